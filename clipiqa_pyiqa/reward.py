@@ -84,6 +84,6 @@ class CLIPIQAReward:
 
 
 def psnr(x: Tensor, y: Tensor) -> float:
-    """Return PSNR in dB of an image in [0, 1]; an error below that of rounding to 8 bits (58.9 dB) counts as this."""
+    """Return PSNR in dB of an image in [0, 1], at most that of rounding to 8 bits (58.9 dB)."""
     error = (x.cpu().double() - y.cpu().double()).square().mean().item()
     return -10 * math.log10(max(error, 1 / 12 / 255**2))

@@ -51,8 +51,8 @@ def run(
         higher_better: columns whose high values are good
         worst_loss (D|NAME=D): fail if an image loses more than D
         skip_missing: leave out rows without a score in one of the runs
-        history (FILE): append this run to FILE (JSON lines), and find a drift over all runs in FILE
-        commit (SHA): for the history: commit of what made the second run
+        history (FILE): append this run to FILE (JSON lines), and look for a drift over its runs
+        commit (SHA): with --history: the commit that made the second run
         page (DIR): folder for gate.html, a page with images and all runs of the history
         format: markdown: a table for a job's summary
         suggest_margin: BASE and NEW are two runs without a change: print a margin, and the loss that it finds

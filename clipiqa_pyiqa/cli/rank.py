@@ -269,7 +269,6 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
 
 
 def _without_starred(paths: Sequence[str]) -> list[str]:
-    """Return the photos without those that people gave 4 or 5 stars."""
     from ..datasets.score_table import find_stars
     from ..ranking.photos import is_local
 

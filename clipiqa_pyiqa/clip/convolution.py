@@ -19,8 +19,8 @@ _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch 
 class Convolution:
     """A frozen convolution of ``(N, C, H, W)`` and its activation; depthwise if its weight has one input channel.
 
-    Scoring in fp32 or bf16 on a CPU keeps only the weight in oneDNN's order, so that no call has to reorder it. A
-    gradient or trace restores the plain weight, equal to the last bit, and keeps it.
+    Scoring in fp32 or bf16 on a CPU keeps only the weight in oneDNN's order. A gradient or trace restores the plain
+    weight, bit for bit, and keeps it.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):

@@ -74,7 +74,7 @@ def metric_results(
 
 
 def published_name(metric: Metric) -> str:
-    """Return the metric's name in the published correlations, all of which are of OpenAI's weights; or ``''``."""
+    """Return the metric's name in the published correlations (all of OpenAI's weights), or ``''``."""
     net = metric.net
     if not isinstance(net, CLIPIQA):
         return "" if metric.options else metric.name

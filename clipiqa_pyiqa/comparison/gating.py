@@ -68,7 +68,7 @@ def gate(
         history: File (JSON lines) to which this night's verdicts are added, and in which a slow drift is found.
         commit: Commit of what made the second run; in the history, its last run counts.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
-        options: Options of scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
+        options: As for :func:`~clipiqa_pyiqa.score_paths`.
 
     Raises:
         CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways.

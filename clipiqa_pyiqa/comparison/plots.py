@@ -49,7 +49,7 @@ def scatter(data: DataSetResult, label: str, shown: Callable[[str], str] = str) 
 
 
 def named_points(data: DataSetResult, label: str) -> list[str]:
-    """Return the images whose points show their names: all, or of many those that a metric misjudges most."""
+    """Return the images whose points show names: all, or of many, those misjudged most."""
     names, apart = list(data.scores[label].dropna().index), data.misjudged(label).index
     return names if len(names) <= _POINTS else [*apart[:_WORST], *apart[-_WORST:]]
 

@@ -99,7 +99,6 @@ class ColumnPair:
 
     @property
     def _judged(self) -> tuple[str, str]:
-        """The verdict and its reason."""
         low, _, high = self.gains
         if self.worst_loss is not None and self.largest_loss > self.worst_loss:
             return "worse", f", an image loses {self.largest_loss:.4f}, more than {self.worst_loss:g}"

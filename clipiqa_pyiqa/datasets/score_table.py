@@ -279,7 +279,7 @@ def seen_warning(count: int, images: int) -> str:
 
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
-    """Log how many photos ``mini`` was trained on; return the table, without these photos if ``leave_out`` is set."""
+    """Log how many photos ``mini`` was trained on; return the table, without them if ``leave_out`` is set."""
     seen = seen_by_mini(table.frame["path"]) if backbone == "mini" else []
     count = sum(seen)
     if count and leave_out:

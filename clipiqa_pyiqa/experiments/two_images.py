@@ -45,8 +45,8 @@ class PairScores(ExperimentResult):
     def summary(self) -> pandas.DataFrame:
         """Return one row per question.
 
-        ``right`` counts the pairs whose high-quality image scores better. The share has Wilson's 95 % interval, and the
-        mean difference the interval and ``p`` of :func:`~clipiqa_pyiqa.stats.intervals.mean_difference`.
+        ``right`` counts the pairs whose high-quality image scores better. The share has Wilson's interval; the mean
+        difference has the interval and ``p`` of :func:`~clipiqa_pyiqa.stats.intervals.mean_difference`.
         """
         return pandas.DataFrame(map(self._summary, self.questions))
 

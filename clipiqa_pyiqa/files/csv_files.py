@@ -77,7 +77,7 @@ def read_scores(
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the number and the cells of each line below the header. Raises ``ValueError`` for what is no table."""
+    """Yield the number and the cells of each line below the header. Raises ``ValueError`` for anything but a table."""
     with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
         header = next(lines, [])

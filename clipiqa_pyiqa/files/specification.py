@@ -56,7 +56,7 @@ def parse_specifications(given: Any, kind: str) -> list[Specification]:
 
 @cache
 def pyiqa_configs() -> dict[str, dict[str, Any]]:
-    """Return pyiqa's names of metrics -> their configurations; importing pyiqa itself takes seconds."""
+    """Return pyiqa's names of metrics -> their configurations, without importing pyiqa."""
     package = importlib.util.find_spec("pyiqa")
     for folder in (package and package.submodule_search_locations) or ():
         return dict(runpy.run_path(os.path.join(folder, "default_model_configs.py"))["DEFAULT_CONFIGS"])

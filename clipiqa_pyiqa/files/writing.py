@@ -80,7 +80,7 @@ def check_folder(
     overwrite: bool = False,
     inputs: Iterable[FilePath] = (),
 ) -> Path:
-    """Make a folder, with those of its files, and return its path; check the files as :func:`check_output` does."""
+    """Make a folder and those of its files, check the files by :func:`check_output`, and return the folder's path."""
     target, inputs = resolved(folder), list(inputs)
     files = [target / str(name) for name in names]
     if not target.is_dir() and (target.exists() or target.suffix.lower() in _OF_FILES):
@@ -195,7 +195,7 @@ def _acquired(path: Path, output: FilePath) -> TextIO:
 
 
 def append_line(path: FilePath, text: str) -> None:
-    """Append a line to a file, or make the file; of several runs, each waits for the others. Raises ``OutputError``."""
+    """Append a line to a file, made if needed; runs wait for each other. Raises ``OutputError``."""
     with as_output_error(path), open(path, "ab+") as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -51,7 +51,7 @@ def _is_almost_uniform(x: NDArray[Any]) -> bool:
 def _is_noise(x: NDArray[Any]) -> bool:
     """Return whether neighbouring places differ as much as distant ones.
 
-    In photos, nearby places are alike at every scale; in noise, only below the size of its grains.
+    In photos, nearby places are alike at every scale; in noise, only within its grains.
     """
     step = max(1, min(x.shape[1:]) // _SAMPLES)
     scales = [samples := _as_float(x[:, ::step, ::step])]

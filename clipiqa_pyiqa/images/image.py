@@ -122,7 +122,7 @@ _reading = checked(Reading)
 
 @checked
 def read_image(image: FilePath | Image, **options: Any) -> ImageRecord:
-    """Return an image as 8-bit RGB; an image of floats in memory stays one of floats.
+    """Return an image as 8-bit RGB; floats in memory stay floats.
 
     Grey becomes three equal channels; transparent images are laid over white; PIL converts CMYK; of 16-bit samples, the
     high byte is kept. Only the first frame is read. Colour profiles are not applied.

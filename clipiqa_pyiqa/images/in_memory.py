@@ -1,4 +1,4 @@
-"""Images in memory: what bytes, a PIL image, an array, a tensor or a dict means as an image."""
+"""Images in memory: bytes, PIL images, arrays, tensors and dicts."""
 
 import os
 import threading
@@ -24,7 +24,7 @@ _loading = threading.Lock()  # PIL cannot load an image in two threads at once, 
 def memory_images(images: Any) -> Iterator[AnyImage]:
     """Yield the images of a list, of a column of a table, or of a batch ``(N, H, W, C)`` or ``(N, C, H, W)``.
 
-    What is itself an image, as for :func:`memory_image`, is one image.
+    An image, as for :func:`memory_image`, counts as one.
     """
     if hasattr(images, "to_pylist"):  # a column of Arrow or Daft
         images = images.to_pylist()

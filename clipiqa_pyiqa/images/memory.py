@@ -171,7 +171,7 @@ _VIT, _VIT_TOKENS = 45, 70  # bytes of a normalised pixel; bytes for each number
 
 
 def scoring_bytes(net: Any, device: torch.device, tower_pass: Literal["score", "maps", "stages"] = "score") -> int:
-    """Return the approximate number of bytes of main memory that scoring takes per pixel.
+    """Return about how many bytes of main memory scoring takes per pixel.
 
     Args:
         tower_pass: ``'score'``; ``'maps'`` scores each place; ``'stages'`` computes statistics of the tower's stages.

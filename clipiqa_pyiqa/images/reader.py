@@ -203,7 +203,6 @@ def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
 
 
 def _preview(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
-    """Return the preview that is embedded in a RAW file."""
     try:
         import rawpy
     except ImportError as error:
@@ -230,7 +229,7 @@ def _check_size(width: int, height: int, reading: Reading, cause: str = "it") ->
 
 
 def taken_orientation(path: str, image: Image.Image) -> int:
-    """Remove the orientation from an image's EXIF data, and return it; return 1 if it is missing or unknown."""
+    """Remove the orientation from an image's EXIF data; return it, or 1 if it is missing or unknown."""
     try:
         value = image.getexif().pop(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors

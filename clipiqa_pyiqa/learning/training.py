@@ -141,7 +141,7 @@ def train(
         scores: A table, a CSV file, or a data set of pyiqa.
         out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume and ``log.csv``.
         recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, or a recipe.
-        without_mini_photos: With ``backbone='mini'``, leave out photos that ``mini`` was trained on.
+        without_mini_photos: Leave out ``mini``'s training photos if it is the backbone.
         features: Folder of image features; default ``~/.cache/clipiqa/features``.
         resume, overwrite: Continue, or replace, the run in ``out``.
         **changes: Changes of the recipe, see :func:`with_options`.

@@ -64,7 +64,7 @@ def draw_maps(
         prompts: Questions, a map for each; None means the metric's own prompts.
         smooth, scale: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
         format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
-        options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_paths`.
+        options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     check_scale(scale)
     if html and out is None:

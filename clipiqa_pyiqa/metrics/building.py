@@ -182,7 +182,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _source(kind: type) -> Any:
-    """Return the source of a class, or what its methods do where there is none, as in a console or a notebook."""
+    """Return the source of a class; without one, as in a notebook, the code of its methods."""
     with contextlib.suppress(Exception):
         source = inspect.getsource(kind)
         if f"class {kind.__name__}" in source:  # Python 3.13 takes lines of the script for what a console defined

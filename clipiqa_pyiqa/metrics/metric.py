@@ -1,4 +1,4 @@
-"""A metric, before and after it is built, what it does to an image first, and the metrics of a run."""
+"""A metric, before and after it is built; its changes to images; and the metrics of a run."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Metric:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this package's own class is built, without pyiqa, whose import takes seconds."""
+        """Whether this package's own class is built, without importing pyiqa."""
         is_known = self.instance is None and self.name.startswith(_OURS) and "type" not in self.options
         return is_known and not keeps_pyiqas_classes()
 
@@ -152,7 +152,7 @@ class MetricSet:
 
     Attributes:
         groups: Places of CLIP metrics that share the encoding of images.
-        others: Place -> metric, of metrics scored one image at a time; those that could not be built are in neither.
+        others: Place -> metric, of other metrics that could be built, scored one image at a time.
         unmatched: Column of a file's scores -> images without a score.
         by_place: Column of a file's scores -> scores by place, of a run whose images come shard by shard.
     """
@@ -179,7 +179,7 @@ class MetricSet:
         return tuple(column for metric in self.metrics for column in metric.columns)
 
     def match(self, sources: Sequence[str]) -> None:
-        """Match names in files with a run's files and shards, since one shard does not tell what names mean."""
+        """Match names in files with all files and shards of a run."""
         from ..results.scores import scores_by_place
 
         for metric in self.files:
@@ -207,7 +207,7 @@ class MetricSet:
                 self.unmatched.setdefault(metric.label, []).extend(lost)
 
     def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:
-        """Return for each metric whether all its columns are known; None if a run had not come to one of them."""
+        """Return for each metric whether all its columns are known; None if a run had not come to one."""
         if all(found):  # most images of a resumed run
             return [True] * len(self.metrics)
         columns = iter(found)

@@ -153,7 +153,7 @@ def _of_object(given: Specification) -> Metric:
 
 
 def _column(label: str, name: str, told: Callable[[str, Any], Any]) -> Column:
-    """Return a column with the range and the direction that are told; None stands for an open end.
+    """Return a column with the range and direction that are told; None: an open end.
 
     pyiqa writes ranges as ``'0, ~100'``.
     """
@@ -179,7 +179,7 @@ _OF_FILES = {"column": str, "key": str, "lower_better": bool}
 def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = "") -> Metric:
     """Return the metric whose scores are in a file of any tool, or in a folder of results by shard.
 
-    They are joined by the names of images, never computed.
+    They are joined by image names.
 
     Args:
         options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.

@@ -111,9 +111,8 @@ def rank(
     """Return the scores of images, ranked by each question.
 
     Args:
-        metric: A ``CLIPIQA``, or a function that makes one; or metrics as for :func:`~clipiqa_pyiqa.score_paths`.
-        prompts: Questions for the (first) metric, as for :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means
-            its own.
+        metric: As for :func:`~clipiqa_pyiqa.score_paths`, or a function that makes a ``CLIPIQA``.
+        prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
         count: Number of best images to show, and of worst images.
         moments: Group the images by moment, with :func:`~clipiqa_pyiqa.ranking.photos.find_moments`.
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,

@@ -117,7 +117,6 @@ def _plain(value: float) -> float | None:
 
 
 def _link(path: str, folder: Path, small: str) -> str:
-    """Return the page's link to the photo, or to its thumbnail."""
     if not is_local(path):
         return f"{THUMBNAILS}/{small}"
     relative = os.path.relpath(os.path.realpath(path), folder)

@@ -122,7 +122,7 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Column]:
 
 
 def shared_and_own(columns: Sequence[Column]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Return the fields that all columns have in common, without those that describe one column; column -> others."""
+    """Return the fields that all columns share, without those that describe one column; column -> others."""
     records = [column.record for column in columns if column.record]
     shared = {
         key: value
@@ -231,12 +231,12 @@ class Known:
     """The rows of an earlier run, in arrays.
 
     Attributes:
-        sources: Asked column -> the earlier column whose values are its own; None: there is none.
+        sources: Asked column -> the earlier column with its values, or None.
         places: Image -> the place of its newest row.
         scores: Earlier column -> score of each place; NaN: none; ``_NOT_COME``: the earlier run had not come to it.
-        failures: Place -> kind and words of a failure, and whether it is one of the image for every metric.
-        same_decoders: Whether a damaged image would be found damaged again.
-        stamp: The stamp of images that have none of their own: their shard's.
+        failures: Place -> kind and words of a failure, and whether it holds for every metric.
+        same_decoders: Whether a damaged image would fail again.
+        stamp: The shard's stamp, for images without their own.
     """
 
     def __init__(self) -> None:

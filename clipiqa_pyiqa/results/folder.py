@@ -217,10 +217,7 @@ def left_out_note(files: Collection[str]) -> str:
 
 
 def summary_of(out: FilePath, *, partial: bool | None = True) -> ShardedResult:
-    """Return a folder's summary; unless ``partial``, raise ``ResultsError`` if shards have no result.
-
-    None means False where users cannot set it.
-    """
+    """Return a folder's summary; unless ``partial``, raise ``ResultsError`` if shards have no result."""
     folder = address_of(out)
     run = read_run(folder)
     if run is None:

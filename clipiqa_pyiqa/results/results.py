@@ -67,7 +67,7 @@ class Output:
             raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
 
     def earlier(self) -> Path | None:
-        """Return the file that holds what is known: the journal if there is one, else the result file."""
+        """Return the file with what is known: the journal, if any, else the result file."""
         files = (journal_of(self.path), self.path)
         return next((path for path in files if path.is_file() and path.stat().st_size), None)
 
@@ -119,7 +119,7 @@ class Results:
         self._joined[name] = values
 
     def append(self, row: Row) -> Row:
-        """Store the row of an image; return it with the cells that are kept from an earlier row, and joined scores."""
+        """Store an image's row; return it with cells kept from an earlier row, and joined scores."""
         known, place, count = self.known, self.known.places.get(row.path), len(self._asked)
         given = zip(self._asked, row.scores or [None] * count, row.asked or [True] * count, strict=True)
         cells = {name: score for name, score, is_asked in given if is_asked}
@@ -180,7 +180,6 @@ class Results:
             raise ResultsError(f"{str(journal.path)!r} was damaged during the run ({damage[0]}): pass `resume`.")
 
     def _dropped(self) -> set[int]:
-        """Return the places of earlier rows that are left out."""
         is_left_out = self.output and self.output.drop_vanished
         return set((self.known.unseen if self._exact else self.known.gone if is_left_out else {}).values())
 

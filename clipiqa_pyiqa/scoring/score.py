@@ -249,7 +249,7 @@ class Scorer:
         metric: A ``CLIPIQA``, or a function that makes one where the scorer is called.
         column: Column of images; None looks for a usual name, such as ``'image'``.
         prefix: Begins the names of the new columns.
-        **options: Options of reading and scoring, as for :func:`~clipiqa_pyiqa.score_images`.
+        **options: As for :func:`~clipiqa_pyiqa.score_images`.
     """
 
     @checked

@@ -236,7 +236,7 @@ def find_shards(
         null_separated: Names on standard input end with a NUL byte.
         features: Find stored features instead of images.
         archives: Also find archives and videos beside images.
-        sampling: Which frames of videos: one every ``0.5s``, or ``16 frames``.
+        sampling: As for :func:`~clipiqa_pyiqa.score_paths`.
 
     Raises:
         ShardError: A store cannot be used.

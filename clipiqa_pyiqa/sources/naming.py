@@ -47,14 +47,11 @@ def named_images(place: str) -> dict[str, str]:
 def in_all_folders(
     named: Mapping[str, Mapping[str, str]], skip_missing: bool = False
 ) -> tuple[pandas.DataFrame, dict[str, list[str]]]:
-    """Return the images that all folders have, and those that a folder lacks.
+    """Return a row per image in all folders, with a column per folder; and folder -> images that it lacks.
 
     Args:
         named: Folder -> the result of :func:`named_images`.
         skip_missing: Leave out images that a folder lacks; otherwise raise.
-
-    Returns:
-        A frame with a row per image and a column per folder; and folder -> images that it lacks.
     """
     names = list(dict.fromkeys(name for each in named.values() for name in each))
     files = pandas.DataFrame(named, names, dtype=object)  # pandas' own text type refuses paths that are not UTF-8

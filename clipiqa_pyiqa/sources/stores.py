@@ -39,7 +39,7 @@ class Shard:
     name: str
 
     def stamp(self) -> str | None:
-        """Return a text that changes when an image changes, as of :class:`~clipiqa_pyiqa.images.image.Image`."""
+        """As :meth:`~clipiqa_pyiqa.images.image.Image.stamp`, of all images."""
         return None
 
     def entries(self) -> Iterator[Image]:

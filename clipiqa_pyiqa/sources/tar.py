@@ -26,7 +26,6 @@ class TarShard(ShardFile):
     kind = "tar"
 
     def entries(self) -> Iterator[Image]:
-        """Yield the images in order. Raises ``ShardError``."""
         readable, beside = image_suffixes(), ("json", *self.keep) if self.keep else ()
         every = members(self.name, lambda each: suffix_of(each.name) in readable or each.suffix in beside)
         for key, sample in itertools.groupby(every, lambda each: getattr(each, "key", None)):

@@ -182,8 +182,8 @@ def within(
 ) -> dict[str, Estimate]:
     """Return the mean of the groups' SROCC, and the share of groups whose best image by score is the best by opinion.
 
-    Intervals are of resampled groups. Groups where the SROCC is undefined, or whose human scores are all equal, do not
-    count; of several best images by score, each counts in part.
+    Intervals are of resampled groups. Groups without a defined SROCC, or with equal human scores, do not count; several
+    best images by score count in part.
     """
     (x, y), of = arrays(scores, mos), np.asarray(groups)
     parts = [(x[of == group], y[of == group]) for group in dict.fromkeys(groups)]

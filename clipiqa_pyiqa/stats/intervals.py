@@ -128,8 +128,8 @@ def arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
 def mean_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     """Return the mean of ``a`` minus ``b``, both ``(N,)``, with its 95 % interval and p-value.
 
-    The interval covers Student's interval and the interval of t corrected for skewness (Hall 1992). The p-value is the
-    larger of their p-values, at least 2 / 2^N, and below 0.05 exactly if the interval excludes 0. One case gives NaN.
+    The interval covers Student's and that of t corrected for skewness (Hall 1992). The p-value is the larger of their
+    p-values, at least 2 / 2^N, and below 0.05 exactly if the interval excludes 0. One case gives NaN.
 
     Example:
         >>> round(mean_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)

@@ -243,7 +243,7 @@ def found_again(weights: Weights) -> Weights:
 
 
 def find_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file on this machine; download the file if there is no copy."""
+    """Return the first good copy of a published file on this machine, downloaded if there is none."""
     if copy := good_copy(file):
         return copy
     places = download_places(file)

@@ -95,7 +95,7 @@ class Metrics(Model, Questions):
     def chosen(self, also: Collection[str] = ()) -> list[Metric]:
         """Return the CLIP-IQA that questions describe, then the named metrics, for which the model has defaults.
 
-        Without questions, the CLIP-IQA is left out if there are named metrics.
+        Without questions, named metrics stand alone.
         """
         if not self.metrics:
             return [self.asked(self)]

@@ -1,4 +1,4 @@
-"""A command's parser, made from the signature and the docstring of the command's function.
+"""A command's parser, from the signature and docstring of its function.
 
 Parameters before ``*`` are arguments, later parameters are options; a dataclass stands for its fields. ``Args:`` holds
 the help, as ``name (-n METAVAR): help``.

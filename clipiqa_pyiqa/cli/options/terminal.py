@@ -89,7 +89,7 @@ note = log.info
 def progress(unit: str = "image") -> Iterator[Callable[..., None]]:
     """Show a progress bar on a terminal; elsewhere a line every 30 seconds.
 
-    Yields a function of a name (may be left out), the number of units done, and that of all units (None: unknown).
+    Yields a function of a name (optional) and the numbers of finished and of all units (None: unknown).
     """
     from tqdm import tqdm
 

@@ -186,7 +186,7 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
 
 
 def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
-    """Yield changes in words, the option that makes each change, and the changed metric."""
+    """Yield each change in words, its option, and the changed metric."""
     name, label, usual = metric.name, metric.label, metric.preprocess
     kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
     for texts in _VARIANTS:
@@ -245,7 +245,7 @@ def _cells(rows: DataFrame, names: Sequence[str], *more: DataFrame) -> Series:
 
 
 def _records(path: Path) -> dict[str, Any]:
-    """Return label -> record of its metric, as ``images.csv.provenance.json`` has them; none without this file."""
+    """Return label -> record of its metric in ``images.csv.provenance.json``; empty without this file."""
     try:
         return dict(json.loads(path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8"))["columns"])
     except FileNotFoundError:

@@ -339,7 +339,7 @@ def _published(found: MethodTable) -> Table:
 
 
 def _trials(explained: DataFrame) -> list[str]:
-    """Return a line per metric: changes that explain its numbers, with the options, and how many were tried."""
+    """Return a line per metric: changes that explain its numbers, their options, and how many were tried."""
     lines = []
     for metric, rows in explained.groupby("metric", sort=False):
         tried = rows[rows["verdict"] != "not tried"].groupby("change", sort=False)

@@ -86,7 +86,7 @@ class Job:
         return True
 
     def _state(self) -> str:
-        """Return what is to be done, by the metadata of the result."""
+        """Return what to do, by the result's metadata."""
         try:
             found = read_shard_result(self.path)
         except ResultsError:  # missing or damaged

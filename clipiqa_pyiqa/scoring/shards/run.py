@@ -253,7 +253,7 @@ class RayEngine:
 def _score(
     held: dict[str, ScoringSetup], shared: list[Any], shard: Shard, known: Known, device: str
 ) -> tuple[list[Row], str, bytearray]:
-    """Return rows, the device, and which known images the shard has; ``held`` keeps the work."""
+    """Return rows, device and known images of the shard; ``held`` keeps the work."""
     if not held:
         import ray
 
