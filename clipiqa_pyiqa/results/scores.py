@@ -191,8 +191,8 @@ def _numbers(values: pandas.Series) -> pandas.Series:
 
 
 def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
-    """Return both runs' image names in the form in which most match: as given, below the run's common folder, or without
-    the folders if one run has none; without suffixes. If none is shared, return them as given."""
+    """Return both runs' image names in the form in which most match: as given, below the run's common folder, or, if
+    one run has no folders, without folders; without suffixes. If none match, return them as given."""
 
     def ways(names: Sequence[str]) -> Iterator[list[str]]:
         for way in (str, below_common(names).__getitem__, lambda name: re.split("/|::", name)[-1]):
