@@ -203,7 +203,7 @@ class CLIPIQA(TowerMetric):
 
     @property
     def score_range(self) -> tuple[float, float]:
-        """Lowest and highest score of a call without ``prompts``; those of a head may lie outside."""
+        """Lowest and highest score of a call without ``prompts``; a head's scores may lie outside."""
         return (0.0, 1.0) if self.head is None else self.head.score_range
 
     @property

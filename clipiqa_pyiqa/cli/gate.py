@@ -31,7 +31,7 @@ def run(
 ) -> int:
     """Check whether a second run over the same inputs got worse, for continuous integration.
 
-    A run is a score file (csv, jsonl or parquet) of any tool, a folder of images, which --metrics score, or a folder
+    A run is a score file (csv, jsonl or parquet) of any tool, a folder of images to score by --metrics, or a folder
     of results by shard. Rows match if their paths (below each run's common folder, without suffix) or their values in
     --key COLUMN are equal. --out receives gate.json, gate.xml (JUnit), rows.csv, and the scores of folders. Exit code:
     0 passed, 1 worse or scores missing (with --margin, also: unclear), 2 bad input.
@@ -55,7 +55,7 @@ def run(
         commit (SHA): with --history: the commit that made the second run
         page (DIR): folder for gate.html, a page with images and all runs of the history
         format: markdown: a table for a job's summary
-        suggest_margin: BASE and NEW are two runs without a change: print a margin, and the loss that it finds
+        suggest_margin: print a margin, and the loss that it finds; BASE and NEW are two runs without a change
     """
     from ..comparison.gating import gate
     from ..comparison.verdicts import FAILED

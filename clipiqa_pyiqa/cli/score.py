@@ -202,7 +202,7 @@ def run(
 
 
 def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Callable[..., None]) -> Any:
-    """Print rows in a format, and tell what happens; return whether images or metrics failed."""
+    """Print rows in a format, and report what happens; return whether images or metrics failed."""
     from ..results.folder import absent_notes
     from ..sources.finding import split_name
 

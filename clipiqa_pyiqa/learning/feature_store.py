@@ -161,7 +161,7 @@ def _encoded(
 
 
 def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:
-    """Return the stored features among the wanted, and the damaged lines."""
+    """Return those of the wanted features that are stored, and the damaged lines."""
     found, damaged = dict[str, Feature](), list[str]()
     for path in sorted(folder.glob("*.jsonl")):
         lines = list[str]()

@@ -207,7 +207,7 @@ class MetricSet:
                 self.unmatched.setdefault(metric.label, []).extend(lost)
 
     def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:
-        """Return for each metric whether all its columns are known; None if a run had not come to one."""
+        """Return for each metric whether all its columns are known; None if a run had not reached one."""
         if all(found):  # most images of a resumed run
             return [True] * len(self.metrics)
         columns = iter(found)

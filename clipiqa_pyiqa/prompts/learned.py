@@ -26,7 +26,7 @@ def woven(ctx: Tensor, prefix: Tensor, suffix: Tensor, words: Sequence[int]) -> 
         ctx: A context ``(n_ctx, dim)``, or one for each text ``(P, n_ctx, dim)``.
         prefix: Start tokens ``(P, 1, dim)``.
         suffix: Words, end tokens and padding, ``(P, K, dim)``.
-        words: Numbers of the words' tokens.
+        words: Number of tokens of each text's words.
     """
     half, length = ctx.shape[-2] // 2, max(words) + 1
     texts = [

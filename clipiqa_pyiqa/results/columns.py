@@ -233,7 +233,7 @@ class Known:
     Attributes:
         sources: Asked column -> the earlier column with its values, or None.
         places: Image -> the place of its newest row.
-        scores: Earlier column -> score of each place; NaN: none; ``_NOT_COME``: the earlier run had not come to it.
+        scores: Earlier column -> score of each place; NaN: none; ``_NOT_COME``: the earlier run had not reached it.
         failures: Place -> kind and words of a failure, and whether it holds for every metric.
         same_decoders: Whether a damaged image would fail again.
         stamp: The shard's stamp, for images without their own.
@@ -267,7 +267,7 @@ class Known:
         return place
 
     def of(self, image: Any, able: Collection[bool] | None = None) -> list[bool | None]:
-        """Return for each asked column whether the image's cell is kept; None: the earlier run had not come to it.
+        """Return for each asked column whether the image's cell is kept; None: the earlier run had not reached it.
 
         False stands for a changed image and for a failure that is tried again. The image has ``name`` and ``stamp()``.
         Only columns that are ``able`` to score count; by default all do.
@@ -299,7 +299,7 @@ class Known:
         return longer if shorter and f"{longer},".startswith(f"{shorter},") else ""
 
     def cells(self, place: int, columns: Iterable[str]) -> dict[str, float | None]:
-        """Return the scores of those columns that an earlier run had come to; None: it has failed."""
+        """Return the scores of those columns that an earlier run had reached; None: it failed."""
         found = dict[str, float | None]()
         for column in columns:
             scores = self.scores.get(self.sources.get(column, column) or "")

@@ -131,7 +131,7 @@ class Head:
 
 
 def head_changes(before: Head, now: Head) -> Changes:
-    """Return :func:`changes` of reading, and of the columns in both heads that both tell what made them."""
+    """Return :func:`changes` of reading, and of the columns whose origin both heads record."""
     earlier, found = before.by_name, changes(before.reading, now.reading)
     for column in now.columns:
         was = earlier.get(column.name, column)

@@ -311,7 +311,7 @@ def copies(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
 
 @cache
 def _folder(name: str) -> Path:
-    """Return the user's folder of weights; warn once if it is none."""
+    """Return the user's folder of weights; warn once if it is not a folder."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
         log.warning("%s names %s, which is no folder: it is left out.", VARIABLE, folder)
