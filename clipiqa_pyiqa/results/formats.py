@@ -285,7 +285,9 @@ def _array(values: list[Any]) -> pyarrow.Array:
 def _parquet(path: Path) -> Iterator[Any]:
     from pyarrow import parquet
 
-    with open_file(path) as raw, parquet.ParquetFile(raw, page_checksum_verification=True) as file:
+    # pre_buffer reads in a thread of Arrow, which aborts the process if it gives a buffer back after Python has ended
+    options = {"page_checksum_verification": True, "pre_buffer": False}
+    with open_file(path) as raw, parquet.ParquetFile(raw, **options) as file:
         count, size = file.metadata.num_rows, os.path.getsize(path)
         if count > size:  # a small file with many equal rows would take all memory
             raise ValueError(f"it has {count:,} rows in {size:,} bytes, which cannot hold that many names")

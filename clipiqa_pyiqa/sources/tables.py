@@ -69,7 +69,7 @@ def _whole(name: str, kind: str) -> Iterator[IO[bytes]]:
 def opened_table(name: str, **options: Any) -> Iterator[Any]:
     """Open a Parquet file as ``pyarrow.parquet.ParquetFile`` with its options. Raises ``ShardError``."""
     with _whole(name, "a Parquet file") as file:
-        yield parquet.ParquetFile(file, **options)
+        yield parquet.ParquetFile(file, pre_buffer=False, **options)  # as in results/formats.py
 
 
 def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> None:

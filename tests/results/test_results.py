@@ -1,7 +1,9 @@
 """Result files: what they hold, that pandas reads them, and which cells a later run keeps."""
 
+import io
 import json
 import os
+import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from stored import read_results, write_results
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.results.columns import OF_THE_IMAGE, Column, ResultsError, Row
+from clipiqa_pyiqa.results.folder import read_table
 from clipiqa_pyiqa.results.formats import Head, format_of, journal_of
 from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.scores import read_scores
@@ -154,6 +157,23 @@ def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path):
     table = pyarrow.table({"path": ["a.png"] * 100_000, "quality": [0.5] * 100_000})
     parquet.write_table(table, tmp_path / "scores.parquet")
     refused(read_scores, tmp_path / "scores.parquet")
+
+
+@pytest.mark.parametrize("opener", ["results.formats.open_file", "sources.tables.opened"])
+def test_parquet_is_read_by_the_thread_that_asks(tmp_path, monkeypatch, opener):
+    """A thread of Arrow that outlives Python, and gives a buffer of such a file back, aborts the process."""
+
+    class Watched(io.FileIO):
+        def read(self, *size):
+            assert threading.current_thread() is threading.main_thread()
+            return super().read(*size)
+
+    write(path := tmp_path / "s.parquet", ROWS)
+    monkeypatch.setattr(f"clipiqa_pyiqa.{opener}", Watched)
+    if "results" in opener:
+        assert read_results(path)[1] == ROWS
+    else:
+        assert read_table(str(path)).num_rows == len(ROWS)
 
 
 @dataclass
