@@ -350,7 +350,8 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
             end = error
         coming.put(end)
 
-    threading.Thread(target=fill, daemon=True, name="clipiqa-read").start()
+    thread = threading.Thread(target=fill, daemon=True, name="clipiqa-read")
+    thread.start()
     try:
         while True:
             source = coming.get()
@@ -362,6 +363,7 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
             yield source
     finally:
         room.close()
+        thread.join(1)  # Arrow aborts the process if Python ends in the middle of its call
 
 
 def _size(source: Image) -> int:

@@ -207,16 +207,18 @@ def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
         name = "own"
 
         def entries(self):
-            for number in range(50):
-                made.append(number)
-                yield BytesImage(f"own::{number}", bytes(1000))
+            try:
+                for number in range(50):
+                    made.append(number)
+                    yield BytesImage(f"own::{number}", bytes(1000))
+            finally:
+                time.sleep(0.1)
 
     ahead = read_ahead(Own())
     next(ahead)
     time.sleep(0.1)
     assert len(made) <= 8
-    ahead.close()
-    time.sleep(0.1)
+    ahead.close()  # waits: a thread in the middle of Arrow's code, when Python ends, aborts the process
     assert len(made) <= 8 and set(threading.enumerate()) <= before
 
 
