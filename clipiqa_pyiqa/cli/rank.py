@@ -114,8 +114,8 @@ def run(
     a folder of results by shard.
 
     No file is overwritten. RAW and XMP files go along with
-    their photos. --undo puts files back, and takes stars
-    away.
+    their photos. --undo puts moved files back, deletes
+    copies and links, and takes stars away.
 
     examples:
       clipiqa rank photos/ --worst 20% --move-to rejected/
@@ -135,7 +135,7 @@ def run(
 
         back, kept, problems = put_back(undo)
         theirs = f"; {counted(kept, 'photo')} left with stars that were changed since" if kept else ""
-        tell(f"{counted(back, 'file')} undone (copies, links and new XMP files are deleted){theirs}", *problems)
+        tell(f"{counted(back, 'file')} undone{theirs}", *problems)
         return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
@@ -226,8 +226,9 @@ def run(
         code = 1 if problems else code
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = bool(cuts) or not (page or picked.stars)
-    if is_listed:
-        note(f"{photos.by}: {photos.direction}")
+    note(f"{photos.by}: {photos.direction}")
+    if len(best) < len(photos.ends(**{**cuts, "worst": None})[1]):
+        note("worst and best overlap: photos of both count as worst")
     if cuts:
         worst_paths, best_paths = (list(map(photos.path, part.index)) for part in (worst, best))
         if picked.move_to is not None and {"worst", "below"} & cuts.keys() and not picked.also_starred:

@@ -186,7 +186,7 @@ class ShardedResult:
         if unasked:
             more = "with cells that were not asked for; to fill them, score again with the metrics of all columns"
             clauses.append(f"{counted(unasked, 'image')} {more}")
-        clauses += [f"no result: {why}" for why in self.unread.values()]
+        clauses += [f"not read: {why}" for why in self.unread.values()]
         if empty := [repr(result.shard) for result in self.results if not result.images]:
             clauses.append(f"without images: {first_of(empty)}")
         clauses += absent_notes(self.absent)

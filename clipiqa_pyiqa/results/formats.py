@@ -177,7 +177,9 @@ def read_head(path: Path, format: str) -> Head | None:
             with contextlib.suppress(FileNotFoundError):
                 record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
             if record is not None and record["sha256"] != hash_file(path):
-                raise ValueError(f"it has changed: its SHA-256 differs from the one in {path.name}.provenance.json")
+                raise ValueError(
+                    f"it has changed since it was written (to rank it so, delete {provenance_of(path).name})"
+                )
         return None if record is None else Head.of(record)
 
 

@@ -272,7 +272,8 @@ class Results:
             cells[name] = values.get(path, None if is_of_run else cells.get(name))
         missing = [name for name in self.head.scores if name not in cells]
         if missing and (cells["width"] or not cells["kind"]):
-            why = f"{path!r} has no {', '.join(missing)}: no run asked for it since the image was new or had changed."
+            why = "no run asked for it, or could build it, since the image was new or had changed."
+            why = f"{path!r} has no {', '.join(missing)}: {why}"
             kind = worst_kind([cells["kind"], Kind.NOT_ASKED])
             cells |= {"kind": kind, "error": f"{cells['error'] or ''} {why}".strip()}
         return cells

@@ -283,8 +283,8 @@ def find_direction(runs: Sequence[Scores], column: str, given: bool | None = Non
     for run in runs:
         if run.ours and (by_name is None or not run.columns):
             raise CLIPIQAError(
-                f"{run.file!r} is a file of clipiqa score, but its column 'scale' does not say whether a low or a high "
-                f"{column!r} is good: pass lower_better or higher_better."
+                f"{run.file!r} does not say whether a low or a high {column!r} is good: pass lower_better or "
+                "higher_better."
             )
     if by_name is None:
         return Direction(False, "assumed, as its name is unknown; if wrong, use the option lower-better")

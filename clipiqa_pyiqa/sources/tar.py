@@ -1,6 +1,5 @@
 """Tar shards in the WebDataset format: members with the same name before the first dot are one sample."""
 
-import contextlib
 import itertools
 import json
 import lzma
@@ -42,8 +41,11 @@ class TarShard(ShardFile):
                     sidecars[member.suffix] = member.data
             known: dict[str, Any] = {"key": key, "__key__": key}
             known |= {name: data.decode("utf-8", "backslashreplace") for name, data in sidecars.items()}
-            with contextlib.suppress(ValueError, TypeError):  # not JSON, or not an object
+            try:
                 known |= json.loads(sidecars.get("json", b"{}"))
+            except (ValueError, TypeError):
+                if images and {*self.keep} - known.keys():
+                    yield NoImage(f"{self.name}::{key}.json", "holds no JSON object", Kind.DAMAGED)
             for image in images:
                 image.kept = {name: known.get(name) for name in self.keep}
                 yield image

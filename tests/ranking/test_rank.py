@@ -96,6 +96,10 @@ def test_two_directions_at_once_are_refused(clipiqa, greys):
     clipiqa(f"rank {greys[0]} --lower-better --higher-better", 2)
 
 
+def test_overlapping_ends_are_noted(clipiqa, greys):
+    clipiqa(f"rank {greys[0].parent} -b mini --best 2 --worst 4", 0, "overlap")
+
+
 def test_a_column_and_a_direction_order_photos_that_are_scored_first(clipiqa, greys):
     asked = f"rank {greys[0].parent} -b mini -p quality brightness --by brightness"
     for count, worst, best in (("1", 1, 1), ("10", 2, 3)):  # half of the five photos are the worst at most
@@ -106,4 +110,4 @@ def test_a_column_and_a_direction_order_photos_that_are_scored_first(clipiqa, gr
             f"Best {best} of 5 by brightness",
         ]
         assert lists[0][1].split() == ["brightness", "quality", "path", "flag"]
-        assert "2.png  almost" in lists[0][3] and "1.png  almost" in lists[1][3]
+        assert "overlap" not in ran.err and "2.png  almost" in lists[0][3] and "1.png  almost" in lists[1][3]

@@ -99,7 +99,7 @@ def test_a_photo_replaced_since_it_was_scored_is_not_taken_listed_or_given_stars
     save_grey(photos / "photos/0.png", 200, size=(70, 50))
     said = clipiqa(f"rank scores.csv {option}", 2, "0.png")
     assert not said.out and not list(photos.rglob("*.xmp")) and not (photos / "taken").exists()
-    clipiqa(f"rank scores.csv --despite-changes {option}", 0)
+    clipiqa(f"rank scores.csv --despite-changes {option}", 0, "entropy: higher is better")
     assert len(list(photos.glob("taken/*.png"))) == (6 if "taken" in option else 0)
 
 

@@ -96,11 +96,14 @@ def test_no_score_is_called_like_another_column():
 # Resume
 
 
-def test_a_copy_without_its_provenance_is_read_but_not_resumed(tmp_path):
-    path = tmp_path / "scores.csv"
+def test_a_sorted_copy_is_read_without_its_provenance_but_not_resumed(tmp_path):
+    path, beside = tmp_path / "scores.csv", tmp_path / "scores.csv.provenance.json"
     write(path)
-    path.with_name("scores.csv.provenance.json").unlink()
-    assert read_results(path) == (None, ROWS)
+    head, *lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([head, *lines[::-1]]))
+    assert f"delete {beside.name}" in refused(read_scores, path)
+    beside.unlink()
+    assert read_results(path) == (None, ROWS[::-1])
     refused(write, path, resume=True)
 
 

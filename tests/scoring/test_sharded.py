@@ -198,7 +198,9 @@ def test_rows_of_parquet_are_copied_by_any_column(tmp_path, out, kept):
     schema = pyarrow.schema({"image": pyarrow.binary(), "id": pyarrow.int8()}, metadata={"huggingface": "{}"})
     rows = {"image": [picture(n * 50) for n in range(5)], "id": range(5)}
     score(save_parquet(tmp_path / "t.parquet", rows, schema), out, keep=["id"])
-    assert filter_shards(out, kept, above=3, column="id").kept == 2
+    assert "higher_better" in refused(filter_shards, out, kept, above=3, column="id")
+    done = filter_shards(out, kept, above=3, column="id", lower_better=False)
+    assert done.kept == 2 and done.sentences()[0].startswith("id: higher is better")
     table = parquet.read_table(kept / "t.parquet")
     assert table.to_pylist() == [{"image": picture(n * 50), "id": n} for n in (3, 4)]
     assert table.schema.equals(schema) and table.schema.metadata[b"huggingface"] == b"{}"
@@ -227,9 +229,9 @@ def test_what_is_written_is_counted_and_samples_with_several_images_are_named(cl
     score(tar, out, keep=["n"])
     done = filter_shards(out, kept, best=3)
     assert (done.kept, done.images, len(done.unscored), done.shared) == (6, 8, 1, {f"{tar}::2024": 6})
-    assert len(greys_of(kept)) == 6 and len(done.sentences()) == 3
+    assert len(greys_of(kept)) == 6 and len(done.sentences()) == 4
     clipiqa("rank out --best 3 --write-shards again", 1, "1 image left out", "2025.png")
-    clipiqa("rank out --best 1 --by n --write-shards byn", 1, "1 of 8 images kept", "7 images left out")
+    clipiqa("rank out --best 1 --by n --higher-better --write-shards byn", 1, "1 of 8 images kept", "7 images left out")
     clipiqa("rank out --best 1 --columns path n --higher-better --paths", 1, "7 images left out", out="2026.png")
 
 
@@ -266,6 +268,15 @@ def test_a_name_to_keep_that_samples_or_loose_photos_lack_is_a_line_and_exit_cod
         for asked in ("lake --keep n captoin", "photos lake --keep n"):
             named = f"--keep names {asked.split()[-1]!r}, but no sample of"
             clipiqa(f"score {asked} --out {asked[:4]}-{place} --device cpu", 1, named)
+
+
+def test_a_broken_sidecar_is_counted_and_named_and_its_image_is_scored(clipiqa, lake):
+    save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b"{", **samples([60], 1)})
+    clipiqa("score lake/a/002.tar --keep caption --out s.csv --device cpu", 1, "0.json' holds no JSON object")
+    for _ in "12":
+        clipiqa("score lake/a/002.tar --keep caption --out out --device cpu", 1, "2 scored, 1 failed")
+    clipiqa("rank out --above 0 --write-shards kept", 0, "2 of 3 images kept, in 1 new")
+    clipiqa("score lake/a/002.tar --keep json --out text --device cpu", 0)
 
 
 def test_a_folder_of_results_is_ranked_as_its_merged_file(clipiqa, lake, out):

@@ -35,11 +35,13 @@ class FilteredSet:
     """What :func:`filter_shards` did.
 
     Attributes:
+        direction: Which column was compared, and whether low or high is good.
         problems: Shard -> why its images are not copied.
         shared: Kept sample with several images -> their number.
         notes: Sentences about results that are missing or left out.
     """
 
+    direction: str
     shards: int
     kept: int
     images: int
@@ -49,7 +51,8 @@ class FilteredSet:
     notes: Sequence[str]
 
     def sentences(self) -> list[str]:
-        lines = [f"{self.kept:,} of {counted(self.images, 'image')} kept, in {counted(self.shards, 'new shard')}"]
+        of_all = f"{self.kept:,} of {counted(self.images, 'image')}"
+        lines = [self.direction, f"{of_all} kept, in {counted(self.shards, 'new shard')}"]
         lines += unscored_note(self.unscored)
         if self.shared:
             sample, count = next(iter(self.shared.items()))
@@ -102,9 +105,9 @@ def filter_shards(
     column = column or summary.head.scores[0]
     parts = [_scores(result, column) for result in found]
     scores, empty = pandas.concat(parts), pandas.DataFrame()
-    known = Scores(empty, empty, summary.head.by_name, file=str(results))
-    is_low_good = find_direction([known], column, lower_better).lower_better
-    chosen = set(scores.index[np.concatenate(choose(list(scores.index), scores, is_low_good, cuts))])
+    known = Scores(empty, empty, summary.head.by_name, file=str(results), ours=True)
+    direction = find_direction([known], column, lower_better)
+    chosen = set(scores.index[np.concatenate(choose(list(scores.index), scores, direction.lower_better, cuts))])
     wanted = [
         (result, names)
         for result, part in zip(found, parts, strict=True)
@@ -127,10 +130,11 @@ def filter_shards(
         written |= copied
         shards += bool(copied)
         progress(number, len(wanted))
-    kept, unscored = written.intersection(scores.index), sorted({*scores.index[scores.isna()]} - written)
+    kept, unscored = written.intersection(scores.dropna().index), sorted({*scores.index[scores.isna()]} - written)
     samples = Counter(f"{split_name(name)[0]}::{sample_of(name)}" for name in kept)
     shared = {sample: count for sample, count in samples.items() if count > 1}
-    return FilteredSet(shards, len(kept), len(scores), unscored, problems, shared, summary.notes())
+    shown = f"{column}: {direction}"
+    return FilteredSet(shown, shards, len(kept), len(scores), unscored, problems, shared, summary.notes())
 
 
 def _scores(result: ShardResult, column: str) -> pandas.Series:
@@ -155,9 +159,8 @@ def _copied(result: ShardResult, folder: Path, kept: Sequence[str]) -> tuple[set
         written, why = copy(result.shard, folder / Path(result.shard).name, kept)
     except ShardError as error:
         return set(), str(error)
-    lost = len(set(kept) - written)
-    problem = f"{counted(lost, 'kept image')} of {result.shard!r}: {why or _CHANGED}" if lost or why else ""
-    return written, problem
+    what = counted(lost, "kept image") if (lost := len(set(kept) - written)) else "a part"
+    return written, f"{what} of {result.shard!r}: {why or _CHANGED}" if lost or why else ""
 
 
 def sample_of(name: str) -> str:

@@ -19,7 +19,7 @@ import torch
 from ...errors import CLIPIQAError, FilePath, Kind, RunOptions, checked, counted, reason
 from ...files.names import printable
 from ...files.writing import check_folder
-from ...images.image import NoImage
+from ...images.image import MISSING, NoImage
 from ...images.memory import keep_memory
 from ...metrics.building import noted
 from ...metrics.metric import MetricSet
@@ -153,6 +153,9 @@ def score_sources(
     finally:
         for job in jobs:
             job.close()
+    for job in jobs:
+        if job.stamp == MISSING and not job.problem:
+            job.problem = f"{job.shard.name!r} does not exist; its earlier result is kept."
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem}
     states = Counter("not read" if job.problem else job.state for job in jobs)
