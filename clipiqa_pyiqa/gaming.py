@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from .errors import CLIPIQAError, checked, import_pyiqa
+from .errors import OVERSHOOT, CLIPIQAError, checked, import_pyiqa
 from .loss import CLIPIQALoss
 from .metric import CLIPIQA
 from .prompts.pairs import NAMED_PAIRS
@@ -42,7 +42,8 @@ class GamingAlarm:
     It goes off if one of these holds: the loss fell, and most outputs have a lower one than any clean photo; PSNR to
     the references fell by more than ``allow_db``; all outputs have the same fine pattern; most scores (the loss, other
     prompts, metrics of pyiqa) got worse while PSNR did not rise. A change counts if a paired test over the images
-    confirms it; in 5 % of runs, chance alone does so for a given score. Pass at least 16 images of different scenes.
+    confirms it; in about 5 % of runs with 16 images or more, chance alone does so for a given score. With fewer than 6
+    images it never goes off. Pass at least 16, of different scenes.
 
     Args:
         criterion: the loss in training.
@@ -81,6 +82,13 @@ class GamingAlarm:
                 of the first call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the loss is
                 lower.
         """
+        if references is not None:
+            low, high = self._criterion.input_range
+            least, most = ((references - low) / (high - low)).aminmax()
+            if references.shape != outputs.shape or max(-least, most - 1) > OVERSHOOT:
+                wanted = f"of the outputs' shape {tuple(outputs.shape)}, with pixels from {low:g} to {high:g}"
+                got = f"{tuple(references.shape)}, from {references.min():g} to {references.max():g}"
+                raise CLIPIQAError(f"references must be {wanted}; got {got}.")
         now = self._scores(outputs, references)
         start, first = self._first = self._first or (outputs.clone(), now)
         others = outputs if without is None else without
@@ -102,7 +110,8 @@ class GamingAlarm:
         return Look(numbers, self._sentence(base, now, numbers.get("above clean", 0), without is not None))
 
     def _sentence(self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, beside: bool) -> str:
-        level = LEVEL / (self._looks * (self._looks + 1))  # of this call; the levels of all calls add up to LEVEL
+        # The levels of all calls add up to LEVEL, but stay above the lowest p of so many images, 2 / 2^N.
+        level = min(LEVEL, max(LEVEL / (self._looks * (self._looks + 1)), 2.0 ** (2 - len(now["loss"]))))
         changes = {}  # of the means, above 0 if better, where chance does not explain them
         for name, values in now.items():
             change = mean_difference(values, base[name])

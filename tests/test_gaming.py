@@ -68,6 +68,15 @@ def test_other_images_than_at_first_are_refused(clean, criterion):
     alarm(clean)
     for given in ({"outputs": clean[:8]}, {"outputs": clean, "without": clean[:8]}):
         refused(alarm, **given)
+    for references in (clean[:8], clean[..., :32], 255 * clean, 2 * clean - 1):
+        assert "references" in refused(GamingAlarm(criterion, judges=()), clean, references)
+
+
+def test_the_alarm_goes_off_in_the_hundredth_call_too(clean, criterion):
+    alarm, worse = GamingAlarm(criterion, judges=()), noisy(clean, 0.05)
+    for _ in range(99):
+        assert alarm(clean, clean).sentence == ""
+    assert "behind" in alarm(worse, clean).sentence
 
 
 def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
