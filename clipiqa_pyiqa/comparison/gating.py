@@ -196,7 +196,9 @@ def _alike(
 
     versions = [
         {
-            "clipiqa-pyiqa": max((each.record.get("version", "") for each in run.columns.values()), default=""),
+            "clipiqa-pyiqa": max(
+                (each.record.get("version", "") for name, each in run.columns.items() if name in names), default=""
+            ),
             **run.reading.get("versions", {}),
             **run.reading.get("decoders", {}),
         }

@@ -207,7 +207,7 @@ class Nights:
         self.all = [
             night
             for night in [*past, {**pair.record, "of": ""}]
-            if (night["name"], night["fingerprint"]) == (pair.name, pair.fingerprint)
+            if (night["fingerprint"] or night["name"]) == (pair.fingerprint or pair.name)
             and abs(night["base_of_all"] - pair.base_of_all) <= pair.rounding
         ]
         # a night that lost more than its margin says nothing about a slow loss
@@ -217,8 +217,11 @@ class Nights:
         self.drift = find_drift(usual, least, (pair.margin or 0) / 10)
         if self.drift:
             nights, loss, spread = self.drift
-            words = f"drift: in the last {counted(nights, 'night')} a loss of {loss:.4f} beside the first {FIRST}"
-            self.warning = f"{pair.name}: {words} nights, whose spread is {spread:.4f}"
+            self.warning = (
+                f"{pair.name}: drift: in the last {counted(nights, 'night')} a loss of {loss:.4f} beside the first "
+                f"{FIRST} nights, whose spread is {spread:.4f}; the gate fails until one night is as good as the first "
+                f"{FIRST} on average"
+            )
         if modes := find_modes(usual, least):
             words = " and ".join(f"{gain:+.4f} in {nights} nights" for gain, nights in modes)
             self.notes.append(
@@ -353,7 +356,9 @@ class Gate(Reported):
         rows = self.rows.rename(index=as_text, columns=as_text)
         files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
         columns = [words(head, [str(getattr(pair, key) or "–") for pair in self.pairs]) for head, key in _TABLE.items()]
-        title = f"{self.verdict}: {Path(self.new).name} compared with {Path(self.base).name}"
+        # the table shows only the verdicts of columns
+        verdicts = dict.fromkeys([self.verdict, *(name for name, *_ in self.findings()[len(self.pairs) :])])
+        title = f"{', '.join(verdicts)}: {Path(self.new).name} compared with {Path(self.base).name}"
         return Report(
             [Table(title, columns, section="Verdict")],
             self.rows,

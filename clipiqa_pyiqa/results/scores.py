@@ -30,7 +30,7 @@ from .formats import METRIC, SCALE, SUFFIXES, Head, checked_reading, format_of, 
 if TYPE_CHECKING:
     import pandas
 
-_NO_SCORES = {*FIELDS, METRIC, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
+_NO_SCORES = {*FIELDS, METRIC, SCALE, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
 
 
 @dataclass(frozen=True)

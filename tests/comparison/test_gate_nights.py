@@ -21,8 +21,9 @@ SPREAD -= SPREAD.mean()
 def night(runs, tmp_path):
     """Adds a night with this mean difference to the history nights.jsonl."""
 
-    def add(difference, base=0.5, name="q", **options):
-        files = runs(**{name: (base + 10 * SPREAD, base + 11 * SPREAD + difference)})
+    def add(difference, base=0.5, name="q", made="", **options):
+        scale = {"scale": [json.dumps({name: [None, None, "higher", made]})] * 2} if made else {}
+        files = runs(**{name: (base + 10 * SPREAD, base + 11 * SPREAD + difference)}, **scale)
         return gate(*files, **{"margin": 0.05, "history": tmp_path / "nights.jsonl", **options})
 
     return add
@@ -52,6 +53,7 @@ def test_a_history_grows_and_is_never_rewritten(night, tmp_path):
     others = (night(0.001, base=0.6), night(0.001, name="p"))  # another base, another metric
     assert [len(found.nights[0].all) for found in others] == [1, 1]
     assert [len(night(0.003, commit=sha).nights[0].all) for sha in ("3f2a9c0", "8d1e", "8d1e", None)] == [3, 4, 4, 5]
+    assert [len(night(0.001, name=name, made="3f2a").nights[0].all) for name in "qp"] == [1, 2]  # renamed
     before = history.read_bytes()
     refused(night, 0.001, key="none")
     assert history.read_bytes() == before
@@ -82,6 +84,7 @@ def test_a_slow_loss_fails_although_each_night_passes(night, spread, loss, tmp_p
     lost = [night(-loss) for _ in range(6)]
     assert lost[-1].verdict == "worse" and lost[-1].pairs[0].verdict == "pass" and lost[-1].nights[0].drift
     assert len(lost[-1].summary()["drifts"]) == 1 and b"drift" in lost[-1].junit()
+    assert lost[-1].table("markdown").startswith("## worse, drift: ") and "until one" in lost[-1].nights[0].warning
     assert night(spread, page=tmp_path / "page").passed
     assert night(-0.0003).passed  # the loss has ended: its nights count no more
     text = (tmp_path / "page/gate.html").read_text()

@@ -113,7 +113,10 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkey
     clipiqa(given, 0, out="mini: no change: +0.0000")
     assert len(pandas.read_parquet(out / "base.parquet")) == len(pandas.read_parquet(out / "new.parquet")) == 20
     assert set(pandas.read_csv(out / "rows.csv")["row"]) == set(range(20))  # the numbers before the hyphens
-    assert clipiqa(given).code == 2 and clipiqa(f"{given} --resume").code == 0
+    xml = (out / "gate.xml").read_bytes()
+    assert (
+        clipiqa(given).code == 2 and (out / "gate.xml").read_bytes() == xml and clipiqa(f"{given} --resume").code == 0
+    )
     (folders / "new/0-9c0.png").write_bytes(b"")
     clipiqa(f"{given} --overwrite --skip-missing", 0, "left out: ")
     clipiqa(f"gate {folders}/base {out}/new.parquet", 2, "name the metrics")
@@ -133,13 +136,24 @@ def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(c
     clipiqa(f"{given} clipiqa:backbone=mini,prompts=sharpness", 2)  # another metric
     clipiqa("score base -p quality sharpness -b mini --device cpu --out base.csv --overwrite", 0)
     clipiqa(f"{given} mini", 0, "not compared, as not asked for: 'sharpness'", out="quality: pass: ")
+    clipiqa("score base -m mini piqe --device cpu --out base.parquet", 0)
+    assert "versions" not in clipiqa("gate base.parquet new -m piqe --device cpu", 0, "'mini'").err
+    assert "scale" not in clipiqa("gate base.parquet base.parquet --by x", 2, "mini, piqe").err
 
 
 def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders):
     (folders / "empty").mkdir()
     for name, wrong in (("empty", "without image files"), ("missing", "does not exist")):
         clipiqa(f"gate {folders}/base {folders / name} -m mini --format markdown", 2, wrong, name, out="## error")
-    clipiqa(f"gate {folders}/base {folders}/base -m mini --by minn", 2, "'minn'")
+    asked = f"gate {folders}/base {folders}/base --out gate --overwrite -m"
+    clipiqa(f"{asked} mini --device cpu", 0)
+    for _ in range(2):  # no job publishes the last run's verdict, or none
+        clipiqa(f"{asked} mini --by minn", 2, "'minn'")
+        suite = ElementTree.parse("gate/gate.xml").getroot()
+        assert suite.get("errors") == "1" and "'minn'" in suite.find("testcase/error").get("message")
+        (folders / "gate/gate.xml").unlink()
+    clipiqa(f"{asked} minn", 2)
+    assert (folders / "gate/gate.xml").exists()
 
 
 def test_a_blurred_release_fails_with_files_for_ci(clipiqa, folders, command):
