@@ -98,18 +98,18 @@ def test_prompts_learn_alike_in_both_modes_when_images_have_a_gradient(options):
 # Gradient
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_saturated_scores_have_a_gradient(metric, monkeypatch, sign):
+def test_saturated_scores_have_a_gradient(metric, monkeypatch):
     """CLIP's scale raised until the score is 0 or 1 to fp32."""
-    x = images(1)
-    features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
-    scale = 40 / (features @ (pair[0] - pair[1])).item()
-    monkeypatch.setattr(metric.clip, "logit_scale", sign * scale)
-    score = metric(x)
-    assert score.item() == pytest.approx(float(sign > 0), abs=1e-15)
-    for function in (metric, *(CLIPIQALoss(metric=metric, form=form) for form in FORMS)):
-        gradient = grad_of(function, x)
-        assert gradient.isfinite().all() and gradient.norm() > 0
+    for sign in [1, -1]:
+        x = images(1)
+        features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
+        scale = 40 / (features @ (pair[0] - pair[1])).item()
+        monkeypatch.setattr(metric.clip, "logit_scale", sign * scale)
+        score = metric(x)
+        assert score.item() == pytest.approx(float(sign > 0), abs=1e-15)
+        for function in (metric, *(CLIPIQALoss(metric=metric, form=form) for form in FORMS)):
+            gradient = grad_of(function, x)
+            assert gradient.isfinite().all() and gradient.norm() > 0
 
 
 def test_the_gradient_of_a_batch_equals_that_of_single_images(loss, monkeypatch, pull_back):
@@ -124,14 +124,14 @@ def test_the_gradient_of_a_batch_equals_that_of_single_images(loss, monkeypatch,
 # Pitfalls of computing a gradient inside a forward
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_no_gradient_where_none_is_wanted(loss, pull_back, context):
-    x = images()
-    with context():
-        value = loss(x)
-    assert not value.requires_grad
-    torch.testing.assert_close(value.clone(), loss(x.detach()))
-    assert not pull_back.called  # nor for images that need none
+def test_no_gradient_where_none_is_wanted(loss, pull_back):
+    for context in [torch.no_grad, torch.inference_mode]:
+        x = images()
+        with context():
+            value = loss(x)
+        assert not value.requires_grad
+        torch.testing.assert_close(value.clone(), loss(x.detach()))
+        assert not pull_back.called  # nor for images that need none
 
 
 def test_half_precision_input_keeps_its_gradient_in_fp32(metric):
@@ -257,29 +257,26 @@ def test_each_image_gets_a_crop_of_its_own(metric):
     assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
+def test_propagated_nan_is_all_of_an_images_loss_and_gradient(metric):
+    for how in [
         *({"form": form} for form in FORMS),
         *({"local": True}, {"double_backward": True}, {"crop": 40}, {"input_range": (-1, 2)}, {"criterion": True}),
-    ],
-)
-def test_propagated_nan_is_all_of_an_images_loss_and_gradient(metric, how):
-    options, good = {"metric": metric, **how}, images(3).detach()
-    if "criterion" in how:
-        options, good = {"criterion": MACLIP("maclip", backbone="mini").eval()}, images(3, 224).detach()
-    found = []
-    for value, *where in ((0,), (math.nan,), (math.inf, 0, slice(9)), (-math.inf, 0, 5, 5)):
-        batch = good.clone()
-        if value:
-            batch[1, *where] = value
-        torch.manual_seed(0)
-        losses = CLIPIQALoss(**options, nan="propagate", reduction="none")(batch.requires_grad_())
-        found.append((losses, torch.autograd.grad(losses.sum(), batch)[0]))
-    usual, *bad = found
-    for these in bad:
-        for ours, expected in zip(these, usual, strict=True):
-            assert ours[1].isnan().all() and torch.equal(ours[[0, 2]], expected[[0, 2]])
+    ]:
+        options, good = {"metric": metric, **how}, images(3).detach()
+        if "criterion" in how:
+            options, good = {"criterion": MACLIP("maclip", backbone="mini").eval()}, images(3, 224).detach()
+        found = []
+        for value, *where in ((0,), (math.nan,), (math.inf, 0, slice(9)), (-math.inf, 0, 5, 5)):
+            batch = good.clone()
+            if value:
+                batch[1, *where] = value
+            torch.manual_seed(0)
+            losses = CLIPIQALoss(**options, nan="propagate", reduction="none")(batch.requires_grad_())
+            found.append((losses, torch.autograd.grad(losses.sum(), batch)[0]))
+        usual, *bad = found
+        for these in bad:
+            for ours, expected in zip(these, usual, strict=True):
+                assert ours[1].isnan().all() and torch.equal(ours[[0, 2]], expected[[0, 2]])
 
 
 def test_options_that_cannot_be_used_are_refused(metric):

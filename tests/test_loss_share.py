@@ -40,23 +40,20 @@ def share_of(criterion, x, target, pixel=F.l1_loss):
     return (own / other).item()
 
 
-@pytest.mark.parametrize("beside", [*PIXEL, lambda x, y: ((x - y).square() + 1e-6).sqrt().mean()])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"form": "nll"},
-        {"local": True},
-        {"reduction": "sum"},
-        {"reduction": "none"},
-        {"input_range": (-1, 1)},
-        {"double_backward": True},
-        {"nan": "propagate"},
-    ],
-)
-def test_the_gradient_is_that_share_of_the_pixel_losss(metric, beside, options):
-    criterion, x = CLIPIQALoss(share=0.3, beside=beside, metric=metric, **options), images()
-    assert share_of(criterion, x, clean(x), PIXEL.get(beside, beside)) == pytest.approx(0.3, rel=1e-4)
+def test_the_gradient_is_that_share_of_the_pixel_losss(metric):
+    for beside in [*PIXEL, lambda x, y: ((x - y).square() + 1e-6).sqrt().mean()]:
+        for options in [
+            {},
+            {"form": "nll"},
+            {"local": True},
+            {"reduction": "sum"},
+            {"reduction": "none"},
+            {"input_range": (-1, 1)},
+            {"double_backward": True},
+            {"nan": "propagate"},
+        ]:
+            criterion, x = CLIPIQALoss(share=0.3, beside=beside, metric=metric, **options), images()
+            assert share_of(criterion, x, clean(x), PIXEL.get(beside, beside)) == pytest.approx(0.3, rel=1e-4)
 
 
 def test_the_loss_is_that_of_the_weight_which_it_reports(metric, criterion):
@@ -66,17 +63,17 @@ def test_the_loss_is_that_of_the_weight_which_it_reports(metric, criterion):
     assert CLIPIQALoss(loss_weight=0.1, metric=metric).last_weight == 0.1
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_precisions_get_the_weight_of_fp32(metric, dtype):
+def test_other_precisions_get_the_weight_of_fp32(metric):
     """A mean over these pixels has gradients around 1e-7, where fp16 keeps one bit: norms are taken in fp32."""
-    photos, found = photo_like(224, 224, 1 if dtype == torch.float64 else 8).to(dtype), []
-    for x in (photos.clone().requires_grad_(), photos.float().requires_grad_()):
-        target = photos.flip(-1).to(x.dtype)
-        criterion = CLIPIQALoss(share=0.01, beside="mse", metric=metric)
-        loss = criterion(x, target)
-        found.append(criterion.last_weight)
-        assert grad_of(65536 * loss, x).dtype == x.dtype  # what a GradScaler does
-    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    for dtype in [torch.float16, torch.bfloat16, torch.float64]:
+        photos, found = photo_like(224, 224, 1 if dtype == torch.float64 else 8).to(dtype), []
+        for x in (photos.clone().requires_grad_(), photos.float().requires_grad_()):
+            target = photos.flip(-1).to(x.dtype)
+            criterion = CLIPIQALoss(share=0.01, beside="mse", metric=metric)
+            loss = criterion(x, target)
+            found.append(criterion.last_weight)
+            assert grad_of(65536 * loss, x).dtype == x.dtype  # what a GradScaler does
+        assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
 def test_autocast_changes_nothing(metric):

@@ -28,8 +28,7 @@ def rows(text):
 
 def test_table_of_everything_downloads_nothing(clipiqa, home, server, monkeypatch):
     set_hub(monkeypatch, server.url)
-    ran = clipiqa("weights", 0)
-    table = rows(ran.out)
+    table = rows(clipiqa("weights", 0).out)
     assert next(iter(table)) == "FILE" and len(table) == 1 + len(BACKBONES) + len(published.PYIQA_FILES)
     assert table["mini (bundled)"][0] == "found" and table["mini (bundled)"][3].startswith("this package: ")
     for backbone in set(BACKBONES) - {"mini"}:
@@ -41,8 +40,7 @@ def test_table_of_everything_downloads_nothing(clipiqa, home, server, monkeypatc
     assert server.requests == []
     assert {file.name for file in home.rglob("*") if file.is_file()} <= {"hashes.json"}  # of mini, remembered
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    ran = clipiqa("weights --prompt-files", 0)
-    table = rows(ran.out)
+    table = rows(clipiqa("weights --prompt-files", 0).out)
     assert all(table[name][0] == "missing (offline)" for name in published.PYIQA_FILES)
 
 
@@ -51,8 +49,7 @@ def test_table_says_what_is_there_and_what_is_damaged(clipiqa, home, folder, ope
     path = {"folder": folder / "ViT-B-32.pt", "cache": home / ".cache/clip/ViT-B-32.pt"}[copy]
     command = f"weights --backbone {VIT}"
     size = f"{place(openai_file, path).stat().st_size / 1e6:.1f} MB"
-    ran = clipiqa(command, 0)
-    found = rows(ran.out)[f"{VIT} (openai)"]
+    found = rows(clipiqa(command, 0).out)[f"{VIT} (openai)"]
     assert found[:3] == ["found", size, sha256(path)[:12]] and found[3].endswith(f": {path}")
     damage(path)
     said = clipiqa(command, 1 if copy == "folder" else 0)
@@ -72,8 +69,7 @@ def test_download_fetches_missing_weights(clipiqa, home, openai_file, server, mo
     set_openai_url(monkeypatch, server.url + route)
     set_openai_url(monkeypatch, f"{REFUSED}/RN50.pt", "RN50")
     for source in ("download", "cache"):
-        ran = clipiqa(f"weights --download --backbone {VIT} mini RN50", 1)
-        table = rows(ran.out)
+        table = rows(clipiqa(f"weights --download --backbone {VIT} mini RN50", 1).out)
         assert table[f"{VIT} (openai)"][::3] == ["found", f"{source}: {home / '.cache' / 'clip' / 'ViT-B-32.pt'}"]
         assert table["mini (bundled)"][0] == "found"
         assert table["RN50 (openai)"][0] == "failed" and "refused" in table["RN50 (openai)"][3]

@@ -16,12 +16,7 @@ pytestmark = pytest.mark.quick
 def said(clipiqa):
     """What a refused command says, beside s.csv."""
     Path("s.csv").write_text("path,score\na.png,1\nb.png,2\nc.png,3\n")
-
-    def run(command):
-        ran = clipiqa(command, 2)
-        return ran.err
-
-    return run
+    return lambda command: clipiqa(command, 2).err
 
 
 def test_a_folder_is_not_called_like_a_file(said, tmp_path):

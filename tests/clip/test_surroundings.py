@@ -23,11 +23,11 @@ def test_scores_under_another_default_device(elsewhere):
     assert scores.device.type == "cpu" and scores.isfinite().all()
 
 
-@pytest.mark.parametrize("init", ["x", "random"])
-def test_learned_prompts_under_another_default_device(elsewhere, init):
-    metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False, context={"init": init}).train()
-    metric(IMAGES).sum().backward()
-    assert metric.prompt_learner.ctx.grad.abs().sum() > 0
+def test_learned_prompts_under_another_default_device(elsewhere):
+    for init in ["x", "random"]:
+        metric = CLIPIQA("clipiqa+", backbone="mini", pretrained=False, context={"init": init}).train()
+        metric(IMAGES).sum().backward()
+        assert metric.prompt_learner.ctx.grad.abs().sum() > 0
 
 
 @pytest.mark.quick

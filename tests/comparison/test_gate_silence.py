@@ -84,8 +84,8 @@ def test_names_that_look_alike_are_told_apart(clipiqa, runs, tmp_path):
 
 def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders, command):
     given = f"{command} mini niqe=niqe:pretrained_model_path=/nope.mat"
-    ran = clipiqa(given, 1, out="'niqe' has no score of 20 images")
-    assert ran.out.count("No such file") == 2  # once for each run
+    said = clipiqa(given, 1, out="'niqe' has no score of 20 images").out
+    assert said.count("No such file") == 2  # once for each run
     clipiqa(f"{given} --resume --skip-missing", 1)  # no row is left to judge
     assert [each["name"] for each in json.loads((folders / "gate/gate.json").read_text())["columns"]] == ["mini"]
     clipiqa(f"rank {folders}/gate/base.parquet --by niqe", 2, "no photo has a score of 'niqe'")
@@ -96,15 +96,14 @@ def test_an_image_that_cannot_be_read_in_both_runs_is_named(clipiqa, folders, co
         (folders / name / "3.png").write_bytes(b"no image")
     (folders / "new/4.png").write_bytes(b"")
     given = f"{command} mini"
-    ran = clipiqa(given, 1, out="'3', '4'")
-    assert "n = 18" in ran.out and "3.png' is not an image" in ran.out and "4.png' is empty" in ran.out
+    said = clipiqa(given, 1, out="'3', '4'").out
+    assert "n = 18" in said and "3.png' is not an image" in said and "4.png' is empty" in said
     clipiqa(f"{given} --overwrite --skip-missing", 0)
 
 
 def test_a_flagged_image_without_a_score_fails_with_files(clipiqa, folders, command):
     Image.new("RGB", (64, 64)).save(folders / "new/3.png")
-    ran = clipiqa(f"{command} piqe", 1, out="'piqe' has no score of 1 image")
-    assert "'3 (" in ran.out
+    assert "'3 (" in clipiqa(f"{command} piqe", 1, out="'piqe' has no score of 1 image").out
     assert (folders / "gate/gate.json").exists()
 
 
@@ -113,8 +112,8 @@ def test_a_resumed_verdict_is_about_the_images_that_are_there(clipiqa, folders, 
     clipiqa(given, 0, out="n = 20")
     for n in range(1, 20):
         (folders / f"new/{n}.png").unlink()
-    ran = clipiqa(f"{given} --resume --format markdown", 2, "lacks 19 rows", out="lacks")
-    assert ran.out.startswith("## error")
+    said = clipiqa(f"{given} --resume --format markdown", 2, "lacks 19 rows", out="lacks").out
+    assert said.startswith("## error")
     for n in range(10, 20):
         (folders / f"base/{n}.png").unlink()
     for n in range(1, 10):

@@ -75,7 +75,7 @@ def test_bad_options(grey_steps):
 
 
 def test_mini_follows_every_attribute(clipiqa):
-    ran = clipiqa(f"sweep '{BUNDLED}' --backbone mini --max-side 128 --scales 1 --steps 4", 0)
-    table = ran.out.splitlines()
+    said = clipiqa(f"sweep '{BUNDLED}' --backbone mini --max-side 128 --scales 1 --steps 4", 0).out
+    table = said.splitlines()
     assert [line.split()[0] for line in table[1:]] == list(CHANGES)
     assert all(float(line.split()[4]) >= 0.8 for line in table[1:])

@@ -97,10 +97,8 @@ def test_the_commands_take_named_metrics_and_questions(clipiqa, versions):
         "sweep low --changes contrast --steps 3 --scales 1",
         "agreement votes.csv",
     ):
-        ran = clipiqa(f"{command} -b mini -p quality -m entropy --device cpu -q", 0)
-        said = ran.out
+        said = clipiqa(f"{command} -b mini -p quality -m entropy --device cpu -q", 0).out
         assert "quality" in said and "entropy" in said
-    ran = clipiqa("rank low -m entropy --worst 1 --paths -q", 0)
-    assert ran.out.startswith("low/")
+    assert clipiqa("rank low -m entropy --worst 1 --paths -q", 0).out.startswith("low/")
     (versions / "s.csv").write_text("path,x\nlow/0.png,1\n")
     clipiqa("rank low -m s.csv:lower_better=true", 2, "in a file")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 from photos import save_blurred, save_corrupt, save_grey
 from PIL import Image
 from refusal import refused
@@ -26,19 +25,16 @@ def test_by_path_without_suffix_or_by_wildcards(tmp_path):
         assert list(pairs(Brightness(), f"{tmp_path}/{low}", f"{tmp_path}/{high}").frame.index) == [name]
 
 
-@pytest.mark.parametrize(
-    "low, high, message",
-    [
+def test_images_that_do_not_pair_up_are_named(tmp_path, monkeypatch):
+    for low, high, message in [
         ("low", "gone", "'gone'"),
         ("low", "more", "low lacks '3'; high lacks '2'"),
         ("twins", "low", "'twins/1.jpg' and 'twins/1.png'"),
-    ],
-)
-def test_images_that_do_not_pair_up_are_named(low, high, message, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "twins/1.png", "twins/1.jpg"):
-        save_grey(tmp_path / name, 9)
-    assert message in refused(pairs, Brightness(), low, high)
+    ]:
+        monkeypatch.chdir(tmp_path)
+        for name in ("low/1.png", "low/2.png", "more/1.png", "more/3.png", "twins/1.png", "twins/1.jpg"):
+            save_grey(tmp_path / name, 9)
+        assert message in refused(pairs, Brightness(), low, high)
 
 
 def test_the_table_counts_pairs_and_tests_their_mean_difference(tmp_path):
@@ -73,8 +69,7 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
 def test_a_blurred_folder_loses(clipiqa, tmp_path):
     low, high, out = save_blurred(tmp_path / "low", 2.5), save_blurred(tmp_path / "high", 0), tmp_path / "out"
     args = f"--backbone mini -p sharpness quality --max-side 160 -q --out {out}"
-    ran = clipiqa(f"pairs {high} {low} {args}", 0)
-    assert ran.out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
+    assert clipiqa(f"pairs {high} {low} {args}", 0).out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
     assert (pd.read_csv(out / "pairs.csv")["sharpness difference"] < 0).all()
     with Image.open(out / "pairs-sharpness.png") as wrong:
         height = wrong.height

@@ -158,11 +158,11 @@ def test_a_full_disk_loses_no_finished_row(forked, folder, suffix, times):
     assert 2 in codes
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_damaged_results_are_refused(tmp_path, suffix, times):
-    path = tmp_path / f"scores.{suffix}"
-    write(Output(path))
-    check_that_damage_is_refused(path, read_results, 50 * times)
+def test_damaged_results_are_refused(tmp_path, times):
+    for suffix in FORMATS:
+        path = tmp_path / f"scores.{suffix}"
+        write(Output(path))
+        check_that_damage_is_refused(path, read_results, 50 * times)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -189,17 +189,17 @@ def test_a_damaged_journal_is_refused_or_repaired(tmp_path, suffix, times):
     assert repaired and all(rows == ROWS for rows in repaired)
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-def test_damaged_learned_prompts_are_refused(tmp_path, suffix, times):
-    path = tmp_path / f"prompts.{suffix}"
-    generator = torch.Generator().manual_seed(0)
-    tensors = {f"prompt_learner.{key}": torch.randn(2, 4, 16, generator=generator) for key in STATE_KEYS}
-    if suffix == "pth":
-        torch.save({"params": tensors}, path)
-    else:
-        said = {"format": FORMAT, "backbone": "RN50"}
-        save_file(tensors, path, {**said, "sha256": content_checksum(tensors, said)})
-    check_that_damage_is_refused(path, read_prompt_file, 60 * times)
+def test_damaged_learned_prompts_are_refused(tmp_path, times):
+    for suffix in ["safetensors", "pth"]:
+        path = tmp_path / f"prompts.{suffix}"
+        generator = torch.Generator().manual_seed(0)
+        tensors = {f"prompt_learner.{key}": torch.randn(2, 4, 16, generator=generator) for key in STATE_KEYS}
+        if suffix == "pth":
+            torch.save({"params": tensors}, path)
+        else:
+            said = {"format": FORMAT, "backbone": "RN50"}
+            save_file(tensors, path, {**said, "sha256": content_checksum(tensors, said)})
+        check_that_damage_is_refused(path, read_prompt_file, 60 * times)
 
 
 def test_damaged_feature_stores_never_give_other_features(tmp_path, times, caplog):

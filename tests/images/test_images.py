@@ -110,28 +110,28 @@ def test_palette_with_a_transparent_entry(photo, saved):
     assert record.converted == "palette+alpha->rgb on white"
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "tiff"])
-def test_cmyk(photo, saved, suffix):
-    path = saved(photo.convert("CMYK"), f"press.{suffix}")
-    record = read_image(path)
-    assert record.converted == "cmyk->rgb"
-    with Image.open(path) as image:
-        assert np.array_equal(array(record), np.asarray(image.convert("RGB")))
-    close = np.abs(array(record).astype(int) - np.asarray(photo)).mean()
-    assert close < 3  # the same picture, not its negative; JPEG costs the rest
+def test_cmyk(photo, saved):
+    for suffix in ["jpg", "tiff"]:
+        path = saved(photo.convert("CMYK"), f"press.{suffix}")
+        record = read_image(path)
+        assert record.converted == "cmyk->rgb"
+        with Image.open(path) as image:
+            assert np.array_equal(array(record), np.asarray(image.convert("RGB")))
+        close = np.abs(array(record).astype(int) - np.asarray(photo)).mean()
+        assert close < 3  # the same picture, not its negative; JPEG costs the rest
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff"])
-@pytest.mark.parametrize("kind", ["grey", "rgb"])
-def test_16_bit_samples_keep_the_high_byte(tmp_path, suffix, kind):
-    import cv2  # Pillow cannot write 16-bit colour
+def test_16_bit_samples_keep_the_high_byte(tmp_path):
+    for suffix in ["png", "tiff"]:
+        for kind in ["grey", "rgb"]:
+            import cv2  # Pillow cannot write 16-bit colour
 
-    deep = DEEP[..., None] if kind == "grey" else np.dstack([DEEP, DEEP[::-1], DEEP[:, ::-1]])
-    path = tmp_path / f"deep.{suffix}"
-    assert cv2.imwrite(str(path), np.ascontiguousarray(deep[:, :, ::-1]))  # which is BGR
-    record = read_image(path)
-    assert record.converted == f"16-bit {kind}->rgb"
-    assert np.array_equal(array(record), np.broadcast_to(deep >> 8, (48, 64, 3)))
+            deep = DEEP[..., None] if kind == "grey" else np.dstack([DEEP, DEEP[::-1], DEEP[:, ::-1]])
+            path = tmp_path / f"deep.{suffix}"
+            assert cv2.imwrite(str(path), np.ascontiguousarray(deep[:, :, ::-1]))  # which is BGR
+            record = read_image(path)
+            assert record.converted == f"16-bit {kind}->rgb"
+            assert np.array_equal(array(record), np.broadcast_to(deep >> 8, (48, 64, 3)))
 
 
 def test_12_bit_grey_keeps_its_upper_byte(saved):
@@ -144,24 +144,24 @@ def test_12_bit_grey_keeps_its_upper_byte(saved):
     assert np.array_equal(record.pixels[0].numpy(), DEEP >> 8)
 
 
-@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
-@pytest.mark.parametrize("is_signed", [True, False])
-def test_32_bit_samples_are_refused_even_if_16_bits_hold_them(saved, is_signed, compression):
-    assert kind_of(saved(Image.new("F", (40, 40), 0.5), "raw.tiff")) == Kind.UNCLEAR_SCALE
-    path = saved(Image.new("I", (40, 40), 99), "count.tiff", compression=compression)
-    if not is_signed:
-        change_tag(path, 339, 3, 2, 1)
-    assert kind_of(path) == Kind.UNCLEAR_SCALE
+def test_32_bit_samples_are_refused_even_if_16_bits_hold_them(saved):
+    for compression in [None, "tiff_lzw"]:
+        for is_signed in [True, False]:
+            assert kind_of(saved(Image.new("F", (40, 40), 0.5), "raw.tiff")) == Kind.UNCLEAR_SCALE
+            path = saved(Image.new("I", (40, 40), 99), "count.tiff", compression=compression)
+            if not is_signed:
+                change_tag(path, 339, 3, 2, 1)
+            assert kind_of(path) == Kind.UNCLEAR_SCALE
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
-def test_first_frame_of_several(photo, saved, suffix):
-    options = {"lossless": True} if suffix == "webp" else {}
-    others = [Image.new("RGB", photo.size, colour) for colour in ("red", "blue")]
-    record = read_image(saved(photo, f"film.{suffix}", save_all=True, append_images=others, **options))
-    assert record.converted.endswith("frame 1 of 3")
-    # A GIF's palette of 256 costs a few levels; the other frames would be a hundred off.
-    assert np.abs(array(record).astype(int) - np.asarray(photo)).mean() < (8 if suffix == "gif" else 1e-9)
+def test_first_frame_of_several(photo, saved):
+    for suffix in ["gif", "webp", "png", "tiff"]:
+        options = {"lossless": True} if suffix == "webp" else {}
+        others = [Image.new("RGB", photo.size, colour) for colour in ("red", "blue")]
+        record = read_image(saved(photo, f"film.{suffix}", save_all=True, append_images=others, **options))
+        assert record.converted.endswith("frame 1 of 3")
+        # A GIF's palette of 256 costs a few levels; the other frames would be a hundred off.
+        assert np.abs(array(record).astype(int) - np.asarray(photo)).mean() < (8 if suffix == "gif" else 1e-9)
 
 
 def test_second_picture_of_a_phone_photo_is_no_animation(photo, saved):
@@ -173,16 +173,16 @@ def test_second_picture_of_a_phone_photo_is_no_animation(photo, saved):
 # Orientation
 
 
-@pytest.mark.parametrize("orientation", [*range(1, 9), 99])  # 99 is nonsense
-@pytest.mark.parametrize("suffix", ["png", "tiff"])  # Pillow turns TIFFs by itself
-def test_applied_recorded_and_switchable(photo, saved, orientation, suffix):
-    photo.getexif()[0x0112] = orientation
-    path = saved(photo, f"turned.{suffix}", exif=photo.getexif())
-    upright, stored = read_image(path), read_image(path, apply_exif=False)
-    assert np.array_equal(array(upright), np.asarray(ImageOps.exif_transpose(photo)))
-    assert (upright.width, upright.height) == upright.size == upright.pixels.shape[:0:-1]
-    assert upright.orientation == stored.orientation == (orientation if orientation < 9 else 1)
-    assert np.array_equal(array(stored), np.asarray(photo)) and stored.size == (256, 144)
+def test_applied_recorded_and_switchable(photo, saved):
+    for orientation in [*range(1, 9), 99]:
+        for suffix in ["png", "tiff"]:
+            photo.getexif()[0x0112] = orientation
+            path = saved(photo, f"turned.{suffix}", exif=photo.getexif())
+            upright, stored = read_image(path), read_image(path, apply_exif=False)
+            assert np.array_equal(array(upright), np.asarray(ImageOps.exif_transpose(photo)))
+            assert (upright.width, upright.height) == upright.size == upright.pixels.shape[:0:-1]
+            assert upright.orientation == stored.orientation == (orientation if orientation < 9 else 1)
+            assert np.array_equal(array(stored), np.asarray(photo)) and stored.size == (256, 144)
 
 
 def test_damaged_exif_does_not_cost_the_picture(photo, saved, caplog):
@@ -220,13 +220,13 @@ def test_limits_that_leave_nothing_are_refused(photo, saved):
 # Damage
 
 
-@pytest.mark.parametrize("part", [0.3, 0.95])
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "bmp", "gif", "jp2"])
-def test_truncated(photo, saved, suffix, part, monkeypatch):
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as pyiqa's data sets leave it
-    path = saved(photo, f"cut.{suffix}")
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
-    assert kind_of(path) in (Kind.DAMAGED, Kind.NOT_AN_IMAGE)
+def test_truncated(photo, saved, monkeypatch):
+    for part in [0.3, 0.95]:
+        for suffix in ["jpg", "png", "webp", "tiff", "bmp", "gif", "jp2"]:
+            monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as pyiqa's data sets leave it
+            path = saved(photo, f"cut.{suffix}")
+            path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+            assert kind_of(path) in (Kind.DAMAGED, Kind.NOT_AN_IMAGE)
 
 
 def test_what_is_no_image_is_refused(tmp_path, saved):
@@ -277,17 +277,17 @@ def dng(photo, orientation, compression):
 # Raw
 
 
-@pytest.mark.parametrize("compression", [7, 1])
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_the_embedded_preview_is_read_upright(photo, saved, orientation, compression):
-    pytest.importorskip("rawpy")
-    found = read_image(saved(dng(photo, orientation, compression), "a.DNG"))
-    photo.getexif()[0x0112] = orientation
-    upright = ImageOps.exif_transpose(photo)
-    assert found.converted == "raw preview->rgb" and found.orientation == orientation
-    assert found.size == upright.size
-    apart = np.abs(array(found).astype(int) - np.asarray(upright))
-    assert apart.mean() < (3 if compression == 7 else 1e-9)
+def test_the_embedded_preview_is_read_upright(photo, saved):
+    for compression in [7, 1]:
+        for orientation in [1, 3, 6, 8]:
+            pytest.importorskip("rawpy")
+            found = read_image(saved(dng(photo, orientation, compression), "a.DNG"))
+            photo.getexif()[0x0112] = orientation
+            upright = ImageOps.exif_transpose(photo)
+            assert found.converted == "raw preview->rgb" and found.orientation == orientation
+            assert found.size == upright.size
+            apart = np.abs(array(found).astype(int) - np.asarray(upright))
+            assert apart.mean() < (3 if compression == 7 else 1e-9)
 
 
 def test_what_has_no_preview_is_damaged_and_what_needs_rawpy_says_so(photo, saved, monkeypatch):

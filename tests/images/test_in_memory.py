@@ -30,14 +30,16 @@ def loaded(image):
     return read_image(memory_image("image 0", image)).pixels.permute(1, 2, 0)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_floats_n_255_are_8_bit_n_to_the_last_bit(dtype):
-    values = np.arange(48 * 256, dtype=np.uint8).reshape(48, 256)
-    assert loaded(values / dtype(255)).dtype == torch.float32
-    (of_floats, of_bytes), batch = to_tensors([values / dtype(255), values]), to_tensors(RGB[None] / dtype(255))
-    assert torch.equal(of_floats, of_bytes)
-    assert torch.equal(batch[0], torch.from_numpy(RGB).permute(2, 0, 1).float() / 255)
-    assert torch.equal(loaded(np.full((40, 40), 0.5, dtype)), torch.full((40, 40, 3), 0.5))  # between two 8-bit values
+def test_floats_n_255_are_8_bit_n_to_the_last_bit():
+    for dtype in [np.float32, np.float64]:
+        values = np.arange(48 * 256, dtype=np.uint8).reshape(48, 256)
+        assert loaded(values / dtype(255)).dtype == torch.float32
+        (of_floats, of_bytes), batch = to_tensors([values / dtype(255), values]), to_tensors(RGB[None] / dtype(255))
+        assert torch.equal(of_floats, of_bytes)
+        assert torch.equal(batch[0], torch.from_numpy(RGB).permute(2, 0, 1).float() / 255)
+        assert torch.equal(
+            loaded(np.full((40, 40), 0.5, dtype)), torch.full((40, 40, 3), 0.5)
+        )  # between two 8-bit values
 
 
 def test_tensors_of_networks_may_overshoot_and_are_clamped():

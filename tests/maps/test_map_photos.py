@@ -99,8 +99,8 @@ MAP = "map -b mini --device cpu -q"
 
 def test_the_command_writes_pictures_numbers_and_a_page(clipiqa, photos, tmp_path):
     options = "-p sharpness pyiqa -o maps --html --pictures svg"
-    ran = clipiqa(f"{MAP} {photos}/h*.png missing.png {options}", 1, "missing.png")
-    assert [line.split()[1] for line in ran.out.splitlines()[1:]] == ["sharpness", "pyiqa"]
+    said = clipiqa(f"{MAP} {photos}/h*.png missing.png {options}", 1, "missing.png").out
+    assert [line.split()[1] for line in said.splitlines()[1:]] == ["sharpness", "pyiqa"]
     assert sorted(os.listdir("maps")) == ["half.npz", "half.svg", "maps.html"]
     again = f"{MAP} {photos}/half.png -o maps"
     clipiqa(again, 2, "--overwrite")
@@ -122,5 +122,4 @@ def test_bad_options_are_refused(clipiqa, photos):
 
 def test_a_run_without_photos_is_refused(clipiqa, photos):
     clipiqa(f"{MAP} no", 2)
-    ran = clipiqa(f"{MAP} {photos}/broken.jpg -o maps --html", 1)
-    assert not ran.out and not os.listdir("maps")
+    assert not clipiqa(f"{MAP} {photos}/broken.jpg -o maps --html", 1).out and not os.listdir("maps")

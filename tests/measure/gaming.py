@@ -139,19 +139,18 @@ def main():
             found.append(watched(tiles[n], others, criterion, given, outputs))
         for name in WAYS:
             early = {n: changes[name] for n, (changes, _) in enumerate(found) if changes.get(name, -1) > -1}
-            print(f"{title}, {name}: {len(early)} of {count} called before a fall of 1 dB", flush=True)
-            print("    PSNR at the alarm:", *(f"{change:+.2f}" for change in early.values()), flush=True)
+            print(f"{title}, {name}: {len(early)} of {count} called before a fall of 1 dB")
+            print("    PSNR at the alarm:", *(f"{change:+.2f}" for change in early.values()))
             print(
                 "    others, with the loss:",
                 {n: loss for n, (_, loss) in enumerate(found) if n not in early},
-                flush=True,
             )
     alarms = Counter()
     for n in range(args.trainings):
         held_out = torch.stack([photo[n % TILES] for photo in tiles[:TILES]])
         said = train_honestly(tiles[TILES:-TILES], held_out, others, n % 2, n)
         alarms.update(said.keys())
-        print(f"training {n}: {said}", flush=True)
+        print(f"training {n}: {said}")
     print(f"false alarms in {args.trainings} trainings: {dict(alarms)}")
 
 

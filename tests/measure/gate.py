@@ -68,7 +68,7 @@ def main():
         shares = [*(false_alarms(name, *each) for each in alarms), *(passed(name, n) for n in CASES)]
         row(name, *(f"{share:.3f}" for share in shares))
     for n, columns in ((20, 1), (200, 1), (200, 6)):
-        print(f"power, normal, n = {n}, {columns} columns: {power('normal', n, columns):.3f}", flush=True)
+        print(f"power, normal, n = {n}, {columns} columns: {power('normal', n, columns):.3f}")
 
 
 if __name__ == "__main__":

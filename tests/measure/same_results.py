@@ -93,7 +93,7 @@ def is_equal(case, old, new, tolerance):
     found = {name: differs(old / name, new / name, tolerance) for name in compared}
     for name, (why, _) in found.items():
         if why:
-            print(f"{case}, {name}: {why}", flush=True)
+            print(f"{case}, {name}: {why}")
     return not any(why for why, _ in found.values()), sum(count for _, count in found.values())
 
 

@@ -45,7 +45,7 @@ def main():
         for backbone in BACKBONES:
             for work in WORKS:
                 taken, counted = alone(memory, backbone, folder, work, size)
-                print(f"{backbone:9}{work:9}{size:g} megapixels: {taken:.0f}, counted {counted:.0f}", flush=True)
+                print(f"{backbone:9}{work:9}{size:g} megapixels: {taken:.0f}, counted {counted:.0f}")
 
 
 if __name__ == "__main__":

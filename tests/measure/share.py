@@ -206,7 +206,7 @@ def run(args, judge, options, start, seed=0, form="linear", share=0.0):
             noisy, true = real_noise(args.cc_noise)
             found["real"] = judge()(restore(net, noisy), true)
     file.write_text(json.dumps(found))
-    print(name, f"weight {found['weight']:.3g}", flush=True)
+    print(name, f"weight {found['weight']:.3g}")
 
 
 def changes(args, judged, start, form, share):
@@ -283,8 +283,8 @@ def alarms(args, options):
             looks = zip(looks_of(args, name), looks_of(args, without), strict=True)
             found = [alarm(outputs, clean, without=base).sentence for outputs, base in looks]
             said.append(next(filter(None, found), ""))
-            print(f"{kind} {name}: {said[-1] or '-'}", flush=True)
-        print(f"{kind}: {sum(map(bool, said))} of {len(said)} called", flush=True)
+            print(f"{kind} {name}: {said[-1] or '-'}")
+        print(f"{kind}: {sum(map(bool, said))} of {len(said)} called")
 
 
 def rewards(args, options):
@@ -297,7 +297,7 @@ def rewards(args, options):
         clean, (one, other) = watched(squares(args, start[0])[3]) / 255, [looks_of(args, name)[-1] for name in names]
         margin = (reward(one) - reward(other)).mean().item()
         both = (reward(one, clean) - reward(other, clean)).mean().item()
-        print(f"{names[0]}: margin {margin:+.3f}, PSNR {both - margin:+.3f} dB", flush=True)
+        print(f"{names[0]}: margin {margin:+.3f}, PSNR {both - margin:+.3f} dB")
         found.update(trainings=1, margin=margin > 0, both=both > 0)
     print("higher than without the loss:", dict(found))
 

@@ -18,6 +18,7 @@ from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.images.memory import give_back_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+sys.stdout.reconfigure(line_buffering=True)  # a long run tells at once what it has found
 COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]
 """What Python runs as the command ``clipiqa``."""
 
@@ -40,7 +41,7 @@ def arguments(*paths, **defaults):
 
 def row(*cells):
     """Print a row of a Markdown table."""
-    print("|", " | ".join(map(str, cells)), "|", flush=True)
+    print("|", " | ".join(map(str, cells)), "|")
 
 
 def head(*names):

@@ -95,8 +95,8 @@ def test_named_metrics_stand_beside_questions(tmp_path, clipiqa):
     clipiqa(f"score a.jpg --prompts quality sharpness -b mini {asked}", 0)
     (cells,) = pandas.read_csv("s.csv").to_dict("records")
     assert [*cells][1:5] == ["quality", "sharpness", "entropy", "sharp"] and cells["sharpness"] == cells["sharp"]
-    ran = clipiqa("score a.jpg -m clipiqa x=clipiqa:precision=bf16 -b mini -q --format csv")
-    assert ran.out.startswith("path,clipiqa,x,")  # --backbone is both metrics' default
+    said = clipiqa("score a.jpg -m clipiqa x=clipiqa:precision=bf16 -b mini -q --format csv").out
+    assert said.startswith("path,clipiqa,x,")  # --backbone is both metrics' default
     (row,) = score_paths([CLIPIQA(backbone="mini"), "entropy"], "a.jpg", ["quality", "sharpness"], device="cpu")
     assert row.scores[:2] == pytest.approx([cells["quality"], cells["sharpness"]], abs=1e-4)
     refused(score_paths, ["entropy", "mini"], "a.jpg", "quality")
@@ -130,18 +130,16 @@ def test_a_file_of_ours_keeps_its_record(tmp_path):
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize(
-    "given, noun",
-    {
+@pytest.mark.quick
+def test_score_files_that_cannot_be_used_are_refused(scores):
+    for given, noun in {
         "{}/deqa.csv": "lower_better=true",
         "{}/two.csv": "column=niqe",
         "{}/two.csv:colum=niqe": "'column'",
         "{}/two.csv:column=mos": "'mos'",
         "{}/none.csv": "No such file",
-    }.items(),
-)
-def test_score_files_that_cannot_be_used_are_refused(given, noun, scores):
-    assert noun in refused(parse_metrics, given.format(scores), also=FILES)
+    }.items():
+        assert noun in refused(parse_metrics, given.format(scores), also=FILES)
 
 
 def test_our_classes_are_built_for_the_names_that_they_have():

@@ -71,24 +71,31 @@ def test_scores_equal_pyiqas(seeded_weights, monkeypatch, tmp_path, name, backbo
         assert_close(ours(images), built_in(images), atol=SCORE_TOLERANCE)
 
 
-@pytest.mark.parametrize("n_ctx", [1, 5, 16])
-@pytest.mark.parametrize("pair", ["quality", ("Sharp edges.", "Blurry.")])
-def test_prompts_equal_those_of_all_77_positions(n_ctx, pair):
+def test_prompts_equal_those_of_all_77_positions():
     """Against a reassembly that pads to 77 and knows nothing of where texts end, for any pair and n_ctx."""
-    metric = fresh(context={"n_ctx": n_ctx, "init": "random"}, prompts=pair)
-    learner, tower = metric.prompt_learner.train(), metric.clip.text_tower(torch.device("cpu"), torch.float32)
-    tokens = tokenize([f"{' '.join(['x'] * n_ctx)} {text}." for text in (learner.pair.positive, learner.pair.negative)])
-    prompts = []
-    for row, ids, vectors in zip(tower.embed(tokens), tokens, learner.ctx, strict=True):
-        words = int(ids.argmax()) - 1 - n_ctx
-        start, suffix, half = row[:1], row[1 + n_ctx :], n_ctx // 2
-        prompts.append(torch.cat([start, vectors[:half], suffix[:words], vectors[half:], suffix[words:]]))
-    x = tower.norm(tower.transformer(torch.stack(prompts) + tower.positional_embedding, is_causal=True))
-    expected, ours = F.normalize(x[torch.arange(2), tokens.argmax(dim=1)] @ tower.projection, dim=-1), learner()[0]
-    assert_close(ours, expected, atol=2e-6)  # rounding of other matrix shapes
-    weights = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
-    grad, expected_grad = (torch.autograd.grad((each * weights).sum(), learner.ctx)[0] for each in (ours, expected))
-    assert (grad - expected_grad).norm() <= GRADIENT_TOLERANCE * expected_grad.norm()
+    for n_ctx in [1, 5, 16]:
+        for pair in ["quality", ("Sharp edges.", "Blurry.")]:
+            metric = fresh(context={"n_ctx": n_ctx, "init": "random"}, prompts=pair)
+            learner, tower = metric.prompt_learner.train(), metric.clip.text_tower(torch.device("cpu"), torch.float32)
+            tokens = tokenize(
+                [f"{' '.join(['x'] * n_ctx)} {text}." for text in (learner.pair.positive, learner.pair.negative)]
+            )
+            prompts = []
+            for row, ids, vectors in zip(tower.embed(tokens), tokens, learner.ctx, strict=True):
+                words = int(ids.argmax()) - 1 - n_ctx
+                start, suffix, half = row[:1], row[1 + n_ctx :], n_ctx // 2
+                prompts.append(torch.cat([start, vectors[:half], suffix[:words], vectors[half:], suffix[words:]]))
+            x = tower.norm(tower.transformer(torch.stack(prompts) + tower.positional_embedding, is_causal=True))
+            expected, ours = (
+                F.normalize(x[torch.arange(2), tokens.argmax(dim=1)] @ tower.projection, dim=-1),
+                learner()[0],
+            )
+            assert_close(ours, expected, atol=2e-6)  # rounding of other matrix shapes
+            weights = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
+            grad, expected_grad = (
+                torch.autograd.grad((each * weights).sum(), learner.ctx)[0] for each in (ours, expected)
+            )
+            assert (grad - expected_grad).norm() <= GRADIENT_TOLERANCE * expected_grad.norm()
 
 
 def test_prompts_are_encoded_once_in_evaluation_and_each_time_in_training(metric, features, images, monkeypatch):
@@ -156,14 +163,14 @@ def test_impossible_contexts_are_refused():
         CLIPIQA(backbone="mini").load_prompts("x.pth")
 
 
-@pytest.mark.parametrize("context", [{"n_ctx": 7, "shared": True}, {"n_ctx": 4}])
-def test_state_dict_of_any_shape_loads_strictly(features, context):
-    source, target = fresh(context=context), fresh()
-    optimized = target.prompt_learner.ctx
-    target.load_state_dict(source.state_dict(), strict=True)
-    assert target.prompt_learner.ctx is optimized  # an optimiser that holds it goes on training it
-    assert torch.equal(target.train().score(features), source.train().score(features))
-    assert [name for name, _ in target.named_parameters()] == ["prompt_learner.ctx"]  # nothing else is trained
+def test_state_dict_of_any_shape_loads_strictly(features):
+    for context in [{"n_ctx": 7, "shared": True}, {"n_ctx": 4}]:
+        source, target = fresh(context=context), fresh()
+        optimized = target.prompt_learner.ctx
+        target.load_state_dict(source.state_dict(), strict=True)
+        assert target.prompt_learner.ctx is optimized  # an optimiser that holds it goes on training it
+        assert torch.equal(target.train().score(features), source.train().score(features))
+        assert [name for name, _ in target.named_parameters()] == ["prompt_learner.ctx"]  # nothing else is trained
 
 
 def test_random_context_is_seeded():

@@ -55,19 +55,17 @@ def ranked(clipiqa, folder):
 
 def test_command_prints_paths_and_nothing_else(ranked, folder):
     worst = [str(folder / "photos" / name) for name in ("a/1.png", "b/4.png", "b/5 ü.png")]
-    ran = ranked("--worst 2 --paths", 1, "1 image left out", "'b/1.png'")
-    assert ran.out.splitlines() == worst[:2]
-    ran = ranked("--worst 2 --paths -0 --by niqe", 0)  # which pyiqa knows as lower-better
-    assert ran.out.split("\0") == [*worst[::2], ""]
+    assert ranked("--worst 2 --paths", 1, "1 image left out", "'b/1.png'").out.splitlines() == worst[:2]
+    said = ranked("--worst 2 --paths -0 --by niqe", 0).out  # which pyiqa knows as lower-better
+    assert said.split("\0") == [*worst[::2], ""]
 
 
 def test_a_table_of_picked_photos_is_printed(ranked):
-    ran = ranked("--below 0.3", 1, "1 image left out")
-    title, heads, _, *rows = ran.out.splitlines()
+    title, heads, _, *rows = ranked("--below 0.3", 1, "1 image left out").out.splitlines()
     assert title.startswith("Picked 2 of ") and heads.split() == ["MOS", "niqe", "path"]
     assert [row.split()[::2] for row in rows] == [["0.1000", "a/1.png"], ["0.2000", "b/4.png"]]
-    ran = ranked("--by niqe --below 20%", 0)  # the worst fifth
-    assert ran.out.splitlines()[3].split() == ["9.0000", "0.1000", "a/1.png"]
+    said = ranked("--by niqe --below 20%", 0).out  # the worst fifth
+    assert said.splitlines()[3].split() == ["9.0000", "0.1000", "a/1.png"]
 
 
 # Transfer

@@ -86,9 +86,8 @@ def test_a_name_too_long_for_stars_names_the_undo_list(clipiqa, photos):
         "path,quality\n" + "".join(f"photos/{name},{n}\n" for n, name in enumerate(sorted(os.listdir("photos"))))
     )
     ran = clipiqa("rank plain.csv --stars")
-    assert ran.code != 0
     path = undo_list("photos")
-    assert path.name in ran.err
+    assert ran.code and path.name in ran.err
     assert undo(path)[2] == [] and not list(Path("photos").glob("*.xmp"))
 
 
@@ -103,29 +102,30 @@ def test_a_photo_replaced_since_it_was_scored_is_not_taken_listed_or_given_stars
     assert len(list(photos.glob("taken/*.png"))) == (6 if "taken" in option else 0)
 
 
-def tar_of(path, *members):
-    with tarfile.open(path, "w") as archive:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
+def tar_of(names, contents):
+    with tarfile.open("s.tar", "w") as archive:
+        for name, content in zip(names, contents, strict=True):
+            info = tarfile.TarInfo(f"{name}.png")
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
 
 
 def test_no_shard_is_written_from_one_replaced_since_it_was_scored(clipiqa, photos):
     content = [(photos / f"photos/{n}.png").read_bytes() for n in range(4)]
-    tar_of("s.tar", ("a.png", content[0]), ("b.png", content[1]))
+    tar_of("ab", content[:2])
     clipiqa("score s.tar -m entropy --out results --device cpu", 0)
-    tar_of("s.tar", ("a.png", content[2]), ("b.png", content[3]), ("c.png", content[3]))
+    tar_of("abc", content[1:])
     arguments = "rank results --best 2 --write-shards kept"
-    ran = clipiqa(arguments)
-    assert ran.code != 0 and "s.tar" in ran.err and not list(Path("kept").rglob("*.tar"))
-    assert clipiqa(f"{arguments} --despite-changes").code == 0 and list(Path("kept").rglob("*.tar"))
+    clipiqa(arguments, 2, "s.tar")
+    assert not list(Path("kept").rglob("*.tar"))
+    clipiqa(f"{arguments} --despite-changes", 0)
+    assert list(Path("kept").rglob("*.tar"))
 
 
 def test_members_of_one_name_are_two_images(clipiqa, photos):
     """Each has its own score and name, is found again, and is copied as it was scored."""
     content = [(photos / f"photos/{n}.png").read_bytes() for n in range(3)]
-    tar_of("s.tar", ("a.png", content[0]), ("a.png", content[1]), ("b.png", content[2]))
+    tar_of("aab", content)
     rows = list(score_paths(["entropy"], "s.tar", out="t.csv", device="cpu", workers=1))
     assert len({row.path for row in rows}) == 3
     assert not list(score_paths(["entropy"], "s.tar", out="t.csv", resume=True, device="cpu", workers=1))

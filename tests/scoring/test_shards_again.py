@@ -76,12 +76,13 @@ def only_photos(two):
 # Columns
 
 
-def test_a_column_is_added_and_only_its_metric_runs(run):
+def test_a_column_is_added_only_its_metric_runs_and_whole_results_are_not_opened(run, monkeypatch):
     assert run.score("a", sources=run.all) == (11, 0)
     before = run.table()
     assert run.score("ab", sources=run.all) == (0, 11) and run.done.states == {"completed": 3}
     table = run.table()
     assert np.allclose(table.b, table.a / 2) and table.a.equals(before.a) and table.stamp.all()
+    monkeypatch.setattr(planning, "Results", None)
     assert run.score("ab", sources=run.all) == run.score("b", sources=run.all) == (0, 0)
     assert run.done.states == {"kept": 3} and list(run.done.quantiles().index) == ["a", "b"]
 
@@ -174,12 +175,6 @@ def test_a_changed_archive_is_scored_again_and_lost_members_leave_no_rows(run):
     save_tar(run.sources / "0.tar", samples([10, 200]))
     assert run.score() == (2, 2) and run.done.states == {"changed": 1, "kept": 1}
     assert sum("::" in name for name in run.table().index) == 2
-
-
-def test_a_shard_is_not_opened_if_its_result_is_there(run, monkeypatch):
-    run.score(sources=run.all)
-    monkeypatch.setattr(planning, "Results", None)
-    assert run.score(sources=run.all) == (0, 0)
 
 
 def test_a_copy_of_a_shard_elsewhere_is_another_shard(run, tmp_path):
