@@ -232,12 +232,13 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
     absent = {name: [source for source, lacking in lacks.items() if name in lacking] for name in keep}
     tell(*(notes := absent_notes(absent)))
+    others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
     unasked = Counter(
         name
-        for cells in (run.results.cells() if run.known else ())
+        for cells in (run.results.cells() if others else ())
         if cells["kind"] == Kind.NOT_ASKED
-        for name in run.results.head.scores
-        if name not in by and cells[name] in (None, "")
+        for name in others
+        if cells[name] in (None, "")
     )
     how = "not asked for; to fill them, score again with the metrics of all columns"
     tell(*(f"{counted(count, 'cell')} of {name} {how}" for name, count in unasked.items()))
