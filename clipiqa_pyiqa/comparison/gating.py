@@ -21,7 +21,15 @@ from ..images.formats import VIDEOS
 from ..images.image import File
 from ..results.columns import changes, column_changes
 from ..results.results import Output
-from ..results.scores import Scores, find_direction, is_score_file, matching_names, per_video, read_scores
+from ..results.scores import (
+    Scores,
+    find_direction,
+    is_score_file,
+    matching_names,
+    per_video,
+    read_scores,
+    without_suffix,
+)
 from ..sources.finding import find_shards
 from .verdicts import PAGE, WRITTEN, Gate, Nights, judge, read_nights
 
@@ -244,7 +252,7 @@ def _pair_rows(
     if paths.dropna().empty:
         hint = ""
         for index in (run.frame.index for run in runs):
-            if len(twins := index[index.str.replace(r"\.\w+$", "", regex=True).duplicated(keep=False)]):
+            if len(twins := index[index.map(without_suffix).duplicated(keep=False)]):
                 hint = f"; without suffix, some are equal: {few(twins)}"
         raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}{hint}): rows are "

@@ -197,7 +197,7 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
     def ways(names: Sequence[str]) -> Iterator[list[str]]:
         for way in (str, below_common(names).__getitem__, lambda name: re.split("/|::", name)[-1]):
             found = [way(name) for name in names]
-            stems = list(map(_without_suffix, found))
+            stems = list(map(without_suffix, found))
             yield next((each for each in (stems, found) if len({*each}) == len({*names})), [*names])
 
     (whole, below, bare), (other, other_below, other_bare) = ways(first), ways(second)
@@ -207,14 +207,14 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
     return [*best] if {*best[0]} & {*best[1]} else [[*first], [*second]]
 
 
-def _without_suffix(name: str) -> str:
+def without_suffix(name: str) -> str:
     return re.sub(r"\.\w*[a-zA-Z]\w*$", "", name)  # not the seconds of a frame
 
 
 def place_of(image: str) -> tuple[str, str]:
     """Return an image's shard and its name there without suffix; of a loose file, its path and ``''``."""
     shard, member = split_name(image)
-    return (shard, _without_suffix(member)) if shard else (image, "")
+    return (shard, without_suffix(member)) if shard else (image, "")
 
 
 def scores_by_place(scores: Mapping[str, float], sources: Sequence[str]) -> dict[tuple[str, str], float]:
