@@ -4,16 +4,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
-from xml.sax.saxutils import quoteattr
 
 from ..errors import CLIPIQAError, SharedOptions
 from .options.groups import Asked, OutputOptions, check_inputs, start
 from .options.terminal import in_shell, numbers_by_name, progress, stored, tell
-
-_ERROR = (
-    '<testsuite name="clipiqa gate" tests="1" errors="1"><testcase classname="clipiqa.gate" name="gate">'
-    "<error message={}/></testcase></testsuite>"
-)
 
 
 def run(
@@ -65,9 +59,9 @@ def run(
         suggest_margin: print a margin, and the loss that it finds; BASE and NEW are two runs without a change
     """
     from ..comparison.gating import gate
-    from ..comparison.verdicts import FAILED, WRITTEN
+    from ..comparison.verdicts import FAILED, WRITTEN, junit
     from ..files.names import one_line
-    from ..files.writing import check_folder, write_text
+    from ..files.writing import check_folder, write_bytes
     from ..report.table import markdown as text_in_markdown
 
     options = output.storage()
@@ -101,7 +95,7 @@ def run(
         if output.out:  # a job would publish the last run's gate.xml
             with suppress(CLIPIQAError):
                 out = check_folder(output.out, WRITTEN, overwrite=output.overwrite or output.resume)
-                write_text(out / "gate.xml", _ERROR.format(quoteattr(one_line(text))))
+                write_bytes(out / "gate.xml", junit("clipiqa gate", [("gate", "error", text, ())]))
         raise
     if format == "markdown":
         print(found.report().text(format), end="")

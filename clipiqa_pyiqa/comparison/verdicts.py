@@ -253,6 +253,20 @@ def read_nights(path: FilePath, commit: str | None) -> tuple[list[dict[str, Any]
     return [*itertools.chain(*nights.values())], notes
 
 
+def junit(title: str, cases: Sequence[tuple[str, str, str, Sequence[str]]]) -> bytes:
+    """Return JUnit XML with a test case for each name, verdict (also ``'error'``), sentence, and lines about rows."""
+    tags = {**dict.fromkeys(FAILED, "failure"), "error": "error"}
+    found = [tags.get(verdict) for _, verdict, *_ in cases]
+    counts = {f"{tag}s": str(found.count(tag)) for tag in ("failure", "error")}
+    suite = ElementTree.Element("testsuite", {"tests": str(len(cases)), **counts}, name=title)
+    for tag, (name, verdict, message, lines) in zip(found, cases, strict=True):
+        case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(name))
+        if tag:
+            problem = ElementTree.SubElement(case, tag, type=verdict, message=one_line(message))
+            problem.text = "\n".join(map(one_line, lines))
+    return ElementTree.tostring(suite, "UTF-8")
+
+
 @dataclass(frozen=True)
 class Gate(Reported):
     """Two runs, compared column by column.
@@ -330,15 +344,7 @@ class Gate(Reported):
 
     def junit(self) -> bytes:
         """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""
-        cases = self.findings(10)
-        counts = {"tests": str(len(cases)), "failures": str(sum(verdict in FAILED for _, verdict, *_ in cases))}
-        suite = ElementTree.Element("testsuite", counts, name=f"clipiqa gate: {self.base} → {self.new}")
-        for name, verdict, message, lines in cases:
-            case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(name))
-            if verdict in FAILED:
-                failure = ElementTree.SubElement(case, "failure", type=verdict, message=one_line(message))
-                failure.text = "\n".join(map(one_line, lines))
-        return ElementTree.tostring(suite, "UTF-8")
+        return junit(f"clipiqa gate: {self.base} → {self.new}", self.findings(10))
 
     def summary(self) -> dict[str, Any]:
         """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
