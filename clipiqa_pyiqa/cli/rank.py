@@ -254,8 +254,9 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
         tell(f"{counted(len(missing), 'picked photo')} gone: {few(missing)}")
     if picked.skip_missing and missing:
         tell(f"left out: {counted(len(missing), 'missing photo')}: {few(missing)}")
-        parts = {into: list(filter(file_of, part)) for into, part in parts.items()}
-        paths = list(filter(file_of, paths))
+        gone = {*missing}
+        parts = {into: [path for path in part if path not in gone] for into, part in parts.items()}
+        paths = [path for path in paths if path not in gone]
     for action, folder in picked.folders().items():
         done, undo_list, there = transfer(parts, folder, action, only_photos=picked.only_photos)
         more = len(done) + there - len(set(paths))
