@@ -17,7 +17,6 @@ from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warnin
 from ..errors import BatchOptions, CLIPIQAError, checked, counted, log
 from ..images.batches import WORKERS
 from ..images.image import Image
-from ..metric import find_device
 from ..metrics.building import build
 from ..metrics.metric import Metric, MetricSet
 from ..metrics.parsing import parse_metrics
@@ -68,19 +67,17 @@ def compare(
     """
     asked = parse_metrics([metrics], also=("file",), trust_weights=trust_weights)
     sets = parse_data_sets(data_sets, data_root, within)
-    where = find_device(batches.pop("device", None))
-    # mypy does not see that the device has left the batches
-    options = Options(where, seed=seed, min_side=1, **batches)  # type: ignore[misc]
+    options = Options.of(batches, seed=seed, min_side=1)
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
-    built = [build(metric, where, seed, strict) for metric in asked]
+    built = [build(metric, options.device, seed, strict) for metric in asked]
     ready = MetricSet(metric for metric in built if not metric.error)
     results, stored = list[DataSetResult](), dict[str, Results]()
     for data in sets:
         data, images = _without_training_photos(data, ready.metrics, without_mini_photos)
-        name, how = score_file(data.name), {"data_set": data.identity, **circumstances(where)}
+        name, how = score_file(data.name), {"data_set": data.identity, **circumstances(options.device)}
         with Results(files.get(name), ready.columns, how) as kept:
             if data.mos is not None:
                 kept.join("mos", dict(zip(data.paths, data.mos, strict=True)))

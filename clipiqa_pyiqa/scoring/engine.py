@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from ..clip.model import one_thread
 from ..errors import (
     MIN_SIDE,
+    BatchOptions,
     CLIPIQAError,
     FilePath,
     ImageError,
@@ -34,6 +35,7 @@ from ..images.flags import flag
 from ..images.image import Image
 from ..images.memory import keep_memory, scoring_bytes
 from ..images.reader import ImageRecord
+from ..metric import find_device
 from ..metrics.building import build, describe_error, settle
 from ..metrics.metric import Metric, MetricSet
 from ..results.columns import Answer, Known, Row, worst_kind
@@ -57,6 +59,12 @@ class Options(SharedOptions):
     device: Any = None
     seed: int = 0
     min_side: int = MIN_SIDE
+
+    @classmethod
+    def of(cls, batches: BatchOptions, **more: Any) -> Self:
+        """Return the options of a caller, whose device may be a name or missing."""
+        given: dict[str, Any] = {**batches, "device": find_device(batches.get("device"))}
+        return cls(**given, **more)
 
     @property
     def most_in_batch(self) -> int:

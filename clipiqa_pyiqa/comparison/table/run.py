@@ -24,7 +24,6 @@ from ...files.names import printable
 from ...files.reading import hash_file
 from ...images.image import File, Image
 from ...images.reader import ImageRecord
-from ...metric import find_device
 from ...metrics.building import build
 from ...metrics.metric import Metric, MetricSet
 from ...metrics.parsing import of_methods
@@ -108,8 +107,7 @@ def table(
         )
     for name in inputs.keys() - chosen.values:
         raise CLIPIQAError(f"the protocol's formula has no value {name!r}.")
-    # mypy does not see that the device has left the batches
-    options = Options(find_device(batches.pop("device", None)), seed=seed, **batches)  # type: ignore[misc]
+    options = Options.of(batches, seed=seed)
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     for line in images.left_out:
         log.warning(line)
