@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from weights_fakes import REFUSED, set_openai_url, sha256
 
+from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.comparison.verification import NOISE, PICTURES, verify
 
 
@@ -60,6 +61,7 @@ def test_command(clipiqa, monkeypatch, seeded_weights, tag, code, verdict):
     """Seeded weights, as they are, and as what OpenAI published."""
     path = seeded_weights()
     if tag == "openai":
+        held = CLIPIQA(clip_weights=path)  # as a file, whose tower must not be taken for OpenAI's
         set_openai_url(monkeypatch, f"{REFUSED}/{sha256(path)}/RN50.pt", "RN50")
     said = clipiqa(f"verify --clip-weights {path}", code, out=f"with RN50, {tag}")
     *words, expected, got, difference, tolerance, found = said.out.splitlines()[2].split()[:10]
@@ -67,6 +69,7 @@ def test_command(clipiqa, monkeypatch, seeded_weights, tag, code, verdict):
     assert float(difference) == pytest.approx(float(got) - 0.8894, abs=1e-4)
     assert said.out.count(f"  {verdict} ") == 4 and str(path) in said.out
     assert ("your weights are different" in said.err) == (tag == "file")
+    assert tag == "file" or held.clip.weights.tag == "file"
 
 
 def test_inputs_that_cannot_be_checked_are_refused(clipiqa):
