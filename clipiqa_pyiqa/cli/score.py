@@ -218,9 +218,6 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
                 else:
                     failed += 1
                     tell(row.error)
-                if keep and row.kind is not Kind.MISSING:
-                    lacking = lacks.setdefault(split_name(row.path)[0] or "loose photos", set(keep))
-                    lacking.difference_update(name for name, value in row.kept.items() if value is not None)
                 for name, score in zip(by, row.scores or (), strict=False):
                     by[name] += score is not None
                 show(scored + failed, total)
@@ -230,16 +227,17 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     before = f", {run.known.failed:,} failed before" if run.known.failed else ""
     counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
     note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
+    others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
+    unasked, columns = Counter[str](), run.head.kept
+    for cells in run.results.cells() if others or keep else ():
+        here = {name for name in (*others, *columns.values()) if cells[name] not in (None, "")}
+        if cells["kind"] == Kind.NOT_ASKED:
+            unasked.update(name for name in others if name not in here)
+        if cells["kind"] != Kind.MISSING:
+            lacking = lacks.setdefault(split_name(cells["path"])[0] or "loose photos", set(keep))
+            lacking.difference_update(name for name, column in columns.items() if column in here)
     absent = {name: [source for source, lacking in lacks.items() if name in lacking] for name in keep}
     tell(*(notes := absent_notes(absent)))
-    others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
-    unasked = Counter(
-        name
-        for cells in (run.results.cells() if others else ())
-        if cells["kind"] == Kind.NOT_ASKED
-        for name in others
-        if cells[name] in (None, "")
-    )
     how = "not asked for; to fill them, score again with the metrics of all columns"
     tell(*(f"{counted(count, 'cell')} of {name} {how}" for name, count in unasked.items()))
     return failed or notes or unasked or run.known.failed or any(metric.error for metric in run.metrics.metrics)
@@ -247,7 +245,7 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
 
 def _report(found: ShardedResult, videos: Videos) -> None:
     for sentence in found.sentences():
-        (tell if found.unread or found.absent or found.notes() else note)(sentence)
+        (tell if found.failures or found.unread or found.absent or found.notes() else note)(sentence)
     if found.images:
         note("\n" + frame_as_text(found.quantiles().reset_index(names="")))
     from ..results.folder import read_table

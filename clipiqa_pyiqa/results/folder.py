@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -181,6 +182,9 @@ class ShardedResult:
             f"{self.shards} of {every}, {counted(self.images, 'image')}: "
             f"{self.scored:,} scored, {failures.total():,} failed{f' ({kinds})' if kinds else ''}"
         ]
+        tables = (read_table(each.path, ["kind", "error"]) for each in self.results if each.failures)
+        failed = (row["error"] for table in tables for row in table.to_pylist() if row["kind"] in failures)
+        clauses += itertools.islice(failed, 5)
         if self.states:
             clauses.append("this run: " + ", ".join(f"{count:,} {state}" for state, count in self.states.items()))
         if unasked:
