@@ -89,7 +89,8 @@ def rated_photos(folder: Path, with_machine_stars: bool = False) -> pandas.DataF
     Stars from ``clipiqa rank --stars`` that nobody changed do not count, unless ``with_machine_stars`` is set. Raises
     ``CLIPIQAError`` if no photo has stars.
     """
-    stars, by_machine = find_stars(images_in(folder))
+    stars, by_machine = find_stars(photos := images_in(folder))
+    log.info(f"{len(stars):,} of {counted(len(photos), 'photo')} have one to five stars")
     if by_machine and not with_machine_stars:
         log.warning(
             f"left out: {counted(len(by_machine), 'photo')} with unchanged stars from `clipiqa rank --stars`; to learn "
@@ -173,6 +174,8 @@ def read_score_table(
     share = (scores - low) / (high - low)
     frame["target"] = 1 - share if lower_better else share
     photos = [digest or path for digest, path in zip(_digests(frame["path"]), frame["path"], strict=True)]
+    if again := len(photos) - len({*photos}):
+        log.info(f"{counted(again, 'row')} rate a photo again: each row counts, and rows of one photo stay together")
     groups, joined = None, frame.index.to_series()
     while not joined.equals(groups):  # a photo that several people rated is in one group
         groups = joined

@@ -127,7 +127,7 @@ def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, fit):
 
 
 @pytest.mark.parametrize("are_copies, columns", [(False, 2), (True, 2), (True, 3)])
-def test_rows_of_one_photo_are_one_group(copies, tmp_path, are_copies, columns):
+def test_rows_of_one_photo_are_one_group(copies, tmp_path, caplog, are_copies, columns):
     """A photo that six people rated is not on both sides, also where each has a file of his own or two groups."""
     rows = []
     for number, path in enumerate(sorted(copies.parent.glob("*-20.jpg"))[:10]):
@@ -136,7 +136,9 @@ def test_rows_of_one_photo_are_one_group(copies, tmp_path, are_copies, columns):
             shutil.copy(path, place)
             rows.append((place, rating + number / 10, f"{number}, {(number + rating) % 3 > 0}")[:columns])
     pandas.DataFrame(rows, columns=["path", "score", "ref"][:columns]).to_csv(tmp_path / "scores.csv", index=False)
+    caplog.set_level("INFO")
     frame = read_score_table(tmp_path / "scores.csv", needed=()).frame
+    assert "50 rows" in caplog.text
     contents = frame["path"].map(lambda path: Path(path).read_bytes())
     assert frame["group"].nunique() == 10 and frame["split"].groupby(contents).nunique().eq(1).all()
     assert {*frame["split"]} == {"train", "val"}

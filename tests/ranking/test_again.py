@@ -89,11 +89,12 @@ def test_a_machines_stars_are_no_opinion(rank, clipiqa, photos):
     rank("--stars", 0)
     correct(photos, 0, 5)
     correct(photos, 9, 1)
+    shutil.copy(photos / "0.png", photos / "unrated.png")
     asked = f"fit {photos} -b mini --method affine --out {photos}/a.safetensors"
     clipiqa(asked, 2, "8 photos", "--with-machine-stars")
     assert sorted(rated_photos(photos)["score"]) == [1, 5]
     assert len(rated_photos(photos, with_machine_stars=True)) == 10
-    clipiqa(f"{asked} --with-machine-stars", 0)
+    clipiqa(f"{asked} --with-machine-stars", 0, "10 of 11 photos")
     for undo_list in photos.glob("clipiqa-undo-*.jsonl"):
         undo_list.unlink()
     assert len(rated_photos(photos)) == 10
