@@ -382,10 +382,12 @@ def test_each_metric_is_described_in_a_sentence(clipiqa, small, stand_ins, tmp_p
         (tmp_path / name).write_bytes(b"")
     clipiqa("table --methods a=. -m mini --device cpu --describe", 0, out="mini: clipiqa-pyiqa")
     asked = ["psnr-y", "CLIPIQA=clipiqa:backbone=mini,prompts=pyiqa", f"niqe:pretrained_model_path={tmp_path}/own.mat"]
+    asked.append({"mine": pyiqa.create_metric("psnr", device="cpu")})
     found = compare(small, asked, crop_border=4, trust_weights=True)
-    psnr, ours, niqe = found.describe().splitlines()
+    psnr, ours, niqe, mine = found.describe().splitlines()
     assert psnr.startswith("psnr-y: pyiqa 0.1.") and "a border of 4 px left out, fp32." in psnr
     assert "five prompt pairs, mini bundled" in ours
     assert " niqe, own.mat e3b0c442, whole" in niqe  # SHA-256 of nothing
+    assert ", content " in mine  # a hash of an object's settings
     assert r"\item CLIPIQA: clipiqa-pyiqa" in found.describe("latex")
     assert "fp32 (in the source fp16" in compare(small, protocol="sinsr").table()

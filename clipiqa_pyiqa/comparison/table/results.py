@@ -370,7 +370,10 @@ def _describe(metric: Metric) -> str:
     else:
         options = [f"{key} {value}" for key, value in metric.options.items() if value == record["options"][key]]
         maker = f"pyiqa {words['pyiqa']} " if "pyiqa" in words else ""
-        parts = [maker + words["metric"], *options, words.get("file")]
+        parts = [maker + words["metric"], *options]
+    held = record.get("learned") or record.get("head") or {}
+    digest = held.get("sha256") or record.get("file_sha256") or record.get("state")
+    parts.append(f"{words.get('file', 'content')} {digest[:8]}" if digest else words.get("file"))
     channel = "on RGB" if metric.name in ("psnr", "ssimc") else ""
     is_y = metric.options.get("test_y_channel", metric.name in ("psnry", "ssim"))
     if is_y and metric.name in ("psnr", "psnry", "ssim"):
