@@ -179,13 +179,13 @@ class FrozenCLIP:
         return frozen_clip, (self.weights, True)
 
 
-_shared: WeakValueDictionary[tuple[str, str, str, bool], FrozenCLIP] = WeakValueDictionary()
+_shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()
 _shared_lock = threading.Lock()
 
 
 def frozen_clip(weights: Weights, are_pickled: bool = False) -> FrozenCLIP:
     """Return the weights' :class:`FrozenCLIP`, one per process; pickled weights are found again by their hash."""
-    key = (weights.backbone, weights.tag, weights.sha256, weights.quick_gelu)
+    key = (weights.short, weights.sha256, weights.quick_gelu)
     with _shared_lock:
         clip = _shared.get(key)
         if clip is None:

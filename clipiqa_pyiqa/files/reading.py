@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,16 +40,18 @@ def hashes_of(paths: Sequence[FilePath]) -> list[str]:
 
     ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores them, so that only a new or changed file is read.
     """
-    known, new = _read_cache(), dict[str, str]()
+    known, new = _read_cache(), dict[str, list[Any]]()
     found = []
     for path in map(str, paths):
-        entry = known.get(os.path.realpath(path))
-        if not isinstance(entry, list) or entry[:-1] != _stamp(path):
-            new[path] = hash_file(Path(path))
-            entry = [new[path]]
+        name, stamp = os.path.realpath(path), _stamp(path)  # before it is read: a change meanwhile changes the stamp
+        entry = known.get(name)
+        if not isinstance(entry, list) or entry[:-1] != stamp:
+            entry = new[name] = [*stamp, hash_file(Path(path))]
         found.append(str(entry[-1]))
     if new:
-        remember(new)
+        with contextlib.suppress(OSError):
+            _cache_file().parent.mkdir(parents=True, exist_ok=True)
+            write_text(_cache_file(), json.dumps({**_read_cache(), **new}, indent=1))
     return found
 
 
@@ -59,13 +61,6 @@ def hash_file(path: Path) -> str:
         while chunk := file.read(1 << 20):
             sha256.update(chunk)
     return sha256.hexdigest()
-
-
-def remember(hashes: Mapping[str, str]) -> None:
-    with contextlib.suppress(OSError):
-        entries = {os.path.realpath(path): [*_stamp(path), digest] for path, digest in hashes.items()}
-        _cache_file().parent.mkdir(parents=True, exist_ok=True)
-        write_text(_cache_file(), json.dumps({**_read_cache(), **entries}, indent=1))
 
 
 def _stamp(path: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import logging
 import os
 import uuid
@@ -20,7 +19,7 @@ from tqdm import tqdm
 
 from ..errors import FilePath, ImageError, Kind, Reading, counted, first_of, log
 from ..files.journal import Journal, read_journal
-from ..files.reading import hashes_of, remember
+from ..files.reading import hashes_of
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import File
@@ -66,8 +65,7 @@ class _Views(File):
 
     def read(self) -> bytes:
         data = super().read()
-        if (found := hashlib.sha256(data).hexdigest()) != self.sha256:
-            remember({self.name: found})
+        if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ImageError("was changed while it was encoded: start the run again", name=self.name)
         return data
 
@@ -124,12 +122,9 @@ def stored_features(
 
 def _place(metric: CLIPIQA, folder: FilePath | None, stages: bool) -> Path:
     """Return the folder of the features of one set-up, which is made."""
-    provenance = metric.provenance()
-    names = ("backbone", "weights_sha256", "quick_gelu", "pos_embedding", "precision")
-    setup = {"format": FORMAT, "stages": stages, **{name: provenance[name] for name in names}}
-    digest = hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(repr((FORMAT, stages, metric.encoding)).encode()).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
-    backbone = provenance["backbone"].replace("/", "-")
+    backbone = metric.clip.weights.backbone.replace("/", "-")
     return check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}")
 
 

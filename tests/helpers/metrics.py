@@ -21,18 +21,16 @@ DIM = 192
 
 
 class FakeMetric:
-    """What a store needs of a metric: cheap features that differ with every pixel, and a setup."""
+    """What a store needs of a metric: cheap features that differ with every pixel, and what they depend on."""
 
-    pos_embedding = "fixed"  # only the picture itself counts as memory
+    head, precision, pos_embedding = None, "fp32", "fixed"  # fixed: only the picture itself counts as memory
+    encoding = CLIPIQA.encoding
 
-    def __init__(self, **setup):
-        said = {"backbone": "RN50", "weights_sha256": "a" * 64, "quick_gelu": "true", "pos_embedding": "none"}
-        self.setup = {**said, "precision": "fp32", "prompts": "any", **setup}
-        self.clip = SimpleNamespace(checkpoint=SimpleNamespace(shapes={"text_projection": (4, DIM)}))
+    def __init__(self, **changed):
+        vars(self).update(changed)
+        weights = SimpleNamespace(**{"backbone": "RN50", "sha256": "a" * 64, "quick_gelu": True, **changed})
+        self.clip = SimpleNamespace(weights=weights, checkpoint=SimpleNamespace(shapes={"text_projection": (4, DIM)}))
         self.encoded = 0
-
-    def provenance(self):
-        return self.setup
 
     def encode_image(self, x):
         self.encoded += len(x)

@@ -34,7 +34,7 @@ def test_each_view_of_each_image_is_encoded_once(photos, tmp_path, caplog):
 
 def test_another_setup_finds_nothing(photos, tmp_path):
     for changed, encoded in [
-        *(("weights_sha256", 3), ("quick_gelu", 3), ("pos_embedding", 3), ("precision", 3)),
+        *(("sha256", 3), ("quick_gelu", 3), ("precision", 3)),
         ("prompts", 0),  # features do not depend on them
     ]:
         filled(FakeMetric(), tmp_path, photos[:1])

@@ -147,6 +147,10 @@ def test_hashes_are_kept_and_a_damaged_store_is_no_error(home, tmp_path, monkeyp
     os.utime(tmp_path / "other", ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     os.replace(tmp_path / "other", path)
     assert reading.sha256_of(path) == sha256(path) != expected
+    with monkeypatch.context() as patch:  # changed while it is read
+        patch.setattr(reading, "hash_file", lambda path: path.write_bytes(b"three"))
+        reading.sha256_of(place(path, tmp_path / "new"))
+    assert reading.sha256_of(tmp_path / "new") == sha256(tmp_path / "new")
 
 
 def test_hashes_need_no_store_that_can_be_written(home, tmp_path, monkeypatch):
@@ -160,10 +164,11 @@ def test_hashes_need_no_store_that_can_be_written(home, tmp_path, monkeypatch):
 
 
 def test_pickled_weights_are_found_again_by_hash(home, folder, tmp_path):
-    """Where they were, or in the folder; never others that lie there."""
+    """Where they were, or in the folder; never others that lie there. A copy in use has its own name."""
     path = save_state_dict(tmp_path / "mine.pt", VIT)
+    held = frozen_clip(find_weights(VIT, place(path, tmp_path / "copy.pt"), quick_gelu=True))
     pickled = pickle.dumps(frozen_clip(find_weights(VIT, path, quick_gelu=True)))
-    assert pickle.loads(pickled).weights.path == path
+    assert pickle.loads(pickled).weights.path == path != held.weights.path
     elsewhere = place(path, folder / "mine.pt")
     damage(path)
     assert pickle.loads(pickled).weights.path == elsewhere
