@@ -304,14 +304,15 @@ def _files_of(made: Any) -> list[str]:
     return [sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)]
 
 
-_scorers: dict[bytes, Scorer] = {}  # of this process, by their arguments' pickle
+_scorers: dict[Any, Scorer] = {}  # of this process, by their arguments' pickle and, of a function, its code
 
 
 def _unpickled(again: partial[Scorer], files: Sequence[str]) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
     scorer = again()
     with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
-        scorer = _scorers.setdefault(hashlib.sha256(pickle.dumps((again, files))).digest(), scorer)
+        digest = hashlib.sha256(pickle.dumps((again, files))).digest()
+        scorer = _scorers.setdefault((digest, getattr(again.args[0], "__code__", None)), scorer)
     return scorer
 
 
