@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import OptionError, counted, few
 from .options.groups import Experiment, start
-from .options.terminal import GIVEN, note, progress, tell
+from .options.terminal import check_alone, note, progress, tell
 
 _DONE = {"copy": "copied", "move": "moved", "link": "linked"}
 
@@ -130,6 +130,7 @@ def run(
         page (DIR): folder for browse.html, a page of all photos
         selected: pick every photo in PATH, without scoring
     """
+    check_alone("undo")
     if undo is not None:
         from ..ranking.transfers import undo as put_back
 
@@ -142,13 +143,9 @@ def run(
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if len(folders) > 1:
         raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
+    check_alone("write_shards", "sources", *cuts, "by", "lower_better", "higher_better", "partial", "despite_changes")
+    check_alone("selected", "sources", "copy_to", "move_to", "link_to", "paths", "null", "skip_missing", "only_photos")
     if picked.write_shards is not None:
-        allowed = {"sources", "write_shards", "by", "lower_better", "higher_better", "partial", "quiet"}
-        if GIVEN - allowed - {"despite_changes", *cuts}:
-            raise OptionError(
-                "--write-shards goes with --by, --lower-better, --higher-better, --partial and cuts only: leave the "
-                "other options out, or give them in a second call."
-            )
         if len(sources) != 1:
             raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
         from ..scoring.shards.filtered import filter_shards

@@ -17,7 +17,7 @@ from ..files.writing import check_output, write_text
 from ..results.formats import printing
 from ..results.results import Output
 from .options.groups import Asked, OutputOptions, start
-from .options.terminal import GIVEN, frame_as_text, note, on_interrupt, progress, stored, tell
+from .options.terminal import check_alone, frame_as_text, note, on_interrupt, progress, stored, tell
 
 if TYPE_CHECKING:
     from ..results.folder import ShardedResult
@@ -134,10 +134,8 @@ def run(
     out, overwrite = output.out, output.overwrite
     if videos.videos:
         check_output(videos.videos, overwrite=overwrite or output.resume, inputs=paths)
+    check_alone("merge", "out", "partial", "videos", "overwrite")
     if merge is not None:
-        if GIVEN - {"merge", "out", "partial", "videos", "overwrite", "quiet"}:
-            allowed = "--out, --partial, --videos, --overwrite and --quiet"
-            raise OptionError(f"--merge joins results and scores no images: leave out all but {allowed}.")
         from ..results.folder import merge_shards
 
         _report(merge_shards(merge, out, overwrite=overwrite, partial=partial), videos)
