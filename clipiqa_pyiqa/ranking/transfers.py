@@ -10,7 +10,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import compress
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,7 @@ from ..files.reading import hash_file, read_bytes
 from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.formats import RAW, image_suffixes
+from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..sources.finding import file_of, images_named, split_name
 from ..sources.stores import UNDO
@@ -56,7 +58,7 @@ def transfer(
 ) -> tuple[list[str], Path, int]:
     """Copy, move or link photos into a folder; a photo whose name exists there gets a number.
 
-    A file that is there with the same content is not copied again.
+    What is there already, a copy with the same content or a link to the same file, is not made again.
 
     RAW files of a photo's name, ``NAME.EXT.xmp``, and ``NAME.xmp`` if no other photo of this name stays, go along.
 
@@ -78,31 +80,35 @@ def transfer(
     if inside and action != "copy":
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
     target, done, there = check_folder(folder), list[str](), 0
+    hash_of = cache(hash_file)  # of files that were there
     others = ((inner[image.name], [image]) for image in images_named(inside))
     with undoable(target) as (undo_list, note):
         taken = {into: _stems(check_folder(target / into)) for into in dict.fromkeys(inner.values())}
         for into, sources in itertools.chain(_families(files, only_photos), others):
             family = [_read(source, action) for source in sources]
-            stem = os.path.splitext(family[0][1])[0]
-            if action == "copy" and all(
-                (twin := target / into / f"{stem}{name[len(stem) :]}").is_file() and twin.read_bytes() == content
-                for _, name, content in family
-            ):
-                there += sum(path in inner for path, *_ in family)
+            stem = os.path.splitext(family[0][0].place)[0]
+            for free in itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2))):
+                steps = [
+                    replace(step, place=str(target / into / f"{free}{step.place[len(stem) :]}")) for step, _ in family
+                ]
+                is_there = all(_is_as_made(step, hash_of) for step in steps)
+                if is_there or free.lower() not in taken[into]:
+                    break
+            if is_there:
+                there += sum(step.photo in inner for step in steps)
                 continue
-            free = free_name(stem, taken[into])
-            for path, name, content in family:
-                place = str(target / into / f"{free}{name[len(stem) :]}")
-                note(Step(action, path, place, hashlib.sha256(content).hexdigest()))
+            taken[into][free.lower()] = 1
+            for step, (_, content) in zip(steps, family, strict=True):
+                note(step)
                 if action == "copy":
-                    write_bytes(place, content)
+                    write_bytes(step.place, content)
                     with contextlib.suppress(OSError):  # an image in a shard has no file times
-                        shutil.copystat(path, place)
+                        shutil.copystat(step.photo, step.place)
                 elif action == "link":
-                    os.symlink(path, place)
+                    os.symlink(step.photo, step.place)
                 else:
-                    _move(path, place)
-                done.append(place)
+                    _move(step.photo, step.place)
+                done.append(step.place)
     return done, undo_list, there
 
 
@@ -182,6 +188,13 @@ def _is_taken(step: Step) -> bool:
     return not place.is_file() or place.read_bytes() != step.before.encode()
 
 
+def _is_as_made(step: Step, hash_of: Callable[[Path], str]) -> bool:
+    place = Path(step.place)
+    if step.action == "link":
+        return place.is_symlink() and os.readlink(place) == step.photo
+    return step.action != "move" and place.is_file() and hash_of(place) == step.sha256
+
+
 def _put_back(step: Step) -> str | None:
     """Undo a step; return the problem, ``''``, or None for stars that others have changed and that stay."""
     photo, place, is_rating = step.photo, Path(step.place), step.action == "rating"
@@ -191,10 +204,7 @@ def _put_back(step: Step) -> str | None:
         os.makedirs(os.path.dirname(photo), exist_ok=True)
         _move(step.place, photo)
         return ""
-    if step.action == "link":
-        is_same = place.is_symlink() and os.readlink(place) == photo
-    else:
-        is_same = place.is_file() and hash_file(place) == step.sha256 and (is_rating or file_of(photo) != "")
+    is_same = _is_as_made(step, hash_file) and (step.action != "copy" or file_of(photo) != "")
     if is_same and step.before is None:
         place.unlink()
     elif is_same:
@@ -218,7 +228,7 @@ def _take_stars_away(step: Step) -> str | None:
     return ""
 
 
-def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str, Sequence[str | AnyImage]]]:
+def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str, Iterable[AnyImage]]]:
     """Yield sub-folder and files: photos of one name in one folder, with what belongs to them."""
     families: dict[tuple[str, str, str], list[str]] = {}
     for path, into in inner.items():
@@ -236,20 +246,18 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
             found = names.pop(name)  # another family of this name has what is left
             if name not in chosen:
                 photos.append(os.path.join(folder, found))
-        yield into, photos
+        yield into, map(File, photos)
 
 
-def _read(source: str | AnyImage, action: Action) -> tuple[str, str, bytes]:
-    """Return path, name, and if it is copied the content, of a file, or of an image in a shard or a store."""
-    if isinstance(source, str):
-        content = Path(source).read_bytes() if action == "copy" else b""
-        return source, os.path.basename(source), content
+def _read(source: AnyImage, action: Action) -> tuple[Step, bytes]:
+    """Return a step whose place is a name, of a file or of an image in a shard or a store; and what is to be copied."""
     shard, name = split_name(source.name)
-    content = source.read()
+    content = source.read() if action == "copy" else b""
     if shard and name.replace(".", "").isdecimal():
         with Image.open(io.BytesIO(content)) as picture:
             name = f"{Path(shard).stem}-{name}.{str(picture.format).lower()}"
-    return source.name, os.path.basename(name.partition("::")[0] if shard else name), content
+    name = os.path.basename(name.partition("::")[0] if shard else name)
+    return Step(action, source.name, name, hashlib.sha256(content).hexdigest()), content
 
 
 def _move(source: str, place: str) -> None:

@@ -34,9 +34,12 @@ def test_raw_and_sidecars_go_along_and_come_back(camera, tmp_path, action):
     done, undo_list, _ = transfer([str(camera / "IMG_0.JPG")], tmp_path / "out", action)
     family = ["IMG_0.CR3", "IMG_0.CR3.xmp", "IMG_0.JPG", "IMG_0.jpg.XMP", "IMG_0.xmp"]
     assert names(tmp_path / "out") == family and len(done) == 5
-    if action == "copy":
-        assert transfer([str(camera / "IMG_0.JPG")], tmp_path / "out", action)[::2] == ([], 1)
-        assert len(list((tmp_path / "out").iterdir())) == 6
+    if action != "move":  # again, with another photo of this name
+        photos = [str(camera / "IMG_0.JPG"), str(save_grey(tmp_path / "other/IMG_0.JPG", 2))]
+        (added,), more, there = transfer(photos, tmp_path / "out", action)
+        assert Path(added).name == "IMG_0-2.JPG" and there == 1
+        assert transfer(photos, tmp_path / "out", action)[::2] == ([], 2)
+        assert undo(more) == (1, 0, []) and len(list((tmp_path / "out").iterdir())) == 6
     assert names(camera) == (before if action != "move" else sorted({*before} - {*family, "img_0.jpg.XMP"}))
     assert undo(undo_list) == (5, 0, []) and names(camera) == before and not names(tmp_path / "out")
 
