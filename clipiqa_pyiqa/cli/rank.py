@@ -184,15 +184,15 @@ def run(
         photos = Photos(scores, order.by or scores.names[0], direction, order.root)
         if picked.moments:
             photos = replace(photos, moments=find_moments(map(photos.path, scores.frame.index)))
+        if cuts or picked.stars or page is None:
+            tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
+            code = int(bool(lost))
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     else:
         ranking = run.result("rank", sources, count=count, moments=picked.moments)
         code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
     scores, (worst, best) = photos.scores, photos.ends(**cuts)
-    if cuts or picked.stars or page is None:
-        tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
-        code = 1 if lost else code
     picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)
     if not picked_names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")

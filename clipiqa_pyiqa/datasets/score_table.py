@@ -52,31 +52,37 @@ def stars_of(photo: str, sidecar: Rating) -> int:
     return find_rating(head[start + len(_IN_A_JPEG) : start - 2 + size]).stars
 
 
-def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
-    """Return photo -> its one to five stars, and the photos that have them from ``clipiqa rank --stars``.
+def read_ratings(photos: Sequence[str]) -> dict[str, tuple[int, str, bytes]]:
+    """Return photo -> its :func:`stars_of`, their file, and the sidecar's packet.
 
     Photos with unreadable XMP are left out with a warning.
     """
-    beside, found, by_machine = sidecars(photos), dict[str, int](), set[str]()
-    here = {os.path.realpath(folder) for folder in set(map(os.path.dirname, photos))}
-    above = {each for folder in here for each in Path(folder, "a photo").parents}  # of its undo list
-    lists = [file for folder in above for file in folder.glob(f"{UNDO}*.jsonl")]
-    given = {os.path.realpath(step["place"]): step["stars"] for step in undo_steps(lists)}
-    problems, untold = list[str](), 0
+    beside, found, problems = sidecars(photos), dict[str, tuple[int, str, bytes]](), list[str]()
     for photo in photos:
         place = beside.get(photo, photo)
         try:
             packet = read_bytes(place) if photo in beside else NEW
-            stars = stars_of(photo, find_rating(packet))
-            if stars > 0:
-                found[photo] = stars
-                if given.get(real := os.path.realpath(place)) == str(stars):
-                    by_machine.add(photo)
-                untold += real not in given and packet == find_rating(NEW).changed(NEW, str(stars))
+            found[photo] = stars_of(photo, find_rating(packet)), place, packet
         except (XMPError, OSError) as error:
             problems.append(f"{place!r} {getattr(error, 'reason', '') or f'cannot be read: {reason(error)}'}")
     if problems:
         log.warning(f"left out: {first_of(problems)}")
+    return found
+
+
+def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
+    """Return photo -> its one to five stars, and the photos that have them from ``clipiqa rank --stars``."""
+    found, by_machine, untold = dict[str, int](), set[str](), 0
+    here = {os.path.realpath(folder) for folder in set(map(os.path.dirname, photos))}
+    above = {each for folder in here for each in Path(folder, "a photo").parents}  # of its undo list
+    lists = [file for folder in above for file in folder.glob(f"{UNDO}*.jsonl")]
+    given = {os.path.realpath(step["place"]): step["stars"] for step in undo_steps(lists)}
+    for photo, (stars, place, packet) in read_ratings(photos).items():
+        if stars > 0:
+            found[photo] = stars
+            if given.get(real := os.path.realpath(place)) == str(stars):
+                by_machine.add(photo)
+            untold += real not in given and packet == find_rating(NEW).changed(NEW, str(stars))
     if untold:
         photos_have = f"{counted(untold, 'photo')} may have stars from `clipiqa rank --stars`"
         log.warning(f"{photos_have}: without its undo list, nothing tells")

@@ -48,7 +48,7 @@ class ExperimentResult:
 
     Attributes:
         frame: Index ``path``, as given; one column per question or named metric.
-        scores: The same scores, with all else that is known of the images, such as flags.
+        scores: The same scores, with all else that is known of all images, such as flags; NaN for those left out.
         intervals: Columns of the summary with a 95 % interval, in columns of the same name with ``low`` and ``high``.
     """
 
@@ -179,8 +179,8 @@ def score_files(
     failed = {name: found.errors[name] for name in has_scores.index[~has_scores]}
     if not has_scores.any():
         raise ImageError("none of the images could be scored" + because(failed))
-    scores = replace(found, frame=found.frame[has_scores], other=found.other[has_scores])
-    return ExperimentResult(scores.frame, failed, run.head.provenance, scores.columns, scores)
+    scores = replace(found, frame=found.frame.where(has_scores, axis=0))
+    return ExperimentResult(found.frame[has_scores], failed, run.head.provenance, found.columns, scores)
 
 
 def find_images(paths: Paths) -> list[str]:

@@ -121,5 +121,5 @@ def rank(
     files = find_images(paths)
     metrics = asked(metric, prompts, template)
     scores = score_files(metrics, files, ["ranking.csv", _SHEETS], **options)
-    found = find_moments(scores.frame.index) if moments else None
+    found = find_moments(files) if moments else None
     return Ranking(**vars(scores), count=count, moments=found).saved(options)

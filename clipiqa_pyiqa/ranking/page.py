@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from ..datasets.score_table import read_ratings
 from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, counted
 from ..files.names import printable
 from ..files.writing import check_folder, replacing, write_text
@@ -81,6 +82,7 @@ def write_browser(
             f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
         )
     small = thumbnails(paths, folder / THUMBNAILS, workers, progress)
+    ratings = read_ratings(list(filter(is_local, paths)))
     text = render(
         __package__,
         "browse.html.j2",
@@ -96,6 +98,7 @@ def write_browser(
             "paths": [printable(os.path.abspath(path)) for path in paths],
             "links": [_link(path, folder, name) for path, name in zip(paths, small, strict=True)],
             "small": small,
+            "ratings": [ratings[path][0] if path in ratings else 0 for path in paths],
             "moments": photos.numbers(photos.scores.frame.index),
             "scores": {name: list(map(_plain, values)) for name, values in photos.scores.frame.items()},
         },

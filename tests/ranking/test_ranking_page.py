@@ -13,6 +13,7 @@ from photos import save_corrupt, save_grey
 from PIL import Image
 from refusal import refused
 
+from clipiqa_pyiqa.files.xmp import NEW, find_rating
 from clipiqa_pyiqa.ranking.page import write_browser
 from clipiqa_pyiqa.ranking.photos import Photos
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
@@ -185,6 +186,8 @@ def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(ranked,
 @pytest.fixture
 def page(browser, folder):
     page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    for name, text in (("a/0", "3"), ("a/2", "-1")):
+        (folder / f"photos/{name}.png.xmp").write_bytes(find_rating(NEW).changed(NEW, text))
     save_corrupt(folder / "photos/b/5 ü.png")
     page.goto(page_of(folder)[0].as_uri())
     page.locator(".cell").first.wait_for()
@@ -194,7 +197,8 @@ def page(browser, folder):
 def test_photos_are_in_order_and_those_without_a_score_last(page):
     assert "6 of 6 photos, 1 of which cannot be read" in page.content()
     shown = page.locator(".cell label b").all_inner_texts()
-    assert shown == ["0.1000", "0.2000", "0.4000", "0.6000", "0.8000", "–"]
+    assert shown == ["0.1000", "0.2000", "★★★ 0.4000", "0.6000", "0.8000", "–"]
+    assert page.locator(".cell.rejected").inner_text().split()[0] == "2.png"
 
 
 def test_the_head_leaves_room(page):
@@ -225,13 +229,17 @@ def test_buttons_and_swipes_lead_from_photo_to_photo(page):
 def test_marks_are_set_by_touch_and_kept_when_the_page_is_loaded_again(page):
     page.locator(".open").first.tap()
     page.locator("#marks [value='4']").tap()
+    page.locator("#after").tap()
     page.locator("#drop").tap()
     page.reload()
     assert page.locator(".cell").first.inner_text().split() == ["1.png", "★★★★", "0.1000"]
-    assert page.locator("#reject").inner_text() == "copy command to move 1 rejected"
+    assert page.locator("#reject").inner_text() == "copy command to move 2 rejected"
     page.locator(".open").first.tap()
     page.locator("#marks [value='4']").tap()
-    page.locator("#pick").tap()
+    for photo in (1, 3):
+        for _ in range(photo):
+            page.locator("#after").tap()
+        page.locator("#pick").tap()
     assert page.locator("#rated").is_hidden() and page.locator("#reject").is_hidden()
 
 

@@ -2,10 +2,13 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
-const total = data.names.length, chosen = new Set(), rejected = new Set(), stars = new Map();
+const total = data.names.length, chosen = new Set(), marks = new Map();  // place -> stars, or -1: rejected
 const BARS = 60, SIDE = 190, FOOT = 34;
 let shown = [], ascending = true, at = -1, cells = new Map();
 let members = new Map(), view = [], inside = 0;  // the photos of each moment; those that are open side by side, and the place of the marked one
+const rating = (i) => marks.get(i) ?? data.ratings[i];  // a mark of this page, or else what the photo's files say
+const ratedMarks = () => [...marks].filter(([, mark]) => mark > 0);
+const rejected = () => data.names.map((_, i) => i).filter((i) => rating(i) < 0);
 const stack = (i) => members.get(data.moments[i]) ?? [i];
 const column = () => $("by").value;
 const values = () => data.scores[column()];
@@ -74,7 +77,7 @@ function draw(anew) {
 
 function make(i, place) {
   const node = document.createElement("div"), card = document.createElement("div"), open = document.createElement("button");
-  node.className = "cell" + (chosen.has(i) ? " chosen" : "") + (rejected.has(i) ? " rejected" : "");
+  node.className = "cell" + (chosen.has(i) ? " chosen" : "") + (rating(i) < 0 ? " rejected" : "");
   if (stack(i).length > 1) open.dataset.count = stack(i).length;
   open.className = "open"; open.type = "button"; open.title = data.paths[i];
   if (data.small[i]) {
@@ -88,7 +91,7 @@ function make(i, place) {
   box.type = "checkbox"; box.checked = chosen.has(i);
   box.onchange = () => { choose(i, box.checked); node.classList.toggle("chosen", box.checked); };
   name.textContent = data.names[i].split(/[\\/]|::/).pop(); name.title = data.paths[i];
-  score.textContent = "★".repeat(stars.get(i) ?? 0) + " " + (values() ? number(values()[i]) : "");
+  score.textContent = "★".repeat(Math.max(0, rating(i))) + " " + (values() ? number(values()[i]) : "");
   label.append(box, name, score);
   card.append(open, label);
   node.append(card);
@@ -98,13 +101,18 @@ function make(i, place) {
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 function choose(i, yes) {
   yes ? chosen.add(i) : chosen.delete(i);
-  if (yes) rejected.delete(i);
+  if (yes) accept(i);
   told();
 }
 
+function accept(i) {
+  if (rating(i) < 0) data.ratings[i] < 0 ? marks.set(i, 0) : marks.delete(i);
+}
+
 function told() {
-  $("reject").hidden = !rejected.size; $("reject").textContent = `copy command to move ${rejected.size} rejected`;
-  $("rated").hidden = !stars.size; $("rated").textContent = `save stars of ${plural(stars.size, "photo")}`;
+  const out = rejected().length, rated = ratedMarks().length;
+  $("reject").hidden = !out; $("reject").textContent = `copy command to move ${out} rejected`;
+  $("rated").hidden = !rated; $("rated").textContent = `save stars of ${plural(rated, "photo")}`;
   $("chosen").textContent = chosen.size ? `${chosen.size} selected` : "";
   $("copy").textContent = chosen.size ? `copy ${chosen.size} path${chosen.size > 1 ? "s" : ""}` : "copy all shown paths";
   $("move").hidden = !chosen.size;
@@ -118,16 +126,15 @@ const memory = "clipiqa " + location.pathname;
 function remember() {
   const path = (i) => data.paths[i];
   try {
-    localStorage.setItem(memory, JSON.stringify([[...chosen].map(path), [...rejected].map(path), [...stars].map(([i, n]) => [path(i), n])]));
+    localStorage.setItem(memory, JSON.stringify([[...chosen].map(path), [...marks].map(([i, mark]) => [path(i), mark])]));
   } catch {}
 }
 function recall() {
-  let kept = [[], [], []];
+  let kept = [[], []];
   try { kept = JSON.parse(localStorage.getItem(memory)) ?? kept; } catch {}
   const place = new Map(data.paths.map((path, i) => [path, i])), here = (path) => place.has(path);
   kept[0].filter(here).forEach((path) => chosen.add(place.get(path)));
-  kept[1].filter(here).forEach((path) => rejected.add(place.get(path)));
-  kept[2].filter(([path]) => here(path)).forEach(([path, n]) => stars.set(place.get(path), n));
+  kept[1].filter(([path]) => here(path)).forEach(([path, mark]) => marks.set(place.get(path), mark));
 }
 
 function histogram(low, high) {
@@ -183,7 +190,7 @@ function look(place, within = 0) {
     };
     photo.onclick = () => look(at, n);
     photo.src = data.links[each]; photo.alt = data.names[each];
-    photo.className = (n === inside && view.length > 1 ? "marked" : "") + (rejected.has(each) ? " rejected" : "");
+    photo.className = (n === inside && view.length > 1 ? "marked" : "") + (rating(each) < 0 ? " rejected" : "");
     return photo;
   }));
   $("title").textContent = data.names[i];
@@ -202,7 +209,7 @@ function look(place, within = 0) {
 const next = () => inside < view.length - 1 ? look(at, inside + 1) : look(at + 1);
 const last = () => inside ? look(at, inside - 1) : look(at - 1, -1);
 function pressed() {
-  const i = view[inside], yes = chosen.has(i), no = rejected.has(i), count = stars.get(i) ?? 0;
+  const i = view[inside], yes = chosen.has(i), no = rating(i) < 0, count = rating(i);
   $("pick").setAttribute("aria-pressed", yes); $("pick").textContent = yes ? "selected" : "select";
   $("drop").setAttribute("aria-pressed", no); $("drop").textContent = no ? "rejected" : "reject";
   for (const star of given) { star.textContent = star.value <= count ? "★" : "☆"; star.setAttribute("aria-pressed", star.value <= count); }
@@ -210,17 +217,17 @@ function pressed() {
 const toggle = () => choose(view[inside], !chosen.has(view[inside]));
 function reject() {
   const i = view[inside];
-  rejected.delete(i) || rejected.add(i);
+  rating(i) < 0 ? accept(i) : marks.set(i, -1);
   chosen.delete(i);
   told(); look(at, inside);
 }
 function rate(count) {
-  count ? stars.set(view[inside], count) : stars.delete(view[inside]);
+  marks.set(view[inside], count);
   told(); look(at, inside);
 }
 
 const given = document.querySelectorAll("#marks [value]");
-for (const star of given) star.onclick = () => rate(Number(star.value) === stars.get(view[inside]) ? 0 : Number(star.value));
+for (const star of given) star.onclick = () => rate(Number(star.value) === rating(view[inside]) ? 0 : Number(star.value));
 
 function swiping() {
   const stage = $("stage");
@@ -257,7 +264,7 @@ function copyCommand(photos, folder) {
 }
 
 function saveStars() {
-  const lines = [...stars].sort(([a], [b]) => a - b).map(([i, count]) => `"${data.paths[i].replaceAll('"', '""')}",${count}\n`);
+  const lines = ratedMarks().sort(([a], [b]) => a - b).map(([i, count]) => `"${data.paths[i].replaceAll('"', '""')}",${count}\n`);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(["path,score\n", ...lines], { type: "text/csv" }));
   link.download = "stars.csv";
@@ -271,11 +278,11 @@ $("by").onchange = () => { $("low").value = $("high").value = ""; order(!data.lo
 $("order").onclick = () => { order(!ascending); filter(); };
 for (const id of ["low", "high", "name"]) $(id).oninput = soon;
 $("clear").onclick = () => { for (const id of ["low", "high", "name"]) $(id).value = ""; filter(); };
-$("all").onclick = () => { for (const i of shown) { chosen.add(i); rejected.delete(i); } told(); draw(true); };
+$("all").onclick = () => { for (const i of shown) { chosen.add(i); accept(i); } told(); draw(true); };
 $("none").onclick = () => { chosen.clear(); told(); draw(true); };
 $("copy").onclick = copyPaths;
 $("move").onclick = () => copyCommand(chosen, "selected");
-$("reject").onclick = () => copyCommand(rejected, "rejected");
+$("reject").onclick = () => copyCommand(rejected(), "rejected");
 $("rated").onclick = saveStars;
 $("stacks").onchange = filter;
 $("before").onclick = last;
