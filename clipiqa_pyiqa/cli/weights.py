@@ -8,7 +8,8 @@ from .options.terminal import aligned
 def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: bool = False) -> int:
     """Show the source of every checkpoint, or download checkpoints.
 
-    Only --download downloads files; they are stored in the caches.
+    Only --download downloads files; they are stored in the caches. Exit code: 0; 1 if a file is damaged or could not be
+    downloaded, or if you name it by --backbone or --prompt-files, it is missing, and HF_HUB_OFFLINE is set.
 
     Args:
         backbone (-b NAME[:TAG]): list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
@@ -23,4 +24,5 @@ def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: b
         size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
         rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
     print(aligned(rows))
-    return int(any(file.state in ("damaged", "failed") for file in found))
+    bad = {"damaged", "failed", *(["missing (offline)"] if backbone or prompt_files else [])}
+    return int(any(file.state in bad for file in found))

@@ -18,6 +18,7 @@ from ..metric import find_device
 from ..metrics.building import build
 from ..prompts.pairs import Columns, Prompts, known_names
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, fitted, thumbnail, wrapped
+from ..results.columns import Column
 from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, find_images, score_files
 
 CHARTS = {
@@ -91,12 +92,17 @@ class RadarCharts(ExperimentResult):
             axes.set_xlabel(fitted(name, width, 8), fontsize=8, color=INK, **WORDS)
 
     def shares(self) -> pandas.DataFrame:
-        """Return the scores as shares of their ranges; 1 is the good end."""
+        """Return the scores as shares of their ranges; 1 is the good end, also for what a head scores beyond it."""
         frame = self.frame.copy()
         for name, column in self.columns.items():
-            worst, best = column.record["range"][:: -1 if column.lower_better else 1]
+            worst, best = _ends(column)[:: -1 if column.lower_better else 1]
             frame[name] = (frame[name] - worst) / (best - worst)
-        return frame
+        return frame.clip(0, 1)
+
+
+def _ends(column: Column) -> Sequence[float]:
+    """Return both ends of a scale; those of a head are the ends of people's scale."""
+    return column.record.get("score_range", column.ends)
 
 
 @checked
@@ -113,7 +119,7 @@ def radar(
     Args:
         metric, template, options: As for :func:`~.ranking.rank`.
         prompts: At least three questions, with named metrics; by default the paper's questions whose words the CLIP
-            knows. The range of each score must be closed.
+            knows. The range of each score must be closed; a head's is the range of people's scores.
     """
     files = find_images(paths)
     if len(files) > MOST:
@@ -131,7 +137,7 @@ def radar(
     charts = {title: chart for title, chart in charts.items() if chart} or {"": names}
     scores = score_files(metrics, files, ["radar.*"], **options)
     for name, column in scores.columns.items():
-        if None in column.ends:
+        if None in _ends(column):
             raise CLIPIQAError(
                 f"a radar chart needs scores between two ends, but those of {name!r} have none: leave it out."
             )

@@ -40,7 +40,8 @@ def test_table_of_everything_downloads_nothing(clipiqa, home, server, monkeypatc
     assert server.requests == []
     assert {file.name for file in home.rglob("*") if file.is_file()} <= {"hashes.json"}  # of mini, remembered
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    table = rows(clipiqa("weights --prompt-files", 0).out)
+    clipiqa("weights", 0)
+    table = rows(clipiqa("weights --prompt-files", 1).out)
     assert all(table[name][0] == "missing (offline)" for name in published.PYIQA_FILES)
 
 

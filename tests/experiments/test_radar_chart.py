@@ -28,6 +28,14 @@ def test_the_figures_lines_are_the_scores(tmp_path):
         assert math.isclose(angles[1], 2 * math.pi / 6)
 
 
+def test_a_heads_scale_is_that_of_people(clipiqa, tmp_path):
+    paths = [save_grey(tmp_path / f"{level}.png", level) for level in (20, 90, 200)]
+    (tmp_path / "s.csv").write_text("path,mos\n20.png,1\n90.png,5\n200.png,2\n")
+    clipiqa("fit s.csv -b mini --method affine --range 1 5 --own-scale --out h.safetensors", 0)
+    found = radar([f"{label}=h.safetensors" for label in "abc"], paths)
+    np.testing.assert_allclose(found.shares(), ((found.frame - 1) / 4).clip(0, 1))
+
+
 def test_images_of_one_name_are_told_apart(tmp_path):
     paths = [save_grey(tmp_path / folder / "a.png", 20) for folder in ("x", "y")]
     found = radar(Brightness(), paths, ["happy", "new", "scary"])
