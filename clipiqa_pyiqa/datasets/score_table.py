@@ -14,10 +14,11 @@ import pandas
 
 from ..errors import CLIPIQAError, FilePath, counted, first_of, import_pyiqa, log, nearest, reason
 from ..files.csv_files import ColumnNames, check_images, read_scores
+from ..files.names import UNDO
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..sources.finding import images_in
-from ..sources.stores import UNDO, undo_steps
+from ..sources.stores import undo_steps
 
 _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 

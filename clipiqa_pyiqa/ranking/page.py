@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ..datasets.score_table import read_ratings
 from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, counted
-from ..files.names import printable
+from ..files.names import PAGE, PAGE_MARK, THUMBNAILS, printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
 from ..images.image import File, Image
@@ -20,7 +20,6 @@ from ..report.pictures import thumbnail
 from ..results.columns import metric_line
 from ..results.scores import find_direction
 from ..sources.finding import file_of, images_named
-from ..sources.stores import PAGE, PAGE_MARK, THUMBNAILS
 from .photos import Photos, is_local
 
 SIDE = 220  # pixels

@@ -22,7 +22,7 @@ from PIL import Image
 from ..datasets.score_table import listing, sidecars, stars_of
 from ..errors import CLIPIQAError, FilePath, checked, first_of
 from ..files.journal import Journal, is_journal, read_journal
-from ..files.names import free_name
+from ..files.names import UNDO, free_name
 from ..files.reading import hash_file, read_bytes
 from ..files.writing import check_folder, locked, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
@@ -30,7 +30,6 @@ from ..images.formats import RAW, image_suffixes
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..sources.finding import file_of, images_named, split_name
-from ..sources.stores import UNDO
 from .photos import Photos, is_local
 
 Action = Literal["copy", "move", "link"]

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from ..errors import FilePath, ImageError, Kind, counted, log, reason
 from ..files.journal import read_journal
-from ..files.names import PICTURE_MARK, printable
+from ..files.names import PAGE, PAGE_MARK, PICTURE_MARK, THUMBNAILS, UNDO, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image
@@ -24,9 +24,6 @@ TABLES = (".parquet", ".pq")
 ARRAYS = (".npy",)  # of features
 LOOSE = 10_000  # the most loose files in one numbered shard
 MOST_BYTES = 1 << 30  # the largest size of an image in an archive
-UNDO = "clipiqa-undo-"  # how the names of undo lists begin
-PAGE, THUMBNAILS = "browse.html", "thumbnails"
-PAGE_MARK = b'<meta name="generator" content="clipiqa rank">'
 
 
 class ShardError(ImageError):
