@@ -16,7 +16,7 @@ from .gradient import anchor_of, forbid_double_backward, is_ahead, is_traced, ne
 Tape = list[Tensor]
 """Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward pass."""
 
-WHOLE = 7
+UNCUT = 7
 """A map of so many strips is scored whole, which copies nothing between strips: of images up to 0.9 megapixels."""
 
 _GATHER = 0x0102040810204080  # multiplied by eight bytes of 0 or 1, it gives their bits in the highest byte
@@ -107,7 +107,7 @@ class Stem:
         half, columns = ((side + 1) // 2 for side in x.shape[-2:])
         rows = half // 2
         out, signs = RowMap(rows), [RowMap(half) for _ in self.convs]
-        strips = cut(x, rows, 4 * (columns // 2) * self.convs[-1].out_channels, WHOLE // 2 if tape is None else 1)
+        strips = cut(x, rows, 4 * (columns // 2) * self.convs[-1].out_channels, UNCUT // 2 if tape is None else 1)
         for start, stop in strips:
             first, last = 2 * start, half if stop == rows else 2 * stop
             y, low = x, 0  # the current map, and its row with which y begins
@@ -170,7 +170,7 @@ class Bottleneck:
         rows = height // self.stride
         out, signs = RowMap(rows), [RowMap(height), RowMap(height), RowMap(rows)]
         widest = max(x.shape[1], self.expand.out_channels)
-        strips = cut(x, rows, self.stride * width * widest, WHOLE if tape is None else 1)
+        strips = cut(x, rows, self.stride * width * widest, UNCUT if tape is None else 1)
         done, above = 0, None  # number of rows of x that passed `reduce`, and its last two rows of output
         for start, stop in strips:
             first, last = start * self.stride, height if stop == rows else stop * self.stride

@@ -11,7 +11,7 @@ import yaml
 from ..errors import ConfigError, FilePath, check_keys, nearest, twice_in
 from .reading import open_file
 
-MOST_BYTES = 1 << 20
+LARGEST_CONFIG = 1 << 20
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,11 +67,11 @@ def read_yaml(path: FilePath) -> Any:
         path = known[path.name]
     try:
         with open_file(path) as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(LARGEST_CONFIG + 1)
     except OSError as problem:
         raise ConfigError(f"the configuration {str(path)!r} cannot be read: {problem.strerror}.") from problem
-    if len(content) > MOST_BYTES:
-        raise ConfigError(f"{str(path)!r} is not a configuration: it has more than {MOST_BYTES >> 20} MiB.")
+    if len(content) > LARGEST_CONFIG:
+        raise ConfigError(f"{str(path)!r} is not a configuration: it has more than {LARGEST_CONFIG >> 20} MiB.")
     return parse_yaml(content, repr(str(path)))
 
 

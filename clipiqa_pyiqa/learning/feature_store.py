@@ -51,7 +51,7 @@ class Augmentation(NamedTuple):
         return pixels.flip(2) if self.flip else pixels
 
 
-WHOLE = Augmentation()
+NOT_AUGMENTED = Augmentation()
 Feature = NDArray[np.float32]
 FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
 
@@ -97,7 +97,7 @@ def stored_features(
         raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
     wanted = [
         {hashlib.sha256(f"{content} {each.name}".encode()).hexdigest(): each for each in some}
-        for content, some in zip(contents, augmentations or [(WHOLE,)] * len(paths), strict=True)
+        for content, some in zip(contents, augmentations or [(NOT_AUGMENTED,)] * len(paths), strict=True)
     ]
     found, damaged = _read(place, {key for each in wanted for key in each})
     missing: dict[str, _Views] = {}

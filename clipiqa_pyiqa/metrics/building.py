@@ -28,7 +28,7 @@ from ..files.specification import pyiqa_configs
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import column_records, parse_columns
 from ..results.columns import Column, Record
-from .metric import WHOLE, Metric
+from .metric import UNCHANGED, Metric
 
 
 def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
@@ -43,7 +43,7 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
         net = getattr(metric.score, "net", metric.score)
         if not metric.label or hasattr(net, "encoding"):
             metric = _of_clip(replace(metric, net=net), device)
-        if metric.preprocess == WHOLE or metric.mode == "set":
+        if metric.preprocess == UNCHANGED or metric.mode == "set":
             return metric
         return replace(metric, columns=noted(metric.columns, metric.preprocess.record(device.type == "cuda")))
     except ConfigError:  # an unknown option

@@ -80,7 +80,7 @@ class Preprocess:
         return x.contiguous()
 
 
-WHOLE = Preprocess()
+UNCHANGED = Preprocess()
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Metric:
     options: Mapping[str, Any] = field(default_factory=dict)
     instance: Any = None
     mode: Mode = "NR"
-    preprocess: Preprocess = WHOLE
+    preprocess: Preprocess = UNCHANGED
     questions: Any = None
     columns: tuple[Column, ...] = ()
     score: Any = None
@@ -123,7 +123,7 @@ class Metric:
 
     def score_pixels(self, *images: torch.Tensor) -> Any:
         """Return what ``score`` returns for images and perhaps references as the metric sees them."""
-        if self.preprocess == WHOLE:
+        if self.preprocess == UNCHANGED:
             return self.score(*images)
         import torch
 
@@ -169,7 +169,7 @@ class MetricSet:
         for place, metric in enumerate(self.metrics):
             if metric.error:
                 continue
-            if metric.net is None or metric.preprocess != WHOLE:
+            if metric.net is None or metric.preprocess != UNCHANGED:
                 self.others[place] = metric
             else:
                 self.groups.setdefault(getattr(metric.net, "encoding", id(metric.net)), []).append(place)

@@ -23,7 +23,7 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".pq")
 ARRAYS = (".npy",)  # of features
 LOOSE = 10_000  # the most loose files in one numbered shard
-MOST_BYTES = 1 << 30  # the largest size of an image in an archive
+LARGEST_IMAGE = 1 << 30  # the largest size of an image in an archive
 
 
 class ShardError(ImageError):

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import Kind, counted, reason
 from ..images.formats import image_suffixes
 from ..images.image import BytesImage, Image, NoImage
-from .stores import MOST_BYTES, ShardError, ShardFile, opened, suffix_of
+from .stores import LARGEST_IMAGE, ShardError, ShardFile, opened, suffix_of
 
 # tarfile raises a TypeError for an incomplete gzip header.
 _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
@@ -87,8 +87,8 @@ class TarMember(tarfile.TarInfo):
             return NoImage(name, "is not scored: its name points outside of its archive", Kind.OUTSIDE)
         if not self.isreg():
             return NoImage(name, "is a link or a device, but an image file was expected", Kind.NOT_A_FILE)
-        if self.size > MOST_BYTES:
-            why = f"claims {self.size:,} bytes, more than the {MOST_BYTES:,} that an image may have"
+        if self.size > LARGEST_IMAGE:
+            why = f"claims {self.size:,} bytes, more than the {LARGEST_IMAGE:,} that an image may have"
             return NoImage(name, why, Kind.TOO_LARGE)
         return BytesImage(name, self.data)
 
@@ -113,7 +113,7 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
                     count += 1
                     (member.key, member.suffix), member.shown = split_key(member.name), member.name
-                    if member.isreg() and member.size <= MOST_BYTES and is_wanted(member):
+                    if member.isreg() and member.size <= LARGEST_IMAGE and is_wanted(member):
                         twins[member.name] += 1
                         if (number := twins[member.name]) > 1:
                             member.shown += f"::{number}"

@@ -27,7 +27,7 @@ ANSWER = 60  # seconds until a server must have answered
 SILENCE = 30  # longest pause in seconds
 GRACE = 60  # first seconds of a download, in which any speed is accepted
 SLOWEST = 20_000  # lowest average speed after these seconds, in bytes per second
-MOST_BYTES = 12 << 30  # largest download; open_clip's largest towers have 10 GB
+LARGEST_DOWNLOAD = 12 << 30  # largest download; open_clip's largest towers have 10 GB
 _TRIES = 3  # number of attempts if a connection breaks off
 _PIECE = 1 << 18
 
@@ -81,8 +81,8 @@ def _stream(request: urllib.request.Request, path: Path) -> None:
                         progress.update(file.write(piece))
                         size, seconds = file.tell(), time.monotonic() - start
                         progress.total = size + (response.length or 0)  # `length`: bytes still to come
-                        if progress.total > MOST_BYTES:
-                            raise OSError(f"it has more than {MOST_BYTES:,} bytes, the limit of a download")
+                        if progress.total > LARGEST_DOWNLOAD:
+                            raise OSError(f"it has more than {LARGEST_DOWNLOAD:,} bytes, the limit of a download")
                         if seconds > GRACE and size < SLOWEST * (seconds - GRACE):
                             raise OSError(f"the download is too slow: {size:,} bytes in {seconds:.0f} s")
                     if not response.length:

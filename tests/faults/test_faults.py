@@ -19,7 +19,7 @@ from stored import read_results, write_results
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
 from clipiqa_pyiqa import CLIPIQAError
-from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
+from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, Augmentation, stored_features
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
 from clipiqa_pyiqa.results.columns import Column, Row
 from clipiqa_pyiqa.results.formats import journal_of
@@ -204,7 +204,7 @@ def test_damaged_learned_prompts_are_refused(tmp_path, times):
 
 def test_damaged_feature_stores_never_give_other_features(tmp_path, times, caplog):
     """Whatever happens to a store, it is refused, or gives the very features that were put in."""
-    paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(WHOLE, Augmentation(flip=True))] * 12
+    paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(NOT_AUGMENTED, Augmentation(flip=True))] * 12
     for n, path in enumerate(paths):
         Image.effect_noise((48, 40), 9 + n).convert("RGB").save(path)
     whole = stored_features(FakeMetric(), tmp_path / "store", paths, views)

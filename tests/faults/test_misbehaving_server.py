@@ -42,7 +42,7 @@ def answering(*answers):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    for name, value in {"ANSWER": 1, "SILENCE": 0.5, "GRACE": 0.5, "MOST_BYTES": 1_000_000}.items():
+    for name, value in {"ANSWER": 1, "SILENCE": 0.5, "GRACE": 0.5, "LARGEST_DOWNLOAD": 1_000_000}.items():
         monkeypatch.setattr(download, name, value)
 
 

@@ -5,7 +5,7 @@ from refusal import refused
 from time_limit import time_limit
 
 from clipiqa_pyiqa.errors import ConfigError
-from clipiqa_pyiqa.files.yaml import MOST_BYTES, parse_yaml, read_mapping, read_yaml, shipped
+from clipiqa_pyiqa.files.yaml import LARGEST_CONFIG, parse_yaml, read_mapping, read_yaml, shipped
 
 pytestmark = pytest.mark.quick
 
@@ -41,7 +41,7 @@ def test_ordinary_yaml_is_read_as_written():
 
 def test_files_that_are_not_usable_are_refused_and_null_values_left_out(tmp_path):
     path = tmp_path / "c.yml"
-    for content in (b"#" * (MOST_BYTES + 1), b"a: \xff", b"a: 1\nb: 2\na: 3\n"):
+    for content in (b"#" * (LARGEST_CONFIG + 1), b"a: \xff", b"a: 1\nb: 2\na: 3\n"):
         path.write_bytes(content)
         refused(read_mapping, path, ["a", "b"])
     refused(read_mapping, "/dev/zero", ["a"])  # it has no end

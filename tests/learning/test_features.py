@@ -10,9 +10,9 @@ from metrics import DIM, FakeMetric
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.images.image import read_image
-from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
+from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, Augmentation, stored_features
 
-AUGMENTATIONS = (WHOLE, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
+AUGMENTATIONS = (NOT_AUGMENTED, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
 
 
 def filled(metric, folder, paths):

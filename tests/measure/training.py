@@ -20,7 +20,7 @@ from timing import arguments, new_folder, photos, seeded
 from pyiqa_trainer import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.learning.feature_store import WHOLE, Augmentation, stored_features
+from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, Augmentation, stored_features
 from clipiqa_pyiqa.learning.training import RECIPES, augmentations_of, train_context, with_options
 
 KONIQ = 7058  # training images
@@ -88,7 +88,10 @@ def main():
         paths = write_images(folder / "images", sources)
         metric = CLIPIQA("clipiqa+", pretrained=False, pos_embedding=True, **options)
         views = [augmentations_of(RECIPES["pyiqa"], index)[:2] for index in range(16)]
-        for name, asked in {"whole, flipped": [(WHOLE, Augmentation(flip=True))] * 16, "crops of 384": views}.items():
+        for name, asked in {
+            "whole, flipped": [(NOT_AUGMENTED, Augmentation(flip=True))] * 16,
+            "crops of 384": views,
+        }.items():
             start = time.perf_counter()
             stored_features(metric, folder / "store", paths[:16], asked)
             print(f"first pass, {name}: {(time.perf_counter() - start) / 32:.3g} s per feature")

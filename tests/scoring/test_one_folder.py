@@ -154,6 +154,6 @@ def test_a_member_that_is_too_large_is_named(tmp_path, out, kept, monkeypatch):
     shard = save_tar(tmp_path / "0.tar", {"0.png": picture(9), "0.bin": bytes(5000)})
     score(shard, out)
     for module in (tar, filtered):
-        monkeypatch.setattr(module, "MOST_BYTES", 4000)
+        monkeypatch.setattr(module, "LARGEST_IMAGE", 4000)
     done = filter_shards(out, kept, above=0)
     assert done.kept == 1 and "'0.bin' is larger" in done.problems[str(shard)]
