@@ -38,7 +38,8 @@ def sha256_of(path: str | Path) -> str:
 def hashes_of(paths: Sequence[FilePath]) -> list[str]:
     """Return the SHA-256 of files in hex.
 
-    ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores them, so that only a new or changed file is read.
+    ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores them, so that only a new or changed file is read, until the files are
+    gone.
     """
     known, new = _read_cache(), dict[str, list[Any]]()
     found = []
@@ -51,7 +52,8 @@ def hashes_of(paths: Sequence[FilePath]) -> list[str]:
     if new:
         with contextlib.suppress(OSError):
             _cache_file().parent.mkdir(parents=True, exist_ok=True)
-            write_text(_cache_file(), json.dumps({**_read_cache(), **new}, indent=1))
+            kept = {path: entry for path, entry in _read_cache().items() if os.path.exists(path)}
+            write_text(_cache_file(), json.dumps({**kept, **new}, indent=1))
     return found
 
 

@@ -132,7 +132,7 @@ def test_damaged_copies_in_caches_are_passed_over(home, openai_file, caplog):
     assert "snapshots" not in caplog.text
 
 
-@pytest.mark.parametrize("content", ["[1, 2", "[]", '{"PATH": 7}'])
+@pytest.mark.parametrize("content", ["[1, 2", "[]", '{"PATH": 7, "/gone": []}'])
 def test_hashes_are_kept_and_a_damaged_store_is_no_error(home, tmp_path, monkeypatch, content):
     path, memory = tmp_path / "x", home / "cache/clipiqa/hashes.json"
     path.write_bytes(b"one")
