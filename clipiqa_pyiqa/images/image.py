@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FilePath, ImageError, Kind, Reading, checked, reason
+from ..errors import FilePath, ImageError, Kind, Reading, checked
+from ..files.reading import read_bytes
 
 if TYPE_CHECKING:
     from .memory import MakeRoom
@@ -31,7 +31,7 @@ class Image:
         return None
 
     def read(self) -> bytes:
-        """Return all bytes of an image file. Raises ``ImageError``."""
+        """Return all bytes of an image file. Raises ``ImageError`` or ``OSError``."""
         raise NotImplementedError
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
@@ -61,18 +61,7 @@ class File(Image):
         return f"{status.st_size} {status.st_mtime_ns}"
 
     def read(self) -> bytes:
-        path = self.name
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block
-                raise ImageError("is a folder, a pipe or a device, not an image file", Kind.NOT_A_FILE, path)
-            with open(path, "rb") as file:
-                return file.read()
-        except ImageError:
-            raise
-        except FileNotFoundError as error:
-            raise ImageError("does not exist", Kind.MISSING, path) from error
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise ImageError(f"cannot be opened: {reason(error)}", Kind.UNREADABLE, path) from error
+        return read_bytes(self.name)
 
 
 @dataclass(eq=False)

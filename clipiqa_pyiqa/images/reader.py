@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import math
@@ -150,6 +151,9 @@ def named_errors(path: str) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError("does not fit in memory when decoded", Kind.OUT_OF_MEMORY, path) from error
     except Exception as error:  # for damaged files PIL raises many kinds of errors, from SyntaxError to struct.error
+        if code := getattr(error, "errno", None):
+            kind = Kind.NOT_A_FILE if code in (errno.EISDIR, errno.EINVAL) else Kind.UNREADABLE
+            raise ImageError(f"cannot be opened: {reason(error)}", kind, path) from error
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
 
 
