@@ -167,6 +167,14 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "crops": (1, 1000),
 }
 FilePath = str | os.PathLike[str]
+Progress = Callable[..., object]
+"""Function of the numbers of finished and of all units (None: unknown), which may have further arguments."""
+
+
+def silent(*state: object) -> None:
+    """Show no progress."""
+
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 _NUMBERS = {"int": numbers.Integral, "float": numbers.Real}  # NumPy's numbers are accepted too
 _WORDS = {numbers.Integral: "an int", numbers.Real: "a finite number", type(None): "None"}

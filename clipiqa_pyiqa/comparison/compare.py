@@ -14,14 +14,14 @@ import torch
 
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
-from ..errors import BatchOptions, CLIPIQAError, checked, counted, log
+from ..errors import BatchOptions, CLIPIQAError, Progress, checked, counted, log, silent
 from ..images.batches import WORKERS
 from ..images.image import Image
 from ..metrics.building import build
 from ..metrics.metric import Metric, MetricSet
 from ..metrics.parsing import parse_metrics
 from ..results.results import Results
-from ..scoring.engine import Options, Progress, outputs, score_missing
+from ..scoring.engine import Options, outputs, score_missing
 from ..scoring.score import circumstances
 from .data_set_results import DataSetResult, metric_results
 from .results import OTHERS, Comparison, score_file
@@ -46,7 +46,7 @@ def compare(
     trust_weights: bool = False,
     strict: bool = False,
     without_mini_photos: bool = False,
-    progress: Progress = lambda data_set, done, total: None,
+    progress: Progress = silent,
     **batches: Unpack[BatchOptions],
 ) -> Comparison:
     """Return scores of metrics on data sets, and their correlations with human opinion.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +15,19 @@ import numpy as np
 from pandas import DataFrame, concat, to_numeric
 
 from .. import __version__
-from ..errors import AnySize, CLIPIQAError, FilePath, RunOptions, checked, counted, few, first_of, nearest
+from ..errors import (
+    AnySize,
+    CLIPIQAError,
+    FilePath,
+    Progress,
+    RunOptions,
+    checked,
+    counted,
+    few,
+    first_of,
+    nearest,
+    silent,
+)
 from ..files.writing import append_line, check_folder, check_output, write_text
 from ..images.formats import VIDEOS
 from ..images.image import File
@@ -53,7 +65,7 @@ def gate(
     commit: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Callable[[str, int, int | None], object] = lambda run, done, total: None,
+    progress: Progress = silent,
     **options: Unpack[RunOptions],
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, Unpack
 
 import pandas
 
-from ..errors import FilePath, ImageError, ScoringOptions, first_of
+from ..errors import FilePath, ImageError, Progress, ScoringOptions, first_of, silent
 from ..files.names import free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image
@@ -38,7 +38,7 @@ class ExperimentOptions(ScoringOptions, total=False):
     resume: bool
     overwrite: bool
     pictures: Literal["png", "svg", "pdf"]
-    progress: Callable[[int, int | None], object]
+    progress: Progress
     trust_weights: bool
 
 
@@ -164,7 +164,7 @@ def score_files(
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     given: Any = options
-    progress, pictures = given.pop("progress", lambda done, total: None), given.pop("pictures", "png")
+    progress, pictures = given.pop("progress", silent), given.pop("pictures", "png")
     resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
     sources = [File(image) if isinstance(image, str) else image for image in images]
     paths = [source.name for source in sources]

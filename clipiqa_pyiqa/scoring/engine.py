@@ -23,6 +23,7 @@ from ..errors import (
     FilePath,
     ImageError,
     Kind,
+    Progress,
     SharedOptions,
     check_resume,
     counted,
@@ -42,8 +43,6 @@ from ..results.columns import Answer, Known, Row, worst_kind
 from ..results.results import Output, Results
 
 Rows = Generator[Row, None, None]
-Progress = Callable[[str, int, int], object]
-"""Function of a title, the number of finished images, and the number of all images."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 import pickle
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..errors import MIN_SIDE, CLIPIQAError, FilePath, Reading, RunOptions, checked, log
+from ..errors import MIN_SIDE, CLIPIQAError, FilePath, Progress, Reading, RunOptions, checked, log, silent
 from ..files.names import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
@@ -122,7 +122,7 @@ class ScoringRun(Iterator[Row]):
         if self.results.output and inspect.getgeneratorstate(self._rows) != inspect.GEN_CLOSED:
             log.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
-    def scores(self, progress: Callable[[int, int | None], object] = lambda done, total: None) -> Scores:
+    def scores(self, progress: Progress = silent) -> Scores:
         """Score all images, and return their scores, also those that an earlier run made."""
         self.results.keeps = True
         total = None if self.count is None else self.known.kept + self.count

@@ -19,7 +19,19 @@ import torch
 from pandas import DataFrame, concat
 from torch import Tensor
 
-from ...errors import AnySize, BatchOptions, CLIPIQAError, FilePath, ImageError, Reading, checked, log, nearest
+from ...errors import (
+    AnySize,
+    BatchOptions,
+    CLIPIQAError,
+    FilePath,
+    ImageError,
+    Progress,
+    Reading,
+    checked,
+    log,
+    nearest,
+    silent,
+)
 from ...files.names import printable
 from ...files.reading import hash_file
 from ...images.image import File, Image
@@ -28,7 +40,7 @@ from ...metrics.building import build
 from ...metrics.metric import Metric, MetricSet
 from ...metrics.parsing import of_methods
 from ...results.results import Output, Results
-from ...scoring.engine import Options, Progress, outputs, score_missing
+from ...scoring.engine import Options, outputs, score_missing
 from ...scoring.score import circumstances
 from ..compare import run_settings
 from ..data_set_results import MetricResult, metric_results
@@ -64,7 +76,7 @@ def table(
     strict: bool = False,
     sd: bool = True,
     describe: bool = False,
-    progress: Progress = lambda data_set, done, total: None,
+    progress: Progress = silent,
     **batches: Unpack[BatchOptions],
 ) -> MethodTable:
     """Return scores of several methods on the same images, side by side.

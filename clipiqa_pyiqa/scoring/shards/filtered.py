@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pandas
 import pyarrow
 from pyarrow import parquet
 
-from ...errors import CLIPIQAError, FilePath, checked, counted, first_of
+from ...errors import CLIPIQAError, FilePath, Progress, checked, counted, first_of, silent
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.image import MISSING, NoImage
@@ -77,7 +77,7 @@ def filter_shards(
     lower_better: bool | None = None,
     partial: bool = False,
     despite_changes: bool = False,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Progress = silent,
 ) -> FilteredSet:
     """Copy images chosen by score into new shards, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 

@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 import torch
 
-from ...errors import CLIPIQAError, FilePath, Kind, RunOptions, checked, counted, reason
+from ...errors import CLIPIQAError, FilePath, Kind, Progress, RunOptions, checked, counted, reason, silent
 from ...files.names import printable
 from ...files.writing import check_folder
 from ...images.image import MISSING, NoImage
@@ -86,7 +86,7 @@ def score_sources(
     engine: Engine | None = None,
     overwrite: bool = False,
     sampling: str = SAMPLING,
-    progress: Callable[[int, float, int], object] = lambda images, done, total: None,
+    progress: Progress = silent,
     **options: Unpack[RunOptions],
 ) -> ShardedResult:
     """Score images into one Parquet file per shard, as ``clipiqa score … --out DIR`` does.
