@@ -56,10 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif hasattr(stream, "reconfigure"):  # characters that the stream cannot encode become \\xNN
             stream.reconfigure(errors="backslashreplace")
     args, message = argparse.Namespace(command=None), ""
+    given = sys.argv[1:] if argv is None else argv
     with sigterm_as_interrupt(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
         try:
             try:
-                code = _run(list(sys.argv[1:] if argv is None else argv), args)
+                code = _run(list(given), args)
+            except (CLIPIQAError, KeyboardInterrupt, MemoryError, RuntimeError) as error:
+                if args.command == "gate":
+                    from .gate import publish_error
+
+                    said = error.args if isinstance(error, Exception) else ("interrupted", *error.args)
+                    publish_error(given, args, in_shell("; ".join(map(str, said))))
+                raise
             finally:
                 sys.stdout.flush()
         except CLIPIQAError as error:
@@ -115,6 +123,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         return 2
     else:
         given = commands[args.command].values_in(given.get("config_file", ())) | given
+        vars(args).update(given)
         with speaking(args.command, given.get("quiet", False)):
             return call(function_of(args.command), given)
     return 0

@@ -1,5 +1,6 @@
 """``clipiqa gate``: compare two runs over the same inputs."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Literal
 
 from ..errors import CLIPIQAError, SharedOptions
 from .options.groups import Asked, OutputOptions, check_inputs, start
+from .options.parser import Parser
 from .options.terminal import in_shell, numbers_by_name, progress, stored, tell
 
 
@@ -59,44 +61,32 @@ def run(
         suggest_margin: print a margin, and the loss that it finds; BASE and NEW are two runs without a change
     """
     from ..comparison.gating import gate
-    from ..comparison.verdicts import FAILED, WRITTEN, junit
+    from ..comparison.verdicts import FAILED
     from ..files.names import one_line
-    from ..files.writing import check_folder, write_bytes
-    from ..report.table import markdown as text_in_markdown
 
     options = output.storage()
-    try:
-        if asked != Asked():
-            options |= {"metrics": asked.chosen(), **asked.building()}
-        if "metrics" in options or images != SharedOptions():
-            check_inputs(base, new)
-            options |= {"device": start(images), **images.keywords()}
-        with stored(output.out), progress() as show:
-            found = gate(
-                base,
-                new,
-                by=by,
-                key=key,
-                margin=numbers_by_name("margin", margin),
-                worst_loss=numbers_by_name("worst_loss", worst_loss),
-                lower_better=lower_better,
-                higher_better=higher_better,
-                skip_missing=skip_missing,
-                history=history,
-                commit=commit,
-                page=page,
-                progress=show,
-                **options,
-            )
-    except CLIPIQAError as error:
-        text = in_shell(str(error))
-        if format == "markdown":  # a job's summary would be empty
-            print(f"## error\n\n{text_in_markdown(text)}")
-        if output.out:  # a job would publish the last run's gate.xml
-            with suppress(CLIPIQAError):
-                out = check_folder(output.out, WRITTEN, overwrite=output.overwrite or output.resume)
-                write_bytes(out / "gate.xml", junit("clipiqa gate", [("gate", "error", text, ())]))
-        raise
+    if asked != Asked():
+        options |= {"metrics": asked.chosen(), **asked.building()}
+    if "metrics" in options or images != SharedOptions():
+        check_inputs(base, new)
+        options |= {"device": start(images), **images.keywords()}
+    with stored(output.out), progress() as show:
+        found = gate(
+            base,
+            new,
+            by=by,
+            key=key,
+            margin=numbers_by_name("margin", margin),
+            worst_loss=numbers_by_name("worst_loss", worst_loss),
+            lower_better=lower_better,
+            higher_better=higher_better,
+            skip_missing=skip_missing,
+            history=history,
+            commit=commit,
+            page=page,
+            progress=show,
+            **options,
+        )
     if format == "markdown":
         print(found.report().text(format), end="")
     else:
@@ -107,3 +97,22 @@ def run(
     if suggest_margin:
         print(*map(one_line, found.margins()), sep="\n")
     return 0 if found.passed else 1
+
+
+def publish_error(argv: Sequence[str], args: Namespace, text: str) -> None:
+    """Put an error in place of what a job would publish: an earlier run's ``gate.xml``, or an empty summary."""
+    from ..comparison.verdicts import WRITTEN, junit
+    from ..files.writing import check_folder, write_bytes
+    from ..report.table import markdown
+
+    parser = Parser(add_help=False)  # of a few options, since others may be mistyped
+    parser.add_argument("--overwrite", "--resume", action="store_true")
+    for flags in (("-o", "--out"), ("--format",)):
+        parser.add_argument(*flags, nargs="?")
+    given = vars(parser.parse_known_args(argv, args)[0])
+    if given.get("format") == "markdown":
+        print(f"## error\n\n{markdown(text)}")
+    if given.get("out"):
+        with suppress(CLIPIQAError):
+            out = check_folder(given["out"], WRITTEN, overwrite="overwrite" in given)
+            write_bytes(out / "gate.xml", junit("clipiqa gate", [("gate", "error", text, ())]))

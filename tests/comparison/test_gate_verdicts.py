@@ -141,19 +141,27 @@ def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(c
     assert "scale" not in clipiqa("gate base.parquet base.parquet --by x", 2, "mini, piqe").err
 
 
-def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders):
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
+def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders, monkeypatch):
     (folders / "empty").mkdir()
     for name, wrong in (("empty", "without image files"), ("missing", "does not exist")):
         clipiqa(f"gate {folders}/base {folders / name} -m mini --format markdown", 2, wrong, name, out="## error")
-    asked = f"gate {folders}/base {folders}/base --out gate --overwrite -m"
-    clipiqa(f"{asked} mini --device cpu", 0)
-    for _ in range(2):  # no job publishes the last run's verdict, or none
-        clipiqa(f"{asked} mini --by minn", 2, "'minn'")
-        suite = ElementTree.parse("gate/gate.xml").getroot()
-        assert suite.get("errors") == "1" and "'minn'" in suite.find("testcase/error").get("message")
-        (folders / "gate/gate.xml").unlink()
-    clipiqa(f"{asked} minn", 2)
-    assert (folders / "gate/gate.xml").exists()
+    asked = f"gate {folders}/base {folders}/base --out gate --overwrite -m mini"
+    clipiqa(f"{asked} --device cpu", 0)
+    for mistake, named in (("--by minn", "'minn'"), ("--marginn 1", "--marginn"), ("--batch-size x", "'x'")):
+        for _ in range(2):  # no job publishes the last run's verdict, or none
+            clipiqa(f"{asked} {mistake}", 2, named)
+            suite = ElementTree.parse("gate/gate.xml").getroot()
+            assert suite.get("errors") == "1" and named in suite.find("testcase/error").get("message")
+            (folders / "gate/gate.xml").unlink()
+    clipiqa(f"{asked}n", 2)
+    clipiqa(f"{asked} --device cpu", 0)
+    monkeypatch.setattr("clipiqa_pyiqa.comparison.gating.judge", stopped)
+    clipiqa(f"{asked} --device cpu", 130)
+    assert "interrupted" in (folders / "gate/gate.xml").read_text()
 
 
 def test_a_blurred_release_fails_with_files_for_ci(clipiqa, folders, command):
