@@ -1,7 +1,6 @@
 """Verdicts of ``gate`` on a column, its nights, and two runs, as texts, files and a page."""
 
 import contextlib
-import itertools
 import json
 import math
 import os
@@ -243,14 +242,18 @@ def read_nights(path: FilePath, commit: str | None) -> tuple[list[dict[str, Any]
             try:
                 night = json.loads(line)
                 of = f" ({night['commit'] or night['time']}, gate: {night['verdict']})"
-                nights[night["commit"] or number] = [{**each, "of": of} for each in night["columns"] if each["gains"]]
+                nights[night["commit"] or number] = {  # one metric under two names has one night
+                    each["fingerprint"] or each["name"]: {**each, "of": of}
+                    for each in night["columns"]
+                    if each["gains"]
+                }
             except (ValueError, LookupError, TypeError):
                 damaged.append(str(number))
     if damaged and not nights:
         raise CLIPIQAError(f"{os.fspath(path)!r} holds no night of clipiqa gate: name another file as `history`.")
     nights.pop(commit, None)
     notes = [f"damaged lines of {os.fspath(path)!r}: {', '.join(damaged)}"] if damaged else []
-    return [*itertools.chain(*nights.values())], notes
+    return [column for night in nights.values() for column in night.values()], notes
 
 
 def junit(title: str, cases: Sequence[tuple[str, str, str, Sequence[str]]]) -> bytes:

@@ -19,11 +19,12 @@ SPREAD -= SPREAD.mean()
 
 @pytest.fixture
 def night(runs, tmp_path):
-    """Adds a night with this mean difference to the history nights.jsonl."""
+    """Adds a night with this mean difference to the history nights.jsonl; each letter is a column."""
 
     def add(difference, base=0.5, name="q", made="", **options):
-        scale = {"scale": [json.dumps({name: [None, None, "higher", made]})] * 2} if made else {}
-        files = runs(**{name: (base + 10 * SPREAD, base + 11 * SPREAD + difference)}, **scale)
+        names = dict.fromkeys(name, (base + 10 * SPREAD, base + 11 * SPREAD + difference))
+        scale = {"scale": [json.dumps(dict.fromkeys(name, [None, None, "higher", made]))] * 2} if made else {}
+        files = runs(**names, **scale)
         return gate(*files, **{"margin": 0.05, "history": tmp_path / "nights.jsonl", **options})
 
     return add
@@ -53,7 +54,7 @@ def test_a_history_grows_and_is_never_rewritten(night, tmp_path):
     others = (night(0.001, base=0.6), night(0.001, name="p"))  # another base, another metric
     assert [len(found.nights[0].all) for found in others] == [1, 1]
     assert [len(night(0.003, commit=sha).nights[0].all) for sha in ("3f2a9c0", "8d1e", "8d1e", None)] == [3, 4, 4, 5]
-    assert [len(night(0.001, name=name, made="3f2a").nights[0].all) for name in "qp"] == [1, 2]  # renamed
+    assert [len(night(0.001, name=name, made="3f2a").nights[0].all) for name in ("q", "qp", "p")] == [1, 2, 3]
     before = history.read_bytes()
     refused(night, 0.001, key="none")
     assert history.read_bytes() == before
