@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..errors import Kind, OutputError, counted
+from ..errors import Kind, OutputError, counted, few
 from ..files.journal import Cells
 from ..files.names import on_disk, printable
 from ..prompts.pairs import record_text, value_text
@@ -324,5 +324,9 @@ class Known:
     @property
     def sentence(self) -> str:
         more = f"{self.more:,} to be completed, " if self.more else ""
-        gone = f", {counted(count, 'row')} of images that are gone" if (count := len(self.gone)) else ""
-        return f"{self.kept:,} done before, {more}{self.changed:,} changed since, {self.new:,} new{gone}"
+        gone, counts = self.gone, f"{self.kept:,} done before, {more}{self.changed:,} changed since, {self.new:,} new"
+        others = {"are gone": gone, "this run lacks": [name for name in self.unseen if name not in gone]}
+        rows = (
+            f"{counted(len(each), 'row')} of images that {what} ({few(each)})" for what, each in others.items() if each
+        )
+        return ", ".join([counts, *rows])

@@ -187,6 +187,8 @@ def test_the_compare_command_writes_tables_report_and_scores(clipiqa, photos, tm
     assert not scores["sharpness"].equals(scores["mini"]) and scores["sharpness"].notna().sum() == 3
     clipiqa(given, 2, "--resume")
     clipiqa(f"{given} --resume --format csv", 1, out="entropy")
+    (tmp_path / "s.csv").write_text((tmp_path / "s.csv").read_text().replace("photos/torn.png,9\n", ""))
+    clipiqa(f"{given[:-3]} --resume", 0, "1 row of images that this run lacks (", "torn.png')")
 
 
 def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path, monkeypatch):
