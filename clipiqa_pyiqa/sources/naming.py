@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas
 
@@ -58,13 +58,20 @@ def in_all_folders(
     whole = files.dropna()
     lacking = {who: list(files.index[paths.isna()]) for who, paths in files.items() if paths.hasnans}
     if whole.empty or (lacking and not skip_missing):
+        why = "; ".join(f"{who} lacks {few(by_set(each, named[who]))}" for who, each in lacking.items())
         raise CLIPIQAError(
-            f"{len(files) - len(whole)} of {counted(len(files), 'image')} are not in all folders "
-            f"({'; '.join(f'{who} lacks {few(each)}' for who, each in lacking.items())}): complete the folders, leave "
-            "these images out (skip_missing), or give patterns such as 'out/*_ours.png', which pair images by the text "
-            "that * matches."
+            f"{len(files) - len(whole)} of {counted(len(files), 'image')} are not in all folders ({why}): complete the "
+            "folders, leave these images out (skip_missing), or give patterns such as 'out/*_ours.png', which pair "
+            "images by the text that * matches."
         )
     return whole, lacking
+
+
+def by_set(names: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Return image names; a sub-folder ``SET/`` stands for its images if no image of ``others`` is in it."""
+    known = {name.partition("/")[0] for name in others}
+    parts = {name: name.partition("/") for name in names}
+    return [*dict.fromkeys(top + "/" if sub and top not in known else name for name, (top, sub, _) in parts.items())]
 
 
 def _expression(pattern: str) -> str:

@@ -23,7 +23,7 @@ def night(runs, tmp_path):
 
     def add(difference, base=0.5, name="q", made="", **options):
         names = dict.fromkeys(name, (base + 10 * SPREAD, base + 11 * SPREAD + difference))
-        scale = {"scale": [json.dumps(dict.fromkeys(name, [None, None, "higher", made]))] * 2} if made else {}
+        scale = {"scale": [json.dumps({each: [None, None, "higher", made] for each in name})] * 2} if made else {}
         files = runs(**names, **scale)
         return gate(*files, **{"margin": 0.05, "history": tmp_path / "nights.jsonl", **options})
 

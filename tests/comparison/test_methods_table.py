@@ -152,9 +152,12 @@ def test_pictures_match_by_name_or_pattern(results, tmp_path, clipiqa):
     shutil.rmtree(few / "Set2")
     methods = {"strong": str(results / "strong"), "few": str(few)}
     found = match_images(methods, skip_missing=True)
-    assert set(found.test_sets) == {"Set3"} and "few lacks" in found.left_out[0]
+    assert set(found.test_sets) == {"Set3"} and "few lacks 'Set2/':" in found.left_out[0]
+    (few / "Set3/0.png").unlink()
+    assert "no method has 'Set2/', 'Set3/0', " in match_images({"few": str(few)}, results / "gt").left_out[0]
     command = f"table --methods strong={results}/strong few={few} -m mini --device cpu"
-    clipiqa(f"{command} --skip-missing", 0, "few lacks 'Set2/0', 'Set2/1'")
+    for more, code in (("", 2), (" --skip-missing", 0)):
+        clipiqa(command + more, code, "few lacks 'Set2/', 'Set3/0'")
 
 
 def test_names_need_not_be_utf_8(results, tmp_path):

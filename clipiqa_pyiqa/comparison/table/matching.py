@@ -1,14 +1,14 @@
 """Images of several methods, matched by name within test sets."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pandas import DataFrame, Series
 
 from ...errors import CLIPIQAError, FilePath, few
 from ...files.names import printable
-from ...sources.naming import in_all_folders, named_images
+from ...sources.naming import by_set, in_all_folders, named_images
 from .protocols import NO_PROTOCOL, Protocol
 
 REFERENCE = "the reference"
@@ -27,7 +27,7 @@ class MethodImages:
     files: DataFrame
     test_sets: Series
     references: Mapping[str, str]
-    left_out: tuple[str, ...] = ()
+    left_out: Sequence[str] = ()
     weights: Series | None = None
 
     @property
@@ -59,14 +59,18 @@ def match_images(
 ) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
     named = {method: _without(protocol.removed, named_images(place)) for method, place in methods.items()}
-    left_out = []
+    extra = list[str]()
     if reference is not None:
         names = {name for each in named.values() for name in each}
         references = named_images(os.path.expanduser(reference))
-        if extra := [name for name in references if name not in names]:
-            left_out = [f"no method has {few(extra)}, which the reference has."]
+        extra = by_set([name for name in references if name not in names], names)
         named[REFERENCE] = {name: path for name, path in references.items() if name in names}
     shared, lacking = in_all_folders(named, skip_missing)
+    left_out = [
+        f"{who} lacks {few(by_set(each, named[who]))}: left out of all methods." for who, each in lacking.items()
+    ]
+    if extra:
+        left_out.append(f"no method has {few(extra)}, which the reference has.")
     files = shared[list(methods)]
     if len(twice := files.stack()[lambda paths: paths.duplicated()]):
         raise CLIPIQAError(f"two methods have the same image {twice.iloc[0]!r}: name each folder once.")
@@ -76,7 +80,7 @@ def match_images(
         files,
         folders if is_equal and all(folders) else Series("", shared.index),
         dict(shared.get(REFERENCE, ())),
-        (*(f"{who} lacks {few(names)}: left out of all methods." for who, names in lacking.items()), *left_out),
+        left_out,
         None if is_equal else _weights(folders, protocol.average),
     )
 
