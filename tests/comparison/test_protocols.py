@@ -359,6 +359,7 @@ def test_other_options_references_and_images_are_named(earlier):
     assert found.loc["ours 0 psnr", "why"] == "the reference changed" and "ours 0 clipiqa" not in found.index
     assert found.loc["ours 2 clipiqa", "now"] == found.loc["ours new clipiqa", "was"] == "nothing"
     assert found.loc[["ours 2 sha256", "ours 2 reference_sha256"], "now"].eq("nothing").all()
+    assert {"clipiqa"} == {what for what in changed(earlier, "psnr").changed["what"] if "clipiqa" in what}
 
 
 def test_a_damaged_record_of_an_earlier_table_is_refused(earlier):

@@ -219,14 +219,16 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
     For the earlier methods and metrics, it compares the records of metrics, the hashes of files, and every score.
     """
     lines = list[tuple[str, ...]]()
-    ours = found.stored[IMAGES].head.record["columns"]
+    ours = {name: made for name, made in found.stored[IMAGES].head.record["columns"].items() if name in found.columns}
     for path, rows in earlier.items():
-        causes = {}
-        for label, record in _records(path).items():
-            changed = changes(record, ours.get(label, {}))
+        causes, records = {}, _records(path)
+        gone = [label for label in records if label not in ours]
+        lines += [(label, "one of the metrics", "not computed", "") for label in gone]
+        for label in filter(ours.get, records):
+            changed = changes(records[label], ours[label])
             causes[label] = ", ".join(f"{label} {key} changed" for key, *_ in changed)
             lines += [(f"{label} {key}", was, now, "") for key, was, now in changed]
-        names = [name for name in dict.fromkeys([*_HASHES, *causes, *found.labels]) if name in rows]
+        names = [name for name in dict.fromkeys([*_HASHES, *causes, *found.labels]) if name in {*rows}.difference(gone)]
         both = concat({"was": _cells(rows, names), "now": _cells(found.scores, names, found.sets)}, axis=1)
         both = both[both.index.isin(rows["method"], level="method")].fillna("").astype(str)
         was, now = (to_numeric(both[side], errors="coerce") for side in both)
