@@ -90,7 +90,7 @@ def run(
     if format == "markdown":
         print(found.report().text(format), end="")
     else:
-        for _, verdict, text, rows in found.findings():
+        for _, verdict, text, rows in found.checks():
             if not output.quiet or verdict in FAILED:
                 print(*map(one_line, (in_shell(text), *(f"  {row}" for row in rows))), sep="\n")
         tell(*map(one_line, found.notes))

@@ -11,7 +11,7 @@ from ..datasets.data_sets import PAPER, published_rows
 from ..errors import counted
 from ..files.names import file_name
 from ..report.report import Report, Reported
-from ..report.table import Cell, Column, Mark, Table, csv_table, interval, number, numbers, p_value, words
+from ..report.table import Cell, Mark, Table, TableColumn, csv_table, interval, number, numbers, p_value, words
 from ..results.columns import described
 from ..results.results import Results
 from ..stats.correlation import MIN_IMAGES
@@ -180,7 +180,7 @@ def _differences(data: DataSetResult) -> Table | None:
             apart.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
             is_lowest = row["p"] <= 2 / (resamples + 1)
             chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
-        columns += [Column("difference", apart, group=statistic), Column("p", chances, group=statistic)]
+        columns += [TableColumn("difference", apart, group=statistic), TableColumn("p", chances, group=statistic)]
     reading = (
         "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
         f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule for "
@@ -207,11 +207,11 @@ def _published(data: DataSetResult) -> Table | None:
             gap, is_met = found.value - value, found.low <= value <= found.high
             detail = "" if math.isnan(gap) else number(gap, 3, "+") + " ✓" * is_met
             cells.append(Cell(number(value), detail, value))
-        columns.append(Column(f"{statistic} published", cells))
+        columns.append(TableColumn(f"{statistic} published", cells))
     return Table(f"{data.name}: beside published values", columns, [_PUBLISHED])
 
 
-def _estimates(data: DataSetResult, statistic: str) -> Column:
+def _estimates(data: DataSetResult, statistic: str) -> TableColumn:
     # the best value gets no mark if it is alone, has a caveat or is not above 0
     found = {label: estimates[statistic] for label, estimates in data.estimates.items()}
     sign = -1 if statistic.startswith("RMSE") else 1
@@ -224,4 +224,4 @@ def _estimates(data: DataSetResult, statistic: str) -> Column:
     for label, each in found.items():
         mark: Mark = "best" if is_sure and each.value == found[best].value else ""
         cells.append(Cell(number(each.value) + "†" * (label in below), interval(each.low, each.high), each.value, mark))
-    return Column(statistic, cells, "lower" if sign < 0 else "higher")
+    return TableColumn(statistic, cells, "lower" if sign < 0 else "higher")

@@ -296,7 +296,7 @@ class Gate(Reported):
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
         """``'worse'``: a column is worse or drifts, or an image is newly flagged; ``'unclear'``: scores are missing."""
-        found = {verdict for _, verdict, *_ in self.findings()}
+        found = {verdict for _, verdict, *_ in self.checks()}
         return "worse" if "worse" in found else "unclear" if "unclear" in found else "pass"
 
     @property
@@ -315,7 +315,7 @@ class Gate(Reported):
         losses = apart[pair.sign * apart < -pair.rounding]
         return losses.sort_values(key=abs, ascending=False, kind="stable").head(count)
 
-    def findings(self, count: int = 3) -> list[tuple[str, str, str, list[str]]]:
+    def checks(self, count: int = 3) -> list[tuple[str, str, str, list[str]]]:
         """Return what decides, each with a name, a verdict, a sentence, and lines about rows."""
         found = []
         for pair in self.pairs:
@@ -347,7 +347,7 @@ class Gate(Reported):
 
     def junit(self) -> bytes:
         """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""
-        return junit(f"clipiqa gate: {self.base} → {self.new}", self.findings(10))
+        return junit(f"clipiqa gate: {self.base} → {self.new}", self.checks(10))
 
     def summary(self) -> dict[str, Any]:
         """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
@@ -366,14 +366,14 @@ class Gate(Reported):
         files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
         columns = [words(head, [str(getattr(pair, key) or "–") for pair in self.pairs]) for head, key in _TABLE.items()]
         # the table shows only the verdicts of columns
-        verdicts = dict.fromkeys([self.verdict, *(name for name, *_ in self.findings()[len(self.pairs) :])])
+        verdicts = dict.fromkeys([self.verdict, *(name for name, *_ in self.checks()[len(self.pairs) :])])
         title = f"{', '.join(verdicts)}: {Path(self.new).name} compared with {Path(self.base).name}"
         return Report(
             [Table(title, columns, section="Verdict")],
             self.rows,
             "gate",
             title,
-            legend=[*("; ".join([text, *rows]) for _, _, text, rows in self.findings()), *self.notes],
+            legend=[*("; ".join([text, *rows]) for _, _, text, rows in self.checks()), *self.notes],
             metrics={name: described([Column(name, record)]) for name, record in self.metrics.items()},
             settings=described([], self.about),
             pictures=self._pictures,

@@ -24,7 +24,7 @@ from ..errors import (
     shown,
     twice_in,
 )
-from ..files.csv_files import SPLITS, find_column, read_rows, read_scores
+from ..files.csv_files import SPLITS, find_column, read_opinions, read_rows
 from ..files.names import printable
 from ..files.specification import Specification, check_kinds, parse_specifications
 from ..images.image import File
@@ -112,7 +112,7 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
             raise CLIPIQAError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
         if split not in (None, *SPLITS):
             raise CLIPIQAError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
-        frame = read_scores(
+        frame = read_opinions(
             options["csv"],
             root=options.get("root"),
             columns=(*columns, "split")[:3],

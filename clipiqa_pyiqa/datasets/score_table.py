@@ -13,7 +13,7 @@ from typing import Any
 import pandas
 
 from ..errors import CLIPIQAError, FilePath, counted, first_of, import_pyiqa, log, nearest, reason
-from ..files.csv_files import ColumnNames, check_images, read_scores
+from ..files.csv_files import ColumnNames, check_images, read_opinions
 from ..files.names import UNDO
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
@@ -168,7 +168,7 @@ def read_score_table(
     if path.is_dir():
         frame, usual_range = rated_photos(path, with_machine_stars), (1, 5)
     else:
-        frame = read_scores(path, root=root, columns=columns, lower_better=lower_better, group=group)
+        frame = read_opinions(path, root=root, columns=columns, lower_better=lower_better, group=group)
         usual_range = min(frame["score"]), max(frame["score"])
     scores, (low, high) = frame["score"], score_range or usual_range
     if low > high:

@@ -25,7 +25,7 @@ SPLITS = ("train", "val", "test")
 ColumnNames = tuple[str | int | None, str | int | None, str | int | None]
 
 
-def read_scores(
+def read_opinions(
     path: FilePath,
     *,
     root: FilePath | None = None,

@@ -42,7 +42,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table.
 
     Attributes:
@@ -76,7 +76,7 @@ class Table:
     """
 
     title: str
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     before: Sequence[str] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     left_out: Sequence[str] = ()
@@ -102,8 +102,8 @@ class Table:
         return [*(f"{name}: {reason}" for name, reason in self.reasons.items()), *self.left_out]
 
 
-def words(name: str, texts: Iterable[str]) -> Column:
-    return Column(name, list(map(Cell, texts)))
+def words(name: str, texts: Iterable[str]) -> TableColumn:
+    return TableColumn(name, list(map(Cell, texts)))
 
 
 def frame_table(frame: pandas.DataFrame, intervals: Collection[str] = (), title: str = "") -> Table:
@@ -119,7 +119,7 @@ def frame_table(frame: pandas.DataFrame, intervals: Collection[str] = (), title:
                 Cell(text, detail, float(value) if isinstance(value, Real) else math.nan)
                 for text, detail, value in zip(texts[name], details, values, strict=False)
             ]
-            columns.append(Column(str(name), cells))
+            columns.append(TableColumn(str(name), cells))
     return Table(title, columns)
 
 
@@ -137,8 +137,8 @@ def interval(low: float, high: float, digits: int = 3) -> str:
     return "" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
 
 
-def numbers(name: str, values: Iterable[float], digits: int) -> Column:
-    return Column(name, [Cell(number(value, digits), value=value) for value in values])
+def numbers(name: str, values: Iterable[float], digits: int) -> TableColumn:
+    return TableColumn(name, [Cell(number(value, digits), value=value) for value in values])
 
 
 def p_value(p: float, at_floor: bool = False) -> str:
@@ -218,7 +218,7 @@ def markdown(text: str) -> str:
     return escaped.replace("&", "&amp;")
 
 
-def _aligned(column: Column) -> list[str]:
+def _aligned(column: TableColumn) -> list[str]:
     unmarked = "  " if any(cell.mark for cell in column.cells) else ""
     lines = [one_line(column.title)]
     for cell in column.cells:

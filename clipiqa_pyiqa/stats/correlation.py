@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import OptionError, counted, nearest
-from .intervals import Array, Estimate, Statistics, arrays, clustered_share, estimates, interval, resampled
+from .intervals import Array, Estimate, Statistics, arrays, clustered_share, estimates, percentiles, resampled
 
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
@@ -173,7 +173,7 @@ def paired_differences(
         p = math.nan
         if len(apart):
             p = min(1.0, 2 * (min(np.sum(apart <= 0), np.sum(apart >= 0)) + 1) / (len(apart) + 1))
-        found[i, j] = Estimate(float(whole[i] - whole[j]), *interval(apart), p=float(p))
+        found[i, j] = Estimate(float(whole[i] - whole[j]), *percentiles(apart), p=float(p))
     return found
 
 

@@ -81,10 +81,10 @@ def resamples(cases: int, bootstrap: int, seed: int) -> Iterator[Array]:
 def estimates(cases: int, of_counts: Statistics, bootstrap: int, seed: int) -> list[Estimate]:
     """Return ``P`` statistics with intervals; arguments as for :func:`resampled`."""
     whole, drawn = resampled(cases, of_counts, bootstrap, seed)
-    return [Estimate(float(value), *interval(values)) for value, values in zip(whole, drawn, strict=True)]
+    return [Estimate(float(value), *percentiles(values)) for value, values in zip(whole, drawn, strict=True)]
 
 
-def interval(values: Array) -> tuple[float, float]:
+def percentiles(values: Array) -> tuple[float, float]:
     """Return the 2.5 % and 97.5 % percentiles of finite values."""
     values = values[np.isfinite(values)]
     if not len(values):

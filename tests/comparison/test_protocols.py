@@ -15,7 +15,7 @@ from refusal import refused
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from clipiqa_pyiqa import table
-from clipiqa_pyiqa.comparison.table.protocols import evaluate, fit_sizes, read_protocol, table_metrics
+from clipiqa_pyiqa.comparison.table.protocols import fit_sizes, formula_value, read_protocol, table_metrics
 from clipiqa_pyiqa.files.yaml import shipped
 
 CREATE = pyiqa.create_metric
@@ -148,9 +148,9 @@ def test_osediffs_own_numbers_are_reproduced(label, options, tolerance, shared):
 
 def test_a_formula_is_computed():
     values = {"a": 3.0, "clipiqa+": 0.5, "none": math.nan}
-    assert evaluate("-a ** 2 / 2 + min(a, 1, 'clipiqa+') * +4 - 1e1", values) == -4.5 + 2 - 10
+    assert formula_value("-a ** 2 / 2 + min(a, 1, 'clipiqa+') * +4 - 1e1", values) == -4.5 + 2 - 10
     for undefined in ("max(0, none)", "1 / (a - 3)", "(0 - a) ** 0.5", "9.0 ** 9 ** 9"):
-        assert math.isnan(evaluate(undefined, values))
+        assert math.isnan(formula_value(undefined, values))
 
 
 def test_nothing_but_bounded_arithmetic_is_run():
@@ -165,7 +165,7 @@ def test_nothing_but_bounded_arithmetic_is_run():
         "-" * 600 + "a",
         "(" * 400 + "a",
     ]:
-        refused(evaluate, formula, {"a": 1.0})
+        refused(formula_value, formula, {"a": 1.0})
 
 
 GOOD = "title: T\ncertainty: user\nsource: here\nmetrics: {m: 'psnr'}\n"

@@ -8,7 +8,7 @@ import pytest
 from refusal import refused
 
 from clipiqa_pyiqa.datasets.score_table import find_score_table, read_score_table
-from clipiqa_pyiqa.files.csv_files import read_rows, read_scores
+from clipiqa_pyiqa.files.csv_files import read_opinions, read_rows
 
 pytestmark = pytest.mark.quick
 
@@ -58,7 +58,7 @@ def test_what_is_read_as_an_opinion(tmp_path):
         "path,score,opinion,scale,metric\na.png,1,4,,\n": {},  # an opinion wins over a score
         "path,dmos\na.png,4\n": {"lower_better": False},
     }.items():
-        (found,) = read_scores(written(tmp_path, text), **options)[["path", "score"]].to_numpy().tolist()
+        (found,) = read_opinions(written(tmp_path, text), **options)[["path", "score"]].to_numpy().tolist()
         assert found == [str(options.get("root", tmp_path) / "a.png"), 4]
 
 

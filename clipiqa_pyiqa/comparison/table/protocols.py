@@ -107,7 +107,7 @@ class Protocol:
     def combine(self, scores: Mapping[str, float], values: Mapping[str, float]) -> float:
         """Return the formula's value; NaN if a part is missing."""
         missing = dict.fromkeys([*self.values, *self.not_computed, *self.metrics], math.nan)
-        return evaluate(self.formula, {**missing, **values, **scores})
+        return formula_value(self.formula, {**missing, **values, **scores})
 
     def sentences(self, changed: Sequence[str]) -> Iterator[str]:
         """Yield what a reader of the table needs to know; ``changed``: what does not follow the protocol."""
@@ -173,11 +173,13 @@ def read_protocol(name: str | Path) -> Protocol:
     except OptionError as error:
         raise CLIPIQAError(f"{where}: {error}") from error
     if protocol.formula:
-        evaluate(protocol.formula, dict.fromkeys([*protocol.metrics, *protocol.not_computed, *protocol.values], 1.0))
+        formula_value(
+            protocol.formula, dict.fromkeys([*protocol.metrics, *protocol.not_computed, *protocol.values], 1.0)
+        )
     return protocol
 
 
-def evaluate(formula: str, values: Mapping[str, float]) -> float:
+def formula_value(formula: str, values: Mapping[str, float]) -> float:
     def value(node: ast.expr) -> Any:
         match node:
             case ast.Constant(int() | float() as number) if not isinstance(number, bool):

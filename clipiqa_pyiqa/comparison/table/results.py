@@ -14,7 +14,7 @@ from ...errors import counted
 from ...metrics.metric import Metric
 from ...report.pictures import differing_crops
 from ...report.report import Report, Reported
-from ...report.table import Cell, Column, Mark, Table, interval, latex, number, p_value, words
+from ...report.table import Cell, Mark, Table, TableColumn, interval, latex, number, p_value, words
 from ...results.columns import described
 from ...results.results import Results
 from ...stats.intervals import FEW, LEVEL, fewest, holm, mean_difference
@@ -244,12 +244,12 @@ class MethodTable(Reported):
 
 
 def _tables(found: MethodTable) -> list[Table]:
-    def columns_of(cells: DataFrame, cell: Callable[[Series, int], Cell]) -> list[Column]:
+    def columns_of(cells: DataFrame, cell: Callable[[Series, int], Cell]) -> list[TableColumn]:
         columns = [words("method", cells.index.unique("method"))]
         for (test_set, label), values in cells.groupby(_COLUMN, sort=False):
             digits = found.digits(label)
             numbers = [cell(value, digits) for _, value in values.iterrows()]
-            columns.append(Column(label, numbers, values["better"].iloc[0], test_set))
+            columns.append(TableColumn(label, numbers, values["better"].iloc[0], test_set))
         return columns
 
     means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
