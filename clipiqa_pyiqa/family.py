@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .clip.gradient import per_image, recomputed, untraced
-from .clip.inputs import check_images, check_size
+from .clip.gradient import per_image, recomputed, untraced, wide
 from .clip.model import frozen_clip, middle_square
 from .clip.text import tokenize
-from .errors import OVERSHOOT, CLIPIQAError, WeightsError
+from .errors import CLIPIQAError, FilePath, WeightsError
 from .files.reading import sha256_of
 from .metric import Precision, TowerMetric
 from .prompts.antonym import antonym_scores
@@ -35,11 +34,6 @@ class TowerInput(NamedTuple):
     dims: int = 2  # axes of features: ``(N, D)``, or ``(N, K, D)`` of K patches
 
 
-def _all_patches(x: Tensor) -> list[Tensor]:
-    """Return MA-CLIP's patches: all patches at stride 128, and the whole image resized to a square."""
-    return [*_patches(x, 128), F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)]
-
-
 def _fifteen_patches(x: Tensor) -> list[Tensor]:
     """Return LIQE's patches: at most 15 of the patches at stride 32, evenly spaced in reading order."""
     patches = _patches(x, 32)
@@ -53,7 +47,13 @@ def _patches(x: Tensor, stride: int) -> list[Tensor]:
 
 WHOLE = TowerInput("whole image", "none", 0, lambda x: [x])
 CROP = TowerInput("224 px of the middle", "interpolate", 1, lambda x: [middle_square(x, SIDE)])
-ALL_PATCHES = TowerInput("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches, 3)
+ALL_PATCHES = TowerInput(  # of MA-CLIP
+    "224 px patches at stride 128, and the image squashed",
+    "none",
+    SIDE,
+    lambda x: [*_patches(x, 128), F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False)],
+    dims=3,
+)
 FIFTEEN_PATCHES = TowerInput("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)
 
 
@@ -86,10 +86,10 @@ class CLIPMetric(TowerMetric):
         backbone: str | None = None,
         pretrained: bool | str = True,
         *,
-        clip_weights: str | Path | None = None,
+        clip_weights: FilePath | None = None,
         quick_gelu: bool | None = None,
         precision: Precision = "fp32",
-        pretrained_model_path: str | Path | None = None,
+        pretrained_model_path: FilePath | None = None,
     ):
         super().__init__(model_type or self.model_type, precision)
         if self.tower_file and quick_gelu is None:
@@ -100,44 +100,23 @@ class CLIPMetric(TowerMetric):
         else:
             weights = find_weights(backbone or self.backbone, clip_weights, quick_gelu)
         self.clip = frozen_clip(weights)
+        self.columns = (self.model_type,)
+        self.min_side = self.view.min_side or self.clip.cell
+        self.pos_embedding, seen = ("none", "none") if self.view is WHOLE else ("fixed", self.view.name)
+        self.encoding = weights.sha256, weights.quick_gelu, precision, seen, False  # as of CLIPIQA
         self.load(pretrained_model_path)
 
-    def load(self, path: str | Path | None) -> None:
+    def load(self, path: FilePath | None) -> None:
         if path is not None:
             raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
 
     def answer(self, features: Tensor) -> Tensor:
         raise CLIPIQAError(f"{self.model_type} needs a caption for each image: call it with caption_list=[TEXT, ...].")
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.model_type,)
-
-    @property
-    def pos_embedding(self) -> str:
-        """``'none'`` if the tower sees the whole image, else ``'fixed'`` (224 px)."""
-        return "none" if self.view is WHOLE else "fixed"
-
-    @property
-    def encoding(self) -> tuple[Any, ...]:
-        """As :attr:`CLIPIQA.encoding <clipiqa_pyiqa.CLIPIQA.encoding>`."""
-        seen = "none" if self.view is WHOLE else self.view.name
-        return self.clip.weights.sha256, self.clip.weights.quick_gelu, self.precision, seen, False
-
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(N, 1)`` in :attr:`score_range` (high is good) of RGB images ``(N, 3, H, W)`` in [0, 1]."""
         self.check(x)
         return per_image(lambda images: self.answer(self.encode_unchecked(images))[:, None], x)
-
-    def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` if images cannot be scored; pixels may lie ``overshoot`` outside [0, 1]."""
-        check_images(x, overshoot)
-        check_size(x, self.view.min_side or self.clip.cell, self.model_type)
-
-    def encode_image(self, x: Tensor) -> Tensor:
-        """Return unit features for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches."""
-        self.check(x)
-        return self.encode_unchecked(x)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
         tower = self._image_tower(x)
@@ -165,8 +144,7 @@ class CLIPMetric(TowerMetric):
                 f"{self.model_type} scores features of {self.clip.weights.backbone}, of shape ({axes}, "
                 f"{self.clip.width}); got {tuple(features.shape)}."
             )
-        wide = torch.promote_types(features.dtype, torch.float32)
-        return self.answer(F.normalize(features.to(wide), dim=-1))[:, None]
+        return self.answer(F.normalize(wide(features), dim=-1))[:, None]
 
     def texts(self, texts: list[str], features: Tensor) -> Tensor:
         return self.clip.encode_texts(texts, features.dtype).to(features.device)
@@ -240,7 +218,7 @@ class LAIONAes(CLIPMetric):
     view = CROP
     score_range = (1.0, 10.0)
 
-    def load(self, path: str | Path | None) -> None:
+    def load(self, path: FilePath | None) -> None:
         name = "v2" if path is None else str(path)
         file = find_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
         self.weight, self.bias = _row(open_checkpoint(file))
@@ -301,9 +279,8 @@ class LIQE(CLIPMetric):
         backbone: str | None = None,
         pretrained: bool | str = True,
         *,
-        pretrained_model_path: str | Path | None = None,
-        clip_weights: str | Path | None = None,
-        **options: object,
+        pretrained_model_path: FilePath | None = None,
+        **options: Any,
     ):
         is_mix = model_type == "liqe_mix" or pretrained == "mix"
         self.tower_file = "liqe_mix.pt" if is_mix else "liqe_koniq.pt"
@@ -313,8 +290,9 @@ class LIQE(CLIPMetric):
                 f"a photo of a {scene} with {distortion} artifacts, which is of {quality} quality"
                 for quality, scene, distortion in product(QUALITIES, SCENES, DISTORTIONS)
             ]
-        tower = pretrained_model_path or clip_weights
-        super().__init__("liqe_mix" if is_mix else model_type, backbone, clip_weights=tower, **options)  # type: ignore[arg-type]
+        if pretrained_model_path:
+            options["clip_weights"] = pretrained_model_path
+        super().__init__("liqe_mix" if is_mix else model_type, backbone, **options)
 
     def answer(self, features: Tensor) -> Tensor:
         logits = self.clip.logit_scale * features.mean(1) @ self.texts(self.asked, features).T  # mean over patches
@@ -377,7 +355,7 @@ class QualiCLIP(CLIPMetric):
     view = WHOLE
     tower_file = "QualiCLIP.pth"
 
-    def load(self, path: str | Path | None) -> None:
+    def load(self, path: FilePath | None) -> None:
         self._texts: dict[torch.dtype, Tensor] = {}  # text features, by the dtype of image features
         if self.model_type not in LEARNED:
             super().load(path)

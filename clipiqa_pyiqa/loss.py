@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .clip.gradient import clamped, general_path, needs_gradient, per_image, untraceable
+from .clip.gradient import clamped, general_path, needs_gradient, per_image, untraceable, wide
 from .clip.inputs import ANY_RANGE
 from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, ImageError, PromptError, checked, shown
 from .metric import CLIPIQA
@@ -148,7 +148,7 @@ class CLIPIQALoss(nn.Module):
                     "the clean images, which come second, have a gradient: call criterion(restored, clean)."
                 )
             # Gradients of fp16 would be subnormal; hooks of the prediction see only the sum.
-            pred = pred.to(torch.promote_types(pred.dtype, torch.float32)).view_as(pred)
+            pred = wide(pred).view_as(pred)
         unusable = None
         if self.nan == "propagate":
             finite = pred.detach().isfinite().flatten(1).all(1)
@@ -213,16 +213,13 @@ class CLIPIQALoss(nn.Module):
                     "(-1, 1).",
                     stacklevel=3,
                 )
-        images = clamped(pred if self.crop is None else _random_crops(pred, self.crop), low, high)
-        return (images - low) / (high - low)
+        if self.crop is not None:
+            from torchvision.transforms.v2 import RandomCrop  # imports torch's compiler, which takes two seconds
 
-
-def _random_crops(images: Tensor, side: int) -> Tensor:
-    from torchvision.transforms.v2 import RandomCrop  # imports torch's compiler, which takes two seconds
-
-    size = [min(side, length) for length in images.shape[-2:]]
-    with torch.device("cpu"):
-        return torch.stack([RandomCrop(size)(image) for image in images])
+            crop = RandomCrop([min(self.crop, length) for length in pred.shape[-2:]])
+            with torch.device("cpu"):
+                pred = torch.stack([crop(image) for image in pred])
+        return (clamped(pred, low, high) - low) / (high - low)
 
 
 def _range(input_range: Sequence[float]) -> tuple[float, float]:

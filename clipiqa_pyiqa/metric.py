@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -14,23 +14,23 @@ from torch import Tensor, nn
 from . import __version__
 from .clip.device import Part, is_slow_on_cpu
 from .clip.gradient import is_ahead, per_image, untraceable
-from .clip.inputs import check_features, check_images, check_size
+from .clip.inputs import check_features, check_images
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
-from .errors import OVERSHOOT, CLIPIQAError, ImageError, PromptError, checked, choice, shown
+from .errors import OVERSHOOT, CLIPIQAError, FilePath, ImageError, PromptError, checked, choice, shown
 from .prompts.antonym import antonym_scores, column_means, margins
 from .prompts.files import (
+    HEAD_FORMAT,
     PUBLISHED,
     LearnedType,
     OpinionHead,
-    is_head,
+    check_origin,
     load_head,
     load_prompt_file,
-    published_prompt_file,
     read_metadata,
 )
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
-from .weights.published import find_weights
+from .weights.published import find_file, find_weights, pyiqa_file
 
 if TYPE_CHECKING:
     import pandas
@@ -73,6 +73,8 @@ class TowerMetric(nn.Module):
     """A metric on a frozen CLIP, which it shares and does not own."""
 
     clip: FrozenCLIP
+    min_side: int  # smallest height and width of images, in pixels
+    encode_unchecked: Callable[[Tensor], Tensor]
 
     def __init__(self, model_type: str, precision: Precision):
         super().__init__()
@@ -97,6 +99,22 @@ class TowerMetric(nn.Module):
             "precision": self.precision,
             **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
         }
+
+    def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
+        """Raise :class:`ImageError` if images cannot be scored.
+
+        Pixels may lie ``overshoot`` outside [0, 1]; None accepts every value.
+        """
+        check_images(x, overshoot, self.min_side, f"{self.model_type} ({self.clip.weights.backbone})")
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        """Return unit features for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches.
+
+        The features are differentiable, in fp32 (float64 for float64 images). For a head on stages, they are those of
+        :meth:`~clipiqa_pyiqa.CLIPIQA.encode_stages`.
+        """
+        self.check(x)
+        return self.encode_unchecked(x)
 
     def extra_repr(self) -> str:
         fields = as_texts(self.provenance())
@@ -162,9 +180,9 @@ class CLIPIQA(TowerMetric):
         aggregate: Aggregate = "mean",
         template: str | None = None,
         precision: Precision = "fp32",
-        clip_weights: str | Path | None = None,
+        clip_weights: FilePath | None = None,
         quick_gelu: bool | None = None,
-        pretrained_model_path: str | Path | None = None,
+        pretrained_model_path: FilePath | None = None,
         context: Mapping[str, Any] | None = None,
     ):
         super().__init__(model_type, precision)
@@ -176,6 +194,7 @@ class CLIPIQA(TowerMetric):
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.clip = frozen_clip(find_weights(backbone or metadata.get("backbone", "RN50"), clip_weights, quick_gelu))
+        self.min_side = 1 if self.pos_embedding == "fixed" else self.clip.cell
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
                 f"pos_embedding must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no positional "
@@ -191,8 +210,9 @@ class CLIPIQA(TowerMetric):
             if pretrained_model_path is not None:
                 self.load_prompts(pretrained_model_path)
             elif pretrained:
-                published = published_prompt_file(model_type, self.clip.weights.backbone)
-                load_prompt_file(self.prompt_learner, published, self.pos_embedding)
+                check_origin(model_type, metadata, self.clip.weights.backbone, self.pos_embedding)
+                published = find_file(pyiqa_file(metadata["file"]))
+                load_prompt_file(self.prompt_learner, published.path, self.pos_embedding)
         elif pretrained_model_path is not None or context is not None:
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
 
@@ -251,7 +271,7 @@ class CLIPIQA(TowerMetric):
         return frame
 
     @checked
-    def load_prompts(self, path: str | Path) -> None:
+    def load_prompts(self, path: FilePath) -> None:
         """Load learned prompts or a fitted head.
 
         Args:
@@ -261,7 +281,7 @@ class CLIPIQA(TowerMetric):
         if self.model_type == "clipiqa":
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
         self._learned_name = Path(path).stem
-        if is_head(read_metadata(path)):
+        if read_metadata(path).get("format", "").startswith(HEAD_FORMAT[:-1]):  # of any version
             self.head = load_head(path, self.clip, self.pos_embedding).to(self._device)
             self.prompt_learner, self._prompts = None, (self.head.pair,)
             return
@@ -308,14 +328,6 @@ class CLIPIQA(TowerMetric):
             scores = scores + (of_prompts - of_prompts.detach())
         return scores
 
-    def encode_image(self, x: Tensor) -> Tensor:
-        """Return unit features ``(N, D)`` for :meth:`score`; for a head on stages, return :meth:`encode_stages`.
-
-        The features are differentiable, in fp32 (float64 for float64 images).
-        """
-        self.check(x)
-        return self.encode_unchecked(x)
-
     def encode_map(self, x: Tensor) -> Tensor:
         """Return unit features ``(N, D, h, w)`` of places, for :meth:`score`.
 
@@ -360,12 +372,6 @@ class CLIPIQA(TowerMetric):
         else:
             features = self.encode_unchecked(x)[:, None]
         return margins(features, texts.to(x.device), self.clip.logit_scale)
-
-    def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` if images cannot be scored; ``overshoot=None`` accepts every pixel value."""
-        check_images(x, overshoot)
-        if self.pos_embedding != "fixed":
-            check_size(x, self.clip.cell, self.clip.weights.backbone)
 
     def score(
         self, features: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default"
@@ -414,13 +420,12 @@ class CLIPIQA(TowerMetric):
         return [pairs] if aggregate else [(pair,) for pair in pairs]
 
     def _answer(self, features: Tensor, question: Question) -> Tensor:
-        if self.head is not None:
-            if question is None:
-                with torch.autocast(features.device.type, enabled=False):
-                    return self.head.scores(features)
-            features = features[..., : len(self.head.direction)]  # leave out the statistics of stages
-        texts = self._encode(question, features.dtype).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
+            if self.head is not None:
+                if question is None:
+                    return self.head.scores(features)
+                features = features[..., : len(self.head.direction)]  # leave out the statistics of stages
+            texts = self._encode(question, features.dtype).to(features.device)
             scores = antonym_scores(features, texts, self.clip.logit_scale)  # (N, P), or (N, h, w, P) of a map
             return scores if question is None else column_means(scores, list(map(len, question)))
 

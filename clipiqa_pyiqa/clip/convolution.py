@@ -57,7 +57,7 @@ class Convolution:
             y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
             if onto is not None:
                 return onto.add_(y).relu_()
-            activate = {"relu": F.relu, "relu6": F.relu6}.get(self.activation)
+            activate = getattr(F, self.activation, None)
             return activate(y, inplace=not (y.requires_grad or is_traced())) if activate else y
         fused = ("hardtanh", [0.0, 6.0], "") if self.activation == "relu6" else (self.activation, [], "")
         if self.kernel == 1 and onto is None:
@@ -142,7 +142,11 @@ def cut(x: Tensor, rows: int, row_size: int, most: int = 1) -> list[tuple[int, i
     return list(pairwise(rows * i // count for i in range(count + 1)))
 
 
-def take_rows(x: Tensor, start: int, stop: int) -> Tensor:
-    height = x.shape[-2]
-    inside = x[:, :, max(start, 0) : min(stop, height)]
-    return F.pad(inside, (0, 0, max(-start, 0), max(stop - height, 0))) if start < 0 or stop > height else inside
+def crop(x: Tensor, start: int, stop: int | None, left: int = 0) -> Tensor:
+    """Return ``x[:, :, start:stop, left:]``, with zeros beyond the edges, and a gradient in the memory format of x."""
+    below = 0 if stop is None else stop - x.shape[2]
+    if (start, below, left) == (0, 0, 0):
+        return x
+    if max(-start, below) <= 0 and (is_traced() or not x.requires_grad):
+        return x[:, :, start:stop, left:]
+    return F.pad(x, (-left, 0, -start, below))

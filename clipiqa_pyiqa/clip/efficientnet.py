@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import WeightsError
-from .convolution import Convolution, cut
+from .convolution import Convolution, crop, cut
 from .device import FrozenTensors, Part
-from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed
+from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed, wide
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance of every channel: ``(N, C)`` of images, ``(N, C, h, w)`` of places; fp32 or wider."""
@@ -35,10 +35,6 @@ def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
     return mean, square - (mean - mean.detach()).square() if mean.requires_grad or is_traced() else square
 
 
-def wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
 def with_neighbours(mean: Tensor, variance: Tensor, axis: int) -> Moments:
     """Return the moments of each cell together with the cells before and after it."""
     size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
@@ -58,28 +54,25 @@ class Readout:
     """Linear layers from statistics to features.
 
     ``visual.statistics.{mean,scale}`` (S,) normalise statistics: all means, then all log deviations. The layers are
-    ``visual.answers`` (R, S), ``visual.hidden`` (K, R), a ReLU and ``visual.proj`` (D, K); the first two are optional.
+    ``visual.answers`` (R, S), ``visual.hidden`` (K, R), a ReLU and ``visual.proj`` (D, K).
     """
 
     def __init__(self, tensors: FrozenTensors):
-        self.layers: list[tuple[Tensor, Tensor, bool]] = []  # weight, bias, whether a ReLU comes before
-        for name in ("answers", "hidden", "proj"):
-            if f"visual.{name}.weight" not in tensors.raw:
-                continue
-            weight, bias = (tensors.raw[f"visual.{name}.{part}"].double() for part in ("weight", "bias"))
-            if not self.layers:
-                weight = weight / tensors.raw["visual.statistics.scale"].double()
-                bias = bias - weight @ tensors.raw["visual.statistics.mean"].double()
-            weight, bias = (layer.to(tensors.device, tensors.wide) for layer in (weight, bias))
-            self.layers.append((weight, bias, bool(self.layers) and name == "proj"))
+        weight, bias, mean, scale = (
+            tensors.raw[f"visual.{name}"].double()
+            for name in ("answers.weight", "answers.bias", "statistics.mean", "statistics.scale")
+        )
+        weight = weight / scale
+        self.answers = [x.to(tensors.device, tensors.wide) for x in (weight, bias - weight @ mean)]
+        self.hidden, self.proj = (
+            [tensors.widened(f"visual.{name}.{part}") for part in ("weight", "bias")] for name in ("hidden", "proj")
+        )
 
     def __call__(self, statistics: Tensor) -> Tensor:
         if not is_traced() and len(statistics) > 1 and statistics.device.type == "cpu":
             return torch.cat([self(image) for image in statistics.split(1)])  # sums depend on the number of rows
-        x = statistics.movedim(1, -1)
-        for weight, bias, after_relu in self.layers:
-            x = F.linear(x.relu() if after_relu else x, weight, bias)
-        return x.movedim(-1, 1)
+        hidden = F.linear(F.linear(statistics.movedim(1, -1), *self.answers), *self.hidden)
+        return F.linear(hidden.relu(), *self.proj).movedim(-1, 1)
 
 
 FORMAT = "clipiqa-mini/2"
@@ -125,8 +118,7 @@ class EfficientNet:
 
         def load(name: str, stride: int = 1, activation: str = "relu6") -> Convolution:
             weight, bias = (
-                checkpoint[f"visual.{name}.{part}"].to(self.dtype).to(self.device, self.working)
-                for part in ("weight", "bias")
+                tensors.rounded(checkpoint[f"visual.{name}.{part}"]).to(self.working) for part in ("weight", "bias")
             )
             conv = Convolution(weight, bias, stride, activation)
             conv.padding += stride - 1  # as much as TensorFlow needs below and on the right
@@ -225,12 +217,3 @@ class InvertedBottleneck:
         if stride > 1 or y.shape[1] != x.shape[1]:
             return y
         return y + x if is_traced() else y.add_(crop(x, start, stop))  # tracing takes long for operations in place
-
-
-def crop(x: Tensor, start: int, stop: int | None, left: int = 0) -> Tensor:
-    """Return ``x[:, :, start:stop, left:]``, with a gradient in the memory format of ``x``."""
-    if (start, stop, left) == (0, None, 0):
-        return x
-    if not x.requires_grad or is_traced():
-        return x[:, :, start:stop, left:]
-    return F.pad(x, (-left, 0, -start, 0 if stop is None else stop - x.shape[2]))

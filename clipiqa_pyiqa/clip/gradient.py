@@ -84,6 +84,10 @@ def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Resu
     return function(x, *args)
 
 
+def wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def clamped(x: Tensor, low: float, high: float) -> Tensor:
     """Return ``x.clamp(low, high)``, with a gradient also at the limits, where torch 2.15 gives none."""
     return x.masked_fill(x < low, low).masked_fill(x > high, high)
@@ -120,8 +124,7 @@ def needs_gradient(x: Tensor) -> bool:
 class _Ahead(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        wide = torch.promote_types(x.dtype, torch.float32)
-        gradient = torch.empty_like(x, dtype=wide)
+        gradient = torch.empty_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
         values, done = [], 0
         # Hooks of activation checkpoints or offloading around this call must not see tensors that are freed here.
         with (
@@ -130,7 +133,7 @@ class _Ahead(torch.autograd.Function):
             saved_tensors_hooks(lambda x: x, lambda x: x),
         ):
             for group in groups(x):
-                leaf = group.detach().to(wide).requires_grad_()
+                leaf = wide(group.detach()).requires_grad_()
                 value = function(leaf)
                 gradient[done : done + len(group)] = torch.autograd.grad(value.sum(), leaf)[0]
                 values.append(value.detach())

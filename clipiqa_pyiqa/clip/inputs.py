@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import OVERSHOOT, CLIPIQAError, ImageError, Kind, shown
+from ..errors import CLIPIQAError, ImageError, Kind, shown
 from .gradient import is_traced
 
 _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -14,10 +14,10 @@ ANY_RANGE = 1e6
 """Largest allowed distance if pixels may have any range: beyond this distance scores overflow."""
 
 
-def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
-    """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype.
+def check_images(x: Any, overshoot: float | None, least: int, name: str) -> None:
+    """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype for the metric ``name``.
 
-    Pixels may lie ``overshoot`` outside [0, 1]; None accepts every value, also NaN.
+    Pixels may lie ``overshoot`` outside [0, 1]; None accepts every value, also NaN. ``least`` is the smallest side.
     """
     if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_nested or x.is_quantized or x.is_meta:
         raise ImageError(
@@ -35,6 +35,12 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
         raise ImageError(f"images must not be empty; got a batch of shape {tuple(x.shape)}.")
     if x.dtype not in _PIXELS:
         raise ImageError(f"pixels must be floats in [0, 1]; got {x.dtype}: use x.float() / 255 for 8-bit images.")
+    if min(x.shape[-2:]) < least:
+        raise ImageError(
+            f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {name} needs at least {least} px on each side: use a "
+            "larger image.",
+            Kind.TOO_SMALL,
+        )
     if overshoot is None or is_traced() or _reach(x) <= overshoot:
         return
     number, image = next((number, image) for number, image in enumerate(x) if not _reach(image) <= overshoot)
@@ -48,15 +54,6 @@ def check_images(x: Any, overshoot: float | None = OVERSHOOT) -> None:
         f"{start} pixels from {lowest:.4g} to {highest:.4g}, far outside [0, 1]: divide 8-bit pixels by 255 "
         "(torchmetrics' and piq's classes take data_range=255), turn [-1, 1] into [0, 1] by (x + 1) / 2, or clamp."
     )
-
-
-def check_size(x: Tensor, least: int, name: str) -> None:
-    if min(x.shape[-2:]) < least:
-        raise ImageError(
-            f"the image is {x.shape[-1]}×{x.shape[-2]} px, but {name} needs at least {least} px on each side: use a "
-            "larger image.",
-            Kind.TOO_SMALL,
-        )
 
 
 def _reach(x: Tensor) -> float:

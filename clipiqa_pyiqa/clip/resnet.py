@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import AttentionPool
-from .convolution import Convolution, RowMap, cut, take_rows
+from .convolution import Convolution, RowMap, crop, cut
 from .device import FrozenTensors, Part
 from .gradient import anchor_of, forbid_double_backward, is_ahead, is_traced, needs_gradient
 
@@ -21,8 +21,6 @@ UNCUT = 7
 
 _GATHER = 0x0102040810204080  # multiplied by eight bytes of 0 or 1, it gives their bits in the highest byte
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-BATCH_NORM_EPS = 1e-5  # torch's default, with which every CLIP ResNet was trained
 
 
 class ModifiedResNet:
@@ -114,7 +112,7 @@ class Stem:
             for conv, sign, halo in zip(self.convs, signs, (2, 1, 0), strict=True):
                 if len(strips) > 1:
                     top, bottom = max(first - halo, 0), min(last + halo, half)
-                    y = take_rows(y, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
+                    y = crop(y, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
                     low = top
                 y = conv(y, len(strips) == 1, tape is not None)
                 if tape is not None:
@@ -268,7 +266,7 @@ def _folded(tensors: FrozenTensors, conv: str, norm: str, stride: int = 1, activ
     gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
         tensors.raw[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
     )
-    scale = gamma / (variance + BATCH_NORM_EPS).sqrt()
+    scale = gamma / (variance + 1e-5).sqrt()  # torch's default, with which every CLIP ResNet was trained
     weight = tensors.rounded(tensors.raw[f"{conv}.weight"].double() * scale[:, None, None, None])
     return Convolution(weight, tensors.rounded(beta - mean * scale), stride, activation)
 

@@ -46,7 +46,7 @@ class Vocabulary:
     @cached_property
     def _row_of(self) -> Tensor | None:
         """The row of each token in a cut table, or -1; None for a whole table."""
-        if self.ids is None or len(self.ids) != len(self.table):
+        if self.ids is None:
             return None
         rows = torch.full((tokenizer().vocab_size,), -1, device="cpu")
         rows[self.ids] = torch.arange(len(self.ids), device="cpu")

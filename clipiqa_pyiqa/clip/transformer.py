@@ -11,8 +11,6 @@ from .device import FrozenTensors, Part
 from .gradient import is_traced
 from .resnet import channel_moments
 
-LAYER_NORM_EPS = 1e-5
-
 
 def quick_gelu(x: Tensor) -> Tensor:
     """Return ``x * sigmoid(1.702 * x)``; ``x`` is overwritten where no gradient needs it."""
@@ -27,7 +25,7 @@ class LayerNorm:
 
     def __call__(self, x: Tensor) -> Tensor:
         weight = self.weight
-        return F.layer_norm(x.to(weight.dtype), weight.shape, weight, self.bias, LAYER_NORM_EPS).to(x.dtype)
+        return F.layer_norm(x.to(weight.dtype), weight.shape, weight, self.bias).to(x.dtype)
 
 
 def load_linear(tensors: FrozenTensors, name: str) -> list[Tensor]:
@@ -46,7 +44,8 @@ class AttentionBlock:
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
         """Return the output of all positions; with ``queries=k``, of the first k positions only."""
-        q, k, v = (_split_heads(part) for part in F.linear(self.norm_1(x), *self.qkv).chunk(3, dim=-1))
+        joint = F.linear(self.norm_1(x), *self.qkv).unflatten(-1, (-1, HEAD_WIDTH))  # (N, L, 3 heads, 64)
+        q, k, v = joint.transpose(1, 2).chunk(3, dim=1)  # (N, heads, L, 64) each
         x = x[:, :queries]
         attended = F.scaled_dot_product_attention(q[:, :, :queries], k, v, is_causal=is_causal)
         x = x + F.linear(attended.transpose(1, 2).flatten(2), *self.out)  # (N, heads, L, 64) -> (N, L, width)
@@ -71,10 +70,6 @@ class Transformer:
         for block in self.blocks:
             x = block(x, is_causal)
         return x
-
-
-def _split_heads(x: Tensor) -> Tensor:
-    return x.unflatten(-1, (-1, HEAD_WIDTH)).transpose(1, 2)  # (N, L, width) -> (N, heads, L, 64)
 
 
 class VisionTransformer:

@@ -27,7 +27,7 @@ def read_bytes(path: FilePath) -> bytes:
         return bytes(file.read())
 
 
-def sha256_of(path: str | Path) -> str:
+def sha256_of(path: FilePath) -> str:
     """Return the SHA-256 of a file in hex. Raises ``WeightsError`` if the file cannot be read."""
     try:
         return hashes_of([path])[0]
@@ -51,9 +51,9 @@ def hashes_of(paths: Sequence[FilePath]) -> list[str]:
         found.append(str(entry[-1]))
     if new:
         with contextlib.suppress(OSError):
-            _cache_file().parent.mkdir(parents=True, exist_ok=True)
+            user_cache("").mkdir(parents=True, exist_ok=True)
             kept = {path: entry for path, entry in _read_cache().items() if os.path.exists(path)}
-            write_text(_cache_file(), json.dumps({**kept, **new}, indent=1))
+            write_text(user_cache("hashes.json"), json.dumps({**kept, **new}, indent=1))
     return found
 
 
@@ -70,13 +70,13 @@ def _stamp(path: str) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _cache_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / "hashes.json"
+def user_cache(name: str) -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / name
 
 
 def _read_cache() -> dict[str, Any]:
     try:
-        content = json.loads(_cache_file().read_text(encoding="utf-8"))
+        content = json.loads(user_cache("hashes.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..errors import FilePath, ImageError, Kind, Reading, counted, first_of, log
 from ..files.journal import Journal, read_journal
-from ..files.reading import hashes_of
+from ..files.reading import hashes_of, user_cache
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import File
@@ -90,7 +90,9 @@ def stored_features(
     """
     if not len(paths):
         return torch.empty(0, 1, 1)
-    place = _place(metric, folder, stages)
+    digest = hashlib.sha256(repr((FORMAT, stages, metric.encoding)).encode()).hexdigest()
+    setup = f"{metric.clip.weights.backbone.replace('/', '-')}-{digest[:16]}"
+    place = check_folder(Path(folder or user_cache("features")) / setup)
     try:
         contents = hashes_of([os.fspath(path) for path in paths])
     except OSError as error:
@@ -118,14 +120,6 @@ def stored_features(
                 journal.append({key: base64.b64encode(feature.tobytes()).decode()})
     rows = np.stack([found[key] for keys in wanted for key in keys])
     return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
-
-
-def _place(metric: CLIPIQA, folder: FilePath | None, stages: bool) -> Path:
-    """Return the folder of the features of one set-up, which is made."""
-    digest = hashlib.sha256(repr((FORMAT, stages, metric.encoding)).encode()).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "clipiqa" / "features"
-    backbone = metric.clip.weights.backbone.replace("/", "-")
-    return check_folder((Path(folder) if folder else cache) / f"{backbone}-{digest[:16]}")
 
 
 def _encoded(

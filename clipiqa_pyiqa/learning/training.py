@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +18,7 @@ from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_p
 from ..errors import CLIPIQAError, FilePath, SharedOptions, check_keys, checked, choice, counted, import_pyiqa, log
 from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
-from ..prompts.files import pickled, save_prompt_file
+from ..prompts.files import content_checksum, pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..stats.correlation import krcc, plcc, srocc
 from ..weights.checkpoint import load_pickled
@@ -216,13 +215,13 @@ def train_context(
         "precision": metric.precision,
         "recipe": asdict(replace(recipe, network={})),
     }
-    run = hashlib.sha256(json.dumps([setup, metric.clip.weights.sha256]).encode())
-    for tensor in (learner.initial_ctx, learner.token_suffix, targets, val_features):
-        run.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    given = {"ctx": learner.initial_ctx, "suffix": learner.token_suffix, "targets": targets, "val": val_features}
+    tensors = {name: tensor.cpu() for name, tensor in given.items()}
+    run = content_checksum(tensors, {**setup, "weights": metric.clip.weights.sha256})
     best, history = Agreement(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
         state = load_pickled(folder / STATE)
-        if state["run"] != run.hexdigest():
+        if state["run"] != run:
             raise CLIPIQAError(
                 f"{folder / STATE} was left by another run: use the images, scores, weights, recipe, epochs and seed "
                 "of that run, or choose another folder."
@@ -236,7 +235,7 @@ def train_context(
         generator = seeded(recipe.seed, "epoch", epoch - 1)
         order = torch.randperm(len(targets), generator=generator)
         steps = []
-        for rows in order[: len(order) // recipe.batch_size * recipe.batch_size].split(recipe.batch_size):
+        for rows in order.unfold(0, recipe.batch_size, recipe.batch_size):  # whole batches only
             drawn = features[rows, [draw_augmentation(recipe, generator) for _ in rows]].to(targets.device)
             scores = metric.train().score(drawn, aggregate="mean")
             loss = torch.stack([criterion(scores, targets[rows]) for criterion in criteria]).sum()
@@ -255,7 +254,7 @@ def train_context(
             save_prompt_file(learner, folder / name, {**setup, **(metadata or {}), "epoch": epoch, "scores": found})
         write_text(folder / LOG, pandas.DataFrame(history).to_csv(index=False, na_rep="nan", lineterminator="\n"))
         state = {
-            "run": run.hexdigest(),
+            "run": run,
             "best": best,
             "log": history,
             "ctx": learner.ctx.detach(),

@@ -15,10 +15,9 @@ from ..clip.model import FrozenCLIP
 from ..errors import FilePath, PromptError, log
 from ..files.writing import write_bytes
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.published import find_file, pyiqa_file
 from .antonym import exact, sigmoid
 from .learned import STATE_KEYS, PromptLearner
-from .pairs import PromptPair, parse_prompts
+from .pairs import PromptPair, parse_prompts, value_text
 
 
 class PublishedPrompts(NamedTuple):
@@ -40,7 +39,7 @@ _PREFIX = "prompt_learner."
 _MOST_NUMBERS = 1 << 20  # of a context; two texts of 77 tokens with 1,280 numbers have 197,120
 
 
-def read_prompt_file(path: str | Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+def read_prompt_file(path: FilePath) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Return the tensors of ``STATE_KEYS``, or ``ctx`` alone, and the metadata of our, pyiqa's or the official file."""
     checkpoint = open_checkpoint(path)
     if checkpoint.metadata.get("format") == FORMAT or "sha256" in checkpoint.metadata:
@@ -55,18 +54,7 @@ def read_prompt_file(path: str | Path) -> tuple[dict[str, Tensor], Mapping[str, 
     return state, checkpoint.metadata
 
 
-def published_prompt_file(model_type: LearnedType, backbone: str) -> Path:
-    """Return the path of published prompts, downloaded if needed; raise PromptError for another backbone."""
-    name, made_for, _ = PUBLISHED[model_type]
-    if made_for != backbone:
-        raise PromptError(
-            f"the published prompts of {model_type!r} were learned on {made_for}, but the backbone is {backbone}: use "
-            f"backbone={made_for!r}, pretrained_model_path with prompts of your own, or pretrained=False to train some."
-        )
-    return find_file(pyiqa_file(name)).path
-
-
-def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: str) -> None:
+def load_prompt_file(learner: PromptLearner, path: FilePath, pos_embedding: str) -> None:
     """Load a file's words and context into a learner; raise PromptError for another backbone or width."""
     state, metadata = read_prompt_file(path)
     check_origin(path, metadata, learner.clip.weights.backbone, pos_embedding)
@@ -85,17 +73,18 @@ def load_prompt_file(learner: PromptLearner, path: str | Path, pos_embedding: st
     learner.source, learner.metadata = (Path(path).name, learner.content_hash()), metadata
 
 
-def check_origin(path: FilePath, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
-    """Raise PromptError if a file was made for another backbone; warn if the positional embedding differs."""
+def check_origin(name: FilePath, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
+    """Raise PromptError if prompts or a head were made for another backbone; warn of another positional embedding."""
     made_for = metadata.get("backbone", backbone)
     if made_for != backbone:
         raise PromptError(
-            f"{path} was learned on {made_for}, but the metric's backbone is {backbone}: use backbone={made_for!r}."
+            f"{name} was learned on {made_for}, but the metric's backbone is {backbone}: use backbone={made_for!r}, or "
+            "prompts of your own."
         )
     positions = metadata.get("pos_embedding", pos_embedding)
     if positions != pos_embedding:
         warning = "%s was learned with pos_embedding=%r, but the metric has %r: its scores will be wrong."
-        log.warning(warning, path, positions, pos_embedding)
+        log.warning(warning, name, positions, pos_embedding)
 
 
 def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[str, Any] | None = None) -> None:
@@ -120,12 +109,9 @@ def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[s
             "quick_gelu": weights.quick_gelu,
             "base_positive": learner.pair.positive,
             "base_negative": learner.pair.negative,
-            "n_ctx": learner.n_ctx,
-            "shared": learner.ctx.dim() == 2,
-            "class_position": "middle",
             **(metadata or {}),
         }
-        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
+        texts = {key: value_text(value) for key, value in fields.items()}
         texts["sha256"] = content_checksum(tensors, texts)
         write_bytes(path, save(tensors, texts))
     elif path.suffix in (".pth", ".pt"):
@@ -140,7 +126,7 @@ def pickled(content: Any) -> bytes:
     return file.getvalue()
 
 
-def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def content_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     """Return the SHA-256 in hex of tensors and of metadata, leaving out the field ``sha256``."""
     fields = {key: value for key, value in metadata.items() if key != "sha256"}
     shapes = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
@@ -230,16 +216,12 @@ class OpinionHead(nn.Module):
         return {name: tensor.cpu().contiguous() for name, tensor in self.named_buffers()}
 
 
-def is_head(metadata: Mapping[str, str]) -> bool:
-    return metadata.get("format", "").startswith(HEAD_FORMAT[:-1])
-
-
-def read_metadata(path: str | Path) -> dict[str, str]:
+def read_metadata(path: FilePath) -> dict[str, str]:
     """Return a ``.safetensors`` file's metadata, or an empty dict for other files."""
     return dict(open_checkpoint(path).metadata)
 
 
-def load_head(path: str | Path, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
+def load_head(path: FilePath, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
     """Return the head in a file; raise PromptError if the file holds none, or one that was fitted on other weights."""
     checkpoint, weights = open_checkpoint(path), clip.weights
     metadata = checkpoint.metadata

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..errors import WeightsError, import_pyiqa
+from ..errors import FilePath, WeightsError, import_pyiqa
 from ..files.reading import open_file
 
 
@@ -55,7 +55,7 @@ class Checkpoint(Mapping[str, torch.Tensor]):
         return len(self.shapes)
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
+def open_checkpoint(path: FilePath) -> Checkpoint:
     """Return the checkpoint in a TorchScript archive, a ``torch.save`` file or a ``.safetensors`` file."""
     path = Path(path).expanduser()
     head = first_bytes(path)

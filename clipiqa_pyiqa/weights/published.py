@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import torch
 from huggingface_hub import constants
 
-from ..errors import WeightsError, checked, log, nearest
+from ..errors import FilePath, WeightsError, checked, log, nearest
 from ..files.reading import sha256_of
 from .checkpoint import check_architecture, open_checkpoint
 from .published_file import OPENAI_MEAN, OPENAI_STD, PublishedFile
@@ -193,7 +193,7 @@ class Copy(NamedTuple):
 
 
 def find_weights(
-    backbone: str = "RN50", clip_weights: str | Path | None = None, quick_gelu: bool | None = None
+    backbone: str = "RN50", clip_weights: FilePath | None = None, quick_gelu: bool | None = None
 ) -> Weights:
     """Return the weights of a backbone after checking hash and architecture; no tensor is read.
 
