@@ -96,10 +96,10 @@ def keeps_pyiqas_classes() -> bool:
     return os.environ.get(BUILTIN_VARIABLE, "0") not in ("", "0")
 
 
-def shown(value: object, limit: int = 80) -> str:
-    """Return a value's repr on one line of at most ``limit`` characters."""
+def shown(value: object) -> str:
+    """Return a value's repr on one line of at most 80 characters."""
     text = " ".join(repr(value).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def first_of(messages: Iterable[str], most: int = 1) -> str:
@@ -109,10 +109,10 @@ def first_of(messages: Iterable[str], most: int = 1) -> str:
     return "; ".join(sentences[:most]) + (f" (and {more} more like it)" if more > 0 else "")
 
 
-def few(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
-    shown = (repr(name) if is_normalized("NFC", name) else ascii(name) for name in names[:most])  # é and é look alike
-    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
+def few(names: Iterable[str]) -> str:
+    """Return the first five names and the number of further names."""
+    first = [repr(name) if is_normalized("NFC", name) else ascii(name) for name in names]  # é and é look alike
+    return ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")
 
 
 def counted(count: int, noun: str) -> str:

@@ -31,12 +31,12 @@ class AttentionPool:
         self.v_bias = load("v_proj.bias")
         self.c_weight, self.c_bias = load("c_proj.weight"), load("c_proj.bias")
 
-    def __call__(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+    def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
         if x.device.type == "cpu" and not (is_traced() or needs_gradient(x)):
             return torch.cat([self._pool(image, pos_embedding) for image in x.split(1)])
         return self._pool(x, pos_embedding)
 
-    def dense(self, x: Tensor, pos_embedding: str = "none") -> Tensor:
+    def dense(self, x: Tensor, pos_embedding: str) -> Tensor:
         """Return the value projection of each position, ``(N, D, h, w)`` (MaskCLIP: Zhou, Loy, Dai, ECCV 2022)."""
         x = x.to(self.dtype)
         rows, columns = x.shape[2:]

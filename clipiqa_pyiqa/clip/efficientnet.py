@@ -96,7 +96,7 @@ class EfficientNet:
         self.working = torch.float32 if self.dtype == torch.float16 else tensors.working
         try:
             self._load(tensors)
-            self.encode_stages(torch.zeros(1, 3, CELL, CELL, device=self.device))
+            self.encode_stages(torch.zeros(1, 3, CELL, CELL, device=self.device), "none")
         except WeightsError:
             raise
         except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions, and so do devices
@@ -145,7 +145,7 @@ class EfficientNet:
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
         return [self.readout(statistics) for statistics in self._statistics(x, *parts)]
 
-    def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
+    def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and each channel's mean and log deviation, ``(N, S)``.
 
         The checkpoint's mean is subtracted from each mean, except in the head.

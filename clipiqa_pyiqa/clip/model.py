@@ -25,7 +25,7 @@ Encoder = ModifiedResNet | VisionTransformer | EfficientNet
 
 
 @contextmanager
-def one_thread(is_wanted: bool = True) -> Iterator[None]:
+def one_thread(is_wanted: bool) -> Iterator[None]:
     """Compute with one thread of torch, so that results are equal for any number of threads."""
     threads = torch.get_num_threads()
     if not is_wanted:
@@ -126,7 +126,7 @@ class FrozenCLIP:
     def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:
         return self._tower(self._build_text, device, dtype)
 
-    def encode_texts(self, texts: Sequence[str], dtype: torch.dtype = torch.float32) -> Tensor:
+    def encode_texts(self, texts: Sequence[str], dtype: torch.dtype) -> Tensor:
         """Return unit features ``(P, D)`` on the CPU; each text is encoded once."""
         missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
         if missing:

@@ -44,7 +44,7 @@ class ModifiedResNet:
             y = self.trunk(self.rounded(x))
         return [(self.pool if part == "image" else self.pool.dense)(y, pos_embedding) for part in parts]
 
-    def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
+    def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
         moments = []
         for y in self.trunk.maps(self.rounded(x)):

@@ -1,7 +1,8 @@
 """CLIP's tokenizer, taken from open_clip."""
 
+import runpy
 from functools import cache
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,9 +15,6 @@ def tokenizer() -> "SimpleTokenizer":
     package = find_spec("open_clip")
     assert package is not None and package.origin is not None
     # the whole package imports transformers and timm, which takes seconds
-    spec = spec_from_file_location("open_clip.tokenizer", Path(package.origin).with_name("tokenizer.py"))
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    ready = getattr(module, "_tokenizer", None)  # a second one would take a tenth of a second
-    return cast("SimpleTokenizer", ready or module.SimpleTokenizer())
+    module = runpy.run_path(str(Path(package.origin).with_name("tokenizer.py")))
+    # a second one would take a tenth of a second
+    return cast("SimpleTokenizer", module.get("_tokenizer") or module["SimpleTokenizer"]())

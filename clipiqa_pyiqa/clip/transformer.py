@@ -102,7 +102,7 @@ class VisionTransformer:
         grid = x.shape[2] // self.patch, x.shape[3] // self.patch
         return [y if y.dim() == 2 else y.transpose(1, 2).unflatten(2, grid) for y in features]  # from (N, hw, D)
 
-    def encode_stages(self, x: Tensor, pos_embedding: str = "none") -> tuple[Tensor, Tensor]:
+    def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and channel moments after each quarter of the blocks, ``(N, K)``."""
         x, moments = self._tokens(x, pos_embedding), []
         blocks = self.transformer.blocks

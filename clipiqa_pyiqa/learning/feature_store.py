@@ -34,11 +34,6 @@ class Augmentation(NamedTuple):
     crop: tuple[int, float, float] | None = None
     flip: bool = False
 
-    @property
-    def name(self) -> str:
-        crop = "whole" if self.crop is None else f"crop {self.crop[0]} at {self.crop[1]:.6f} {self.crop[2]:.6f}"
-        return f"{crop} flipped" if self.flip else crop
-
     def __call__(self, pixels: Tensor, path: str) -> Tensor:
         if self.crop is not None:
             side, down, right = self.crop
@@ -98,7 +93,7 @@ def stored_features(
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
     wanted = [
-        {hashlib.sha256(f"{content} {each.name}".encode()).hexdigest(): each for each in some}
+        {f"{content} {each}": each for each in some}
         for content, some in zip(contents, augmentations or [(NOT_AUGMENTED,)] * len(paths), strict=True)
     ]
     found, damaged = _read(place, {key for each in wanted for key in each})
@@ -111,8 +106,31 @@ def stored_features(
         log.warning("damaged features are encoded again: %s.", first_of(damaged))
     todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
     log.info("%s; features are stored in %s", todo, place)
+    device = torch.device(device)
+
+    def views(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, str], Tensor]]:
+        if isinstance(record, ImageError):
+            raise record
+        for key, augmentation in image.views.items():
+            yield (image.name, key), augmentation(record.pixels, image.name)
+
+    def encode(items: list[tuple[str, str]], pixels: list[Tensor]) -> list[tuple[str, Feature]]:
+        with torch.no_grad():
+            features = (metric.encode_stages if stages else metric.encode_image)(stacked(pixels, device))
+        return [(key, each) for (_, key), each in zip(items, features.float().cpu().numpy(), strict=True)]
+
     if missing:
-        encoded = _encoded(metric, stages, list(missing.values()), torch.device(device), workers)
+        encoded = processed(
+            missing.values(),
+            lambda image: image.load(Reading()),
+            encode,
+            _raise,
+            workers=workers,
+            batch_size=1 if device.type == "cpu" else 8,
+            at_once=images_at_once(device, len(missing)),
+            scoring=scoring_bytes(metric, device, "stages" if stages else "score"),
+            parts=views,
+        )
         hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
         with closing(Journal(place / f"{uuid.uuid4().hex}.jsonl")) as journal:
             for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
@@ -120,33 +138,6 @@ def stored_features(
                 journal.append({key: base64.b64encode(feature.tobytes()).decode()})
     rows = np.stack([found[key] for keys in wanted for key in keys])
     return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
-
-
-def _encoded(
-    metric: CLIPIQA, stages: bool, images: list[_Views], device: torch.device, workers: int | None
-) -> Iterator[tuple[str, Feature]]:
-    def parts(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, str], Tensor]]:
-        if isinstance(record, ImageError):
-            raise record
-        for key, augmentation in image.views.items():
-            yield (image.name, key), augmentation(record.pixels, image.name)
-
-    def work(items: list[tuple[str, str]], pixels: list[Tensor]) -> list[tuple[str, Feature]]:
-        with torch.no_grad():
-            features = (metric.encode_stages if stages else metric.encode_image)(stacked(pixels, device))
-        return [(key, each) for (_, key), each in zip(items, features.float().cpu().numpy(), strict=True)]
-
-    return processed(
-        images,
-        lambda image: image.load(Reading()),
-        work,
-        _raise,
-        workers=workers,
-        batch_size=1 if device.type == "cpu" else 8,
-        at_once=images_at_once(device, len(images)),
-        scoring=scoring_bytes(metric, device, "stages" if stages else "score"),
-        parts=parts,
-    )
 
 
 def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:

@@ -201,9 +201,8 @@ def fit(
         "data_set": table.name,
         "rated_photos": len(train),
         "seed": seed,
-        "score_range": table.score_range,
-        "lower_better": table.lower_better,
-        "scale": "own" if own_scale else "share",
+        "score_range": table.score_range if own_scale else (0.0, 1.0),
+        "lower_better": own_scale and table.lower_better,
         "method": best,
         "trained_on": written_digests(train["path"]),
     }

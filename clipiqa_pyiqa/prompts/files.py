@@ -109,6 +109,9 @@ def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[s
             "quick_gelu": weights.quick_gelu,
             "base_positive": learner.pair.positive,
             "base_negative": learner.pair.negative,
+            "n_ctx": learner.n_ctx,
+            "shared": learner.ctx.dim() == 2,
+            "class_position": "middle",
             **(metadata or {}),
         }
         texts = {key: value_text(value) for key, value in fields.items()}
@@ -160,10 +163,9 @@ class OpinionHead(nn.Module):
         self.metadata = dict(metadata)
         self.method = metadata["method"]
         self.on_stages = metadata["fit_on"] == "stages"
-        has_own_scale = metadata["scale"] == "own"
-        low, high = json.loads(metadata["score_range"]) if has_own_scale else (0.0, 1.0)
+        low, high = json.loads(metadata["score_range"])
         self.score_range: tuple[float, float] = (low, high)
-        self.lower_better: bool = has_own_scale and json.loads(metadata["lower_better"])
+        self.lower_better: bool = json.loads(metadata["lower_better"])
         self.pair = PromptPair("zero-shot", metadata["base_positive"], metadata["base_negative"])
         for name in _TENSORS[self.method]:
             self.register_buffer(name, tensors[name], persistent=False)
@@ -193,14 +195,17 @@ class OpinionHead(nn.Module):
         return low + (high - low) * (1 - share if self.lower_better else share)
 
     def record(self) -> dict[str, Any]:
-        head = {
-            "sha256": self.content_hash(),
-            "method": self.method,
-            "fit_on": self.metadata["fit_on"],
-            "rated_photos": int(self.metadata["rated_photos"]),
+        return {
+            "range": [None, None],
+            "score_range": list(self.score_range),
+            "lower_better": self.lower_better,
+            "head": {
+                "sha256": self.content_hash(),
+                "method": self.method,
+                "fit_on": self.metadata["fit_on"],
+                "rated_photos": int(self.metadata["rated_photos"]),
+            },
         }
-        scale = {"score_range": list(self.score_range), "lower_better": self.lower_better}
-        return {"range": [None, None], **scale, "head": head}
 
     def content_hash(self) -> str:
         return content_checksum(self._tensors(), {"method": self.method})

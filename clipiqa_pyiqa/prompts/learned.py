@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
@@ -151,7 +150,9 @@ class PromptLearner(nn.Module):
         ends = torch.tensor(self.words, device="cpu") + self.n_ctx + 1
         with torch.autocast(embeddings.device.type, enabled=False):
             self._tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
-            return F.normalize(self._tower.encode(embeddings, ends), dim=-1)[None]  # (2, D) -> (1, 2, D)
+            return torch.nn.functional.normalize(self._tower.encode(embeddings, ends), dim=-1)[
+                None
+            ]  # (2, D) -> (1, 2, D)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}

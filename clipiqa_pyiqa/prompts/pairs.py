@@ -105,7 +105,7 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
         rest = template.replace("{}", "", 1) if isinstance(template, str) else "{"
         if rest == template or "{" in rest or "}" in rest:
             raise PromptError(f"template must be a text with one {{}} and no other brace; got {shown(template)}.")
-    return tuple(pair for item in _items(prompts) for pair in _parse_item(item, template))
+    return tuple(_checked(pair) for item in _items(prompts) for pair in _parse_item(item, template))
 
 
 def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> Columns:
@@ -120,7 +120,7 @@ def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str
     return columns
 
 
-def known_names(clip: "FrozenCLIP", names: Iterable[str], template: str | None = None) -> list[str]:
+def known_names(clip: "FrozenCLIP", names: Iterable[str], template: str | None) -> list[str]:
     """Return the names of pairs whose words a CLIP knows; log the names of all other pairs."""
     pairs = {name: parse_prompts(name, template)[0] for name in names}
     unknown = [name for name, pair in pairs.items() if not clip.knows(*pair.texts)]
@@ -145,7 +145,7 @@ def _items(prompts: Any) -> list[Any]:
 
 def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
     if isinstance(item, PromptPair):
-        return [_checked(item)]
+        return [item]
     if isinstance(item, str):
         sides = item.split("|")
         if len(sides) == 1:
@@ -156,19 +156,19 @@ def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
             f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
             f"{shown(item)} ({type(item).__name__})."
         )
-    if isinstance(item, tuple) and all(side in {*NAMED_PAIRS, *PRESETS, *ALIASES} for side in item):
+    if isinstance(item, tuple) and {*item} <= {*NAMED_PAIRS, *PRESETS, *ALIASES}:
         raise PromptError(
             f"{shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(item))}."
         )
     sides = [" ".join(side.split()) for side in item]
-    return [_checked(_free(*((template or "{}").replace("{}", side) if side else "" for side in sides)))]
+    return [_free(*((template or "{}").replace("{}", side) if side else "" for side in sides))]
 
 
 def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
     key = " ".join(name.lower().split())
     key = ALIASES.get(key, key)
     if key in NAMED_PAIRS:
-        return [_checked(_named(key, template))]
+        return [_named(key, template)]
     if key not in PRESETS:
         raise PromptError(
             f"unknown prompt pair {shown(name)}: {nearest(key, [*NAMED_PAIRS, *PRESETS])} Pass your own words "

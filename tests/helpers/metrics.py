@@ -23,13 +23,13 @@ DIM = 192
 class FakeMetric:
     """What a store needs of a metric: cheap features that differ with every pixel, and what they depend on."""
 
-    head, precision, pos_embedding = None, "fp32", "fixed"  # fixed: only the picture itself counts as memory
+    head, precision, pos_embedding = None, "fp32", "fixed"
     encoding = CLIPIQA.encoding
 
     def __init__(self, **changed):
         vars(self).update(changed)
-        weights = SimpleNamespace(**{"backbone": "RN50", "sha256": "a" * 64, "quick_gelu": True, **changed})
-        self.clip = SimpleNamespace(weights=weights, checkpoint=SimpleNamespace(shapes={"text_projection": (4, DIM)}))
+        weights = SimpleNamespace(**{"backbone": "mini", "sha256": "a", "quick_gelu": True, **changed})
+        self.clip = SimpleNamespace(weights=weights, has_positions=False)
         self.encoded = 0
 
     def encode_image(self, x):

@@ -1,6 +1,7 @@
 """The feature store: encoded once, never stale, whole after a kill, and shared between processes."""
 
 import shutil
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -33,14 +34,11 @@ def test_each_view_of_each_image_is_encoded_once(photos, tmp_path, caplog):
 
 
 def test_another_setup_finds_nothing(photos, tmp_path):
-    for changed, encoded in [
-        *(("sha256", 3), ("quick_gelu", 3), ("precision", 3)),
-        ("prompts", 0),  # features do not depend on them
-    ]:
-        filled(FakeMetric(), tmp_path, photos[:1])
-        other = FakeMetric(**{changed: "other"})
-        filled(other, tmp_path, photos[:1])
-        assert other.encoded == encoded
+    filled(FakeMetric(), tmp_path, photos[:1])
+    changes = {"sha256": "b", "quick_gelu": False, "precision": "bf16", "pos_embedding": "none"}
+    for name, value in {**changes, "head": SimpleNamespace(on_stages=True)}.items():
+        filled(other := FakeMetric(**{name: value}), tmp_path, photos[:1])
+        assert other.encoded == 3
 
 
 def test_file_that_changes_is_encoded_again_and_a_copy_is_not(photos, tmp_path):

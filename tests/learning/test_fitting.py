@@ -17,7 +17,7 @@ from PIL import Image
 from refusal import refused
 from safetensors.torch import load_file, save_file
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError, search_prompts
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, PromptError
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.learning import fitting
@@ -186,16 +186,11 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
     refused(CLIPIQALoss, form="nll", metric=loaded)
 
 
-def test_auto_takes_what_errs_least_on_photos_it_was_not_fitted_to(table, fit, metric, tmp_path):
+def test_auto_takes_what_errs_least_on_photos_it_was_not_fitted_to(table, fit):
     result = fit(table, fit_on="stages")
     errors = {name: found.rmse for name, found in result.cross_validation.items()}
     assert list(errors) == list(fitting.FITS) and errors[result.head.method] < 0.8 * errors["affine"]
     assert fit(table, fit_on="stages").head.metadata == result.head.metadata  # a seed decides
-    result.save(tmp_path / "head.safetensors")
-    loaded = CLIPIQA("clipiqa+", "mini", pretrained_model_path=tmp_path / "head.safetensors")
-    for each in (loaded, metric, CLIPIQA(backbone="mini", pos_embedding="fixed")):  # each has its own features
-        search_prompts(table, words=["sharpness"], bootstrap=0, metric=each, features=tmp_path, device="cpu")
-    assert len([*tmp_path.glob("mini-*")]) == 3
 
 
 def test_the_command_prints_a_line_that_loads_its_head(table, command):
