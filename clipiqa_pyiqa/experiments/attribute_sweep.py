@@ -23,7 +23,7 @@ from ..images.memory import set_aside
 from ..prompts.pairs import Prompts
 from ..report.pictures import COLOURS, STYLE, captioned
 from ..sources.finding import each_of
-from ..stats.correlation import MIN_IMAGES, srocc
+from ..stats.correlation import srocc
 from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, find_images, score_files
 
 _MOST_SCALE = 8
@@ -202,8 +202,6 @@ def sweep(
     chosen = {name: choice("changes", name, CHANGES) for name in each_of(changes)}
     if not chosen:
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
-    if steps < MIN_IMAGES:
-        raise CLIPIQAError(f"steps must be at least {MIN_IMAGES}; got {steps}.")
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
     files = find_images(paths)

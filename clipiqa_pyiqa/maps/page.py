@@ -99,9 +99,7 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:
                     "height": one.height,
                     "width": one.width,
                     "step": one.step,
-                    "rows": one.scores.shape[1],
-                    "columns": one.scores.shape[2],
-                    "scores": [[round(value, 4) for value in places.ravel().tolist()] for places in one.scores],
+                    "scores": one.scores.astype(float).round(4).tolist(),
                 }
                 for one in maps
             ],

@@ -22,7 +22,7 @@ from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
 from ..sources.finding import find_shards, sources_of
-from .places import Format, PhotoMap, Question, check_scale, enlarged, smoothed
+from .places import Format, PhotoMap, Question, enlarged, smoothed
 
 PAGE = "maps.html"
 
@@ -66,7 +66,6 @@ def draw_maps(
         format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
-    check_scale(scale)
     if html and out is None:
         raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)

@@ -9,12 +9,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import CLIPIQAError, checked
+from ..errors import checked
 from ..metric import CLIPIQA
 from ..prompts.pairs import Columns, Prompts
 
 Format = Literal["png", "svg", "pdf"]
-MAX_SCALE = 8
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,9 @@ def quality_map(
     Returns:
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
     """
-    check_scale(scale)
     scores = metric.score_map(enlarged(x, scale), prompts)
     scores = smoothed(scores) if smooth else scores
     return upsampled(scores, (x.shape[2], x.shape[3]), metric.clip.cell / scale) if upsample else scores
-
-
-def check_scale(scale: float) -> None:
-    if not 1 <= scale <= MAX_SCALE:
-        raise CLIPIQAError(f"scale must be from 1 to {MAX_SCALE}; got {scale!r}.")
 
 
 def enlarged(x: Tensor, scale: float) -> Tensor:

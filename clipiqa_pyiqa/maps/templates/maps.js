@@ -15,8 +15,8 @@
     const pixels = new ImageData(columns, rows);
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
-        const place = within(row - 1, 0, photo.rows - 1) * photo.columns + within(column - 1, 0, photo.columns - 1);
-        const colour = colours[Math.round(photo.scores[question][place] * (colours.length - 1))];
+        const score = photo.scores[question][within(row - 1, 0, photo.rows - 1)][within(column - 1, 0, photo.columns - 1)];
+        const colour = colours[Math.round(score * (colours.length - 1))];
         pixels.data.set([...colour, 255], 4 * (row * columns + column));
       }
     }
@@ -26,6 +26,7 @@
 
   const views = [...document.querySelectorAll(".view")].map((view) => {
     const photo = data.photos[Number(view.dataset.photo)];
+    [photo.rows, photo.columns] = [photo.scores[0].length, photo.scores[0][0].length];
     const told = view.parentElement.querySelector(".told");
     const canvas = view.querySelector("canvas");
     const pen = canvas.getContext("2d");
@@ -51,7 +52,7 @@
 
       // Outline the places below the threshold by a light line on a dark line, which is visible on any photo.
       const low = (row, column) =>
-        row >= 0 && row < rows && column >= 0 && column < columns && scores[row * columns + column] < threshold.value;
+        row >= 0 && row < rows && column >= 0 && column < columns && scores[row][column] < threshold.value;
       const inside = 2 / ratio; // keeps lines along the photo's border visible
       const edge = (at, size, last) =>
         within(at === 0 ? 0 : at === last ? size : at * step, inside, size - inside);
@@ -92,11 +93,11 @@
         const number = Number(row.dataset.question);
         row.classList.toggle("asked", number === question);
         row.querySelector(".here").textContent =
-          place ? photo.scores[number][place[0] * columns + place[1]].toFixed(2) : "–";
+          place ? photo.scores[number][place[0]][place[1]].toFixed(2) : "–";
       }
       told.querySelector(".place").textContent = place
         ? `Place ${place[1] + 1} from the left, ${place[0] + 1} from above: ${name} ` +
-          `${scores[place[0] * columns + place[1]].toFixed(2)}.`
+          `${scores[place[0]][place[1]].toFixed(2)}.`
         : "";
     };
     const point = (row, column) => {
