@@ -67,9 +67,9 @@ def run(
             **images.keywords(),
         )
     rows = [
-        (printable(one.path), question.name, float(score), float(places.min()))
+        (printable(one.path), question.name, score, worst)
         for one in found.maps
-        for question, score, places in zip(one.questions, one.score, one.scores, strict=True)
+        for question, score, worst in one.rows()
     ]
     if rows:
         print(frame_as_text(pandas.DataFrame(rows, columns=["photo", "question", "score", "worst place"])))

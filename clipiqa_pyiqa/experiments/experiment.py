@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, Unpack
+from typing import Any, ClassVar, Literal, Self
 
 import pandas
 
-from ..errors import FilePath, ImageError, Progress, ScoringOptions, first_of, silent
+from ..errors import FilePath, ImageError, ScoringOptions, first_of
 from ..files.names import free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image
@@ -38,7 +38,7 @@ class ExperimentOptions(ScoringOptions, total=False):
     resume: bool
     overwrite: bool
     pictures: Literal["png", "svg", "pdf"]
-    progress: Progress
+    progress: Callable[[int, int | None], object]
     trust_weights: bool
 
 
@@ -149,12 +149,18 @@ def column_names(metrics: Iterable[Metric]) -> list[str]:
 
 def score_files(
     metrics: Sequence[Metric],
-    images: Sequence[str | Image],
+    images: Iterable[str | Image],
     names: Iterable[str],
     inputs: Iterable[str] = (),
-    **options: Unpack[ExperimentOptions],
+    *,
+    out: FilePath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    pictures: str = "png",
+    progress: Callable[[int, int | None], object] = lambda done, total: None,
+    **options: Any,
 ) -> ExperimentResult:
-    """Return the scores of image files, or of other sources.
+    """Return the scores of image files, or of other sources; each is scored once.
 
     Args:
         metrics: The result of :func:`asked`.
@@ -163,18 +169,13 @@ def score_files(
             unless replaced or continued, ``out`` must not have them.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
-    given: Any = options
-    progress, pictures = given.pop("progress", silent), given.pop("pictures", "png")
-    resume, overwrite = given.pop("resume", False), given.pop("overwrite", False)
-    sources = [File(image) if isinstance(image, str) else image for image in images]
-    paths = [source.name for source in sources]
-    forms, questions = [name.replace("*", pictures) for name in ("summary.json", *names)], column_names(metrics)
+    sources = [File(image) if isinstance(image, str) else image for image in dict.fromkeys(images)]
+    paths, questions = [source.name for source in sources], column_names(metrics)
+    forms = [name.replace("*", pictures) for name in ("summary.json", *names)]
     others = [name for form in forms for name in file_names(questions, form).values()]
-    stored = outputs(
-        given.pop("out", None), ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite
-    )
-    run = score_paths(metrics, sources, out=stored.get("scores.csv"), strict=True, **given)
-    found = run.scores(progress).under(dict.fromkeys(paths))
+    stored = outputs(out, ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite)
+    run = score_paths(metrics, sources, out=stored.get("scores.csv"), strict=True, **options)
+    found = run.scores(progress).under(paths)
     has_scores = found.frame.notna().all(axis=1)
     failed = {name: found.errors[name] for name in has_scores.index[~has_scores]}
     if not has_scores.any():

@@ -124,8 +124,7 @@ def pairs(
     named = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
     frame, missing = in_all_folders(named, skip_missing)
     metrics = asked(metric, prompts, template)
-    paths = list(dict.fromkeys(frame.to_numpy().ravel()))
-    scores = score_files(metrics, paths, ["pairs.csv", _SHEETS], **options)
+    scores = score_files(metrics, frame.to_numpy().ravel(), ["pairs.csv", _SHEETS], **options)
     frame = scores.of_pairs(frame, _VERSIONS).rename_axis("name")
     for question in scores.questions:
         for version in _VERSIONS:
@@ -275,7 +274,7 @@ def agreement(
         votes, root, template: As for :func:`read_votes`.
     """
     tally, columns = read_votes(votes, root=root, template=template)
-    files = list(dict.fromkeys(tally[list(_SIDES)].to_numpy().ravel()))
+    files = tally[list(_SIDES)].to_numpy().ravel()
     metrics = asked(metric, prompts, template, columns)
     scores = score_files(metrics, files, ["agreement.csv", "agreement.*"], [os.fspath(votes)], **options)
     frame = tally.assign(score=tally["attribute"])

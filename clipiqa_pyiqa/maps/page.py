@@ -84,7 +84,6 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:
             {
                 "name": (name := Path(printable(one.path)).name),
                 "image": embedded(picture_of(one), name),
-                "rows": list(zip(questions, one.score.tolist(), one.scores.min(axis=(1, 2)).tolist(), strict=True)),
                 "one": one,
             }
             for one in maps

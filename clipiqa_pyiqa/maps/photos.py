@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any, Unpack
 
 import torch
 
-from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, first_of, silent
+from ..errors import CLIPIQAError, FilePath, ImageError, ScoringOptions, checked
 from ..files.names import file_name, free_name, printable
 from ..files.writing import check_folder, write_text
 from ..images.batches import images_at_once, processed, stacked
-from ..images.image import Image, NoImage
+from ..images.image import Image
 from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
 from ..metric import CLIPIQA, net_of
@@ -53,7 +53,7 @@ def draw_maps(
     format: Format = "png",
     html: bool = False,
     overwrite: bool = False,
-    progress: Progress = silent,
+    progress: Callable[[int, int], object] = lambda done, total: None,
     **options: Unpack[ScoringOptions],
 ) -> PhotoMaps:
     """Return maps of photos, and write them to ``out``; each photo is encoded once.
@@ -69,12 +69,11 @@ def draw_maps(
     if html and out is None:
         raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)
-    items, names, problems = find_shards(paths, archives=False).items, list[str](), list[str]()
-    for source in sources_of(items):  # and again below, so that only what is read ahead is in memory
-        names.append(source.name)
-        problems += [source.problem] if isinstance(source, NoImage) else []
-    if len(problems) == len(names):
-        raise ImageError(f"{first_of(problems or ['paths has no photos'])}: there is nothing to map.")
+    given = find_shards(paths, archives=False)
+    if given.is_empty:
+        raise ImageError(f"{given.problem or 'paths has no photos'}: there is nothing to map.")
+    # and again below, so that only what is read ahead is in memory
+    names = [source.name for source in sources_of(given.items)]
     taken = {"maps": 1}
     files = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in dict.fromkeys(names)}
     if out is not None:
@@ -114,7 +113,7 @@ def draw_maps(
     cost = max(scoring_bytes(net, device), math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
     at_once = images_at_once(device, len(names))
     batches = processed(
-        sources_of(items),
+        sources_of(given.items),
         lambda image: image.load(setup.options),
         scored,
         failed,

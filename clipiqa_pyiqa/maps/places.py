@@ -45,6 +45,10 @@ class PhotoMap:
     step: float
     provenance: Mapping[str, Any]
 
+    def rows(self) -> list[tuple[Question, float, float]]:
+        """Return each question with the scores of the photo and of its worst place."""
+        return list(zip(self.questions, self.score.tolist(), self.scores.min(axis=(1, 2)).tolist(), strict=True))
+
 
 @checked
 def quality_map(
