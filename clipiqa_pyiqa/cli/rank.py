@@ -245,15 +245,13 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
     from ..sources.finding import file_of
 
     paths = [path for part in parts.values() for path in part]
-    missing = [path for path in paths if not file_of(path)]
-    are_gone = 0 < len(missing) < len(paths) and not picked.skip_missing  # or all are elsewhere
+    missing = dict.fromkeys(path for path in paths if not file_of(path))
+    are_gone = 0 < len(missing) < len(paths) + picked.skip_missing  # or all are elsewhere
     if are_gone:
         tell(f"{counted(len(missing), 'picked photo')} gone: {few(missing)}")
-    if picked.skip_missing and missing:
-        tell(f"left out: {counted(len(missing), 'missing photo')}: {few(missing)}")
-        gone = {*missing}
-        parts = {into: [path for path in part if path not in gone] for into, part in parts.items()}
-        paths = [path for path in paths if path not in gone]
+    if picked.skip_missing:
+        parts = {into: [path for path in part if path not in missing] for into, part in parts.items()}
+        paths = [path for path in paths if path not in missing]
     for action, folder in picked.folders().items():
         done, undo_list, there = transfer(parts, folder, action, only_photos=picked.only_photos)
         more = len(done) + there - len(set(paths))
@@ -264,7 +262,7 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
     if picked.paths:
         end = b"\0" if picked.null else b"\n"
         sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
-    return int(are_gone)
+    return int(are_gone and not picked.skip_missing)
 
 
 def _without_starred(paths: Sequence[str]) -> list[str]:

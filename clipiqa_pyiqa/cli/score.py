@@ -184,7 +184,7 @@ def run(
             _report(done, videos)
             unmatched, failed = done.unmatched, done.failures or done.unread or done.absent
         else:
-            run = score_paths(metrics, found.items, keep=shards.keep, format=format, resume=output.resume, **options)
+            run = score_paths(metrics, found.items, keep=shards.keep, **options)
             if run.known and not found.has_shards:
                 note(run.known.sentence)
             run.results.keeps = has_videos

@@ -1,7 +1,5 @@
 """Bundled photos and degraded versions, scored by the bundled small CLIP."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 from pathlib import Path

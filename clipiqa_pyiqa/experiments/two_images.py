@@ -76,26 +76,21 @@ class PairScores(ExperimentResult):
         alone = sum(map(len, self.missing.values()))
         return [f"{counted(alone, 'image')} left out, without a partner"] if alone else []
 
-    def failures(self, question: str) -> pandas.DataFrame:
-        """Return the worst pairs, up to ten, with wrong order or equal scores."""
-        gains = self._gains(question).sort_values(kind="stable")
-        return self.frame.loc[gains.index[gains <= 0][:_SHOWN]]
-
     def _gains(self, question: str) -> pandas.Series:
         """Return how much better the high-quality images score."""
         return self.frame[f"{question} difference"] * (-1 if self.is_low_good(question) else 1)
 
     def sheet(self, question: str) -> Figure:
         """Return the pairs in the wrong order, the worst first, and the pairs with the clearest differences."""
-        gains = self._gains(question).sort_values(ascending=False)
+        gains = self._gains(question).sort_values(kind="stable")
         parts = {
-            "in the wrong order, the worst first": self.failures(question),
-            "with the clearest difference": self.frame.loc[gains.index[gains > 0][:_CLEAREST]],
+            "in the wrong order, the worst first": gains[gains <= 0][:_SHOWN],
+            "with the clearest difference": gains[gains > 0][: -_CLEAREST - 1 : -1],
         }
         groups = {
             f"{question}: {counted(len(shown), 'pair')} {title}": [
                 (row[side], f"{name}\n{side}: {row[f'{question} {side}']:.4f}")
-                for name, row in shown.iterrows()
+                for name, row in self.frame.loc[shown.index].iterrows()
                 for side in _VERSIONS
             ]
             for title, shown in parts.items()

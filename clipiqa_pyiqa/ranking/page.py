@@ -4,12 +4,12 @@ import contextlib
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from ..datasets.score_table import read_ratings
-from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, Progress, counted, silent
+from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, counted
 from ..files.names import PAGE, PAGE_MARK, THUMBNAILS, printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
@@ -25,8 +25,10 @@ from .photos import Photos, is_local
 SIDE = 220  # pixels
 
 
-def thumbnails(paths: Sequence[str], folder: Path, workers: int | None, progress: Progress) -> list[str]:
-    """Make missing thumbnails; return each photo's thumbnail name, empty if the photo cannot be read."""
+def thumbnails(
+    paths: Sequence[str], folder: Path, workers: int | None, progress: Callable[[int, int], object]
+) -> dict[str, str]:
+    """Make missing thumbnails; return photo -> its thumbnail's name, empty if the photo cannot be read."""
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
 
@@ -45,7 +47,7 @@ def thumbnails(paths: Sequence[str], folder: Path, workers: int | None, progress
             if isinstance(made, ImageError):
                 names[source.name] = ""
             progress(number, len(names))
-    return [names[path] for path in paths]
+    return names
 
 
 def _name(path: str) -> str:
@@ -63,7 +65,7 @@ def write_browser(
     *,
     overwrite: bool = False,
     workers: int | None = None,
-    progress: Progress = silent,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> tuple[Path, list[str]]:
     """Write ``browse.html`` and thumbnails into a folder; return the page, and the photos that cannot be read.
 
@@ -93,15 +95,15 @@ def write_browser(
             "lowIsGood": _low_is_good(photos),
             "names": list(map(printable, photos.scores.frame.index)),
             "paths": [printable(os.path.abspath(path)) for path in paths],
-            "links": [_link(path, folder, name) for path, name in zip(paths, small, strict=True)],
-            "small": small,
+            "links": [_link(path, folder, small[path]) for path in paths],
+            "small": [small[path] for path in paths],
             "ratings": [ratings[path][0] if path in ratings else 0 for path in paths],
             "moments": photos.numbers(photos.scores.frame.index),
             "scores": {name: list(map(_plain, values)) for name, values in photos.scores.frame.items()},
         },
     )
     write_text(folder / PAGE, text)
-    return folder / PAGE, [path for path, name in zip(paths, small, strict=True) if not name]
+    return folder / PAGE, [path for path in paths if not small[path]]
 
 
 def _low_is_good(photos: Photos) -> list[str]:
