@@ -225,16 +225,18 @@ def sweep(
     versions = {version.name: version for version in planned}
     as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}
     results = ["sweep.csv", "spearman.csv", "sweep.*"]
-    scores = score_files(metrics, list(versions.values()), results, files, **as_they_are)
+    scores = score_files(metrics, versions.values(), results, files, **as_they_are)
     failed = {versions[name].path: error for name, error in scores.failed.items()}
-    scored = [version for version in planned if version.path not in failed]
-    if not scored:
+    rows = [
+        (each.path, each.scale, each.change.question, each.step, each.amount, each.name)
+        for each in planned
+        if each.path not in failed
+    ]
+    if not rows:
         raise ImageError("none of the images could be scored" + because(failed))
-    rows = [(version.scale, version.change.question, version.step, version.amount) for version in scored]
-    # pandas' own text type refuses names that are not UTF-8
-    names = pandas.Index([version.name for version in scored], dtype=object)
-    frame = pandas.DataFrame(rows, names, ["scale", "change", "step", "amount"]).join(scores.frame)
-    frame.insert(0, "path", pandas.Index([version.path for version in scored], dtype=object))
-    frame = frame.reset_index(drop=True)
+    head = ["path", "scale", "change", "step", "amount", "name"]
+    frame = pandas.DataFrame(rows, columns=head, dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    frame = frame.astype({"scale": float, "step": int, "amount": float})
+    frame = frame.join(scores.frame, on="name").drop(columns="name")
     known = {"frame": frame, "failed": failed, "provenance": {**scores.provenance, **limits}}
     return Sweep(**{**vars(scores), **known}).saved(options)

@@ -22,7 +22,6 @@ from ..metrics.parsing import parse_metrics
 from ..prompts.pairs import parse_columns
 from ..report.report import Report, save_files
 from ..report.table import frame_table
-from ..results.columns import Column
 from ..results.scores import Scores
 from ..scoring.engine import outputs
 from ..scoring.score import score_paths
@@ -55,16 +54,15 @@ class ExperimentResult:
     frame: pandas.DataFrame
     failed: Mapping[str, str]
     provenance: Mapping[str, Any]
-    columns: Mapping[str, Column]
     scores: Scores
     intervals: ClassVar[Sequence[str]] = ()
 
     @property
     def questions(self) -> tuple[str, ...]:
-        return tuple(self.columns)
+        return tuple(self.scores.columns)
 
     def is_low_good(self, question: str) -> bool:
-        return bool(self.columns[question].lower_better)
+        return bool(self.scores.columns[question].lower_better)
 
     def summary(self) -> pandas.DataFrame:
         """Return the table that the command prints."""
@@ -181,7 +179,7 @@ def score_files(
     if not has_scores.any():
         raise ImageError("none of the images could be scored" + because(failed))
     scores = replace(found, frame=found.frame.where(has_scores, axis=0))
-    return ExperimentResult(found.frame[has_scores], failed, run.head.provenance, found.columns, scores)
+    return ExperimentResult(found.frame[has_scores], failed, run.head.provenance, scores)
 
 
 def find_images(paths: Paths) -> list[str]:

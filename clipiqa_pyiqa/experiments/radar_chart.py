@@ -94,7 +94,7 @@ class RadarCharts(ExperimentResult):
     def shares(self) -> pandas.DataFrame:
         """Return the scores as shares of their ranges; 1 is the good end, also for what a head scores beyond it."""
         frame = self.frame.copy()
-        for name, column in self.columns.items():
+        for name, column in self.scores.columns.items():
             worst, best = _ends(column)[:: -1 if column.lower_better else 1]
             frame[name] = (frame[name] - worst) / (best - worst)
         return frame.clip(0, 1)
@@ -136,7 +136,7 @@ def radar(
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(names) or 'none'}.")
     charts = {title: chart for title, chart in charts.items() if chart} or {"": names}
     scores = score_files(metrics, files, ["radar.*"], **options)
-    for name, column in scores.columns.items():
+    for name, column in scores.scores.columns.items():
         if None in _ends(column):
             raise CLIPIQAError(
                 f"a radar chart needs scores between two ends, but those of {name!r} have none: leave it out."

@@ -273,7 +273,7 @@ def agreement(
     metrics = asked(metric, prompts, template, columns)
     scores = score_files(metrics, files, ["agreement.csv", "agreement.*"], [os.fspath(votes)], **options)
     frame = tally.assign(score=tally["attribute"])
-    if columns.keys() != scores.columns.keys():
+    if tuple(columns) != scores.questions:
         frame = pandas.concat([tally.assign(score=name) for name in scores.questions], ignore_index=True)
         if len(scores.questions) > 1:
             frame["attribute"] += ", " + frame["score"]

@@ -86,7 +86,7 @@ class Ranking(ExperimentResult):
         table = self.ranked(self.questions[0])
         if self.moments:
             table["moment"] = table.index.map(self.moments)
-        table["scale"] = scale_text(self.columns.values())
+        table["scale"] = scale_text(self.scores.columns.values())
         return {"ranking.csv": table, **sheets}
 
     def details(self) -> dict[str, Any]:
