@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import pandas
 
-from ..errors import FilePath, ImageError, ScoringOptions, first_of
-from ..files.names import free_name
+from ..errors import FilePath, ImageError, Progress, ScoringOptions, first_of, unseen
+from ..files.names import file_name, free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image
 from ..metric import is_factory, net_of
@@ -37,7 +36,7 @@ class ExperimentOptions(ScoringOptions, total=False):
     resume: bool
     overwrite: bool
     pictures: Literal["png", "svg", "pdf"]
-    progress: Callable[[int, int | None], object]
+    progress: Progress
     trust_weights: bool
 
 
@@ -155,7 +154,7 @@ def score_files(
     resume: bool = False,
     overwrite: bool = False,
     pictures: str = "png",
-    progress: Callable[[int, int | None], object] = lambda done, total: None,
+    progress: Progress = unseen,
     **options: Any,
 ) -> ExperimentResult:
     """Return the scores of image files, or of other sources; each is scored once.
@@ -193,5 +192,4 @@ def find_images(paths: Paths) -> list[str]:
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
     taken = dict[str, int]()
-    words = {question: re.sub(r"[\W-]+", "-", question).strip("-")[:60] or "question" for question in questions}
-    return {question: form.format(free_name(name, taken)) for question, name in words.items()}
+    return {question: form.format(free_name(file_name(question)[:60], taken)) for question in questions}

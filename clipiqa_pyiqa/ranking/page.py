@@ -4,12 +4,12 @@ import contextlib
 import hashlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from ..datasets.score_table import read_ratings
-from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, counted
+from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, Progress, counted, unseen
 from ..files.names import PAGE, PAGE_MARK, THUMBNAILS, printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
@@ -25,9 +25,7 @@ from .photos import Photos, is_local
 SIDE = 220  # pixels
 
 
-def thumbnails(
-    paths: Sequence[str], folder: Path, workers: int | None, progress: Callable[[int, int], object]
-) -> dict[str, str]:
+def thumbnails(paths: Sequence[str], folder: Path, workers: int | None, progress: Progress) -> dict[str, str]:
     """Make missing thumbnails; return photo -> its thumbnail's name, empty if the photo cannot be read."""
     names = {path: _name(path) for path in paths}
     missing = [path for path, name in names.items() if name and not (folder / name).exists()]
@@ -65,7 +63,7 @@ def write_browser(
     *,
     overwrite: bool = False,
     workers: int | None = None,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> tuple[Path, list[str]]:
     """Write ``browse.html`` and thumbnails into a folder; return the page, and the photos that cannot be read.
 

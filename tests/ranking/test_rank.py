@@ -67,7 +67,7 @@ def test_pictures_are_turned_as_for_scoring(tmp_path):
 
 def test_names_of_pictures_differ():
     asked = ["Good photo.|Bad photo.", "Good photo|Bad photo", "good photo|bad photo", "☃|☂", "?|!"]
-    names = "Good-photo-Bad-photo", "Good-photo-Bad-photo-2", "good-photo-bad-photo-3", "question", "question-2"
+    names = "Good-photo.-Bad-photo", "Good-photo-Bad-photo", "good-photo-bad-photo-2", "data", "data-2"
     assert tuple(file_names(asked, "{}").values()) == names
 
 
