@@ -186,14 +186,6 @@ _LISTS = (Iterable, Sequence, Collection)
 # The options that public functions and commands share: names, kinds, defaults and documentation.
 
 
-Progress = Callable[[int, Any], object]
-"""What is called with the numbers of finished and of all units (None: unknown)."""
-
-
-def unseen(done: int, total: int | None) -> None:
-    """Progress that nobody sees."""
-
-
 @dataclass(frozen=True)
 class Machine:
     """The machine.

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import pandas
 
-from ..errors import FilePath, ImageError, Progress, ScoringOptions, first_of, unseen
+from ..errors import FilePath, ImageError, Progress, ScoringOptions, first_of, silent
 from ..files.names import file_name, free_name
 from ..files.writing import check_folder, locked
 from ..images.image import File, Image
@@ -154,7 +154,7 @@ def score_files(
     resume: bool = False,
     overwrite: bool = False,
     pictures: str = "png",
-    progress: Progress = unseen,
+    progress: Progress = silent,
     **options: Any,
 ) -> ExperimentResult:
     """Return the scores of image files, or of other sources; each is scored once.

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 import torch
 
-from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, unseen
+from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, silent
 from ..files.names import file_name, free_name, printable
 from ..files.writing import check_folder, write_text
 from ..images.batches import images_at_once, processed, stacked
@@ -53,7 +53,7 @@ def draw_maps(
     format: Format = "png",
     html: bool = False,
     overwrite: bool = False,
-    progress: Progress = unseen,
+    progress: Progress = silent,
     **options: Unpack[ScoringOptions],
 ) -> PhotoMaps:
     """Return maps of photos, and write them to ``out``; each photo is encoded once.

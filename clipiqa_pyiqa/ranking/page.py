@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..datasets.score_table import read_ratings
-from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, Progress, counted, unseen
+from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, Progress, counted, silent
 from ..files.names import PAGE, PAGE_MARK, THUMBNAILS, printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
@@ -63,7 +63,7 @@ def write_browser(
     *,
     overwrite: bool = False,
     workers: int | None = None,
-    progress: Progress = unseen,
+    progress: Progress = silent,
 ) -> tuple[Path, list[str]]:
     """Write ``browse.html`` and thumbnails into a folder; return the page, and the photos that cannot be read.
 

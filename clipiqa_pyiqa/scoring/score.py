@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..errors import MIN_SIDE, CLIPIQAError, FilePath, Progress, Reading, RunOptions, checked, log, unseen
+from ..errors import MIN_SIDE, CLIPIQAError, FilePath, Progress, Reading, RunOptions, checked, log, silent
 from ..files.names import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
@@ -122,7 +122,7 @@ class ScoringRun(Iterator[Row]):
         if self.results.output and inspect.getgeneratorstate(self._rows) != inspect.GEN_CLOSED:
             log.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
-    def scores(self, progress: Progress = unseen) -> Scores:
+    def scores(self, progress: Progress = silent) -> Scores:
         """Score all images, and return their scores, also those that an earlier run made."""
         self.results.keeps = True
         total = None if self.count is None else self.known.kept + self.count

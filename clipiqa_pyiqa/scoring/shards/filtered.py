@@ -15,7 +15,7 @@ import pandas
 import pyarrow
 from pyarrow import parquet
 
-from ...errors import CLIPIQAError, FilePath, Progress, checked, counted, first_of, unseen
+from ...errors import CLIPIQAError, FilePath, Progress, checked, counted, first_of, silent
 from ...files.names import printable
 from ...files.writing import check_folder, replacing, resolved
 from ...images.image import MISSING, NoImage
@@ -23,7 +23,7 @@ from ...results.columns import UNREAD, ResultsError
 from ...results.folder import ShardResult, check_outside, read_table, summary_of
 from ...results.scores import CUTS, Scores, choose, find_direction, unscored_note
 from ...sources.finding import split_name
-from ...sources.stores import MOST_BYTES, ShardError, address_of, source_at
+from ...sources.stores import LARGEST_IMAGE, ShardError, address_of, source_at
 from ...sources.tables import opened_table
 from ...sources.tar import members, split_key
 
@@ -77,7 +77,7 @@ def filter_shards(
     lower_better: bool | None = None,
     partial: bool = False,
     despite_changes: bool = False,
-    progress: Progress = unseen,
+    progress: Progress = silent,
 ) -> FilteredSet:
     """Copy images chosen by score into new shards, as ``clipiqa rank OUT --above 0.6 --write-shards DIR`` does.
 
@@ -177,7 +177,7 @@ def _copy_tar(shard: str, path: Path, kept: Sequence[str]) -> tuple[set[str], st
                 why = member.problem
             elif printable(member.key) not in keys or member.is_outside:
                 continue
-            elif member.isreg() and member.size > MOST_BYTES:
+            elif member.isreg() and member.size > LARGEST_IMAGE:
                 why = f"its member {member.name!r} is larger than 1 GiB"
             else:
                 new.addfile(member, io.BytesIO(member.data))
