@@ -61,13 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             try:
                 code = _run(list(given), args)
-            except (CLIPIQAError, KeyboardInterrupt, MemoryError, RuntimeError) as error:
-                if args.command == "gate":
-                    from .gate import publish_error
-
-                    said = error.args if isinstance(error, Exception) else ("interrupted", *error.args)
-                    publish_error(given, args, in_shell("; ".join(map(str, said))))
-                raise
             finally:
                 sys.stdout.flush()
         except CLIPIQAError as error:
@@ -91,6 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code, message = 2, f"error: {in_shell(words)}"
         if message:
             print(" ".join(filter(None, ("clipiqa", args.command))) + f": {plain_lines(message)}", file=sys.stderr)
+            if args.command == "gate":
+                from .gate import publish_error
+
+                publish_error(given, args, message.removeprefix("error: "))
     return code
 
 
@@ -98,7 +95,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = parsers()
-    if argv[:1] and argv[0] in commands:
+    if argv and argv[0] in commands:
         args.command = argv[0]  # so that messages about wrong options name the command
         commands[argv[0]].declare(function_of(argv[0]))
     elif argv and not argv[0].startswith("-"):
