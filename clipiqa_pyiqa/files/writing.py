@@ -93,7 +93,7 @@ def check_folder(
     return target
 
 
-_OF_FILES = (".csv", ".json", ".jsonl", ".parquet", ".html", ".png", ".svg", ".pdf", ".xml", ".md", ".tex")
+_OF_FILES = [".csv", ".json", ".jsonl", ".parquet", ".html", ".png", ".svg", ".pdf", ".xml", ".md", ".tex"]
 
 
 def resolved(path: FilePath) -> Path:

@@ -22,13 +22,15 @@ class Image:
 
     name: str
     kept: Mapping[str, Any] = {}
+    shard_stamp: str | None = None
+    """The stamp that its shard had when the shard's turn came."""
 
     def stamp(self) -> str | None:
         """Return a text that changes when the content changes; None if there is no such text.
 
         Take it before reading, so that a change in between is noticed next time.
         """
-        return None
+        return self.shard_stamp
 
     def read(self) -> bytes:
         """Return all bytes of an image file. Raises ``ImageError`` or ``OSError``."""
@@ -66,19 +68,11 @@ class File(Image):
 
 @dataclass(eq=False)
 class BytesImage(Image):
-    """An image file in memory, which can be read once.
-
-    Attributes:
-        shard_stamp: The stamp that its shard had when the shard's turn came.
-    """
+    """An image file in memory, which can be read once."""
 
     name: str
     data: bytes
     kept: Mapping[str, Any] = field(default_factory=dict)
-    shard_stamp: str | None = None
-
-    def stamp(self) -> str | None:
-        return self.shard_stamp
 
     def read(self) -> bytes:
         data, self.data = self.data, b""

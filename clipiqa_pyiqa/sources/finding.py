@@ -319,13 +319,10 @@ def sources_of(items: Iterable[Source]) -> Iterator[Image]:
         if not isinstance(item, Shard):
             yield item
         else:
-            is_empty = True
+            coming = read_ahead(item)
             try:
-                for source in read_ahead(item):
-                    is_empty = False
-                    yield source
-                if is_empty:
-                    yield NoImage(item.name, "holds no images", Kind.EMPTY)
+                yield next(coming, NoImage(item.name, "holds no images", Kind.EMPTY))
+                yield from coming
             except ShardError as error:
                 why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
                 yield NoImage(item.name, why, error.kind)
@@ -341,7 +338,7 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
             with as_shard_error(shard.name):
                 stamp = shard.stamp()
                 for source in shard.entries():
-                    if isinstance(source, BytesImage):
+                    if isinstance(source, BytesImage | NoImage):
                         source.shard_stamp = stamp
                     if not room.take(_size(source)):
                         break

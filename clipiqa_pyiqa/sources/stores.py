@@ -34,6 +34,7 @@ class Shard:
     """Base of named collections of images; an image's name is ``NAME::MEMBER``."""
 
     name: str
+    kind = "own"
 
     def stamp(self) -> str | None:
         """As :meth:`~clipiqa_pyiqa.images.image.Image.stamp`, of all images."""
@@ -67,7 +68,7 @@ class FilesShard(Shard):
 
 _BLOCK = 8 << 20  # bytes read from a store at once
 # What stores call a file's checksum or time, the checksum first. fsspec's ukey() hashes only the address for http.
-_MARKS = ("ETag", "etag", "blob_id", "sha", "CRC", "LastModified", "Last-Modified", "last_modified", "mtime", "created")
+_MARKS = ["ETag", "etag", "blob_id", "sha", "CRC", "LastModified", "Last-Modified", "last_modified", "mtime", "created"]
 
 
 def is_remote(name: str) -> bool:

@@ -15,7 +15,7 @@ from .stores import ARRAYS, ShardError, ShardFile, is_remote, opened
 
 Blocks = Iterator[tuple[NDArray[np.float32], list[dict[str, Any]]]]
 _ROWS = 64  # rows read at a time
-IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data")
+IMAGE_COLUMNS = ["image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data"]
 
 
 class ParquetShard(ShardFile):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Kind, OptionError
+from ..errors import AnySize, Kind, OptionError
 from ..images.image import BytesImage, Image, NoImage
 from ..images.memory import MakeRoom
 from .stores import ShardError, ShardFile, opened
@@ -112,8 +112,6 @@ class Frame(BytesImage):
 
     def read(self) -> bytes:
         """Return the frame as a PNG file, upright."""
-        from ..errors import AnySize
-
         file = io.BytesIO()
         self.load(AnySize()).picture.save(file, "PNG")
         return file.getvalue()

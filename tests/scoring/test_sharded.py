@@ -271,11 +271,11 @@ def test_a_name_to_keep_that_samples_or_loose_photos_lack_is_a_line_and_exit_cod
 
 def test_a_broken_sidecar_is_counted_and_named_and_its_image_is_scored(clipiqa, lake):
     save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b"{", **samples([60], 1)})
-    named = "0.json' holds no JSON object"
-    for out in ("s.csv", "out"):
-        for more in ("", "--resume" if out == "s.csv" else "--quiet"):  # rows that are kept hold captions, too
-            ran = clipiqa(f"score lake/a/002.tar --keep caption --out {out} --device cpu {more}", 1, named, "1 failed")
-            assert "--keep names" not in ran.err
+    asked = "score lake/a/002.tar --keep caption --device cpu --out"
+    for more in ("s.csv", "out", "out --quiet"):
+        clipiqa(f"{asked} {more}", 1, "0.json' holds no JSON object", "1 failed")
+    ran = clipiqa(f"{asked} s.csv --resume", 1, "1 failed before", "3 done before, 0 changed")
+    assert "--keep names" not in ran.err  # rows that are kept have captions
     clipiqa("rank out --above 0 --write-shards kept", 0, "2 of 3 images kept, in 1 new")
     clipiqa("score lake/a/002.tar --keep json --out text --device cpu", 0)
 

@@ -112,7 +112,7 @@ class Job:
         except ResultsError:  # a damaged file, or images that were read in another way
             results = made(Output(path, "parquet", False, True))
         joined = {**results.head.joined, **self.head.joined}
-        about = {"shard": self.identity, "stamp": self.stamp, "kind": getattr(self.shard, "kind", "own")}
+        about = {"shard": self.identity, "stamp": self.stamp, "kind": self.shard.kind}
         results.head = self.head.with_columns(results.head.columns, joined=joined, about=about)
         results.known.stamp = self.stamp or ""
         return results
@@ -254,7 +254,7 @@ def result_names(shards: Sequence[Shard]) -> list[str]:
 
 
 def _full_path(shard: Shard) -> str:
-    if isinstance(shard, FilesShard) or not hasattr(shard, "kind"):
+    if shard.kind in ("files", "own"):
         return shard.name
     if is_remote(shard.name):
         return posixpath.normpath("/" + shard.name.replace("://", "/"))
