@@ -171,12 +171,10 @@ def read_score_table(
         frame = read_opinions(path, root=root, columns=columns, lower_better=lower_better, group=group)
         usual_range = min(frame["score"]), max(frame["score"])
     scores, (low, high) = frame["score"], score_range or usual_range
-    if low > high:
-        raise CLIPIQAError(f"score_range must be the lowest, then the highest score; got {low:g} and {high:g}.")
     if not low <= min(scores) < max(scores) <= high:
         raise CLIPIQAError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
-            f"{low:g} to {high:g}."
+            f"{low:g} (the lowest possible score) to {high:g}."
         )
     share = (scores - low) / (high - low)
     frame["target"] = 1 - share if lower_better else share
@@ -205,8 +203,6 @@ def read_score_table(
 
 def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
     """Return the index of random rows: whole groups, about ``fraction`` of all rows."""
-    if not 0 <= fraction < 1:
-        raise CLIPIQAError(f"val_fraction must be at least 0 and below 1; got {fraction:g}.")
     members = list(groups.groupby(groups, sort=False).groups.values())
     random.Random(seed).shuffle(members)
     drawn = list[int]()
