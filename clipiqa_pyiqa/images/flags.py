@@ -20,9 +20,11 @@ def flag(pixels: Tensor) -> str:
     """
     x, (height, width) = pixels.numpy(), pixels.shape[1:]
     few = _as_float(x[1, :: height // 5, :: width // 5])
-    if few.max() - few.min() < 0.5 and _is_almost_uniform(full := _as_float(x)):
-        mean = full.mean()
-        return "almost " + ("black" if mean < 16 * _LEVEL else "white" if mean > 239 * _LEVEL else "uniform")
+    if few.max() - few.min() < 0.5 and (full := _as_float(x)).std((1, 2)).max() < 16 * _LEVEL:
+        blocks = torch.nn.functional.avg_pool2d(torch.from_numpy(full), 16).flatten(1)
+        if (blocks.amax(1) - blocks.amin(1)).max() < 8 * _LEVEL:
+            mean = full.mean()
+            return "almost " + ("black" if mean < 16 * _LEVEL else "white" if mean > 239 * _LEVEL else "uniform")
     return "noise" if min(height, width) >= _SMALLEST and _is_noise(x) else ""
 
 
@@ -39,13 +41,6 @@ def has_band(pixels: Tensor) -> bool:
         if np.diff(structured, prepend=-1, append=len(spread)).max() > len(spread) / 8:
             return True
     return False
-
-
-def _is_almost_uniform(x: NDArray[Any]) -> bool:
-    if x.std((1, 2)).max() >= 16 * _LEVEL:
-        return False
-    blocks = torch.nn.functional.avg_pool2d(torch.from_numpy(x), 16).flatten(1)
-    return bool((blocks.amax(1) - blocks.amin(1)).max() < 8 * _LEVEL)
 
 
 def _is_noise(x: NDArray[Any]) -> bool:

@@ -71,22 +71,20 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
 
 def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> None:
     if missing := [column for column in keep if column not in schema.names]:
-        raise ShardError(f"{name!r} has no column {missing[0]!r} to keep: its columns are {_listed(schema)}.")
+        raise ShardError(
+            f"{name!r} has no column {missing[0]!r} to keep: its columns are {', '.join(schema.names[:30])}."
+        )
 
 
 def image_column(name: str, schema: pyarrow.Schema, column: str | None, of_lists: bool = False) -> str:
     """Return the given or found column of images, or of lists of numbers. Raises ``ShardError``."""
     content = "lists" if of_lists else "images (bytes, or Hugging Face's bytes and path)"
     found = [field.name for field in schema if ("list<" in str(field.type) if of_lists else _is_image(field.type))]
-    if column:
-        if column not in found:
-            raise ShardError(f"{name!r} has no column {column!r} of {content}: its columns are {_listed(schema)}.")
-        return column
-    usual = [each for each in IMAGE_COLUMNS if each in found and not of_lists]
-    if not usual and len(found) != 1:
+    usual = [each for each in ([column] if column else [] if of_lists else IMAGE_COLUMNS) if each in found]
+    if not usual and (column or len(found) != 1):
         raise ShardError(
-            f"{name!r} must have one column of {content}, or image_column must name one; its columns are "
-            f"{_listed(schema)}."
+            f"{name!r} must have {f'the column {column!r}' if column else 'one column'} of {content}, or image_column "
+            f"must name one; its columns are {', '.join(schema.names[:30])}."
         )
     return (usual or found)[0]
 
@@ -94,10 +92,6 @@ def image_column(name: str, schema: pyarrow.Schema, column: str | None, of_lists
 def _is_image(kind: pyarrow.DataType) -> bool:
     is_struct = str(kind).startswith("struct<") and kind.get_field_index("bytes") >= 0
     return is_struct or str(kind).startswith(("binary", "large_binary", "fixed_size_binary"))
-
-
-def _listed(schema: pyarrow.Schema) -> str:
-    return ", ".join(schema.names[:30])
 
 
 _FEATURES = 4096  # rows of features read at a time
@@ -113,8 +107,27 @@ class EmbeddingsShard(ShardFile):
 
     def blocks(self, width: int, backbone: str) -> Blocks:
         """Yield features ``(N, width)`` and the kept columns of each row. Raises ``ShardError``."""
+
+        def misfit(content: str) -> ShardError:
+            return ShardError(
+                f"{self.name!r} holds {content}, but {backbone} has {width} floats per image: pass the backbone that "
+                "made the features."
+            )
+
         if not self.name.lower().endswith(ARRAYS):
-            yield from self._table_blocks(width, backbone)
+            with opened_table(self.name) as table:
+                schema = table.schema_arrow
+                check_columns(self.name, schema, self.keep)
+                found = image_column(self.name, schema, self.image_column, of_lists=True)
+                for batch in table.iter_batches(_FEATURES, columns=[found, *self.keep]):
+                    column = batch.column(found)
+                    values = column.flatten().to_numpy(zero_copy_only=False)
+                    lengths = set(column.value_lengths().drop_null().to_pylist())
+                    if values.dtype.kind != "f" or lengths - {width}:
+                        raise misfit(f"lists of {', '.join(map(str, lengths))} {values.dtype}")
+                    rows = np.full((len(batch), width), np.nan, np.float32)  # a row without features stays NaN
+                    rows[column.is_valid().to_numpy(zero_copy_only=False)] = values.reshape(-1, width)
+                    yield rows, batch.select(list(self.keep)).to_pylist()
             return
         if self.keep:
             raise ShardError(
@@ -124,29 +137,7 @@ class EmbeddingsShard(ShardFile):
             read = np.lib.format
             features = read.read_array(file) if is_remote(self.name) else read.open_memmap(self.name, mode="r")
             if features.ndim != 2 or features.shape[1] != width or features.dtype.kind != "f":
-                raise self._misfit(f"{features.dtype} features of shape {features.shape}", width, backbone)
+                raise misfit(f"{features.dtype} features of shape {features.shape}")
             for first in range(0, len(features), _FEATURES):
                 rows = features[first : first + _FEATURES].astype(np.float32)
                 yield rows, [{}] * len(rows)
-
-    def _table_blocks(self, width: int, backbone: str) -> Blocks:
-        """Yield the :meth:`blocks` of a Parquet file; a row without features becomes NaN."""
-        with opened_table(self.name) as table:
-            schema = table.schema_arrow
-            check_columns(self.name, schema, self.keep)
-            found = image_column(self.name, schema, self.image_column, of_lists=True)
-            for batch in table.iter_batches(_FEATURES, columns=[found, *self.keep]):
-                column = batch.column(found)
-                values = column.flatten().to_numpy(zero_copy_only=False)
-                lengths = set(column.value_lengths().drop_null().to_pylist())
-                if values.dtype.kind != "f" or lengths - {width}:
-                    raise self._misfit(f"lists of {', '.join(map(str, lengths))} {values.dtype}", width, backbone)
-                rows = np.full((len(batch), width), np.nan, np.float32)
-                rows[column.is_valid().to_numpy(zero_copy_only=False)] = values.reshape(-1, width)
-                yield rows, batch.select(list(self.keep)).to_pylist()
-
-    def _misfit(self, content: str, width: int, backbone: str) -> ShardError:
-        return ShardError(
-            f"{self.name!r} holds {content}, but {backbone} has {width} floats per image: pass the backbone that "
-            "made the features."
-        )
