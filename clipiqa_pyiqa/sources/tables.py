@@ -1,6 +1,6 @@
 """Parquet files of images (bytes, or Hugging Face's structs of bytes and path), and stored image features."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -24,8 +24,7 @@ class ParquetShard(ShardFile):
     def entries(self, rows: Container[int] = range(1 << 62)) -> Iterator[Image]:
         """Yield the images in order; ``rows`` are numbers of rows to read, by default all. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
-            first, column = 0, image_column(self.name, table.schema_arrow, self.image_column)
-            check_columns(self.name, table.schema_arrow, self.keep)
+            first, column = 0, image_column(self, table.schema_arrow)
             columns = list(dict.fromkeys([column, *self.keep]))
             for group in range(table.num_row_groups):
                 numbers = range(first, first := first + table.metadata.row_group(group).num_rows)
@@ -69,22 +68,18 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
         yield parquet.ParquetFile(file, pre_buffer=False, **options)  # as in results/formats.py
 
 
-def check_columns(name: str, schema: pyarrow.Schema, keep: Sequence[str]) -> None:
-    if missing := [column for column in keep if column not in schema.names]:
-        raise ShardError(
-            f"{name!r} has no column {missing[0]!r} to keep: its columns are {', '.join(schema.names[:30])}."
-        )
-
-
-def image_column(name: str, schema: pyarrow.Schema, column: str | None, of_lists: bool = False) -> str:
-    """Return the given or found column of images, or of lists of numbers. Raises ``ShardError``."""
+def image_column(shard: ShardFile, schema: pyarrow.Schema, of_lists: bool = False) -> str:
+    """Return the column of images, or of lists of numbers. Raises ``ShardError``, also if one to keep is missing."""
+    column, listed = shard.image_column, ", ".join(schema.names[:30])
+    if missing := [each for each in shard.keep if each not in schema.names]:
+        raise ShardError(f"{shard.name!r} has no column {missing[0]!r} to keep: its columns are {listed}.")
     content = "lists" if of_lists else "images (bytes, or Hugging Face's bytes and path)"
     found = [field.name for field in schema if ("list<" in str(field.type) if of_lists else _is_image(field.type))]
     usual = [each for each in ([column] if column else [] if of_lists else IMAGE_COLUMNS) if each in found]
     if not usual and (column or len(found) != 1):
+        wanted = f"the column {column!r}" if column else "one column"
         raise ShardError(
-            f"{name!r} must have {f'the column {column!r}' if column else 'one column'} of {content}, or image_column "
-            f"must name one; its columns are {', '.join(schema.names[:30])}."
+            f"{shard.name!r} must have {wanted} of {content}, or image_column must name one; its columns are {listed}."
         )
     return (usual or found)[0]
 
@@ -116,9 +111,7 @@ class EmbeddingsShard(ShardFile):
 
         if not self.name.lower().endswith(ARRAYS):
             with opened_table(self.name) as table:
-                schema = table.schema_arrow
-                check_columns(self.name, schema, self.keep)
-                found = image_column(self.name, schema, self.image_column, of_lists=True)
+                found = image_column(self, table.schema_arrow, of_lists=True)
                 for batch in table.iter_batches(_FEATURES, columns=[found, *self.keep]):
                     column = batch.column(found)
                     values = column.flatten().to_numpy(zero_copy_only=False)

@@ -25,7 +25,7 @@ from ...results.formats import JOURNAL, Head, head_changes, journal_of, read_cel
 from ...results.results import Output, Results
 from ...sources.finding import Found
 from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined, opened, remove, write_whole
-from ...sources.tables import ParquetShard, check_columns, image_column, opened_table
+from ...sources.tables import ParquetShard, image_column, opened_table
 
 _OPENED = 100  # Parquet files in a store that are opened before the first image
 
@@ -241,8 +241,7 @@ def _kept_schema(shard: ParquetShard) -> pyarrow.Schema:
             schema = table.schema_arrow
     except ShardError:  # its turn will say what is wrong
         return pyarrow.schema([])
-    image_column(shard.name, schema, shard.image_column)
-    check_columns(shard.name, schema, shard.keep)
+    image_column(shard, schema)
     return pyarrow.schema(each for each in schema if each.name in shard.keep and not pyarrow.types.is_nested(each.type))
 
 
