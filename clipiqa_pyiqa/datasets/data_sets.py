@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..files.csv_files import SPLITS, find_column, read_opinions, read_rows
 from ..files.names import printable
-from ..files.specification import Specification, check_kinds, parse_specifications
+from ..files.specification import Settings, Specification, check_kinds, parse_specifications
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
@@ -102,7 +102,7 @@ def _find(specification: Specification, data_root: FilePath | None, within: str)
     return _pyiqa_set(label, name, options, data_root, within)
 
 
-def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
+def _our_set(label: str, options: Settings, within: str) -> DataSet:
     check_kinds(options, _CSV if "csv" in options else _FOLDER, f"data set {label!r}")
     table, mos, groups, split = "", None, tuple[str, ...](), options.get("split")
     if "csv" in options:
@@ -138,10 +138,10 @@ def _our_set(label: str, options: dict[str, Any], within: str) -> DataSet:
     return _finish(DataSet(label, tuple(map(File, paths)), mos, table=table, groups=groups), note, options)
 
 
-def _pyiqa_set(label: str, name: str, options: dict[str, Any], data_root: FilePath | None, within: str) -> DataSet:
+def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | None, within: str) -> DataSet:
     known, where = import_pyiqa().get_dataset_info(), f"data set {label!r}"
     usual = {"phase": "test", "name": label, **known.get(name, {})}
-    used = usual | options
+    used = {**usual, **options}
     if "type" not in used:
         raise CLIPIQAError(
             f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {nearest(name, known)} "
@@ -207,7 +207,7 @@ class _PyiqaImage(File):
             return ImageRecord.of(data[self.index]["img"])
 
 
-def _finish(data: DataSet, note: list[str], options: dict[str, Any]) -> DataSet:
+def _finish(data: DataSet, note: list[str], options: Settings) -> DataSet:
     if not data.paths:
         raise CLIPIQAError(f"data set {data.name!r} has no images.")
     if path := twice_in(data.paths):
@@ -252,7 +252,7 @@ PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
 ENSEMBLE = "clipiqa, pyiqa's five pairs"
 
 
-def published_set(name: str, options: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+def published_set(name: str, options: Settings, usual: Settings) -> str:
     """Return the table's name for a data set of pyiqa's; empty if options differ from the usual options.
 
     Only the last part of a path counts.

@@ -11,6 +11,8 @@ from typing import Any, get_args
 
 from ..errors import CLIPIQAError, ConfigError, check_keys, shown
 
+Settings = Mapping[str, Any]
+"""Name of an option -> its value, as a user gives it."""
 _WORDS = {bool: "true or false", str: "a text"}
 
 
@@ -20,7 +22,7 @@ class Specification:
 
     label: str
     target: Any
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Settings = field(default_factory=dict)
 
 
 def parse_argument(text: str) -> Specification:
@@ -63,7 +65,7 @@ def pyiqa_configs() -> dict[str, dict[str, Any]]:
     return {}
 
 
-def check_kinds(options: Mapping[str, Any], kinds: Mapping[str, Any], where: str) -> None:
+def check_kinds(options: Settings, kinds: Settings, where: str) -> None:
     """Raise ``CLIPIQAError`` for an unknown key, or a value that is neither of its kind nor None."""
     check_keys(options, kinds, where)
     for key, value in options.items():

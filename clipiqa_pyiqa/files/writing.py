@@ -1,13 +1,12 @@
 """Files written whole or not at all, by one run at a time."""
 
-import contextlib
 import errno
 import os
 import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -34,7 +33,7 @@ def replacing(path: FilePath) -> Iterator[Path]:
                 os.fsync(file.fileno())
             os.replace(partial, target)
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
@@ -114,7 +113,7 @@ def _check_kind(path: FilePath) -> None:
 def _is_among(target: Path, files: Iterable[FilePath]) -> bool:
     known = os.stat(target)
     for each in files:
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError, TypeError):
             if os.path.samestat(known, os.stat(os.path.expanduser(each))):
                 return True
     return False
@@ -145,7 +144,7 @@ class LockedError(OutputError):
     """Another run is writing to the output."""
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked(output: FilePath) -> Iterator[None]:
     """Lock a file or an existing folder in this context. Raises ``LockedError`` if another run holds the lock."""
     path = lock_file(output)
@@ -155,7 +154,7 @@ def locked(output: FilePath) -> Iterator[None]:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # the lock is still held here, so the file is not the next run's
+            with suppress(OSError):  # the lock is still held here, so the file is not the next run's
                 path.unlink()
 
 
@@ -183,9 +182,9 @@ def _acquired(path: Path, output: FilePath) -> TextIO:
                 raise
             log.warning("%s cannot be locked on this file system: let only one run write to it.", output)
             return file
-        with contextlib.suppress(FileNotFoundError):  # the previous run has removed the file in the meantime
+        with suppress(FileNotFoundError):  # the previous run has removed the file in the meantime
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                with contextlib.suppress(OSError):  # the disk may be full
+                with suppress(OSError):  # the disk may be full
                     file.truncate(0)
                     since = time.strftime("%Y-%m-%d %H:%M:%S")
                     holder = f"process {os.getpid()} on {socket.gethostname()!r}, since {since}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FilePath, ImageError, Kind, Reading, checked
@@ -72,7 +72,6 @@ class BytesImage(Image):
 
     name: str
     data: bytes
-    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self) -> bytes:
         data, self.data = self.data, b""
@@ -90,7 +89,6 @@ class NoImage(Image):
     name: str
     reason: str
     kind: Kind = Kind.MISSING
-    kept: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def problem(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import math
@@ -10,6 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,10 +34,10 @@ def memory_limit() -> int:
 @functools.cache
 def half_of_memory() -> int:
     sizes = [8 << 30]  # assumed if the system does not report its memory
-    with contextlib.suppress(AttributeError, ValueError, OSError):
+    with suppress(AttributeError, ValueError, OSError):
         sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # ValueError: 'max'
+        with suppress(OSError, ValueError):  # ValueError: 'max'
             sizes.append(int(Path(path).read_text()))
     return min(sizes) // 2
 
@@ -122,13 +122,13 @@ def is_over() -> bool:
 
 
 def give_back_memory() -> None:
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
+    with suppress(AttributeError, OSError, TypeError):  # another C library, or Windows
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_memory(*more: tuple[int, int]) -> None:
     """Let this process keep freed memory, for speed; for commands, not libraries."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):
+    with suppress(AttributeError, OSError, TypeError):
         # glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD: it keeps freed blocks, and free memory at the heap's end
         for parameter, size in ((-3, 32 << 20), (-1, 1 << 30), *more):
             ctypes.CDLL(None).mallopt(parameter, size)

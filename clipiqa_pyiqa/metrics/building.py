@@ -1,6 +1,5 @@
 """Building of metrics, and what their scores depend on."""
 
-import contextlib
 import hashlib
 import inspect
 import os
@@ -12,6 +11,7 @@ import traceback
 import urllib.request
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -85,7 +85,7 @@ def _create(metric: Metric, device: torch.device) -> Any:
         check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
     if metric.is_ours:
         return create_ours(metric.name, device, **metric.options)
-    with contextlib.redirect_stdout(sys.stderr), _no_vain_downloads():  # pyiqa prints what it loads
+    with redirect_stdout(sys.stderr), _no_vain_downloads():  # pyiqa prints what it loads
         archs = import_pyiqa(".archs")
         if not metric.name:
             return archs.build_network(dict(metric.options)).to(device).eval()
@@ -137,7 +137,7 @@ def _with_record(metric: Metric, seed: int) -> Metric:
     return replace(metric, columns=(replace(column, record={**more, "seed": seed}),))
 
 
-@contextlib.contextmanager
+@contextmanager
 def _no_vain_downloads() -> Iterator[None]:
     # pyiqa and torchvision do not know HF_HUB_OFFLINE, and wait for minutes for a host that does not answer
     from huggingface_hub import constants
@@ -183,7 +183,7 @@ class _Pickler(pickle.Pickler):
 
 def _source(kind: type) -> Any:
     """Return the source of a class; without one, as in a notebook, the code of its methods."""
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         source = inspect.getsource(kind)
         if f"class {kind.__name__}" in source:  # Python 3.13 takes lines of the script for what a console defined
             return source
@@ -226,7 +226,7 @@ def _state(made: Any) -> str | None:
     if (rest := _digest(made, parameters)) is None:
         return None
     now = rest + parameters.hexdigest()[:16]
-    with contextlib.suppress(TypeError):  # some objects cannot be a key
+    with suppress(TypeError):  # some objects cannot be a key
         before, after = _after.get(made, (now, rest))
         return before if rest == after and before and before[16:] == now[16:] else now
     return now
@@ -235,7 +235,7 @@ def _state(made: Any) -> str | None:
 def settle(metric: Metric) -> None:
     """Remember that a run, not the caller, changed a metric's object, such as its count of calls."""
     made = getattr(metric.instance, "net", metric.instance)
-    with contextlib.suppress(TypeError, KeyError):
+    with suppress(TypeError, KeyError):
         _after[made] = metric.columns[0].record["state"], _digest(made)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, keeps_pyiqas_classes, log
+from ..files.specification import Settings
 from ..results.columns import Column
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Metric:
 
     label: str
     name: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Settings = field(default_factory=dict)
     instance: Any = None
     mode: Mode = "NR"
     preprocess: Preprocess = UNCHANGED

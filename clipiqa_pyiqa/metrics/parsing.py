@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CLIPIQAError, counted, few, import_pyiqa, log, nearest, shown
 from ..files.names import on_disk
 from ..files.reading import hash_file
-from ..files.specification import Specification, check_kinds, parse_specifications, pyiqa_configs
+from ..files.specification import Settings, Specification, check_kinds, parse_specifications, pyiqa_configs
 from ..results.columns import Column
 from .metric import Metric, MetricSet, Mode, scores_of
 
@@ -163,7 +163,7 @@ def _column(label: str, name: str, told: Callable[[str, Any], Any]) -> Column:
     return Column(label, {"metric": name, "range": numbers, "lower_better": bool(told("lower_better", None))})
 
 
-def _label(name: str, options: Mapping[str, Any]) -> str:
+def _label(name: str, options: Settings) -> str:
     texts = [
         f"{key}={value if isinstance(value, str) else json.dumps(value)}"
         for key, value in options.items()
@@ -176,7 +176,7 @@ METHOD = "{method}"  # in a file's name: one file for each method of a table
 _OF_FILES = {"column": str, "key": str, "lower_better": bool}
 
 
-def file_metric(label: str, path: str, options: Mapping[str, Any], given: str = "") -> Metric:
+def file_metric(label: str, path: str, options: Settings, given: str = "") -> Metric:
     """Return the metric whose scores are in a file of any tool, or in a folder of results by shard.
 
     They are joined by image names.

@@ -1,11 +1,11 @@
 """Shards of images, and files on disk or in a store that the library fsspec opens."""
 
-import contextlib
 import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from operator import methodcaller
@@ -81,7 +81,7 @@ def address_of(place: FilePath) -> str:
     return os.path.expanduser(re.sub(r"^(\w\w+):/(?!/)", r"\1://", path))
 
 
-@contextlib.contextmanager
+@contextmanager
 def in_store(name: str) -> Iterator[tuple[Any, str]]:
     """Give fsspec's file system for an address, and the path in it. Raises ``ShardError``."""
     with as_shard_error(name):
@@ -90,7 +90,7 @@ def in_store(name: str) -> Iterator[tuple[Any, str]]:
         yield fsspec.core.url_to_fs(name)
 
 
-@contextlib.contextmanager
+@contextmanager
 def as_shard_error(name: str) -> Iterator[None]:
     try:
         yield
@@ -178,7 +178,7 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
     """
     found, seen = list[str](), set[tuple[int, int]]()
     if is_remote(folder):
-        with in_store(folder) as (fs, path), contextlib.suppress(FileNotFoundError):
+        with in_store(folder) as (fs, path), suppress(FileNotFoundError):
             below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
             found = [folder.rstrip("/") + file for file in below if "/." not in file]
         return found
@@ -200,7 +200,7 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
 def undo_steps(lists: Iterable[FilePath]) -> Iterator[dict[str, Any]]:
     """Yield the steps in undo lists, the oldest list first."""
     for file in sorted(lists, key=os.path.basename):
-        with contextlib.suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):
             yield from read_journal(Path(file), [])
 
 
@@ -215,7 +215,7 @@ def made_here(folder: str, files: Sequence[str]) -> set[str]:
         if name.startswith(UNDO) and os.path.relpath(parent, folder) != ".":
             made |= {os.path.join(folder, os.path.relpath(step["place"], real)) for step in undo_steps([file])}
         elif name == PAGE or name.endswith(".png"):
-            with contextlib.suppress(OSError), open_file(file) as ours:
+            with suppress(OSError), open_file(file) as ours:
                 if PAGE_MARK in (start := ours.read(-1 if name == PAGE else 200)):
                     made |= {each for each in files if each.startswith(os.path.join(parent, THUMBNAILS, ""))}
                 elif PICTURE_MARK["Software"].encode() in start:

@@ -35,12 +35,12 @@ class ParquetShard(ShardFile):
                 for number, row in zip(numbers, cells, strict=True):
                     if number not in rows:
                         continue
-                    name, kept, cell = f"{self.name}::{number}", {each: row[each] for each in self.keep}, row[column]
+                    name, cell = f"{self.name}::{number}", row[column]
                     data = cell.get("bytes") if isinstance(cell, dict) else cell
-                    if data is None:
-                        yield NoImage(name, "is a row without an image", kept=kept)
-                    else:
-                        yield BytesImage(name, bytes(data), kept)
+                    lost = NoImage(name, "is a row without an image")
+                    image = lost if data is None else BytesImage(name, bytes(data))
+                    image.kept = {each: row[each] for each in self.keep}
+                    yield image
 
 
 @contextmanager
