@@ -119,11 +119,10 @@ class _Pixels(AnyImage):
 
     def _samples(self) -> Tensor:
         image = self.image
-        if isinstance(image, Tensor) and image.layout == torch.strided and not (image.is_quantized or image.is_meta):
+        if isinstance(image, Tensor):
             samples = image.detach()
         else:
-            is_array = hasattr(image, "__array__") and not isinstance(image, Tensor)
-            array = np.asarray(image if is_array else None)
+            array = np.asarray(image if hasattr(image, "__array__") else None)
             if array.dtype.kind not in "biuf":
                 raise ImageError(
                     f"is not an image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a "

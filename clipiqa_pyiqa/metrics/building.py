@@ -120,21 +120,22 @@ def _with_record(metric: Metric, seed: int) -> Metric:
     made = getattr(metric.instance, "net", metric.instance)
     if metric.is_ours or not metric.label or hasattr(made, "encoding"):
         return metric
-    (column,) = metric.columns
-    more: dict[str, Any] = {**column.record}
+    more: dict[str, Any] = {"seed": seed}
     if metric.instance is None or type(made).__module__.startswith("pyiqa."):
         more["pyiqa"] = version("pyiqa")
     if metric.instance is not None:
         more["state"] = _state(made)
     else:
-        texts = {key: value for key, value in metric.options.items() if isinstance(value, str)}
-        # a pipe is refused where it would be hashed
-        files = {key: Path(text) for key, text in texts.items() if os.path.exists(text) and not os.path.isdir(text)}
+        files = {
+            key: Path(value)
+            for key, value in metric.options.items()
+            if isinstance(value, str) and os.path.exists(value) and not os.path.isdir(value)  # hash_file refuses a pipe
+        }
         hashes = {key: hash_file(file) for key, file in files.items()}
         more["options"] = {**metric.options, **hashes}
         if files:
             more["file"] = ", ".join(f"{file.name} {hashes[key][:8]}" for key, file in files.items())
-    return replace(metric, columns=(replace(column, record={**more, "seed": seed}),))
+    return replace(metric, columns=noted(metric.columns, more))
 
 
 @contextmanager

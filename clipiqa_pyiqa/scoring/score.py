@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -263,14 +263,10 @@ class Scorer:
         **options: Unpack[RunOptions],
     ) -> None:
         self._again = partial(Scorer, metric, prompts, column=column, prefix=prefix, **options)
-        self._make = partial(ScoringSetup, metric, prompts, **options)
+        self._setup = cache(partial(ScoringSetup, metric, prompts, **options))
         self._columns, self._prefix = [column] if column else IMAGE_COLUMNS, prefix
         if not is_factory(metric):
-            _ = self._setup  # raises for what cannot be used
-
-    @cached_property
-    def _setup(self) -> ScoringSetup:
-        return self._make()
+            self._setup()  # raises for what cannot be used
 
     def __call__(self, batch: Any) -> dict[str, Any]:
         """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
@@ -284,7 +280,7 @@ class Scorer:
         if is_table and not (found := [name for name in self._columns if name in batch]):
             known = ", ".join(batch)
             raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
-        frame = _scored(self._setup, list(batch[found[0]]) if is_table else batch)
+        frame = _scored(self._setup(), list(batch[found[0]]) if is_table else batch)
         scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
         if is_table and (taken := [name for name in scores if name in batch]):
             raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")

@@ -27,7 +27,7 @@ from ...sources.finding import Found
 from ...sources.stores import FilesShard, Shard, ShardError, is_remote, joined, opened, remove, write_whole
 from ...sources.tables import ParquetShard, image_column, opened_table
 
-_OPENED = 100  # Parquet files in a store that are opened before the first image
+_OPENED = 100  # Parquet files that are opened before the first image
 
 
 @dataclass
@@ -146,28 +146,26 @@ def part_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tu
         if "SLURM_ARRAY_TASK_ID" in environment:
             log.warning("every task of this SLURM array scores all shards: pass part='slurm' to share them.")
         return 1, 1
-    found = re.fullmatch(r"(\d+)/(\d+)", _part_of_task(environment) if text == "slurm" else text)
+    if text == "slurm":
+        numbers = [environment.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "MAX", "STEP", "COUNT")]
+        if not all(map(str.isdecimal, numbers)):
+            raise CLIPIQAError(
+                "part='slurm' needs a task of a SLURM array, such as sbatch --array=1-8; or pass part='I/N'."
+            )
+        task, first, last, step, count = map(int, numbers)
+        if first + (count - 1) * step != last:
+            raise CLIPIQAError(
+                f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): pass "
+                f"part='I/{count}' in each task, with I from 1 to {count}."
+            )
+        return (task - first) // step + 1, count
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
     number, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= count:
         raise CLIPIQAError(
             f"part must be I/N with I from 1 to N, such as 3/8 for the third of eight, or slurm; got {text}."
         )
     return number, count
-
-
-def _part_of_task(environment: Mapping[str, str]) -> str:
-    numbers = [environment.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN", "MAX", "STEP", "COUNT")]
-    if not all(map(str.isdecimal, numbers)):
-        raise CLIPIQAError(
-            "part='slurm' needs a task of a SLURM array, such as sbatch --array=1-8; or pass part='I/N'."
-        )
-    task, first, last, step, count = map(int, numbers)
-    if first + (count - 1) * step != last:
-        raise CLIPIQAError(
-            f"the numbers of this SLURM array have gaps ({count} tasks from {first} to {last}): pass part='I/{count}' "
-            f"in each task, with I from 1 to {count}."
-        )
-    return f"{(task - first) // step + 1}/{count}"
 
 
 def plan_shards(
@@ -226,8 +224,7 @@ def _numbers(out: str, there: Collection[str]) -> dict[str, int]:
 
 def _check_tables(shards: Sequence[Shard]) -> None:
     """Raise ``CLIPIQAError`` if a Parquet file lacks a column, or if files differ in a kept column's type."""
-    tables = [shard for shard in shards if isinstance(shard, ParquetShard)]
-    tables = [shard for number, shard in enumerate(tables) if number < _OPENED or not is_remote(shard.name)]
+    tables = [shard for shard in shards if isinstance(shard, ParquetShard)][:_OPENED]
     try:
         with ThreadPoolExecutor(16) as pool:
             pyarrow.unify_schemas([pyarrow.schema([]), *pool.map(_kept_schema, tables)], promote_options="permissive")
