@@ -15,6 +15,7 @@ from typing import Any, TextIO, cast
 from .. import __version__
 from ..errors import CLIPIQAError, ConfigError, is_out_of_memory, nearest
 from ..files.names import plain_lines
+from ..files.writing import NAMED
 from .options.parser import Parser, call
 from .options.terminal import Messages, Terminated, drop, in_shell, sigterm_as_interrupt, speaking
 
@@ -88,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 from .gate import publish_error
 
                 publish_error(given, args, message.removeprefix("error: "))
+    NAMED.clear()
     return code
 
 

@@ -158,10 +158,7 @@ def call(function: Callable[..., int], values: Mapping[str, Any]) -> int:
         place = next(filter(os.path.exists, (path, *path.absolute().parents)))
         if not os.access(place, os.W_OK) or (place.is_file() and place != path):
             raise OutputError(f"cannot write to {str(path)!r}: {str(place)!r} is no folder, or may not be changed.")
-    try:
-        return function(**arguments)
-    finally:
-        NAMED.clear()
+    return function(**arguments)
 
 
 def _text(value: Any) -> str | None:
