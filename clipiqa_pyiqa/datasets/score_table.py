@@ -4,7 +4,7 @@ import base64
 import os
 import random
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,27 +17,49 @@ from ..files.csv_files import ColumnNames, check_images, read_opinions
 from ..files.names import UNDO
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
+from ..images.formats import image_suffixes
 from ..sources.finding import images_in
 from ..sources.stores import undo_steps
 
 _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 
 
-def listing(folder: str) -> dict[str, str]:
-    return {name.lower(): name for name in os.listdir(folder or ".")}
+def finder() -> Callable[[str], str]:
+    """Return a function that finds a file, its name in any case, and returns its path; ``''`` if it is not there.
+
+    Of photos whose names, or stems, differ only in case, each has its own files.
+    """
+
+    @cache
+    def listing(folder: str) -> tuple[Callable[[str], str], dict[str, str]]:
+        names = os.listdir(folder or ".")
+        photos = {name for name in names if os.path.splitext(name)[1].lower() in image_suffixes()}
+        count = Counter(map(str.lower, photos | {os.path.splitext(photo)[0] for photo in photos}))
+
+        def key(name: str) -> str:
+            starts = (name.rsplit(".", suffixes)[0] for suffixes in range(3))
+            own = next((start for start in starts if count[start.lower()] > 1), "")
+            return own + name[len(own) :].lower()
+
+        return key, {key(name): name for name in names}
+
+    def find(path: str) -> str:
+        folder, name = os.path.split(path)
+        key, names = listing(folder)
+        return os.path.join(folder, names[key(name)]) if key(name) in names else ""
+
+    return find
 
 
 def sidecars(photos: Sequence[str]) -> dict[str, str]:
     """Return photo -> its sidecar: ``a.jpg.xmp``, or else ``a.xmp`` if only one of the photos is called ``a``."""
-    stems = {photo: os.path.splitext(photo)[0].lower() for photo in photos}
-    sharing, found = Counter(stems.values()), dict[str, str]()
-    here = {folder: listing(folder) for folder in set(map(os.path.dirname, photos))}
-    for photo, stem in stems.items():
-        folder, name = os.path.split(photo)
-        for usual in (f"{name.lower()}.xmp", f"{os.path.basename(stem)}.xmp")[: 1 if sharing[stem] > 1 else 2]:
-            if usual in here[folder]:
-                found.setdefault(photo, os.path.join(folder, here[folder][usual]))
-    return found
+    stems = {photo: os.path.splitext(photo)[0] for photo in photos}
+    sharing, find = Counter(map(str.lower, stems.values())), finder()
+    found = {
+        photo: find(f"{photo}.xmp") or (sharing[stem.lower()] == 1 and find(f"{stem}.xmp"))
+        for photo, stem in stems.items()
+    }
+    return {photo: sidecar for photo, sidecar in found.items() if sidecar}
 
 
 def stars_of(photo: str, sidecar: Rating) -> int:

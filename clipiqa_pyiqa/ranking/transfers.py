@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from ..datasets.score_table import listing, sidecars, stars_of
+from ..datasets.score_table import finder, sidecars, stars_of
 from ..errors import CLIPIQAError, FilePath, checked, first_of
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import UNDO, free_name
@@ -135,7 +135,7 @@ def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
 
 
 def _stems(folder: Path) -> dict[str, int]:
-    return {os.path.splitext(name)[0]: 1 for name in listing(str(folder))}
+    return {os.path.splitext(name)[0].lower(): 1 for name in os.listdir(folder)}
 
 
 def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
@@ -229,22 +229,18 @@ def _take_stars_away(step: Step) -> str | None:
 
 def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str, Iterable[AnyImage]]]:
     """Yield sub-folder and files: photos of one name in one folder, with what belongs to them."""
-    families: dict[tuple[str, str, str], list[str]] = {}
+    families: dict[tuple[str, str], list[str]] = {}
     for path, into in inner.items():
-        folder, name = os.path.split(path)
-        families.setdefault((into, folder, os.path.splitext(name.lower())[0]), []).append(path)
-    here = {folder: {} if only_photos else listing(folder) for _, folder, _ in families}
-    readable = image_suffixes().difference(RAW)
-    for (into, folder, stem), photos in families.items():
-        names = here.get(folder, {})
-        chosen = {os.path.basename(photo).lower() for photo in photos}
-        stays = {stem + suffix for suffix in readable} & names.keys() - chosen
-        going = chosen | {stem + suffix for suffix in RAW}
-        going |= {f"{name}.xmp" for name in (going if stays else {stem, *going})}
-        for name in sorted(going & names.keys()):
-            found = names.pop(name)  # another family of this name has what is left
-            if name not in chosen:
-                photos.append(os.path.join(folder, found))
+        families.setdefault((into, os.path.splitext(path)[0]), []).append(path)
+    find, going, readable = finder(), {"", *inner}, image_suffixes().difference(RAW)
+    for (into, start), photos in families.items():
+        if not only_photos:
+            raw = filter(None, [find(start + suffix) for suffix in RAW])
+            named = [*photos, *raw]
+            stays = {find(start + suffix) for suffix in readable} - going
+            found = {*named, *(find(f"{each}.xmp") for each in (named if stays else [start, *named]))} - going
+            going |= found
+            photos += sorted(found)
         yield into, map(File, photos)
 
 

@@ -55,8 +55,20 @@ def test_two_photos_of_a_name_in_two_folders_share_what_belongs_to_them(camera, 
     (camera / "IMG_1.CR3").write_text("raw")
     parts = {"best": [str(camera / "IMG_1.JPG")], "worst": [str(camera / "IMG_1.png")]}
     transfer(parts, tmp_path / "out", "move")
-    assert names(tmp_path / "out/best") == ["IMG_1.CR3", "IMG_1.JPG"]
-    assert names(tmp_path / "out/worst") == ["IMG_1.png", "IMG_1.xmp"]
+    assert names(tmp_path / "out/best") == ["IMG_1.CR3", "IMG_1.JPG", "IMG_1.xmp"]
+    assert names(tmp_path / "out/worst") == ["IMG_1.png"]
+
+
+@pytest.mark.parametrize("action", ["move", "copy", "link"])
+def test_photos_whose_names_differ_only_in_case_have_files_of_their_own(camera, tmp_path, action):
+    lower = str(save_grey(camera / "img_2.jpg", 7))
+    for name in ("IMG_2.CR3", "IMG_2.JPG.xmp"):
+        (camera / name).write_text(name)
+    _, undo_list, _ = transfer([lower], tmp_path / "one", action)
+    assert names(tmp_path / "one") == ["img_2.jpg"] and undo(undo_list) == (1, 0, [])
+    done, undo_list, _ = transfer([str(camera / "IMG_2.JPG"), lower], tmp_path / "two", action)
+    assert [Path(path).name for path in done] == ["IMG_2.JPG", "IMG_2.CR3", "IMG_2.JPG.xmp", "img_2-2.jpg"]
+    assert len(names(tmp_path / "two")) == 4 and undo(undo_list) == (4, 0, []) and len(names(camera)) == 15
 
 
 def test_a_family_takes_one_number_and_nothing_is_replaced(camera, tmp_path):

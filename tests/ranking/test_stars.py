@@ -115,14 +115,15 @@ def test_a_sidecar_that_is_not_understood_is_left_alone(give, folder, content, w
 
 def test_which_sidecar_is_written(give, folder):
     place = folder / "photos"
-    for name in ("IMG_0.jpg.XMP", "IMG_0.xmp", "IMG_1.XMP", "IMG_2.xmp"):
+    for name in ("IMG_0.jpg.XMP", "IMG_0.xmp", "IMG_1.XMP", "IMG_2.xmp", "IMG_4.JPG.xmp"):
         (place / name).write_bytes(packet("<r:Description/>"))
-    save_grey(place / "IMG_2.png", 9)
-    (folder / "scores.csv").write_text((folder / "scores.csv").read_text() + "photos/IMG_2.png,7\n")
+    for name in ("IMG_2.png", "img_4.jpg"):
+        save_grey(place / name, 9)
+        (folder / "scores.csv").write_text((folder / "scores.csv").read_text() + f"photos/{name},7\n")
     give()
     sidecars = (path for path in place.iterdir() if path.suffix.lower() == ".xmp")
     rated = {path.name for path in sidecars if b":Rating=" in path.read_bytes()}
-    assert {"IMG_0.jpg.XMP", "IMG_1.XMP", "IMG_2.JPG.xmp", "IMG_2.png.xmp", "IMG_3.JPG.xmp"} <= rated
+    assert {"IMG_0.jpg.XMP", "IMG_1.XMP", "IMG_2.JPG.xmp", "IMG_2.png.xmp", "IMG_4.JPG.xmp", "img_4.jpg.xmp"} <= rated
     assert not {"IMG_0.xmp", "IMG_2.xmp", "IMG_1.JPG.xmp"} & rated
 
 
