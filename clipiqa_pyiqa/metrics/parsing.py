@@ -15,12 +15,14 @@ from ..errors import CLIPIQAError, counted, few, import_pyiqa, log, nearest, sho
 from ..files.names import on_disk
 from ..files.reading import hash_file
 from ..files.specification import Settings, Specification, check_kinds, parse_specifications, pyiqa_configs
+from ..prompts.pairs import PromptPair, Prompts
 from ..results.columns import Column
 from .metric import Metric, MetricSet, Mode, scores_of
 
 if TYPE_CHECKING:
     import torch
 
+AnyPrompts = Prompts | Mapping[str, Sequence[PromptPair]]
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "mini": ("clipiqa", {"backbone": "mini"}),
     "psnr-y": ("psnry", {"color_space": "ycbcr"}),
@@ -40,7 +42,7 @@ _OTHERWISE = {
 
 
 def parse_metrics(
-    given: Any, prompts: Any = None, *, also: Collection[str] = (), trust_weights: bool = False
+    given: Any, prompts: AnyPrompts = None, *, also: Collection[str] = (), trust_weights: bool = False
 ) -> list[Metric]:
     """Return the metrics that the caller names; nothing is built.
 
@@ -83,7 +85,7 @@ def parse_metrics(
 
 
 def metric_set(
-    given: Any, prompts: Any = None, device: torch.device | str = "cpu", *, strict: bool = False, **options: Any
+    given: Any, prompts: AnyPrompts = None, device: torch.device | str = "cpu", *, strict: bool = False, **options: Any
 ) -> MetricSet:
     """Return the built metrics of a run; arguments as for :func:`parse_metrics`."""
     import torch

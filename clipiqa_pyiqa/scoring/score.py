@@ -24,8 +24,7 @@ from ..files.writing import check_output
 from ..images.image import Image
 from ..metric import find_device, is_factory
 from ..metrics.metric import MetricSet
-from ..metrics.parsing import metric_set
-from ..prompts.pairs import PromptPair, Prompts
+from ..metrics.parsing import AnyPrompts, metric_set
 from ..results.columns import Known, Row
 from ..results.formats import Head
 from ..results.results import Output, Results
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
     from ..results.scores import Scores
 
-AnyPrompts = Prompts | Mapping[str, Sequence[PromptPair]]
 Paths = FilePath | Image | Shard | Iterable[FilePath | Image | Shard]
 
 
