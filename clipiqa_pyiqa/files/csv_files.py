@@ -57,7 +57,7 @@ def read_opinions(
             "which with `lower_better`."
         )
     folder = path.parent if root is None else Path(root).expanduser()
-    found: list[dict[str, Any]] = []
+    found = list[dict[str, Any]]()
     for line, row in rows:
         try:
             value = float(row[score])

@@ -70,7 +70,7 @@ def prefetch(
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
     room = Room(memory_limit(), scoring, at_once)
-    coming: deque[tuple[Item, Future[Decoded | ImageError], Share]] = deque()
+    coming = deque[tuple[Item, Future[Decoded | ImageError], Share]]()
     try:
         for item in items:
             coming.append((item, pool.submit(attempt, item, share := Share(room)), share))
@@ -113,7 +113,7 @@ def processed(
     """
     waiting: dict[tuple[int, ...], Batch] = {}  # by shape; the oldest image's shape is first
     ready: dict[int, Result] = {}  # by number of the image
-    running: dict[Future[list[Result | ImageError]], Batch] = {}
+    running = dict[Future[list[Result | ImageError]], Batch]()
     first, count, most_pixels, most_bytes = 0, 0, BATCH_PIXELS, memory_limit() // 2
     last: Hashable = None
 

@@ -162,11 +162,11 @@ class MetricSet:
         every = tuple(metrics)
         self.metrics = tuple(metric for metric in every if metric.mode != "file")
         self.files = tuple(metric for metric in every if metric.mode == "file")
-        self.groups: dict[Any, list[int]] = {}
+        self.groups = dict[Any, list[int]]()
         self.processes: Any = None
-        self.unmatched: dict[str, list[str]] = {}
-        self.by_place: dict[str, dict[tuple[str, str], float]] = {}
-        self.others: dict[int, Metric] = {}
+        self.unmatched = dict[str, list[str]]()
+        self.by_place = dict[str, dict[tuple[str, str], float]]()
+        self.others = dict[int, Metric]()
         for place, metric in enumerate(self.metrics):
             if metric.error:
                 continue

@@ -232,7 +232,7 @@ def of_methods(metric: Metric, files: Mapping[str, Sequence[str]]) -> Metric:
         return replace(metric, score=scores_of(metric, [path for paths in files.values() for path in paths]))
     path = metric.name
     parts = [file_metric(metric.label, path.replace(METHOD, name), metric.options, path) for name in files]
-    scores: dict[str, float] = {}
+    scores = dict[str, float]()
     for part, paths in zip(parts, files.values(), strict=True):
         scores |= scores_of(part, paths)
     record = dict(parts[0].columns[0].record)

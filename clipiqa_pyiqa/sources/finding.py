@@ -56,7 +56,7 @@ def file_of(path: str) -> str:
 
 def images_named(names: Iterable[str]) -> Iterator[Image]:
     """Yield the image of each name in results, shard by shard; a missing image is a ``NoImage``."""
-    shards: dict[str, list[str]] = {}
+    shards = dict[str, list[str]]()
     for name in dict.fromkeys(names):
         shards.setdefault(split_name(name)[0], []).append(name)
     for shard, wanted in shards.items():
@@ -120,7 +120,7 @@ class Found:
         names = [printable(file.name) for file in files]
         taken = Counter(numbers[name] for name in names if name in numbers)
         free = (number for number in itertools.count() for _ in range(LOOSE - taken[number]))
-        blocks: dict[int, list[Image]] = {}
+        blocks = dict[int, list[Image]]()
         for name, file in zip(names, files, strict=True):
             blocks.setdefault(numbers[name] if name in numbers else next(free), []).append(file)
         prefix = os.path.commonprefix(names)  # noqa: RUF071 - also of addresses; it is cut at its last slash

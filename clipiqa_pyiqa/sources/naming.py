@@ -35,7 +35,7 @@ def named_images(place: str) -> dict[str, str]:
         raise CLIPIQAError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")
     if not found:
         raise CLIPIQAError(f"{why}: there is nothing to compare.")
-    names: dict[str, str] = {}
+    names = dict[str, str]()
     for name, path in found:
         name = printable(name.replace(os.sep, "/"))
         if name in names:

@@ -28,8 +28,8 @@ class TarShard(ShardFile):
         readable, beside = image_suffixes(), ("json", *self.keep) if self.keep else ()
         every = members(self.name, lambda each: suffix_of(each.name) in readable or each.suffix in beside)
         for key, sample in itertools.groupby(every, lambda each: getattr(each, "key", None)):
-            images: list[BytesImage | NoImage] = []
-            sidecars: dict[str, bytes] = {}
+            images = list[BytesImage | NoImage]()
+            sidecars = dict[str, bytes]()
             for member in sample:
                 if isinstance(member, NoImage):
                     yield member
