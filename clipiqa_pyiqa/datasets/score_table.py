@@ -196,7 +196,7 @@ def read_score_table(
     if not low <= min(scores) < max(scores) <= high:
         raise CLIPIQAError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
-            f"{low:g} (the lowest possible score) to {high:g}."
+            f"{low:g} to {high:g} (the lowest, then the highest)."
         )
     share = (scores - low) / (high - low)
     frame["target"] = 1 - share if lower_better else share
@@ -213,10 +213,9 @@ def read_score_table(
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
     if skip_missing:
-        is_there = frame["path"].map(os.path.isfile)
-        if missing := int((~is_there).sum()):
+        count, frame = len(frame), frame[frame["path"].map(os.path.isfile)]
+        if missing := count - len(frame):
             log.warning(f"left out: {counted(missing, 'missing image')}")
-        frame = frame[is_there]
     check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
     table.check_splits(needed)

@@ -123,8 +123,8 @@ def whole_files() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            last = _before.pop()  # the caller's setting is the first
-            ImageFile.LOAD_TRUNCATED_IMAGES = last if not _before else False
+            last = _before.pop()
+            ImageFile.LOAD_TRUNCATED_IMAGES = last and not _before  # the caller's setting is the first
 
 
 @contextlib.contextmanager

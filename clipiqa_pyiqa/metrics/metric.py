@@ -134,8 +134,7 @@ class Metric:
 
     def score_features(self, features: torch.Tensor) -> torch.Tensor:
         """Return the scores ``(N, P)`` of image features."""
-        asked = () if self.questions is None else (self.questions,)
-        scores: torch.Tensor = self.net.score(features, *asked)
+        scores: torch.Tensor = self.net.score(features, self.questions)
         return scores
 
 

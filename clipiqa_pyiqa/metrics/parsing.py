@@ -33,7 +33,6 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
 """Our name -> pyiqa's, and options."""
 _ENTRY = {"metric": str, "metric_opts": Mapping, "metric_mode": str, "lower_better": bool, "score_range": str}
 _OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR
-_CAPTIONED = "CLIPScore"
 _OTHERWISE = {
     "set": "rates a set of images: use `clipiqa table`",
     "FR": "needs a reference image: use `clipiqa table`",
@@ -74,9 +73,8 @@ def parse_metrics(
                 f"two metrics are called {label!r}: label one, as in 'mine={label}' (an object: {{'mine': object}})."
             )
         why = "" if metric.mode in also else _OTHERWISE.get(metric.mode, "")
-        if why := why or ("needs a caption for each image" if _kind(metric) == _CAPTIONED else ""):
+        if why := why or ("needs a caption for each image" if _kind(metric) == "CLIPScore" else ""):
             raise CLIPIQAError(f"metric {label!r} does not score single images, since it {why}.")
-    for metric in metrics:
         if metric.options and not metric.is_ours and metric.mode != "file":
             from ..weights.checkpoint import check_options  # imports torch
 
@@ -146,8 +144,7 @@ def _of_object(given: Specification) -> Metric:
     kind = made if hasattr(made, "__qualname__") else type(made)
     name = getattr(made, "metric_name", f"{kind.__module__}.{kind.__qualname__}")
     label = given.label or name.rpartition(".")[2]
-    net = getattr(made, "net", made)
-    is_of_sets = getattr(made, "of_sets", False) or type(net).__name__ in _OF_SETS
+    is_of_sets = getattr(made, "of_sets", False) or type(getattr(made, "net", made)).__name__ in _OF_SETS
     mode: Mode = "set" if is_of_sets else getattr(made, "metric_mode", "NR")
     if getattr(made, "lower_better", None) is None:
         log.warning(f"high scores of {label!r} are taken as good: set its attribute lower_better to True or False.")

@@ -57,8 +57,7 @@ def _whole(name: str, kind: str) -> Iterator[IO[bytes]]:
         OSError,
         ValueError,
     ) as error:  # OSError: a page; ValueError: too few rows
-        why = f"is not {kind}, or it is damaged: {reason(error)}"
-        raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
+        raise ShardError(f"is not {kind}, or it is damaged: {reason(error)}", Kind.DAMAGED_ARCHIVE, name) from error
 
 
 @contextmanager

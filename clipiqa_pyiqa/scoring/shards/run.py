@@ -121,8 +121,7 @@ def score_sources(
     columns, reading = head.columns, {**head.reading, "keep": list(keep), "image_column": image_column}
     if embeddings:
         check_features(work.metrics)
-        shown = {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed"}
-        columns = noted(columns, shown)
+        columns = noted(columns, {"views": "CLIP's own 224 px, from stored embeddings", "pos_embedding": "fixed"})
         reading["apply_exif"] = None
     folder = address_of(out)
     if not is_remote(folder):
