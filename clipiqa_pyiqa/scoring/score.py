@@ -121,13 +121,15 @@ class ScoringRun(Iterator[Row]):
             log.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
     def scores(self, progress: Progress = silent) -> Scores:
-        """Score all images, and return their scores, also those that an earlier run made."""
+        """Score all images, and return their scores: this run's columns, then others of an earlier run."""
         self.results.keeps = True
         total = None if self.count is None else self.known.kept + self.count
         for done, _ in enumerate(self, self.known.kept + 1):
             progress(done, total)
         found = self.results.scores()
-        return replace(found, frame=found.frame.drop(index=[*self.known.unseen], errors="ignore"))
+        columns = {**self.head.by_name, **found.columns}
+        frame = found.frame[[*columns]].drop(index=[*self.known.unseen], errors="ignore")
+        return replace(found, frame=frame, columns=columns)
 
     def frame(self) -> pandas.DataFrame:
         """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""

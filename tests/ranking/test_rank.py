@@ -94,6 +94,8 @@ def test_known_images_in_their_order_and_a_corrupt_one_left_out(clipiqa, tmp_pat
             assert sheet.width > 2 * 160
     said = json.loads((out / "summary.json").read_text())
     assert said["images"] == 8 and said["provenance"]["backbone"] == "mini" and len(said["left_out"]) == 1
+    another = clipiqa(f"rank {tmp_path}/photos -b mini -p contrast --out {out} --resume --best 3", 1)
+    assert another.out.startswith("Best 3 of 8 by contrast")
 
 
 def test_two_directions_at_once_are_refused(clipiqa, greys):
