@@ -10,15 +10,11 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, ImageError, score_paths
 pytestmark = pytest.mark.quick
 
 
-@pytest.fixture(scope="module")
-def net():
-    return CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], aggregate=None).eval()
-
-
 # Score files
 
 
-def test_score_files_takes_paths_folders_and_globs(net, tmp_path):
+def test_score_files_takes_paths_folders_and_globs(tmp_path):
+    net = CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], aggregate=None).eval()
     assert net.columns == ("quality", "sharpness")
     (tmp_path / "broken.png").write_bytes(b"no")
     found = net.score_files([BUNDLED, tmp_path / "*.png"])

@@ -28,20 +28,15 @@ def blocks(stages):
 
 
 def save_compact(path):
-    """Write mini with two blocks, of which the second is widened, and with a seeded projection of their statistics."""
+    """Write mini with two blocks, of which the second is widened, and seeded answers from their statistics."""
     gone = tuple(f"visual.blocks.{number}." for number in range(2, 16))
     tensors = {name: tensor for name, tensor in load_file(MINI_FILE).items() if not name.startswith(gone)}
     for name in ("visual.blocks.1.project.weight", "visual.blocks.1.project.bias"):
         tensors[name] = torch.cat([tensors[name]] * 14)[:320]
     values = statistics(taps(tensors, (255 * (_calibration_images() * 0.27 + 0.45) - 127) / 128, SMALL))
     tensors["visual.statistics.mean"], tensors["visual.statistics.scale"] = values.mean(0), values.std(0) + 0.05
-    projection = torch.randn(128, values.shape[1], generator=torch.Generator().manual_seed(0))
+    projection = torch.randn(62, values.shape[1], generator=torch.Generator().manual_seed(0))
     tensors["visual.answers.weight"] = (projection / values.shape[1] ** 0.5).half()
-    tensors["visual.proj.weight"] = torch.cat([torch.eye(128), -torch.eye(128)], dim=1)  # x = relu(x) - relu(-x)
-    tensors["visual.hidden.weight"] = tensors["visual.proj.weight"].T.contiguous()
-    tensors |= {
-        f"visual.{name}.bias": torch.zeros(len(tensors[f"visual.{name}.weight"])) for name in ("answers", "hidden")
-    }
     tensors["logit_scale"] = torch.tensor(3.0)  # with CLIP's 4.6, scores would be close to 0 and 1
     with safe_open(MINI_FILE, "pt") as file:
         metadata = file.metadata()

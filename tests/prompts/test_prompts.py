@@ -23,16 +23,16 @@ PAPER = {
     "colorfulness": ("Colorful photo.", "Dull photo."),
     "sharpness": ("Sharp photo.", "Blurry photo."),
     "contrast": ("High contrast photo.", "Low contrast photo."),
-    "complex/simple": ("Complex photo.", "Simple photo."),
-    "natural/synthetic": ("Natural photo.", "Synthetic photo."),
-    "happy/sad": ("Happy photo.", "Sad photo."),
-    "scary/peaceful": ("Scary photo.", "Peaceful photo."),
-    "new/old": ("New photo.", "Old photo."),
-    "warm/cold": ("Warm photo.", "Cold photo."),
-    "real/abstract": ("Real photo.", "Abstract photo."),
-    "beautiful/ugly": ("Beautiful photo.", "Ugly photo."),
-    "lonely/sociable": ("Lonely photo.", "Sociable photo."),
-    "relaxing/stressful": ("Relaxing photo.", "Stressful photo."),
+    "complex": ("Complex photo.", "Simple photo."),
+    "natural": ("Natural photo.", "Synthetic photo."),
+    "happy": ("Happy photo.", "Sad photo."),
+    "scary": ("Scary photo.", "Peaceful photo."),
+    "new": ("New photo.", "Old photo."),
+    "warm": ("Warm photo.", "Cold photo."),
+    "real": ("Real photo.", "Abstract photo."),
+    "beautiful": ("Beautiful photo.", "Ugly photo."),
+    "lonely": ("Lonely photo.", "Sociable photo."),
+    "relaxing": ("Relaxing photo.", "Stressful photo."),
 }
 CRISP = ("Crisp photo.", "Hazy photo.")
 
@@ -43,8 +43,8 @@ def texts(*args, **kwargs):
 
 def test_every_pair_of_the_paper_has_a_name_and_there_are_no_others():
     for name, pair in PAPER.items():
-        assert texts(name.split("/")[0]) == [pair]
-    assert sorted(NAMED_PAIRS) == sorted(name.split("/")[0] for name in PAPER)
+        assert texts(name) == [pair]
+    assert sorted(NAMED_PAIRS) == sorted(PAPER)
     assert all(pair.name == name for name, pair in NAMED_PAIRS.items())
 
 
@@ -65,7 +65,7 @@ def test_prompts_may_be_names_pairs_and_lists():
         texts(("happy", "scary"))
     assert texts(("quality", CRISP)) == texts(["quality", CRISP])
     assert texts(["quality", "pyiqa"])[1:] == texts("pyiqa")
-    assert texts(["new", "new"]) == 2 * [PAPER["new/old"]]  # asked twice, answered twice: columns follow the question
+    assert texts(["new", "new"]) == 2 * [PAPER["new"]]  # asked twice, answered twice: columns follow the question
 
 
 def test_a_free_pair_is_named_by_its_words_as_the_command_line_writes_it():
