@@ -277,8 +277,10 @@ class RunOptions(ScoringOptions, total=False):
     strict: bool
 
 
-_OF_THE_METRIC = "it belongs to the metric, as in CLIPIQA(backbone='mini') or 'clipiqa:backbone=mini'."
-_CURES = dict.fromkeys(("backbone", "clip_weights", "pos_embedding", "precision", "prompts"), _OF_THE_METRIC)
+_CURES = dict.fromkeys(
+    ("backbone", "clip_weights", "pos_embedding", "precision", "prompts"),
+    "it belongs to the metric, as in CLIPIQA(backbone='mini') or 'clipiqa:backbone=mini'.",
+)
 _CURES |= dict.fromkeys(("best", "worst"), "ask the result, as in rank('mini', 'photos').best(10).")
 _CURES |= {"device": "move the metric, as in CLIPIQA().to('cuda').", "data_range": "divide 8-bit values by 255."}
 """Option that a function does not have -> what to do instead."""

@@ -26,10 +26,10 @@ from .prompts.files import (
     check_origin,
     load_head,
     load_prompt_file,
-    read_metadata,
 )
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
+from .weights.checkpoint import open_checkpoint
 from .weights.published import find_file, find_weights, pyiqa_file
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class CLIPIQA(TowerMetric):
         self._prompts = parse_prompts(prompts, template)
         metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
         if pretrained_model_path is not None:
-            metadata |= read_metadata(pretrained_model_path)
+            metadata |= open_checkpoint(pretrained_model_path).metadata
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.clip = frozen_clip(find_weights(backbone or metadata.get("backbone", "RN50"), clip_weights, quick_gelu))
@@ -281,7 +281,7 @@ class CLIPIQA(TowerMetric):
         if self.model_type == "clipiqa":
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
         self._learned_name = Path(path).stem
-        if read_metadata(path).get("format", "").startswith(HEAD_FORMAT[:-1]):  # of any version
+        if open_checkpoint(path).metadata.get("format", "").startswith(HEAD_FORMAT[:-1]):  # of any version
             self.head = load_head(path, self.clip, self.pos_embedding).to(self._device)
             self.prompt_learner, self._prompts = None, (self.head.pair,)
             return

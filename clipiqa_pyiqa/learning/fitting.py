@@ -158,8 +158,8 @@ def fit(
     found = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers)
     encoded = found[:, 0]  # whole images
     with torch.no_grad():
-        texts = metric.encode_prompts().cpu()
-    direction = metric.clip.logit_scale * (texts[0, 0] - texts[0, 1])  # (D,)
+        positive, negative = metric.encode_prompts()[0].cpu()
+    direction = metric.clip.logit_scale * (positive - negative)  # (D,)
     x = encoded[:, len(direction) :] if stages else encoded
     zero_shot = (encoded[:, : len(direction)] @ direction).sigmoid().double().numpy()
     photos = RatedPhotos(x.double().numpy(), zero_shot, frame["target"].to_numpy())

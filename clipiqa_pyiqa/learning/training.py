@@ -155,8 +155,9 @@ def train(
                 raise CLIPIQAError(f"{str(file)!r} exists already: set `resume` to continue its run, or `overwrite`.")
             file.unlink(missing_ok=True)
         device = find_device(device)
-        torch.manual_seed(recipe.seed)  # seed of a random context
-        metric = CLIPIQA(**{"pretrained": False, **recipe.network, "model_type": "clipiqa+"}).to(device)
+        with torch.random.fork_rng([]):  # what the caller draws does not depend on the training
+            torch.default_generator.manual_seed(recipe.seed)  # of a random context
+            metric = CLIPIQA(**{"pretrained": False, **recipe.network, "model_type": "clipiqa+"}).to(device)
         table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
 
         def rated(split: str) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
 from ..stats.correlation import STATISTICS, plcc, undefined
-from ..stats.intervals import Estimate, estimates
+from ..stats.intervals import Array, Estimate, estimates
 from .feature_store import stored_features
 
 Words = str | tuple[str, str]  # a named pair, `positive|negative`, or two texts, positive first
@@ -228,7 +228,7 @@ def search(
     return Findings(tuple(ranked), paper, best, int((~is_out).sum()), int(is_out.sum()))
 
 
-def _grow_ensemble(scores: NDArray[np.float32], opinion: NDArray[np.float64], most: int) -> tuple[list[int], float]:
+def _grow_ensemble(scores: NDArray[np.float32], opinion: Array, most: int) -> tuple[list[int], float]:
     picked = list[int]()
     best = -np.inf
     for _ in range(max(1, min(most, scores.shape[1]))):
@@ -243,5 +243,5 @@ def _grow_ensemble(scores: NDArray[np.float32], opinion: NDArray[np.float64], mo
     return picked, best
 
 
-def _srocc(scores: NDArray[np.float32], opinion: NDArray[np.float64]) -> NDArray[np.float64]:
+def _srocc(scores: NDArray[np.float32], opinion: Array) -> Array:
     return pandas.DataFrame(scores).rank().corrwith(pandas.Series(opinion).rank()).to_numpy()

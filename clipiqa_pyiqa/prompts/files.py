@@ -221,11 +221,6 @@ class OpinionHead(nn.Module):
         return {name: tensor.cpu().contiguous() for name, tensor in self.named_buffers()}
 
 
-def read_metadata(path: FilePath) -> dict[str, str]:
-    """Return a ``.safetensors`` file's metadata, or an empty dict for other files."""
-    return dict(open_checkpoint(path).metadata)
-
-
 def load_head(path: FilePath, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
     """Return the head in a file; raise PromptError if the file holds none, or one that was fitted on other weights."""
     checkpoint, weights = open_checkpoint(path), clip.weights

@@ -78,14 +78,18 @@ def _free(positive: str, negative: str) -> PromptPair:
     return PromptPair(f"{positive}|{negative}", positive, negative)
 
 
-_OF_PYIQA = (  # the pairs that pyiqa's built-in CLIPIQA averages, in pyiqa's wording
-    "Good image|bad image",
-    "Sharp image|blurry image",
-    "sharp edges|blurry edges",
-    "High resolution image|low resolution image",
-    "Noise-free image|noisy image",
-)
-PRESETS = {"pyiqa": tuple(_free(*pair.split("|")) for pair in _OF_PYIQA)}
+PRESETS = {
+    "pyiqa": tuple(  # the pairs that pyiqa's built-in CLIPIQA averages, in pyiqa's wording
+        _free(*pair.split("|"))
+        for pair in (
+            "Good image|bad image",
+            "Sharp image|blurry image",
+            "sharp edges|blurry edges",
+            "High resolution image|low resolution image",
+            "Noise-free image|noisy image",
+        )
+    )
+}
 
 
 def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[PromptPair, ...]:

@@ -30,12 +30,18 @@ class Checkpoint(Mapping[str, torch.Tensor]):
     read: Callable[[str], torch.Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._opened = self.path.stat()
+
     def __contains__(self, key: object) -> bool:
         return key in self.shapes
 
     def __getitem__(self, key: str) -> torch.Tensor:
         if key not in self.shapes:
             raise WeightsError(f"{self.path} has no tensor {key}: get a complete file.")
+        now = self.path.stat() if self.path.exists() else self._opened  # what is deleted or replaced stays mapped
+        if now.st_ino == self._opened.st_ino and now.st_mtime_ns != self._opened.st_mtime_ns:
+            raise WeightsError(f"{self.path} was overwritten after it was opened: make the metric again.")
         try:
             tensor = self.read(key)
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():

@@ -22,8 +22,9 @@ from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.learning import fitting
 from clipiqa_pyiqa.metrics.parsing import metric_set
-from clipiqa_pyiqa.prompts.files import content_checksum, read_metadata
+from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.stats.correlation import srocc
+from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +211,7 @@ def test_fits_that_cannot_be_made_are_refused(table, fit):
 def test_a_head_of_another_tower_or_form_is_refused(table, fit, tmp_path):
     path = tmp_path / "head.safetensors"
     fit(table, method="ridge").save(path)
-    tensors, said = load_file(path), read_metadata(path)
+    tensors, said = load_file(path), open_checkpoint(path).metadata
     forms = {
         "backbone": "RN50",
         "weights_sha256": "0" * 64,

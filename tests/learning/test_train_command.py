@@ -62,7 +62,9 @@ def test_a_run_on_crops_has_the_scores_of_its_words_before_training(photos, stor
     rows = [(path, index % 5, split) for index, (path, split) in enumerate(zip(photos, splits, strict=True))]
     options = {"recipe": "pyiqa", "crop": 32, "crops": 2, "epochs": 1, "batch_size": 2, "pos_embedding": False}
     options |= {"backbone": "mini", "prompts": "sharpness", "features": store, "device": "cpu"}
+    drawn = torch.get_rng_state()
     result = clipiqa_pyiqa.train(write(tmp_path, "path,mos,split", rows), tmp_path / "run", **options)
+    assert torch.equal(torch.get_rng_state(), drawn)
     assert list(result.scores) == ["val", "test"] and "from best.safetensors" in repr(result.metric)
     x = torch.stack([read_image(path).pixels for path in photos[4:]]) / 255
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Opening checkpoints: every format, nothing executed, nothing read early, each defect named."""
 
+import os
 import pickle
 import struct
 import zipfile
@@ -63,6 +64,8 @@ def test_every_format_is_read_by_its_content(tmp_path, tensors):
             assert checkpoint.shapes[name] == tuple(tensor.shape)
             assert_close(checkpoint[name], tensor, atol=0)
         refused(checkpoint.__getitem__, "other")
+        os.utime(checkpoint.path, (0, 0))  # as if it was overwritten
+        refused(checkpoint.__getitem__, name)
 
 
 def test_an_archive_reads_as_torch_reads_it(tmp_path):
