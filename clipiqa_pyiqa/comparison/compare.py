@@ -21,9 +21,8 @@ from ..metrics.building import build
 from ..metrics.metric import Metric, MetricSet
 from ..metrics.parsing import parse_metrics
 from ..results.results import Results
-from ..scoring.engine import Options, outputs, score_missing
-from ..scoring.score import circumstances
-from .data_set_results import DataSetResult, metric_results
+from ..scoring.engine import Options, outputs
+from .data_set_results import DataSetResult, score_all
 from .results import OTHERS, Comparison, score_file
 
 _PACKAGES = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "numpy", "scipy")
@@ -77,25 +76,26 @@ def compare(
     results, stored = list[DataSetResult](), dict[str, Results]()
     for data in sets:
         data, images = _without_training_photos(data, ready.metrics, without_mini_photos)
-        name, how = score_file(data.name), {"data_set": data.identity, **circumstances(options.device)}
-        with Results(files.get(name), ready.columns, how) as kept:
-            if data.mos is not None:
-                kept.join("mos", dict(zip(data.paths, data.mos, strict=True)))
-            ready.join(kept, data.paths)
-            seconds = score_missing(data.name, images, ready, kept, options, progress)
-        found, stored[name] = kept.scores().under(dict.fromkeys(image.name for image in images)), kept
-        skipped = found.unread
-        scores = found.frame.reindex(columns=[metric.label for metric in built]).drop(index=list(skipped))
         names = [image.name for image in data.images]
-        opinion = pandas.Series(dtype=float)
-        if data.mos is not None:
-            opinion = pandas.Series(data.mos, names, float, "mos").loc[scores.index]
+        opinion = pandas.Series(data.mos or (), names if data.mos else (), float, "mos")
+        scores, of_metrics, skipped, stored[name] = score_all(
+            data.name,
+            images,
+            built,
+            ready,
+            files.get(name := score_file(data.name)),
+            options,
+            progress,
+            {"mos": opinion[[image.name for image in images]]} if data.mos else {},
+            data_set=data.identity,
+        )
+        scores = scores.drop(index=list(skipped))
         results.append(
             DataSetResult(
                 data.name,
                 scores,
-                opinion,
-                metric_results(built, found, seconds),
+                opinion[opinion.index.isin(scores.index)],
+                of_metrics,
                 data.lower_better,
                 skipped,
                 data.note,

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Literal
@@ -12,11 +12,14 @@ from pandas import DataFrame, Series
 from ..datasets.data_sets import ENSEMBLE, find_published, variant
 from ..errors import counted, few
 from ..files.names import printable
+from ..images.image import Image
 from ..metric import CLIPIQA
-from ..metrics.metric import Metric
+from ..metrics.metric import Metric, MetricSet
 from ..prompts.pairs import PRESETS
 from ..results.columns import Column
-from ..results.scores import Scores
+from ..results.results import Output, Results
+from ..scoring.engine import Options, Progress, score_missing
+from ..scoring.score import circumstances
 from ..stats.correlation import FITTED, STATISTICS, TOP, WITHIN, correlations, paired_differences, undefined, within
 from ..stats.intervals import LEVEL, Estimate, holm
 
@@ -53,24 +56,47 @@ class MetricResult:
         return "" if ends == ["…", "…"] else " to ".join(ends)
 
 
-def metric_results(
-    metrics: Sequence[Metric], found: Scores, seconds: Mapping[str, float], noun: str = "image"
-) -> dict[str, MetricResult]:
-    results = {}
-    for metric in metrics:
+def score_all(
+    title: str,
+    images: Sequence[Image],
+    built: Sequence[Metric],
+    ready: MetricSet,
+    output: Output | None,
+    options: Options,
+    progress: Progress,
+    joined: Mapping[str, Iterable[Any]],
+    noun: str = "image",
+    **how: Any,
+) -> tuple[DataFrame, dict[str, MetricResult], dict[str, str], Results]:
+    """Return scores by those metrics that are ``ready``, each metric's result, unread images, and the results.
+
+    Args:
+        joined: Column -> a value per image, for the results.
+        how: How the images are read; results of images read in another way are not continued.
+    """
+    names = [image.name for image in images]
+    shown = list(map(printable, names))
+    with Results(output, ready.columns, {**how, **circumstances(options.device)}) as results:
+        for column, values in joined.items():
+            results.join(column, dict(zip(shown, values, strict=True)))
+        ready.join(results, shown)
+        seconds = score_missing(title, images, ready, results, options, progress)
+    found = results.scores().under(names)
+    of_metrics, scores = {}, found.frame.reindex(columns=[metric.label for metric in built])
+    for metric in built:
         error, note = metric.error, ""
         if not error:
-            scores = found.frame[metric.label].drop(index=[*found.unread])
-            failed = scores.index[scores.isna()]
+            read = scores[metric.label].drop(index=[*found.unread])
+            failed = read.index[read.isna()]
             if len(failed):
                 without = f"the file has no number for {few(map(printable, failed))}."
                 why = without if metric.mode == "file" else found.errors.get(failed[0])
-                note = f"no score for {len(failed)} of {counted(len(scores), noun)}: {why}"
-            if len(failed) == len(scores) and len(found.frame):
+                note = f"no score for {len(failed)} of {counted(len(read), noun)}: {why}"
+            if len(failed) == len(read) and len(scores):
                 error, note = note or "no image could be read.", ""
         each = seconds.get(metric.label, math.nan)
-        results[metric.label] = MetricResult(metric.columns[0], each, error, published_name(metric), note)
-    return results
+        of_metrics[metric.label] = MetricResult(metric.columns[0], each, error, published_name(metric), note)
+    return scores, of_metrics, found.unread, results
 
 
 def published_name(metric: Metric) -> str:

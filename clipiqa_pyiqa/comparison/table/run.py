@@ -40,10 +40,9 @@ from ...metrics.building import build
 from ...metrics.metric import Metric, MetricSet
 from ...metrics.parsing import of_methods
 from ...results.results import Output, Results
-from ...scoring.engine import Options, outputs, score_missing
-from ...scoring.score import circumstances
+from ...scoring.engine import Options, outputs
 from ..compare import run_settings
-from ..data_set_results import MetricResult, metric_results
+from ..data_set_results import MetricResult, score_all
 from .matching import MethodImages, match_images, parse_methods
 from .protocols import NO_PROTOCOL, fit_sizes, read_protocol, table_metrics, without_alpha
 from .published import differences, read_expected, with_published
@@ -125,7 +124,7 @@ def table(
         log.warning(line)
     if describe and out is None:
         expect, images = None, replace(images, files=images.files[:0])
-    paths = images.files.to_dict("list")
+    paths = images.files.map(printable).to_dict("list")
     wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
     files = outputs(out, (IMAGES, SETS), OTHERS, images.inputs, resume=resume, overwrite=overwrite)
     published, earlier = (None, {}) if expect is None else read_expected(expect, images)
@@ -189,18 +188,13 @@ def score_versions(
         of_sets = name == SETS
         chosen = [metric for metric in built if (metric.mode == "set") == of_sets]
         ready = MetricSet(_of_folders(metric) if of_sets else metric for metric in chosen if not metric.error)
-        names, noun = [each.name for each in asked], "set" if of_sets else "image"
-        with Results(files.get(name), ready.columns, circumstances(options.device)) as results:
-            for column in rows.columns.drop("path", errors="ignore"):
-                results.join(column, dict(zip(map(printable, names), rows[column], strict=True)))
-            for metric in ready.files:
-                results.join(metric.columns[0], {printable(path): score for path, score in metric.score.items()})
-            seconds = score_missing(f"{noun}s", asked, ready, results, options, progress)
-        found, stored[name] = results.scores().under(names), results
-        columns.update(metric_results(chosen, found, seconds, noun))
-        notes.extend(f"Left out of all methods: {reason}" for reason in found.unread.values())
-        scores = found.frame.reindex(columns=[metric.label for metric in chosen]).reset_index(drop=True)
-        return concat([rows, scores], axis=1)
+        noun, joined = "set" if of_sets else "image", rows.drop(columns="path", errors="ignore")
+        scores, found, unread, stored[name] = score_all(
+            f"{noun}s", asked, chosen, ready, files.get(name), options, progress, joined, noun
+        )
+        columns.update(found)
+        notes.extend(f"Left out of all methods: {reason}" for reason in unread.values())
+        return concat([rows, scores.reset_index(drop=True)], axis=1)
 
     scores = scored(IMAGES if drop_alpha is None else _TRIALS, images, items)
     sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
