@@ -180,7 +180,7 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small, tmp_path)
     value = found.mean("", "m", "ours")
     assert found.mean("", "s", "ours") == pytest.approx(value / 10)
     changed = compare(small, "M=ssim", protocol=own, crop_border=0)
-    assert changed.mean("", "m", "ours") != value and changed.labels == ["m", "s"]
+    assert changed.mean("", "m", "ours") != value and [*changed.columns] == ["m", "s"]
     assert "not follow protocol own: m, the border that is left out" in changed.table()
 
 
@@ -205,7 +205,7 @@ def test_the_command_lists_and_shows_protocols(clipiqa):
 
 def test_a_protocol_is_reduced_to_what_can_be_computed(small):
     found = compare(small, protocol="osediff", only=["PSNR", "ssim"])
-    assert found.labels == ["psnr", "ssim"] and "musiq: not computed here: not asked for" in found.table()
+    assert [*found.columns] == ["psnr", "ssim"] and "musiq: not computed here: not asked for" in found.table()
     assert "'psnr'" in refused(compare, small, protocol="osediff", only=["psnt"])
 
 

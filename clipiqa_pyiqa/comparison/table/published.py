@@ -95,7 +95,7 @@ def read_expected(
 
 def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
     """Return the table with the published numbers of its methods, metrics and test sets, and the names of others."""
-    labels = [*found.labels, *found.protocol.not_computed]
+    labels = [*found.columns, *found.protocol.not_computed]
     names = {"method": found.methods, "metric": labels, "test_set": found.test_sets}
     expected, unknown = published.copy(), list[str]()
     for what, known in names.items():
@@ -105,7 +105,7 @@ def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
         expected[what] = published[what].str.lower().map(lower)
         lost = published[what][expected[what].isna() & (published["published"] != "–")].unique()
         unknown += [f"{what} {name!r}: {nearest(name, known)}" for name in lost]
-    expected, lost = expected[expected["metric"].isin(found.labels)].dropna(), first_of(unknown, 5)
+    expected, lost = expected[expected["metric"].isin(found.columns)].dropna(), first_of(unknown, 5)
     if expected.empty:
         raise CLIPIQAError(f"no published number matches the table: {lost or 'none is of its metrics and methods'}")
     expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
@@ -228,7 +228,9 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
             changed = changes(records[label], ours[label])
             causes[label] = ", ".join(f"{label} {key} changed" for key, *_ in changed)
             lines += [(f"{label} {key}", was, now, "") for key, was, now in changed]
-        names = [name for name in dict.fromkeys([*_HASHES, *causes, *found.labels]) if name in {*rows}.difference(gone)]
+        names = [
+            name for name in dict.fromkeys([*_HASHES, *causes, *found.columns]) if name in {*rows}.difference(gone)
+        ]
         both = concat({"was": _cells(rows, names), "now": _cells(found.scores, names, found.sets)}, axis=1)
         both = both[both.index.isin(rows["method"], level="method")].fillna("").astype(str)
         was, now = (to_numeric(both[side], errors="coerce") for side in both)

@@ -100,10 +100,6 @@ class MethodTable(Reported):
         return tuple(self.images.test_sets.unique())
 
     @property
-    def labels(self) -> list[str]:
-        return list(dict.fromkeys([*self.columns, *filter(None, [self.protocol.score])]))
-
-    @property
     def of_images(self) -> list[str]:
         return [label for label in self.columns if label in self.scores]
 
@@ -127,10 +123,10 @@ class MethodTable(Reported):
     def cells(self) -> DataFrame:
         """The columns of :meth:`frame`, by test set, metric and method."""
         keys = [*_COLUMN, "method"]
-        index = MultiIndex.from_product([self.test_sets, self.labels, self.methods], names=keys)
+        index = MultiIndex.from_product([self.test_sets, self.columns, self.methods], names=keys)
         found = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.columns)}
         frame = concat(found, names=keys).reindex(index, columns=_NUMBERS)
-        if (score := self.protocol.score) and score not in self.columns:
+        if (score := self.protocol.score) and score not in self.scores:
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
                 frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
         better = index.get_level_values("metric").map({label: each.direction for label, each in self.columns.items()})
@@ -139,7 +135,7 @@ class MethodTable(Reported):
         p = frame["p"].dropna()
         frame["p Holm"] = Series(holm(p), p.index)
         return frame.assign(
-            better=better.fillna("higher"),
+            better=better,
             n=frame["n"].fillna(0).astype(int),
             rank=ranks.where(ranks <= 2, 0).astype(int),
             significant=frame["p Holm"] < LEVEL,
@@ -151,6 +147,8 @@ class MethodTable(Reported):
         rows = scores[scores["test_set"] == test_set]
         if label in self.sets:
             return DataFrame({"mean": rows.set_index("method")[label]})
+        if label not in scores:  # a formula of means
+            return DataFrame()
         wide = rows.pivot(index="image", columns="method", values=label).dropna(axis=1, how="all").dropna()
         if wide.empty:
             return DataFrame()
@@ -166,22 +164,11 @@ class MethodTable(Reported):
     def frame(self) -> DataFrame:
         """Return a row per test set, metric and method, in full precision.
 
-        Columns: test_set, method, metric, better, n (images with scores for all methods; 0 for a whole set), mean,
-        sd, rank (1, 2, otherwise 0). Columns for the paired difference from the baseline: difference, low, high, p,
-        p Holm, significant.
+        Columns: test_set, metric, method, n (images with scores for all methods; 0 for a whole set), mean, sd; the
+        paired difference from the baseline: difference, low, high, p, p Holm; better, rank (1, 2, otherwise 0),
+        significant.
         """
-        names = [
-            "test_set",
-            "method",
-            "metric",
-            "better",
-            *_NUMBERS[:3],
-            "rank",
-            *_NUMBERS[3:],
-            "p Holm",
-            "significant",
-        ]
-        return self.cells.reset_index()[names]
+        return self.cells.reset_index()
 
     def spread(self) -> Series:
         """Return how much the methods differ on each image, the largest first; the index is test_set, image.

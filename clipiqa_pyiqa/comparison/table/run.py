@@ -137,6 +137,7 @@ def table(
     if chosen.per_picture:
         rows = found.scores[found.of_images].to_dict("records")
         found.scores[chosen.score] = [chosen.combine(row, inputs) for row in rows]
+    if chosen.score:
         found.columns[chosen.score] = MetricResult()
     notes = [
         *(chosen.sentences(changed) if chosen.name else ()),
