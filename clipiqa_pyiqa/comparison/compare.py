@@ -22,10 +22,9 @@ from ..metrics.metric import Metric, MetricSet
 from ..metrics.parsing import parse_metrics
 from ..results.results import Results
 from ..scoring.engine import Options, outputs
+from ..scoring.score import circumstances
 from .data_set_results import DataSetResult, score_all
 from .results import OTHERS, Comparison, score_file
-
-_PACKAGES = ("clipiqa-pyiqa", "pyiqa", "torch", "torchvision", "open_clip_torch", "pillow", "numpy", "scipy")
 
 
 @checked
@@ -142,13 +141,15 @@ def _without_training_photos(
 
 
 def run_settings(options: Options) -> dict[str, str]:
+    here = circumstances(options.device)
     return {
-        **{name: version(name) for name in _PACKAGES},
+        **{name: version(name) for name in ("clipiqa-pyiqa", "torchvision", "numpy", "scipy")},
+        **here["versions"],
+        **here["decoders"],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        "device": str(options.device),
+        "device": here["device"],
         "threads": str(torch.get_num_threads()),
         "seed": str(options.seed),
         "batch size": str(options.batch_size),

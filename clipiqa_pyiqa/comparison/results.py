@@ -11,7 +11,7 @@ from ..datasets.data_sets import PAPER, published_rows
 from ..errors import counted
 from ..files.names import file_name
 from ..report.report import Report, Reported
-from ..report.table import Cell, Mark, Table, TableColumn, csv_table, interval, number, numbers, p_value, words
+from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
 from ..results.columns import described
 from ..results.results import Results
 from ..stats.correlation import MIN_IMAGES
@@ -19,34 +19,6 @@ from ..stats.intervals import LEVEL, Estimate
 from .data_set_results import CORRELATIONS, DataSetResult
 
 _LISTED = 20  # most skipped images that are named
-_SIGN = (
-    "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated before the "
-    "correlation."
-)
-_RAW = "PLCC is raw, without a fit, as pyiqa and the official code report it"
-_FIT = (
-    "; PLCC fitted is the PLCC after a logistic fit with {} parameters, and RMSE fitted is the remaining error in the "
-    "units of the opinion scores"
-)
-_PAIRS = (
-    "Pair accuracy is the share of pairs of images that the metric orders as people do, among the pairs whose opinion "
-    "scores differ by at least one standard deviation."
-)
-_WITHIN = (
-    "SROCC within is the mean of the groups' SROCC, top-1 within the share of groups whose best image by the metric is "
-    "the best by opinion; their intervals resample groups."
-)
-_PUBLISHED = (
-    "Beside a published value of a metric that is computed here is our value minus the published value, with ✓ if the "
-    "published value lies in our interval. Where the images are given by a set's name alone (KonIQ-10k), the source "
-    "does not say their size and split."
-)
-_SURE = (
-    f"† marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL}, as in the "
-    "differences); other statistics are not tested."
-)
-_BETWEEN = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
-_MARKS = "* best of its column, or a difference that is larger than chance explains"
 _TEXTS = {
     "comparison.csv": "csv",
     "comparison.md": "markdown",
@@ -84,21 +56,18 @@ class Comparison(Reported):
 
     def report(self, **look: Any) -> Report:
         """Return all tables with the sentences, plots and files that belong to them."""
-        lines = ["The first metric's value minus the second metric's value, by a paired bootstrap"]
         return Report(
             build_tables(self.data_sets),
             self.frame(),
             "compare",
             f"Image-quality metrics on {', '.join(data.name for data in self.data_sets)}",
             legend=legend(self.data_sets),
-            marks=_MARKS,
-            metrics={
-                label: described([each.column]) for data in self.data_sets for label, each in data.metrics.items()
-            },
+            marks="* best of its column, or a difference that is larger than chance explains",
+            metrics={label: described([each.column]) for label, each in self.data_sets[0].metrics.items()},
             settings=self.settings,
             pictures=self._plots,
             texts=_TEXTS,
-            files={"differences.csv": csv_table(self.differences(), lines)},
+            files={"differences.csv": self.differences()},
             inputs=[path for data in self.data_sets for path in data.scores.index],
             **look,
         )
@@ -120,9 +89,26 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
     intervals = "No intervals: the bootstrap was switched off."
     if rated.bootstrap:
         intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
-    within = [_WITHIN] if any(data.groups for data in results) else []
-    fit = _FIT.format(rated.fit_parameters) if rated.plcc_fit else ""
-    return [_SIGN, intervals, f"{_RAW}{fit}.", _PAIRS, *within]
+    plcc = "PLCC is raw, without a fit, as pyiqa and the official code report it"
+    if rated.plcc_fit:
+        plcc += (
+            f"; PLCC fitted is the PLCC after a logistic fit with {rated.fit_parameters} parameters, and RMSE fitted "
+            "is the remaining error in the units of the opinion scores"
+        )
+    lines = [
+        "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated before "
+        "the correlation.",
+        intervals,
+        f"{plcc}.",
+        "Pair accuracy is the share of pairs of images that the metric orders as people do, among the pairs whose "
+        "opinion scores differ by at least one standard deviation.",
+    ]
+    if any(data.groups for data in results):
+        lines.append(
+            "SROCC within is the mean of the groups' SROCC, top-1 within the share of groups whose best image by the "
+            "metric is the best by opinion; their intervals resample groups."
+        )
+    return lines
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
@@ -154,7 +140,11 @@ def _metrics(data: DataSetResult) -> Table:
         left_out += [f"  {why if path in why else f'{path}: {why}'}" for path, why in data.skipped.items()][:_LISTED]
         if len(data.skipped) > _LISTED:
             left_out.append(f"  … and {len(data.skipped) - _LISTED} more")
-    return Table(data.name, columns, before, reasons, left_out, [_SURE])
+    sure = (
+        f"† marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL}, as in the "
+        "differences); other statistics are not tested."
+    )
+    return Table(data.name, columns, before, reasons, left_out, [sure])
 
 
 def _agreement(data: DataSetResult) -> Table | None:
@@ -163,7 +153,8 @@ def _agreement(data: DataSetResult) -> Table | None:
         return None
     found = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
     columns = [words("metric", labels), *(numbers(label, found[label], 2) for label in labels)]
-    return Table(f"{data.name}: SROCC between metrics", columns, [_BETWEEN], is_heat_map=True)
+    reading = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
+    return Table(f"{data.name}: SROCC between metrics", columns, [reading], is_heat_map=True)
 
 
 def _differences(data: DataSetResult) -> Table | None:
@@ -208,7 +199,12 @@ def _published(data: DataSetResult) -> Table | None:
             detail = "" if math.isnan(gap) else number(gap, 3, "+") + " ✓" * is_met
             cells.append(Cell(number(value), detail, value))
         columns.append(TableColumn(f"{statistic} published", cells))
-    return Table(f"{data.name}: beside published values", columns, [_PUBLISHED])
+    reading = (
+        "Beside a published value of a metric that is computed here is our value minus the published value, with ✓ if "
+        "the published value lies in our interval. Where the images are given by a set's name alone (KonIQ-10k), the "
+        "source does not say their size and split."
+    )
+    return Table(f"{data.name}: beside published values", columns, [reading])
 
 
 def _estimates(data: DataSetResult, statistic: str) -> TableColumn:

@@ -1,7 +1,5 @@
 """Columns of scores: how they were made; and rows: the scores of images, now and in an earlier run."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import itertools

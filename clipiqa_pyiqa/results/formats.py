@@ -78,7 +78,7 @@ class Head:
 
     def with_columns(self, columns: Iterable[Column], **fields: Any) -> Head:
         """Return the head with these columns; each replaces one of its name, or comes last."""
-        by_name = {**self.by_name, **{column.name: column for column in columns}}
+        by_name = self.by_name | {column.name: column for column in columns}
         return replace(self, columns=tuple(by_name.values()), **fields)
 
     @property
@@ -98,11 +98,14 @@ class Head:
 
     @property
     def record(self) -> dict[str, Any]:
-        columns = {column.name: dict(column.record) for column in self.columns}
         # with lists instead of tuples, to be equal to a head that is read from a file
-        record = {"columns": columns, "reading": self.reading, "joined": self.joined, "about": self.about}
-        found: dict[str, Any] = json.loads(json.dumps(record, default=dict))
-        return found
+        record = {
+            "columns": {column.name: column.record for column in self.columns},
+            "reading": self.reading,
+            "joined": self.joined,
+            "about": self.about,
+        }
+        return dict(json.loads(json.dumps(record, default=dict)))
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -143,8 +146,9 @@ def head_changes(before: Head, now: Head) -> Changes:
 def format_of(path: Path) -> str:
     if format := SUFFIXES.get(path.suffix.lower()):
         return format
-    known = ", ".join(SUFFIXES)
-    raise ResultsError(f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.")
+    raise ResultsError(
+        f"the suffix of {str(path)!r} names no known format: use one of {', '.join(SUFFIXES)}, or pass `format`."
+    )
 
 
 def journal_of(path: Path) -> Path:
@@ -188,15 +192,14 @@ def parquet_record(file: Any) -> dict[str, Any] | None:
     text = (file.metadata.metadata or {}).get(PARQUET_KEY)
     if text is None:
         return None
-    record: dict[str, Any] = json.loads(text)
+    record = dict(json.loads(text))
     if record.pop("check") != _check(record, file.schema_arrow):
         raise ValueError("its metadata has changed")
     return record
 
 
 def _check(record: Record, schema: pyarrow.Schema) -> str:
-    text = json.dumps(record, sort_keys=True) + str(schema.remove_metadata())
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(f"{json.dumps(record, sort_keys=True)}{schema.remove_metadata()}".encode()).hexdigest()
 
 
 def read_cells(path: Path, format: str, damage: list[str], names: Sequence[str] | None = None) -> Iterator[Cells]:
@@ -237,10 +240,9 @@ def publish(path: Path, format: str, head: Head, rows: Iterable[Cells]) -> None:
                 file.write(csv_line(names))
                 file.writelines(f"{csv_line(map(row.get, of_row))[:-1]},{end}" for row in rows)
             else:
-                full = ({**{name: row.get(name) for name in of_row}, **constants} for row in rows)
-                file.writelines(line_of(format, cells) for cells in full)
-        digest = hash_file(partial)
-    record = {"file": path.name, "sha256": digest, **head.record}
+                for row in rows:
+                    file.write(line_of(format, {**{name: row.get(name) for name in of_row}, **constants}))
+        record = {"file": path.name, "sha256": hash_file(partial), **head.record}
     write_text(provenance_of(path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -288,8 +290,10 @@ def _parquet(path: Path) -> Iterator[Any]:
     from pyarrow import parquet
 
     # pre_buffer reads in a thread of Arrow, which aborts the process if it gives a buffer back after Python has ended
-    options = {"page_checksum_verification": True, "pre_buffer": False}
-    with open_file(path) as raw, parquet.ParquetFile(raw, **options) as file:
+    with (
+        open_file(path) as raw,
+        parquet.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file,
+    ):
         count, size = file.metadata.num_rows, os.path.getsize(path)
         if count > size:  # a small file with many equal rows would take all memory
             raise ValueError(f"it has {count:,} rows in {size:,} bytes, which cannot hold that many names")
@@ -324,7 +328,7 @@ def printing(stream: IO[bytes], format: str, head: Head) -> Iterator[Callable[[R
 
     def put_line(cells: Sequence[Any], path: str) -> None:
         texts = ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in cells]
-        aligned = [f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, head.scores, strict=True)]
+        aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, head.scores, strict=True))
         put(one_line("  ".join([*aligned, path])) + "\n")
 
     def write(row: Row) -> None:

@@ -113,7 +113,7 @@ class Results:
             self.head = self.head.with_columns([column])
         else:
             name, text = column, json.dumps(sorted((image, str(value)) for image, value in values.items()))
-            digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            digest = hashlib.sha256(text.encode()).hexdigest()[:16]
             self._is_new |= self.head.joined.get(name) != digest
             self.head = replace(self.head, joined={**self.head.joined, name: digest})
         self._joined[name] = values
@@ -180,8 +180,9 @@ class Results:
             raise ResultsError(f"{str(journal.path)!r} was damaged during the run ({damage[0]}): pass `resume`.")
 
     def _dropped(self) -> set[int]:
-        is_left_out = self.output and self.output.drop_vanished
-        return set((self.known.unseen if self._exact else self.known.gone if is_left_out else {}).values())
+        if self._exact:
+            return {*self.known.unseen.values()}
+        return {*self.known.gone.values()} if self.output and self.output.drop_vanished else set()
 
     def scores(self) -> Scores:
         """Return the scores of all rows, also of columns that this run did not ask for."""
@@ -210,12 +211,15 @@ class Results:
                 "the earlier options, name another file, or pass `overwrite` too, to score these columns again."
             )
         if found := changes(before.reading, self.head.reading):
-            text = "%s: all images are scored again, and only by this run's metrics, as images were read otherwise: %s."
-            log.warning(text, path, changes_text(found))
+            log.warning(
+                f"{path}: all images are scored again, and only by this run's metrics, as images were read otherwise: "
+                f"{changes_text(found)}."
+            )
             return
         earlier = {column.name: column.fingerprint for column in before.columns}
         twins = {made: name for name, made in reversed(earlier.items()) if made}
-        for name, made in [(column.name, column.fingerprint) for column in self.head.columns]:
+        for column in self.head.columns:
+            name, made = column.name, column.fingerprint
             known.sources[name] = source = name if made and made == earlier.get(name) else twins.get(made)
             if source not in (None, name):
                 log.info("%r is copied from %r: one metric", name, source)
@@ -272,8 +276,7 @@ class Results:
             cells[name] = values.get(path, None if is_of_run else cells.get(name))
         missing = [name for name in self.head.scores if name not in cells]
         if missing and (cells["width"] or not cells["kind"]):
+            cells["kind"] = worst_kind([cells["kind"], Kind.NOT_ASKED])
             why = "no run asked for it, or could build it, since the image was new or had changed."
-            why = f"{path!r} has no {', '.join(missing)}: {why}"
-            kind = worst_kind([cells["kind"], Kind.NOT_ASKED])
-            cells |= {"kind": kind, "error": f"{cells['error'] or ''} {why}".strip()}
+            cells["error"] = f"{cells['error'] or ''} {path!r} has no {', '.join(missing)}: {why}".strip()
         return cells

@@ -145,16 +145,18 @@ def read_scores(
             f"{str(path)!r} has no numbers called {missing[0]!r}: {nearest(missing[0], map(str, others))}"
         )
     if not numbers:
-        listed = ", ".join(map(str, table.columns))
-        raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {name}, {listed}.")
+        raise CLIPIQAError(
+            f"{str(path)!r} has no column of numbers: its columns are {', '.join(map(str, (name, *table.columns)))}."
+        )
     chosen = columns or [each for each in numbers if each in known] or numbers
     for each in chosen:
         cells = [cell for cell in table[each][values[each].isna()] if isinstance(cell, str) and cell.strip()]
         if cells:
-            comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell) for cell in cells)
-            hint = "; a decimal comma must be a point" if comma else ""
-            lost = f"{counted(len(cells), 'score')} of {str(each)!r} in {str(path)!r}"
-            log.warning("no number, so missing: %s (%s%s).", lost, few(dict.fromkeys(cells)), hint)
+            has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell) for cell in cells)
+            log.warning(
+                f"no number, so missing: {counted(len(cells), 'score')} of {str(each)!r} in {str(path)!r} "
+                f"({few(dict.fromkeys(cells))}{'; a decimal comma must be a point' if has_comma else ''})."
+            )
     frame = pandas.DataFrame({str(each): values[each].astype(float) for each in chosen})
     ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
     other = table.drop(columns=[*chosen, *(SCALE, METRIC) * ours], errors="ignore")
@@ -224,13 +226,13 @@ def scores_by_place(scores: Mapping[str, float], sources: Sequence[str]) -> dict
     own, named = matching_names(sources, theirs)
     ours = dict(zip(own, sources, strict=True))
     source_of = {source: ours[name] for source, name in zip(theirs, named, strict=True) if name in ours}
-    found = zip(places, scores.values(), strict=True)
-    return {(source_of[source], member): score for (source, member), score in found if source in source_of}
+    return {
+        (source_of[source], member): score
+        for (source, member), score in zip(places, scores.values(), strict=True)
+        if source in source_of
+    }
 
 
-_COMMON = dict.fromkeys(("mse", "rmse", "mae", "l1", "l2", "error", "loss", "distance", "dmos", "kid", "fvd"), True)
-_COMMON |= {"mos": False, "vmaf": False}
-"""Name of a well-known score that pyiqa does not have -> whether a low score is good."""
 LOWER_BETTER = (
     "lpips lpips-vgg lpips+ lpips-vgg+ stlpips stlpips-vgg dists deepdc gmsd nlpd mad piqe niqe niqe_matlab ilniqe "
     "brisque brisque_matlab pi pieapp msswd fid sfid fid_dinov2 afine_nr afine_fr afine_all_scale afine_all"
@@ -246,7 +248,10 @@ HIGHER_BETTER = (
     "qualiclip+ qualiclip+-clive qualiclip+-flive qualiclip+-spaq inception_score"
 )
 """Names of pyiqa's metrics, also for machines without pyiqa."""
-_KNOWN = {**_COMMON, **dict.fromkeys(LOWER_BETTER.split(), True), **dict.fromkeys(HIGHER_BETTER.split(), False)}
+_KNOWN = {  # also well-known scores that pyiqa does not have
+    **dict.fromkeys(f"{LOWER_BETTER} mse rmse mae l1 l2 error loss distance dmos kid fvd".split(), True),
+    **dict.fromkeys(f"{HIGHER_BETTER} mos vmaf".split(), False),
+}
 
 
 @dataclass(frozen=True)
@@ -263,8 +268,7 @@ class Direction:
 def direction_by_name(column: str) -> bool | None:
     """Return whether low scores are good, as far as a column's name tells."""
     name = column.lower().strip()
-    by_name = _KNOWN.get(name, _KNOWN.get(re.split(r"[\s_(-]", name)[0]))
-    return {"↓": True, "↑": False}.get(name[-1:], by_name)
+    return {"↓": True, "↑": False}.get(name[-1:], _KNOWN.get(name, _KNOWN.get(re.split(r"[\s_(-]", name)[0])))
 
 
 def find_direction(runs: Sequence[Scores], column: str, given: bool | None = None) -> Direction:
@@ -324,8 +328,9 @@ def choose(
     known = quality[left]
     ends = {name: _count(name, cut, known, lower_better) for name, cut in cuts.items() if cut is not None}
     if ends.get("above", 0) > ends.get("below", len(left)):
-        good = "low" if lower_better else "high"
-        raise CLIPIQAError(f"above and below leave no image, as {good} scores are good: exchange the two.")
+        raise CLIPIQAError(
+            f"above and below leave no image, as {'low' if lower_better else 'high'} scores are good: exchange the two."
+        )
     left = left[max(ends.get("above", 0), ends.get("drop_worst", 0)) : ends.get("below")]
     if not {"worst", "best"} & ends.keys():
         return left, left[:0]
@@ -358,8 +363,7 @@ def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool
 
 def videos_of(names: Iterable[str]) -> list[str]:
     """Return the video of each frame; other images stand for themselves."""
-    shards = [(name, split_name(name)[0]) for name in names]
-    return [shard if shard.lower().endswith(VIDEOS) else name for name, shard in shards]
+    return [shard if (shard := split_name(name)[0]).lower().endswith(VIDEOS) else name for name in names]
 
 
 def per_video(scores: Scores) -> Scores:
