@@ -118,7 +118,7 @@ def gate(
     for side, found in folders.items():
         from ..scoring.score import score_paths  # loads torch
 
-        output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
+        output = out and Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
         scoring = score_paths(metrics, found.items, out=output, **options)
         scores[side] = replace(scoring.scores(partial(progress, side)), file=given[side])
     runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by, folders)
@@ -147,8 +147,8 @@ def gate(
     flags, sizes = [], []
     for side, run in zip(given, runs, strict=True):
         flags.append(paths[side].map(run.flags))
-        size = run.other.reindex(columns=["width", "height"]).apply(to_numeric, errors="coerce")
-        sizes.append(size.loc[paths[side]].to_numpy())
+        size = run.other.reindex(columns=["width", "height"]).loc[paths[side]]
+        sizes.append(size.apply(to_numeric, errors="coerce").to_numpy())
     flagged = flags[1][flags[0].isna()].dropna().to_dict()
     if "new" in folders:
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
@@ -189,8 +189,8 @@ def _alike(
         for name, column in new.columns.items()
         if name in new.names and (was := known.get(column.fingerprint, name)) not in new.names
     }
-    columns = {renamed.get(name, name): column for name, column in new.columns.items()}
     notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in renamed.items()]
+    columns = {renamed.get(name, name): column for name, column in new.columns.items()}
     new = replace(new, frame=new.frame.rename(columns=renamed), columns=columns)
 
     both = [name for name in base.names if name in new.names]

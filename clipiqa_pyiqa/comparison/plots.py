@@ -58,9 +58,8 @@ def plots(data: DataSetResult, shown: Callable[[str], str]) -> Markup:
     drawn, worst, small = [], [], functools.cache(functools.partial(image, side=_SIDE))
     names, opinion = below_common(list(data.scores.index)), f", {'D' * data.mos_lower_better}MOS {{:.4g}}"
     for label in data.scored:
-        points = [names[path] for path in named_points(data, label)]
         about = f"Scores against opinion: {shown(label)} on {shown(data.name)}"
-        drawn.append(plot(scatter(data, label, shown), about, points))
+        drawn.append(plot(scatter(data, label, shown), about, [names[path] for path in named_points(data, label)]))
         numbers, apart = data.scores[label].map("{:.4g}".format) + data.mos.map(opinion.format), data.misjudged(label)
         ends = {"Ranked too high": apart[apart > 0][:_WORST], "Ranked too low": apart[apart < 0][::-1][:_WORST]}
         found = {end: [(names[path], small(path), numbers[path]) for path in each.index] for end, each in ends.items()}

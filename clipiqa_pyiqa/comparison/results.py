@@ -112,8 +112,12 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
-    makers = (_metrics, _agreement, _differences, _published)
-    return [replace(table, section=data.name) for data in results for make in makers if (table := make(data))]
+    return [
+        replace(table, section=data.name)
+        for data in results
+        for make in (_metrics, _agreement, _differences, _published)
+        if (table := make(data))
+    ]
 
 
 def _metrics(data: DataSetResult) -> Table:
@@ -162,8 +166,7 @@ def _differences(data: DataSetResult) -> Table | None:
     if not data.bootstrap or pairs.empty:
         return None
     resamples = pairs["resamples"][0]
-    names = pairs["first"] + " − " + pairs["second"]
-    columns = [words("metrics", names.unique())]
+    columns = [words("metrics", (pairs["first"] + " − " + pairs["second"]).unique())]
     for statistic, rows in pairs.groupby("statistic", sort=False):
         apart, chances = [], []
         for row in rows.to_dict("records"):

@@ -28,8 +28,9 @@ def render(package: str, template: str, **values: Any) -> str:
     environment = _environment(package)
     style, script = (_joined(environment, suffix) for suffix in ("css", "js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = {"style": Markup(style), "script": Markup(script), "script_sha256": digest}
-    return environment.get_template(template).render(**page, **values)
+    return environment.get_template(template).render(
+        style=Markup(style), script=Markup(script), script_sha256=digest, **values
+    )
 
 
 @cache

@@ -44,8 +44,7 @@ _LETTER = 0.6  # width of most letters, as a share of the font's size
 
 def captioned(figure: Figure, text: str) -> Figure:
     if text:
-        letters = int(figure.get_figwidth() * 72 / 4.2)  # letters of 7 points are 3.9 points wide on average
-        text = textwrap.fill(text, letters)
+        text = textwrap.fill(text, int(figure.get_figwidth() * 72 / 4.2))  # letters of 7 points are 3.9 points wide
         figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color=SOFT, parse_math=False)
     return figure
 
@@ -63,8 +62,7 @@ def plain_texts(figure: Figure) -> Figure:
 def save_figure(figure: Figure, path: FilePath) -> None:
     """Write a figure in the format of the file's suffix; PNG files say that they are ours."""
     with replacing(path) as partial:
-        mark = PICTURE_MARK if partial.suffix == ".png" else None
-        plain_texts(figure).savefig(partial, metadata=mark)
+        plain_texts(figure).savefig(partial, metadata=PICTURE_MARK if partial.suffix == ".png" else None)
 
 
 def contact_sheet(
@@ -154,8 +152,7 @@ def differing_crops(files: Mapping[str, str], side: int = 176) -> dict[str, Imag
     if size is None:
         return {}
     wide, high = (min(side, length) for length in size)
-    versions = [np.asarray(picture) for picture in pictures.values()]
-    variance = np.var(versions, axis=0, dtype=np.float32).mean(axis=2)
+    variance = np.var([*map(np.asarray, pictures.values())], axis=0, dtype=np.float32).mean(axis=2)
     means = uniform_filter(variance, (high, wide))[high // 2 :, wide // 2 :]  # of the squares around each pixel
     whole = means[: size[1] - high + 1, : size[0] - wide + 1]  # squares that lie inside
     top, left = map(int, np.unravel_index(whole.argmax(), whole.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
@@ -214,8 +215,8 @@ def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
 
 
 def markdown(text: str) -> str:
-    escaped = "".join("\\" + c if c in r"\`*_{}[]<>|~#" else c for c in one_line(text).strip())
-    return escaped.replace("&", "&amp;")
+    text = one_line(text).strip().replace("&", "&amp;")
+    return re.sub(r"[\\`*_{}\[\]<>|~#]", r"\\\g<0>", text)
 
 
 def _aligned(column: TableColumn) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -151,11 +151,11 @@ class ShardedResult:
     @property
     def absent(self) -> dict[str, list[str]]:
         """Return kept name -> shards none of whose samples has it."""
-        found: dict[str, list[str]] = {}
+        found = defaultdict[str, list[str]](list)
         for result in self.results:
             for each in result.schema:
                 if str(each.type) == "null":
-                    found.setdefault(each.name, []).append(result.shard)
+                    found[each.name].append(result.shard)
         return found
 
     def tables(self) -> Iterator[pyarrow.Table]:
@@ -177,9 +177,8 @@ class ShardedResult:
         failures = self.failures
         unasked = failures.pop(Kind.NOT_ASKED, 0)
         kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common())
-        every = counted(self.shards + len(self.missing), "shard")
         clauses = [
-            f"{self.shards} of {every}, {counted(self.images, 'image')}: "
+            f"{self.shards} of {counted(self.shards + len(self.missing), 'shard')}, {counted(self.images, 'image')}: "
             f"{self.scored:,} scored, {failures.total():,} failed{f' ({kinds})' if kinds else ''}"
         ]
         tables = (read_table(each.path, ["kind", "error"]) for each in self.results if each.failures)
@@ -188,8 +187,10 @@ class ShardedResult:
         if self.states:
             clauses.append("this run: " + ", ".join(f"{count:,} {state}" for state, count in self.states.items()))
         if unasked:
-            more = "with cells that were not asked for; to fill them, score again with the metrics of all columns"
-            clauses.append(f"{counted(unasked, 'image')} {more}")
+            clauses.append(
+                f"{counted(unasked, 'image')} with cells that were not asked for; to fill them, score again with the "
+                "metrics of all columns"
+            )
         clauses += [f"not read: {why}" for why in self.unread.values()]
         if empty := [repr(result.shard) for result in self.results if not result.images]:
             clauses.append(f"without images: {first_of(empty)}")
@@ -201,8 +202,8 @@ class ShardedResult:
     def notes(self) -> list[str]:
         notes = []
         if self.missing:
-            shards = counted(len(self.missing), "shard")
-            notes.append(f"{shards} without a valid result: {first_of(self.missing.values())}")
+            lost = first_of(self.missing.values())
+            notes.append(f"{counted(len(self.missing), 'shard')} without a valid result: {lost}")
         if self.left_out:
             notes.append(left_out_note(self.left_out))
         return notes

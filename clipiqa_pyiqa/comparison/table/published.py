@@ -96,9 +96,8 @@ def read_expected(
 def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
     """Return the table with the published numbers of its methods, metrics and test sets, and the names of others."""
     labels = [*found.columns, *found.protocol.not_computed]
-    names = {"method": found.methods, "metric": labels, "test_set": found.test_sets}
     expected, unknown = published.copy(), list[str]()
-    for what, known in names.items():
+    for what, known in {"method": found.methods, "metric": labels, "test_set": found.test_sets}.items():
         lower = {name.lower(): name for name in known}
         if len(known) == 1:
             lower[""] = known[0]
@@ -178,8 +177,8 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
             other = score([each for *_, each in tried], drop_alpha)  # reads each image once for all changes
             for change, option, each in tried:
                 means = [other.mean(cell.test_set, each.label, cell.method) for cell in cells.itertuples()]
-                reason = other.columns[each.label].error
-                trials.append(cells.assign(change=change, option=option, value=means, reason=reason))
+                why = other.columns[each.label].error
+                trials.append(cells.assign(change=change, option=option, value=means, reason=why))
     every = add_units(concat(trials), "value")
     every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")
     return every[_COLUMNS]
@@ -244,8 +243,8 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
 
 
 def _cells(rows: DataFrame, names: Sequence[str], *more: DataFrame) -> Series:
-    whole = concat([rows, *more]).fillna({"image": ""}).drop_duplicates(_CELL).set_index(_CELL)
-    return whole.reindex(columns=names).astype(object).stack()
+    cells = concat([rows, *more]).fillna({"image": ""}).drop_duplicates(_CELL).set_index(_CELL)
+    return cells.reindex(columns=names).astype(object).stack()
 
 
 def _records(path: Path) -> dict[str, Any]:

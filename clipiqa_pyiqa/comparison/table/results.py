@@ -105,8 +105,10 @@ class MethodTable(Reported):
 
     @property
     def complete(self) -> bool:
-        lost = self.scores[self.of_images].isna().any(axis=None)
-        return not lost and not any(metric.error or metric.note for metric in self.columns.values())
+        return not (
+            self.scores[self.of_images].isna().any(axis=None)
+            or any(metric.error or metric.note for metric in self.columns.values())
+        )
 
     @property
     def agrees(self) -> bool:
@@ -157,8 +159,7 @@ class MethodTable(Reported):
         found = DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
         if weights is None and self.baseline in wide:
             for method in wide.columns.drop(self.baseline):
-                apart = mean_difference(wide[method], wide[self.baseline])
-                found.loc[method, _NUMBERS[3:]] = apart.numbers
+                found.loc[method, _NUMBERS[3:]] = mean_difference(wide[method], wide[self.baseline]).numbers
         return found
 
     def frame(self) -> DataFrame:
@@ -261,8 +262,8 @@ def _tables(found: MethodTable) -> list[Table]:
     scored = most.sum() or len(found.images.files)  # 0: all metrics are of sets
     title = f"{counted(len(found.methods), 'method')} on {counted(scored, 'image')}"
     tables = [Table(title, columns_of(cells, _mean), reasons=reasons, legend=legend)]
-    is_compared = cells["difference"].groupby(_COLUMN).transform("count") > 0
-    compared = cells[is_compared].drop(found.baseline, level="method")
+    compared = cells[cells["difference"].groupby(_COLUMN).transform("count") > 0]
+    compared = compared.drop(found.baseline, level="method")
     if len(compared):
         count = compared["p"].count() or 1
         reading = _DIFFERENCES.format(counted(count, "difference"), fewest(count))
@@ -306,8 +307,7 @@ def _published(found: MethodTable) -> Table:
         else:
             digits, gap = len(row.published.partition(".")[2]), abs(row.computed - float(row.published))
             mark = "✓" if row.agrees else "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
-        computed = f"{number(row.computed, digits)} {mark}"
-        method = f"{row.test_set} {row.method}".strip()
+        method, computed = f"{row.test_set} {row.method}".strip(), f"{number(row.computed, digits)} {mark}"
         rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
     agrees = expected["agrees"]
     before = [
@@ -321,8 +321,7 @@ def _published(found: MethodTable) -> Table:
     if found.explained is not None:
         before += _trials(found.explained)
     heads = ("method", "metric", "published", "computed", "units")
-    columns = list(map(words, heads, zip(*rows, strict=True)))
-    return Table("Beside published numbers", columns, before)
+    return Table("Beside published numbers", list(map(words, heads, zip(*rows, strict=True))), before)
 
 
 def _trials(explained: DataFrame) -> list[str]:
