@@ -8,7 +8,7 @@ from typing import Any
 import pandas
 
 from ..datasets.data_sets import PAPER, published_rows
-from ..errors import counted
+from ..errors import counted, first_of
 from ..files.names import file_name
 from ..report.report import Report, Reported
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
@@ -18,7 +18,6 @@ from ..stats.correlation import MIN_IMAGES
 from ..stats.intervals import LEVEL, Estimate
 from .data_set_results import CORRELATIONS, DataSetResult
 
-_LISTED = 20  # most skipped images that are named
 _TEXTS = {
     "comparison.csv": "csv",
     "comparison.md": "markdown",
@@ -138,17 +137,14 @@ def _metrics(data: DataSetResult) -> Table:
         numbers("ms/image", 1000 * frame["seconds per image"], 1),
     ]
     reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
-    left_out = []
     if data.skipped:
-        left_out = [f"{counted(len(data.skipped), 'image')} left out of all metrics:"]
-        left_out += [f"  {why if path in why else f'{path}: {why}'}" for path, why in data.skipped.items()][:_LISTED]
-        if len(data.skipped) > _LISTED:
-            left_out.append(f"  … and {len(data.skipped) - _LISTED} more")
+        before.append(f"{counted(len(data.skipped), 'image')} left out of all metrics.")
+        reasons["left out"] = f"{first_of(data.skipped.values(), 20)}."
     sure = (
         f"† marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL}, as in the "
         "differences); other statistics are not tested."
     )
-    return Table(data.name, columns, before, reasons, left_out, [sure])
+    return Table(data.name, columns, before, reasons, [sure])
 
 
 def _agreement(data: DataSetResult) -> Table | None:

@@ -80,7 +80,6 @@ class Table:
     columns: Sequence[TableColumn]
     before: Sequence[str] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
-    left_out: Sequence[str] = ()
     legend: Sequence[str] = ()
     is_heat_map: bool = False
     section: str = ""
@@ -100,7 +99,7 @@ class Table:
 
     @property
     def after(self) -> list[str]:
-        return [*(f"{name}: {reason}" for name, reason in self.reasons.items()), *self.left_out]
+        return [f"{name}: {reason}" for name, reason in self.reasons.items()]
 
 
 def words(name: str, texts: Iterable[str]) -> TableColumn:
@@ -166,7 +165,7 @@ def markdown_table(table: Table) -> str:
         cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
         lines.append(f"| {' | '.join(cells)} |")
     if table.after:
-        lines += ["", *(f"{'  ' * text.startswith(' ')}- {markdown(text)}" for text in table.after)]
+        lines += ["", markdown_list(table.after)]
     return "\n".join(lines)
 
 
@@ -199,8 +198,7 @@ def latex_table(table: Table, caption: str, key: str) -> str:
     lines += [rf"\caption{{{caption}}}{label}\medskip"] if caption or label else []
     lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
     empty = ", ".join(column.title for column in table.columns if column not in full)
-    left_out = [f"{line.rstrip(':')}." for line in table.left_out[:1]]
-    notes = [*table.before, *left_out, *table.legend, empty and f"Without numbers: {empty}."]
+    notes = [*table.before, *table.legend, empty and f"Without numbers: {empty}."]
     lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
     lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)

@@ -53,7 +53,7 @@ def graded(folder, **options):
 
 def comparison(folder):
     """Graded images with one left out, the same as DMOS under a nasty name, and ten photos that nobody rated."""
-    first = graded(folder, skipped={f"{folder}/broken.png": "it is truncated"})
+    first = graded(folder, skipped={"broken.png": "'broken.png' is truncated."})
     options = {"mos_lower_better": True, "metrics": first.metrics, "bootstrap": 100}
     second = DataSetResult("dmos_<b>&%", first.scores, -first.mos, **options)
     index = pandas.Index(photos(folder, 10), name="path")
