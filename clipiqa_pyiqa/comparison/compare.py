@@ -101,8 +101,7 @@ def compare(
                 data.published_as,
                 bootstrap,
                 seed,
-                plcc_fit,
-                fit_parameters,
+                fit_parameters if plcc_fit else 0,
                 dict(zip(names, data.groups, strict=False)),
             )
         )

@@ -124,6 +124,7 @@ class DataSetResult:
         mos: Opinion scores on the data set's scale; empty without opinion scores.
         mos_lower_better: Whether low opinion scores are good (DMOS).
         published_as: Name of the data set in the published correlations, or empty.
+        fit: Number of parameters of a logistic fit; 0 without a fit.
         groups: Image -> group; adds the mean SROCC within groups to the statistics.
     """
 
@@ -137,14 +138,13 @@ class DataSetResult:
     published_as: str = ""
     bootstrap: int = 1000
     seed: int = 0
-    plcc_fit: bool = False
-    fit_parameters: int = 4
+    fit: int = 0
     groups: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
         """Label -> statistic -> estimate (positive for a good metric; NaN without opinion scores)."""
-        found, fit = {}, self.fit_parameters if self.plcc_fit else 0
+        found = {}
         for label, metric in self.metrics.items():
             scores = self.scores[label].dropna()
             names, reason = scores.index, metric.error
@@ -152,7 +152,7 @@ class DataSetResult:
                 found[label] = dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
                 continue
             oriented, mos = self.oriented_scores.loc[names, label], self.oriented_mos[names]
-            found[label] = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=fit)
+            found[label] = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.fit)
             if self.groups:
                 groups = [self.groups[name] for name in names]
                 found[label] |= within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
@@ -210,7 +210,7 @@ class DataSetResult:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        return (*STATISTICS, *(FITTED if self.plcc_fit else ()), *((WITHIN, TOP) if self.groups else ()))
+        return (*STATISTICS, *(FITTED if self.fit else ()), *((WITHIN, TOP) if self.groups else ()))
 
     @property
     def scored(self) -> list[str]:

@@ -36,7 +36,7 @@ def scatter(data: DataSetResult, label: str, shown: Callable[[str], str] = str) 
     else:
         lines = [f"SROCC {number(found['SROCC'].value)}, PLCC {number(found['PLCC'].value)}, n = {len(scores)}"]
         try:
-            curve, shape = fit_logistic(scores, mos, data.fit_parameters)
+            curve, shape = fit_logistic(scores, mos, data.fit or 4)
             across = np.linspace(scores.min(), scores.max(), 200)
             axes.plot(across, curve(across), color=ORANGE, linewidth=2, label=f"logistic fit, {shape}")
             axes.legend(loc="best", frameon=False, fontsize=7.5)

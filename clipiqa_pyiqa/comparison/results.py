@@ -89,9 +89,9 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
     if rated.bootstrap:
         intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
     plcc = "PLCC is raw, without a fit, as pyiqa and the official code report it"
-    if rated.plcc_fit:
+    if rated.fit:
         plcc += (
-            f"; PLCC fitted is the PLCC after a logistic fit with {rated.fit_parameters} parameters, and RMSE fitted "
+            f"; PLCC fitted is the PLCC after a logistic fit with {rated.fit} parameters, and RMSE fitted "
             "is the remaining error in the units of the opinion scores"
         )
     lines = [

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -329,21 +329,19 @@ class Gate(Reported):
             found.append(("missing", "unclear", "scores are missing", [*self.missing]))
         return found
 
-    def margins(self) -> list[str]:
-        """Return a sentence about each column with a margin, if both runs were made without a change."""
-        found = []
+    def margins(self) -> Iterator[str]:
+        """Yield a sentence about each column with a margin, if both runs were made without a change."""
         for pair in self.pairs:
             each = self.rows[f"{pair.name} difference"].dropna()
             if pair.equal or pair.verdict in ("worse", "better"):
                 differ = "are equal" if pair.equal else "differ by more than chance"
-                found.append(f"{pair.name}: the runs {differ}, so no margin follows from them")
+                yield f"{pair.name}: the runs {differ}, so no margin follows from them"
                 continue
-            found.append(
+            yield (
                 f"--margin {pair.name}={noticed(each, power=_SAFE):.2g}: of runs without a change, 99 of 100 pass; a "
                 f"loss of {noticed(each, 2 - 2 * _SAFE):.2g} fails four times in five (n = {len(each):,}; with four "
                 "times as many images, half of both)"
             )
-        return found
 
     def junit(self) -> bytes:
         """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -324,9 +324,8 @@ def _published(found: MethodTable) -> Table:
     return Table("Beside published numbers", list(map(words, heads, zip(*rows, strict=True))), before)
 
 
-def _trials(explained: DataFrame) -> list[str]:
-    """Return a line per metric: changes that explain its numbers, their options, and how many were tried."""
-    lines = []
+def _trials(explained: DataFrame) -> Iterator[str]:
+    """Yield a line per metric: changes that explain its numbers, their options, and how many were tried."""
     for metric, rows in explained.groupby("metric", sort=False):
         tried = rows[rows["verdict"] != "not tried"].groupby("change", sort=False)
         fits = [
@@ -334,9 +333,10 @@ def _trials(explained: DataFrame) -> list[str]:
             for change, each in tried
             if each["verdict"].eq("fits").all()
         ]
-        line = f"{metric}: of the {counted(len(tried), 'change')} tried, {' or '.join(fits) or 'none explains it'}"
-        lines.append(f"{line}; {rows['change'].nunique() - len(tried)} could not be tried.")
-    return lines
+        yield (
+            f"{metric}: of the {counted(len(tried), 'change')} tried, {' or '.join(fits) or 'none explains it'}; "
+            f"{rows['change'].nunique() - len(tried)} could not be tried."
+        )
 
 
 def _describe(metric: Metric) -> str:
