@@ -162,7 +162,7 @@ def run(
                 **cuts,
             )
         tell(*found.sentences())
-        return 1 if found.problems or found.unscored else 0
+        return 1 if found.problems or found.unscored or (found.notes and not picked.partial) else 0
     if (picked.paths or folders) and not (cuts or selected):
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:

@@ -138,8 +138,9 @@ def run(
     if merge is not None:
         from ..results.folder import merge_shards
 
-        _report(merge_shards(merge, out, overwrite=overwrite, partial=partial), videos)
-        return 0
+        merged = merge_shards(merge, out, overwrite=overwrite, partial=partial)
+        _report(merged, videos)
+        return int(bool(merged.left_out) and not partial)
     if not paths:
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     if partial or (null and "-" not in paths) or (cluster != Cluster() and shards.engine != "ray"):
@@ -182,7 +183,7 @@ def run(
             options["progress"] = lambda images, done, total: show(done, total, detail=f"{images:,} images")
             done = score_sources(metrics, found, **options)
             _report(done, videos)
-            unmatched, failed = done.unmatched, done.failures or done.unread or done.absent
+            unmatched, failed = done.unmatched, done.failures or done.unread or done.absent or done.left_out
         else:
             run = score_paths(metrics, found.items, keep=shards.keep, **options)
             if run.known and not found.has_shards:

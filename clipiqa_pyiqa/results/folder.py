@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FilePath, Kind, checked, counted, first_of, reason
+from ..errors import FilePath, Kind, checked, counted, few, first_of, reason
 from ..files.writing import check_output, replacing, resolved
 from ..sources.stores import ShardError, address_of, files_below, joined, opened, write_whole
 from ..sources.tables import opened_table
@@ -195,13 +195,11 @@ class ShardedResult:
         if empty := [repr(result.shard) for result in self.results if not result.images]:
             clauses.append(f"without images: {first_of(empty)}")
         clauses += absent_notes(self.absent)
-        if not self.states:  # a run tells at its start what it leaves out
-            clauses += self.notes()
-        return clauses
+        return clauses + self.notes()
 
     def notes(self) -> list[str]:
         notes = []
-        if self.missing:
+        if self.missing and not self.states:
             lost = first_of(self.missing.values())
             notes.append(f"{counted(len(self.missing), 'shard')} without a valid result: {lost}")
         if self.left_out:
@@ -218,7 +216,7 @@ def absent_notes(absent: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def left_out_note(files: Collection[str]) -> str:
-    return f"results that belong to no shard of this run are left out: {first_of(map(repr, sorted(files)))}"
+    return f"left out, as this run lacks their shards or images: {counted(len(files), 'result')} ({few(sorted(files))})"
 
 
 def summary_of(out: FilePath, *, partial: bool | None = True) -> ShardedResult:

@@ -78,7 +78,7 @@ def test_parts_that_run_at_once_leave_one_whole_run(forked, lake, out):
 def test_shards_that_are_moved_leave_no_rows_and_a_line_says_so_before_the_first_image(lake, out, caplog):
     class Late(Brightness):
         def encode_image(self, x):
-            assert "left out: '1.tar.parquet'" in caplog.text
+            assert "1 result ('1.tar.parquet')" in caplog.text
             return super().encode_image(x)
 
     score(lake, out)

@@ -261,6 +261,21 @@ def test_an_unfinished_folder_of_results_needs_partial(clipiqa, lake):
         clipiqa(f"{command} --partial", 0, "1 shard without")
 
 
+def test_results_whose_images_or_shards_are_gone_are_named_and_left_out_with_exit_code_1(clipiqa, lake):
+    for name in "ab":
+        save_grey(lake / f"{name}.png", 9)
+    run = "score lake --out out --device cpu"
+    clipiqa(run, 0)
+    (lake / "b.png").unlink()
+    (lake / "a/000.tar").unlink()
+    save_tar(lake / "a/001.tar", {})
+    clipiqa(run, 1, "4 results ('a/000.tar.parquet', 'lake/a/001.tar::0000.png', ", "'lake/b.png')")
+    for command in (run, "score --merge out --out all.csv", "rank out --above 0 --write-shards kept"):
+        clipiqa(command, 1, "1 result ('a/000.tar.parquet')")
+    (lake.parent / "out/a/000.tar.parquet").unlink()
+    clipiqa(run, 0)
+
+
 def test_a_name_to_keep_that_samples_or_loose_photos_lack_is_a_line_and_exit_code_1(clipiqa, lake):
     save_grey(lake.parent / "photos/a.png", 9)
     for place in ("out", "out.csv"):

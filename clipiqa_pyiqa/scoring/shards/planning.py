@@ -36,6 +36,7 @@ class Job:
 
     Attributes:
         results: The :class:`.Results` of its images, from :meth:`begin` to :meth:`save`.
+        lost: Images of an earlier run that are no longer in the shard.
         state: What was done, as in :attr:`.ShardedResult.states`.
     """
 
@@ -47,6 +48,7 @@ class Job:
     stamp: str | None = None
     results: Any = None
     problem: str = ""
+    lost: Sequence[str] = ()
     state: str = "new"
     _copy: TemporaryDirectory[str] | None = None  # of the result in a store
 
@@ -64,13 +66,10 @@ class Job:
         self.state = self._state()
         if self.state == "kept":
             return False
-        is_stale = self.state == "changed" and not isinstance(self.shard, FilesShard)
-        if is_stale:  # nobody may take it for the result of the changed shard, which may be unreadable
-            remove(self.path)
         if is_remote(self.path):
             self._copy = TemporaryDirectory()
             path = Path(self._copy.name, "result.parquet")
-            if self.state != "new" and not is_stale:
+            if self.state != "new":
                 with opened(self.path) as file:
                     path.write_bytes(file.read())
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,8 +127,11 @@ class Job:
                 if self.problem:
                     raise ShardError(self.problem)
                 self.metrics.join(results)
+                self.lost = list(results.known.unseen)
         except ShardError as error:
             self.problem = str(error)
+            if self.state == "changed":  # nobody may take it for the result of the changed shard
+                remove(self.path)
         else:
             if self._copy:
                 write_whole(self.path, Path(self._copy.name, "result.parquet").read_bytes())

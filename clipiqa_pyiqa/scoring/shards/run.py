@@ -158,7 +158,9 @@ def score_sources(
     unread = {item.name: f"{item.problem}." for item in found.items if isinstance(item, NoImage)}
     unread |= {job.shard.name: job.problem for job in jobs if job.problem}
     states = Counter("not read" if job.problem else job.state for job in jobs)
-    return replace(summary_of(folder), unread=unread, states=states, unmatched=work.metrics.unmatched)
+    summary = summary_of(folder)
+    left_out = [*summary.left_out, *itertools.chain.from_iterable(job.lost for job in jobs)]
+    return replace(summary, unread=unread, states=states, unmatched=work.metrics.unmatched, left_out=left_out)
 
 
 def score_shard(work: ScoringSetup, shard: Shard, known: Known) -> Iterator[Row]:
