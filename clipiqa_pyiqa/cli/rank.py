@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError, counted, few
+from ..errors import OptionError, counted, few, first_of
 from .options.groups import Experiment, start
 from .options.terminal import check_alone, note, progress, tell
 
@@ -136,7 +136,7 @@ def run(
 
         back, kept, problems = put_back(undo)
         theirs = f"; {counted(kept, 'photo')} left with stars that were changed since" if kept else ""
-        tell(f"{counted(back, 'file')} undone{theirs}", *problems)
+        tell(f"{counted(back, 'file')} undone{theirs}", *filter(None, [first_of(problems)]))
         return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")

@@ -120,7 +120,7 @@ def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
         with contextlib.closing(Journal(undo_list)) as journal:
 
             def note(step: Step) -> None:
-                journal.append(asdict(step))
+                journal.append(asdict(replace(step, place=os.path.relpath(step.place, folder))))  # the folder may move
                 journal.sync()  # a crash after the step must not lose its line
 
             try:
@@ -159,9 +159,10 @@ def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
     try:
         if not is_journal(undo_list):
             raise ValueError("it does not begin as one")
-        steps = [Step(**cells) for cells in read_journal(undo_list, damage)]
+        read = [Step(**cells) for cells in read_journal(undo_list, damage)]
     except (OSError, ValueError, TypeError) as error:
         raise CLIPIQAError(f"{str(undo_list)!r} is not an undo list ({error}): nothing was undone.") from error
+    steps = [replace(step, place=str(undo_list.parent / step.place)) for step in read]
     problems, back, kept = [f"{str(undo_list)!r} is damaged in {line}: this step stays." for line in damage], 0, 0
     for step in reversed(steps):
         try:
@@ -200,10 +201,13 @@ def _put_back(step: Step) -> str | None:
     if step.action == "move":
         if os.path.lexists(photo):
             return f"stays, because another file is at {photo!r}"
-        os.makedirs(os.path.dirname(photo), exist_ok=True)
+        if not os.path.isdir(folder := os.path.dirname(photo)):
+            return f"stays, because there is no folder {folder!r}: make it, then undo again"
         _move(step.place, photo)
         return ""
-    is_same = _is_as_made(step, hash_file) and (step.action != "copy" or file_of(photo) != "")
+    if step.action == "copy" and not file_of(photo):
+        return f"stays, because {photo!r} does not exist"
+    is_same = _is_as_made(step, hash_file)
     if is_same and step.before is None:
         place.unlink()
     elif is_same:

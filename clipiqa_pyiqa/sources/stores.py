@@ -201,7 +201,8 @@ def undo_steps(lists: Iterable[FilePath]) -> Iterator[dict[str, Any]]:
     """Yield the steps in undo lists, the oldest list first."""
     for file in sorted(lists, key=os.path.basename):
         with suppress(OSError, ValueError):
-            yield from read_journal(Path(file), [])
+            for step in read_journal(Path(file), []):
+                yield {**step, "place": os.path.join(os.path.dirname(file), step["place"])}
 
 
 def made_here(folder: str, files: Sequence[str]) -> set[str]:
@@ -209,11 +210,11 @@ def made_here(folder: str, files: Sequence[str]) -> set[str]:
 
     In the folder itself, copied, moved and linked photos are inputs like all others.
     """
-    made, real = set[str](), os.path.realpath(folder)
+    made = set[str]()
     for file in () if is_remote(folder) else files:
         parent, name = os.path.split(file)
         if name.startswith(UNDO) and os.path.relpath(parent, folder) != ".":
-            made |= {os.path.join(folder, os.path.relpath(step["place"], real)) for step in undo_steps([file])}
+            made |= {step["place"] for step in undo_steps([file])}
         elif name == PAGE or name.endswith(".png"):
             with suppress(OSError), open_file(file) as ours:
                 if PAGE_MARK in (start := ours.read(-1 if name == PAGE else 200)):

@@ -38,9 +38,13 @@ def test_picked_photos_are_no_inputs_unless_their_folder_is_named(rank, clipiqa,
     save_grey(photos / "out/own.png", 7)
     clipiqa(f"score {photos} -b mini", 0, "3 files")
     left = {"0.png", "1.png", "9.png"} if action == "--move-to" else set()
+    before, photos = photos, photos.rename(photos.parent / "renamed")
     assert found(photos) == {f"{number}.png" for number in range(10)} - left | {"out/own.png"}
     assert found(photos / "out") == {"own.png", "worst/0.png", "worst/1.png", "best/9.png"}
     assert len(found(photos / "out/worst")) == 2
+    if action != "--link-to":
+        clipiqa(f"rank --undo {photos}/out", 1, "0 files undone", str(before), "2 more")
+        assert len(found(photos / "out")) == 4
 
 
 def test_worst_twice_moves_other_photos_the_second_time(clipiqa, photos):
