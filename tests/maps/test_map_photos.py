@@ -114,12 +114,11 @@ def test_bad_options_are_refused(clipiqa, photos):
     for arguments, named in {
         "--pos-embedding fixed": "'fixed'",
         "--html": "html",
+        "--scale 0.5": "--scale must",
+        "--scale 9": "--scale must",
         "--learned-prompts clipiqa+ -p quality": "--learned-prompts",
     }.items():
         ran = clipiqa(f"{MAP} {photos}/half.png {arguments}", 2, named)
         assert ran.err.count("\n") == 1 and not ran.out
-
-
-def test_a_run_without_photos_is_refused(clipiqa, photos):
     clipiqa(f"{MAP} no", 2)
     assert not clipiqa(f"{MAP} {photos}/broken.jpg -o maps --html", 1).out and not os.listdir("maps")

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from distortions import area, blurred, jpeg, noisy
 from photos import photo_like
 from PIL import Image, ImageEnhance
-from refusal import refused
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
@@ -46,11 +45,6 @@ def test_quality_map_equals_the_metrics_map_and_its_smoothing(metric):
     torch.testing.assert_close(finer, metric.score_map(large, "quality"), atol=1e-6, rtol=0)
     full = quality_map(metric, x, "quality", scale=2, smooth=False, upsample=True)
     assert torch.equal(full, upsampled(finer, (48, 64), 16))  # a place is 16 px here
-
-
-def test_a_scale_out_of_range_is_refused(metric):
-    for scale in (0.5, 9):
-        refused(quality_map, metric, torch.rand(1, 3, 64, 64), scale=scale)
 
 
 DAMAGE = {

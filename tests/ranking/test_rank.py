@@ -98,14 +98,6 @@ def test_known_images_in_their_order_and_a_corrupt_one_left_out(clipiqa, tmp_pat
     assert another.out.startswith("Best 3 of 8 by contrast")
 
 
-def test_two_directions_at_once_are_refused(clipiqa, greys):
-    clipiqa(f"rank {greys[0]} --lower-better --higher-better", 2)
-
-
-def test_overlapping_ends_are_noted(clipiqa, greys):
-    clipiqa(f"rank {greys[0].parent} -b mini --best 2 --worst 4", 0, "overlap")
-
-
 def test_a_column_and_a_direction_order_photos_that_are_scored_first(clipiqa, greys):
     asked = f"rank {greys[0].parent} -b mini -p quality brightness --by brightness"
     for count, worst, best in (("1", 1, 1), ("10", 2, 3)):  # half of the five photos are the worst at most

@@ -67,6 +67,7 @@ def test_a_table_of_picked_photos_is_printed(ranked):
     assert [row.split()[::2] for row in rows] == [["0.1000", "a/1.png"], ["0.2000", "b/4.png"]]
     said = ranked("--by niqe --below 20%", 0).out  # the worst fifth
     assert said.splitlines()[3].split() == ["9.0000", "0.1000", "a/1.png"]
+    ranked("--by niqe --best 3 --worst 4", 0, "overlap")
 
 
 # Transfer
@@ -259,6 +260,7 @@ def test_options_that_do_not_go_together_are_named(clipiqa, folder):
         "scores.csv --paths": "no photo is picked",
         "scores.csv --worst 2 --copy-to a --move-to b": "--move-to",
         "scores.csv --by MUS --worst 1": "'MOS'",
+        "scores.csv --lower-better --higher-better": "exclude",
         "scores.csv --prompts quality": "--prompts",
         "photos --columns MOS": "--columns",
         "--undo scores.csv": "undo list",
