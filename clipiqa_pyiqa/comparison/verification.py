@@ -77,5 +77,6 @@ def verify(
     is_ours = weights.backbone == "RN50" and weights.tag == "openai"
     agrees = table["difference"].abs() <= table["tolerance"]
     table["verdict"] = agrees.map({True: "ok", False: "FAIL" if is_ours else "differs"})
+    table["source"] = table.pop("source")  # the last column
     table.attrs["weights"] = f"{weights.backbone}, {weights.short}, from {weights.source}: {weights.path}"
     return table

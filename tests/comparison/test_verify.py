@@ -64,7 +64,7 @@ def test_command(clipiqa, monkeypatch, seeded_weights, tag, code, verdict):
         held = CLIPIQA(clip_weights=path)  # as a file, whose tower must not be taken for OpenAI's
         set_openai_url(monkeypatch, f"{REFUSED}/{sha256(path)}/RN50.pt", "RN50")
     said = clipiqa(f"verify --clip-weights {path}", code, out=f"with RN50, {tag}")
-    *words, expected, got, difference, tolerance, found = said.out.splitlines()[2].split()[:10]
+    *words, expected, got, tolerance, difference, found = said.out.splitlines()[2].split()[:10]
     assert [*words, expected, tolerance, found] == ["noise", "1", "of", "2", "quality", "0.8894", "5.0e-04", verdict]
     assert float(difference) == pytest.approx(float(got) - 0.8894, abs=1e-4)
     assert said.out.count(f"  {verdict} ") == 4 and str(path) in said.out

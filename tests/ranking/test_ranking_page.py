@@ -264,7 +264,7 @@ def test_options_that_do_not_go_together_are_named(clipiqa, folder):
         "scores.csv --prompts quality": "--prompts",
         "photos --columns MOS": "--columns",
         "--undo scores.csv": "undo list",
-        "photos --undo .": "leave out PATH",
-        "photos/a/0.png --selected --stars": "leave out --stars",
+        "photos --undo .": "go with PATH",
+        "photos/a/0.png --selected --stars": "go with --stars",
     }.items():
         clipiqa(f"rank {options}", 2, named)

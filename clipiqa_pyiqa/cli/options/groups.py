@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per period, and the period, in microseconds
 
 
+def stated(options: Any, kind: Any) -> dict[str, Any]:
+    """Return those options of a group that are not None."""
+    return {name: value for name in kind.__dataclass_fields__ if (value := getattr(options, name)) is not None}
+
+
 @dataclass(frozen=True)
 class Model:
     """Which CLIP.
@@ -45,7 +50,7 @@ class Model:
     quick_gelu: bool | None = None
 
     def given(self) -> dict[str, Any]:
-        return {name: value for name in Model.__dataclass_fields__ if (value := getattr(self, name)) is not None}
+        return stated(self, Model)
 
 
 @dataclass(frozen=True)
@@ -311,11 +316,10 @@ class OpinionOptions:
 
         if len(self.columns or ()) > 3:
             raise OptionError(f"--columns takes up to three columns; got {', '.join(self.columns or ())}.")
-        names = OpinionOptions.__dataclass_fields__
-        stated = {name: value for name in names if (value := getattr(self, name)) is not None}
+        given = {**more, **stated(self, OpinionOptions)}
         if self.columns:
-            stated["columns"] = (*self.columns, None, None)[:3]
-        return find_score_table(scores, **{**more, **stated}, seed=seed)
+            given["columns"] = (*self.columns, None, None)[:3]
+        return find_score_table(scores, **given, seed=seed)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ class Parser(argparse.ArgumentParser):
         self, group: Any, name: str, hint: Any, default: Any, words: list[str], text: str, is_argument: bool = False
     ) -> None:
         is_required = default is inspect.Parameter.empty
+        is_open = is_argument and not is_required
         alternatives = get_args(hint)
         kind = alternatives[0] if type(None) in alternatives else hint
         is_list = get_origin(kind) in (list, Sequence)
@@ -76,8 +77,8 @@ class Parser(argparse.ArgumentParser):
         if len(metavars) > 1:
             options["nargs"] = len(metavars)
         elif is_list:
-            options |= {"nargs": "*" if is_argument and not is_required else "+", "action": "extend"}
-        elif is_argument and not is_required:
+            options |= {"nargs": "*" if is_open else "+", "action": "extend"}
+        elif is_open:
             options["nargs"] = "?"
         if is_argument:
             group.add_argument(name, **options)

@@ -80,9 +80,8 @@ def in_shell(text: str) -> str:
 def check_alone(option: str, *others: str) -> None:
     """Raise if an option stands beside any but these others, which it would leave without effect."""
     if option in GIVEN and (unused := GIVEN - {option, "quiet", *others}):
-        able, left = (", ".join(FLAGS.get(name, "PATH") for name in names) for names in (others, sorted(unused)))
-        goes = f"goes with {able} only" if able else "goes alone"
-        raise OptionError(f"{FLAGS[option]} {goes}: leave out {left}, or give that in a second call.")
+        left = ", ".join(FLAGS.get(name, "PATH") for name in sorted(unused))
+        raise OptionError(f"{FLAGS[option]} does not go with {left}: leave out one, or give it in a second call.")
 
 
 def tell(*texts: str) -> None:
