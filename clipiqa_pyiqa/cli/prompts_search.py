@@ -16,7 +16,6 @@ def run(
     ensemble: int = 5,
     out: Path | None = None,
     overwrite: bool = False,
-    top: int = 10,
     bootstrap: int = 1000,
     seed: int = 123,
 ) -> int:
@@ -35,7 +34,6 @@ def run(
         ensemble: most pairs to average
         out (-o FILE): write every candidate to this CSV file
         overwrite: replace an existing --out
-        top: pairs to show
         bootstrap: resamples per interval
         seed: seed of resamples and of a random split
     """
@@ -68,7 +66,7 @@ def run(
     )
     if findings.unknown:
         print(f"left out: {counted(findings.unknown, 'pair')} with words that {learning.backbone or 'RN50'} never saw")
-    shown = (found.index < top) | (found.index >= len(findings.ranked))
+    shown = (found.index < 10) | (found.index >= len(findings.ranked))
     print(frame_as_text(found[shown], ["SROCC held out"]))
     for name, finding in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
         prompts = [pair.texts for pair in finding.pairs]

@@ -213,10 +213,7 @@ def run(
     if picked.stars:
         from ..ranking.transfers import give_stars
 
-        try:
-            shares = list(map(float, picked.star_shares.split(",")))
-        except ValueError:
-            raise OptionError(f"star_shares must be five numbers; got {picked.star_shares!r}.") from None
+        shares = picked.star_shares.split(",")
         given, kept, problems, undo_list = give_stars(photos, shares, picked_names, overwrite=run.overwrite)
         undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
         tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
@@ -267,9 +264,8 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
 
 def _without_starred(paths: Sequence[str]) -> list[str]:
     from ..datasets.score_table import find_stars
-    from ..ranking.photos import is_local
 
-    stars, by_machine = find_stars(list(filter(is_local, paths)))
+    stars, by_machine = find_stars(list(filter(os.path.isfile, paths)))
     staying = [path for path, given in stars.items() if given >= 4 and path not in by_machine]
     if staying:
         starred = f"{counted(len(staying), 'photo')} with 4 or 5 stars left where they are: {few(staying)}"

@@ -20,7 +20,7 @@ from ..report.pictures import thumbnail
 from ..results.columns import metric_line
 from ..results.scores import find_direction
 from ..sources.finding import file_of, images_named
-from .photos import Photos, is_local
+from .photos import Photos
 
 SIDE = 220  # pixels
 
@@ -79,7 +79,7 @@ def write_browser(
             f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
         )
     small = thumbnails(paths, folder / THUMBNAILS, workers, progress)
-    ratings = read_ratings(list(filter(is_local, paths)))
+    ratings = read_ratings(list(filter(os.path.isfile, paths)))
     text = render(
         __package__,
         "browse.html.j2",
@@ -117,7 +117,7 @@ def _plain(value: float) -> float | None:
 
 
 def _link(path: str, folder: Path, small: str) -> str:
-    if not is_local(path):
+    if not os.path.isfile(path):
         return f"{THUMBNAILS}/{small}"
     relative = os.path.relpath(os.path.realpath(path), folder)
     return quote(os.fsencode(relative.replace(os.sep, "/")))

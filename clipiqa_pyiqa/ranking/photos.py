@@ -21,7 +21,6 @@ from ..images.image import File
 from ..report.report import Report
 from ..report.table import frame_table
 from ..results.scores import Direction, Scores, choose, find_direction
-from ..sources.finding import file_of
 
 
 @dataclass(frozen=True)
@@ -102,11 +101,6 @@ class Photos:
         return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))
 
 
-def is_local(path: str) -> bool:
-    """Return whether a photo is a file on this machine, not in a shard, missing, or in a store."""
-    return file_of(path) == path and "://" not in path
-
-
 _ALIKE, _LATER = 0.3, 0.08  # least correlation of two small pictures of one moment, and more for each second between
 _UNSEEN = 2  # most seconds between two photos of which one cannot be read
 _SIDE, _SHIFT = 16, 2  # of small pictures, in pixels; and how far a scene may move between two photos
@@ -120,7 +114,7 @@ def find_moments(paths: Iterable[str]) -> dict[str, int]:
     photo cannot be read, time alone counts, and T is at most 2. Images in shards are moments of their own.
     """
     paths, moments, numbers, before = list(paths), dict[str, int](), itertools.count(1), ""
-    taken = {path: _taken(path) for path in paths if is_local(path)}
+    taken = {path: _taken(path) for path in paths if os.path.isfile(path)}
     for path in sorted(taken, key=lambda path: (*taken[path], path)):
         (camera, then), (same, now) = taken.get(before, ("", -math.inf)), taken[path]
         joins = camera == same and _is_next(before, path, now - then)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas
 from PIL import Image
 
 from ..datasets.score_table import finder, sidecars, stars_of
@@ -30,7 +31,7 @@ from ..images.formats import RAW, image_suffixes
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..sources.finding import file_of, images_named, split_name
-from .photos import Photos, is_local
+from .photos import Photos
 
 Action = Literal["copy", "move", "link"]
 
@@ -74,7 +75,7 @@ def transfer(
     if missing := [path for path in inner if not file_of(path)]:
         problem = first_of(f"{path!r} does not exist" for path in missing)
         raise CLIPIQAError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
-    files = {path: into for path, into in inner.items() if is_local(path)}
+    files = {path: into for path, into in inner.items() if os.path.isfile(path)}
     inside = [path for path in inner if path not in files]
     if inside and action != "copy":
         raise CLIPIQAError(f"{inside[0]!r} is in a shard or a store, so it can only be copied.")
@@ -279,7 +280,7 @@ def _move(source: str, place: str) -> None:
 
 
 def give_stars(
-    photos: Photos, shares: Sequence[float], picked: Collection[str], *, overwrite: bool
+    photos: Photos, shares: Sequence[float | str], picked: Collection[str], *, overwrite: bool
 ) -> tuple[int, int, list[str], Path]:
     """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
 
@@ -294,14 +295,15 @@ def give_stars(
         The numbers of photos with new and with old stars, a sentence for each photo that cannot get stars, and the file
         for :func:`undo`.
     """
-    if len(shares) != 5 or not (min(shares) >= 0 and abs(sum(shares) - 100) < 1e-6):
+    percents = pandas.to_numeric(list(shares), errors="coerce")  # NaN for what is no number
+    if len(shares) != 5 or not (min(percents) >= 0 and abs(sum(percents) - 100) < 1e-6):
         raise CLIPIQAError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
     names = photos.ends()[0].index
     paths = [os.path.abspath(photos.path(name)) for name in names]
-    if missing := [path for path in paths if not is_local(path)]:
+    if missing := [path for path in paths if not os.path.isfile(path)]:
         raise CLIPIQAError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")
     middles = (np.arange(len(paths)) + 0.5) * 100 / len(paths)  # in percent, from the worst photo
-    stars = 1 + np.searchsorted(np.cumsum(shares)[:4], middles)
+    stars = 1 + np.searchsorted(np.cumsum(percents)[:4], middles)
     beside, is_picked = sidecars(paths), names.isin(picked)
     given, problems = 0, list[str]()
     with undoable(Path(os.path.commonpath(list(map(os.path.dirname, paths))))) as (undo_list, note):
