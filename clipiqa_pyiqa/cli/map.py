@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from ..errors import SharedOptions
 from ..files.names import printable
@@ -19,7 +18,7 @@ def run(
     smooth: bool = True,
     scale: float = 1.0,
     out: Path | None = None,
-    pictures: Literal["png", "svg", "pdf"] = "png",
+    pictures: str = "png",
     html: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -37,7 +36,7 @@ def run(
         smooth: replace each score by the mean of 3×3 places
         scale: enlarge photos first by this factor, 1 to 8
         out (-o DIR): folder for pictures and numbers
-        pictures: format of the pictures
+        pictures (KIND): png, svg or pdf
         html: also write maps.html, a page of all maps
         overwrite: replace what is in --out
         quiet (-q): show no progress bar and no summary
@@ -59,12 +58,11 @@ def run(
             smooth=smooth,
             scale=scale,
             out=out,
-            format=pictures,
             html=html,
             overwrite=overwrite,
             progress=show,
             device=device,
-            **images.keywords(),
+            **images.keywords() | {"pictures": pictures},
         )
     rows = [
         (printable(one.path), question.name, score, worst)

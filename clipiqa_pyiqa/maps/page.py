@@ -18,14 +18,14 @@ from ..files.writing import replacing
 from ..prompts.pairs import as_texts
 from ..report.html import embedded, render
 from ..report.pictures import contact_sheet, save_figure, thumbnail
-from .places import Format, PhotoMap, upsampled
+from .places import PhotoMap, upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo
 _SIDE = 1000  # largest side in pixels of a photo in a picture
 
 
-def write_map(one: PhotoMap, path: Path, format: Format) -> None:
+def write_map(one: PhotoMap, path: Path, format: str) -> None:
     save_figure(map_figure(one), f"{path}.{format}")
     with replacing(f"{path}.npz") as partial:
         np.savez_compressed(

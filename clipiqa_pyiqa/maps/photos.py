@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import torch
 
@@ -22,7 +22,7 @@ from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
 from ..sources.finding import find_shards, sources_of
-from .places import Format, PhotoMap, Question, enlarged, smoothed
+from .places import PhotoMap, Question, enlarged, smoothed
 
 PAGE = "maps.html"
 
@@ -50,7 +50,7 @@ def draw_maps(
     smooth: bool = True,
     scale: float = 1.0,
     out: FilePath | None = None,
-    format: Format = "png",
+    pictures: Literal["png", "svg", "pdf"] = "png",
     html: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -63,7 +63,7 @@ def draw_maps(
         paths: Photos, folders or globs.
         prompts: Questions, a map for each; None means the metric's own prompts.
         smooth, scale: As for :func:`~clipiqa_pyiqa.maps.quality_map`.
-        format: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
+        pictures: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     if html and out is None:
@@ -77,7 +77,7 @@ def draw_maps(
     taken = {"maps": 1}
     files = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in dict.fromkeys(names)}
     if out is not None:
-        written = [f"{name}.{suffix}" for name in files.values() for suffix in (format, "npz")]
+        written = [f"{name}.{suffix}" for name in files.values() for suffix in (pictures, "npz")]
         check_folder(out, [*written, *([PAGE] if html else [])], overwrite=overwrite, inputs=names)
     net: CLIPIQA = net_of(metric)
     net.encode_prompts(columns)  # raises for prompts that cannot be used, before any photo is read
@@ -131,7 +131,7 @@ def draw_maps(
                 if out is not None:
                     from .page import write_map  # imports matplotlib
 
-                    write_map(result, Path(out, files[name]), format)
+                    write_map(result, Path(out, files[name]), pictures)
             progress(done, len(names))
     if html and out is not None and found.maps:
         from .page import map_page

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -12,8 +12,6 @@ from torch import Tensor
 from ..errors import checked
 from ..metric import CLIPIQA
 from ..prompts.pairs import Columns, Prompts
-
-Format = Literal["png", "svg", "pdf"]
 
 
 @dataclass(frozen=True)
