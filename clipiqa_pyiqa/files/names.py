@@ -12,7 +12,6 @@ PAGE, THUMBNAILS = "browse.html", "thumbnails"
 PAGE_MARK = b'<meta name="generator" content="clipiqa rank">'
 PICTURE_MARK = {"Software": "clipiqa-pyiqa"}  # text in our PNG files
 _QUOTED = re.compile(r'[",#\r\n]|^\s|\s$')  # in a cell of a CSV file that needs quotes
-_ODD = re.compile(r'["#\r\n]|(?:^|,)\s|\s(?:,|$)')  # the same in a line of cells without commas
 
 
 def printable(path: str) -> str:
@@ -83,10 +82,5 @@ def free_name(name: str, taken: dict[str, int]) -> str:
 
 def csv_line(values: Iterable[Any]) -> str:
     cells = ["" if value is None else str(value) for value in values]
-    line = ",".join(cells)
-    if not line.isascii():
-        cells = list(map(printable, cells))
-        line = ",".join(cells)
-    if line.count(",") >= len(cells) or _ODD.search(line):
-        line = ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells)
-    return line + "\n"
+    quoted = ('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells)
+    return printable(",".join(quoted)) + "\n"
