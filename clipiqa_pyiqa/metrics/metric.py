@@ -208,8 +208,6 @@ class MetricSet:
 
     def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:
         """Return for each metric whether all its columns are known; None if a run had not reached one."""
-        if all(found):  # most images of a resumed run
-            return [True] * len(self.metrics)
         columns = iter(found)
         groups = [[next(columns) for _ in metric.columns] for metric in self.metrics]
         return [None if None in group else all(group) for group in groups]
