@@ -182,14 +182,14 @@ class Found:
         alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
         found = next(filter(None, alike), [])
         if not self.features:
-            made, parts = made_here(folder, files), {file: os.path.splitext(file) for file in files}
-            raw = {file for file, (_, suffix) in parts.items() if suffix.lower() in RAW}
+            made, stem = made_here(folder, files), {file: os.path.splitext(file)[0] for file in files}
+            raw = {file for file in files if suffix_of(file) in RAW}
             found = [file for file in found if file not in made]
-            stems = {parts[file][0] for file in found if file not in raw}
-            found = [file for file in found if file not in raw or parts[file][0] not in stems]
-            stems.update(parts[file][0] for file in found)
+            stems = {stem[file] for file in found if file not in raw}
+            found = [file for file in found if file not in raw or stem[file] not in stems]
+            stems.update(stem[file] for file in found)
             missed = unreadable_suffixes().union(VIDEOS)  # but not a RAW file or a video beside its JPEG
-            lost = (suffix.lower() for stem, suffix in parts.values() if stem not in stems)
+            lost = (suffix_of(file) for file in files if stem[file] not in stems)
             self.skipped.update(suffix for suffix in lost if suffix in missed)
         return found
 
@@ -308,8 +308,8 @@ def find_inputs(arguments: Iterable[str]) -> Found:
     """Return what :func:`find_shards` finds; ``problems`` names also what is no image file on this machine."""
     found = find_shards(arguments, archives=False)
     for item in found.items:
-        if not isinstance(item, File) and item.name not in found.problems:
-            found.problems[item.name] = f"{item.name!r} is not an image file or a folder on this machine"
+        if not isinstance(item, File):
+            found.problems.setdefault(item.name, f"{item.name!r} is not an image file or a folder on this machine")
     return found
 
 
