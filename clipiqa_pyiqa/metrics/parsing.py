@@ -126,7 +126,13 @@ def _find(given: Specification) -> Metric:
     config = known.get(name, {}) | {key: value for key, value in entry.items() if value is not None}
     usual = known.get(name, {}).get("metric_opts", {})
     changed = {k: value for k, value in {**preset, **options}.items() if k not in usual or usual[k] != value}
-    metric = Metric(label or _label(asked, options), name, changed, mode=config.get("metric_mode", "NR"))
+    texts = [
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in options.items()
+        if not (isinstance(value, str) and os.path.exists(value))
+    ]
+    label = label or (f"{asked}:{','.join(texts)}" if texts else asked)
+    metric = Metric(label, name, changed, mode=config.get("metric_mode", "NR"))
     kind = _kind(metric)
     column = _column(metric.label, name or kind, config.get)
     return replace(metric, mode="set" if kind in _OF_SETS else metric.mode, columns=(column,))
@@ -160,15 +166,6 @@ def _column(label: str, name: str, told: Callable[[str, Any], Any]) -> Column:
     texts = f"{ends or ''},".split(",") if isinstance(ends, str | None) else ends
     numbers = [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", str(end)) else None for end in texts[:2]]
     return Column(label, {"metric": name, "range": numbers, "lower_better": bool(told("lower_better", None))})
-
-
-def _label(name: str, options: Settings) -> str:
-    texts = [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in options.items()
-        if not (isinstance(value, str) and os.path.exists(value))
-    ]
-    return f"{name}:{','.join(texts)}" if texts else name
 
 
 METHOD = "{method}"  # in a file's name: one file for each method of a table
