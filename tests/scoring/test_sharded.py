@@ -14,7 +14,7 @@ from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 from stored import read_results
 
-from clipiqa_pyiqa import filter_shards, merge_shards, score_paths
+from clipiqa_pyiqa import filter_shards, merge_shards
 from clipiqa_pyiqa.images.image import File, read_image
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
 from clipiqa_pyiqa.sources.finding import find_shards, sources_of
@@ -116,12 +116,6 @@ def test_each_file_of_a_block_counts_as_progress(tmp_path, out):
     assert told == [(1, 0.25, 1), (2, 0.5, 1), (3, 0.75, 1), (4, 1, 1), (4, 1, 1)]
 
 
-def test_one_file_keeps_values_too(lake, tmp_path):
-    for pattern in ("a/000.tar", "{a,b}/000.tar"):
-        score_paths(Brightness(), f"{lake}/{pattern}", keep=["n"], out=tmp_path / "s.csv", resume=True).run()
-    assert list(pandas.read_csv(tmp_path / "s.csv").n) == [0, 1, 2, 0, 1]
-
-
 def test_a_file_of_another_program_is_never_replaced(lake, out):
     theirs = save_parquet(out / "000.tar.parquet", {"mine": [1]})
     for overwrite in (False, True):
@@ -132,13 +126,10 @@ def test_a_file_of_another_program_is_never_replaced(lake, out):
 # Parts
 
 
-def test_a_task_of_a_slurm_array_has_its_part():
+def test_a_task_of_a_slurm_array_has_its_part_or_all_shards_and_says_so(caplog):
     assert part_of("slurm", slurm(7, 5, 7, 3)) == (3, 3) and part_of("1/2", slurm(7, 5, 7, 3)) == (1, 2)
     steps = [part_of("slurm", slurm(task, 1, 9, 5, step=2)) for task in range(1, 10, 2)]  # --array=1-10:2
     assert steps == [(number, 5) for number in range(1, 6)]
-
-
-def test_what_is_no_part_is_refused():
     for text, environment in [
         ("3", {}),
         ("0/2", {}),
@@ -147,9 +138,6 @@ def test_what_is_no_part_is_refused():
         ("slurm", slurm(2, 0, 5, 3)),
     ]:
         refused(part_of, text, environment)
-
-
-def test_without_part_a_slurm_task_scores_all_shards_and_says_so(caplog):
     assert part_of(None, {}) == (1, 1) and not caplog.text
     assert part_of(None, {"SLURM_ARRAY_TASK_ID": "7"}) == (1, 1) and "part='slurm'" in caplog.text
 
@@ -304,9 +292,9 @@ def test_a_folder_of_results_is_ranked_as_its_merged_file(clipiqa, lake, out):
 
 
 def test_shards_into_one_plain_file_and_on_the_terminal(clipiqa, lake):
-    clipiqa("score lake/a --out s.csv --device cpu", 0)
-    assert len(pandas.read_csv("s.csv")) == 5
-    clipiqa("score lake --out s.csv --resume --device cpu", 0, "2 scored, 0 failed", "5 done before")
+    clipiqa("score lake/a --keep n --out s.csv --device cpu", 0)
+    clipiqa("score lake --keep n --out s.csv --resume --device cpu", 0, "2 scored, 0 failed", "5 done before")
+    assert list(pandas.read_csv("s.csv").n) == [0, 1, 2, 0, 1, 0, 1]
     assert clipiqa("score lake/a/000.tar --device cpu").out.count("000.tar::") == 3
 
 
