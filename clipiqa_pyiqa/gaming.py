@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from .errors import OVERSHOOT, CLIPIQAError, checked, import_pyiqa
+from .errors import CLIPIQAError, checked, import_pyiqa
 from .loss import CLIPIQALoss
 from .metric import CLIPIQA
 from .prompts.pairs import NAMED_PAIRS
 from .reward import psnr
-from .stats.intervals import mean_difference
+from .stats.intervals import fewest, mean_difference
 
 PROMPTS = ("quality", "sharpness", "noisiness")
 LEVEL = 0.05  # probability that chance confirms a change of a score in any of the calls
@@ -42,8 +42,8 @@ class GamingAlarm:
     It goes off if one of these holds: the loss fell, and most outputs have a lower one than any clean photo; PSNR to
     the references fell by more than ``allow_db``; all outputs have the same fine pattern; most scores (the loss, other
     prompts, metrics of pyiqa) got worse while PSNR did not rise. A change counts if a paired test over the images
-    confirms it; in about 5 % of runs with 16 images or more, chance alone does so for a given score. With fewer than 6
-    images it never goes off. Pass at least 16, of different scenes.
+    confirms it; in about 5 % of runs with 16 images or more, chance alone does so for a given score. Pass
+    at least 16, of different scenes.
 
     Args:
         criterion: the loss in training.
@@ -63,7 +63,7 @@ class GamingAlarm:
     ):
         self._criterion = copy.copy(criterion)  # a shallow copy: the network is shared
         self._criterion.loss_weight, self._criterion.reduction = 1.0, "none"
-        self._criterion.share = None
+        self._criterion.share, self._criterion.nan = None, "raise"
         self.allow_db, self._looks = allow_db, 0
         self._lowest_of_clean = None if clean is None else self._lowest_loss(clean)
         self._judges = {name: import_pyiqa().create_metric(name, device="cpu") for name in judges}
@@ -82,13 +82,11 @@ class GamingAlarm:
                 of the first call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the loss is
                 lower.
         """
-        if references is not None:
-            low, high = self._criterion.input_range
-            least, most = ((references - low) / (high - low)).aminmax()
-            if references.shape != outputs.shape or max(-least, most - 1) > OVERSHOOT:
-                wanted = f"of the outputs' shape {tuple(outputs.shape)}, with pixels from {low:g} to {high:g}"
-                got = f"{tuple(references.shape)}, from {references.min():g} to {references.max():g}"
-                raise CLIPIQAError(f"references must be {wanted}; got {got}.")
+        if len(outputs) < fewest(1):
+            raise CLIPIQAError(
+                f"outputs must be at least {fewest(1)} images, better 16: with fewer, any change may be chance; got "
+                f"{len(outputs)}."
+            )
         now = self._scores(outputs, references)
         start, first = self._first = self._first or (outputs.clone(), now)
         others = outputs if without is None else without
@@ -135,12 +133,16 @@ class GamingAlarm:
 
     @torch.no_grad()
     def _lowest_loss(self, images: Tensor) -> float:
+        self._criterion.metric.check(self._unit(images))
         return self._criterion(images).min().item()
 
-    def _scores(self, outputs: Tensor, references: Tensor | None) -> dict[str, Tensor]:
+    def _unit(self, images: Tensor) -> Tensor:
         low, high = self._criterion.input_range
-        x, metric = ((outputs - low) / (high - low)).clamp(0, 1), self._criterion.metric
-        found = {"loss": self._criterion(outputs)}
+        return (images - low) / (high - low)
+
+    def _scores(self, outputs: Tensor, references: Tensor | None) -> dict[str, Tensor]:
+        found, metric = {"loss": self._criterion(outputs)}, self._criterion.metric
+        x = self._unit(outputs).clamp(0, 1)
         fine = 255 * (x - avg_pool2d(x, 9, 1, 4))[..., 8:-8, 8:-8].float()  # padding leaves patterns at borders
         found["fixed pattern"] = (fine * (fine.mean(0) - fine / len(fine))).flatten(1).mean(1)
         if isinstance(metric, CLIPIQA):
@@ -149,9 +151,12 @@ class GamingAlarm:
             found |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
         found |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}
         if references is not None:
+            metric.check(self._unit(references))
+            if references.shape != outputs.shape:
+                shapes = f"{tuple(outputs.shape)}; got {tuple(references.shape)}"
+                raise CLIPIQAError(f"references must have the outputs' shape {shapes}.")
             found["psnr"] = self._psnr(outputs, references)
         return {name: values.double().cpu() for name, values in found.items()}
 
     def _psnr(self, outputs: Tensor, others: Tensor) -> Tensor:
-        low, high = self._criterion.input_range
-        return torch.tensor([psnr(x, y) for x, y in zip(outputs / (high - low), others / (high - low), strict=True)])
+        return torch.tensor([*map(psnr, self._unit(outputs), self._unit(others))])

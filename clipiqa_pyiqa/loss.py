@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .clip.gradient import clamped, general_path, needs_gradient, per_image, untraceable, wide
 from .clip.inputs import ANY_RANGE
-from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, ImageError, PromptError, checked, shown
+from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, ImageError, PromptError, checked, reason, shown
 from .metric import CLIPIQA
 from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts
@@ -142,11 +142,9 @@ class CLIPIQALoss(nn.Module):
             self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
         except ImageError as error:
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
+        if getattr(target, "requires_grad", False):
+            raise CLIPIQAError("the clean images, which come second, have a gradient: call criterion(restored, clean).")
         if self.share is not None:
-            if getattr(target, "requires_grad", False):
-                raise CLIPIQAError(
-                    "the clean images, which come second, have a gradient: call criterion(restored, clean)."
-                )
             # Gradients of fp16 would be subnormal; hooks of the prediction see only the sum.
             pred = wide(pred).view_as(pred)
         unusable = None
@@ -174,8 +172,14 @@ class CLIPIQALoss(nn.Module):
                 f"clean); got {shown(getattr(target, 'shape', target))}."
             )
         leaf = pred.detach().requires_grad_()
-        pixel_loss = self._pixel_loss(leaf, target.to(pred.dtype))
-        pixel = torch.autograd.grad(pixel_loss, leaf)[0].norm().item()
+        try:
+            (gradient,) = torch.autograd.grad(self._pixel_loss(leaf, target.to(pred.dtype)), leaf)
+        except (RuntimeError, TypeError) as error:
+            raise CLIPIQAError(
+                "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
+                f"target, which returns a scalar with a gradient: {reason(error)}."
+            ) from error
+        pixel = gradient.norm().item()
         own = torch.autograd.grad(loss.mean(), pred, retain_graph=True)[0].norm().item()
         if not (math.isfinite(pixel) and NEAR_ZERO < own < math.inf):
             return  # the weight stays

@@ -68,8 +68,16 @@ def test_other_images_than_at_first_are_refused(clean, criterion):
     alarm(clean)
     for given in ({"outputs": clean[:8]}, {"outputs": clean, "without": clean[:8]}):
         refused(alarm, **given)
-    for references in (clean[:8], clean[..., :32], 255 * clean, 2 * clean - 1):
-        assert "references" in refused(GamingAlarm(criterion, judges=()), clean, references)
+
+
+def test_images_with_which_the_alarm_would_be_silent_are_refused(clean, criterion):
+    broken = clean.clone()
+    broken[3, 0, 0, 0] = torch.nan
+    for references in (clean[:8], clean[..., :32], 255 * clean, 2 * clean - 1, broken):
+        refused(GamingAlarm(criterion, judges=()), clean, references)
+    for outputs in (clean[:5], list(clean)):
+        refused(GamingAlarm(criterion, judges=()), outputs)
+    refused(GamingAlarm, criterion, 255 * clean)
 
 
 def test_the_alarm_goes_off_in_the_hundredth_call_too(clean, criterion):

@@ -161,6 +161,9 @@ def test_copies_keep_the_weight(criterion):
         assert other.last_weight == criterion.last_weight and not other.state_dict()
 
 
-def test_a_target_that_does_not_fit_is_refused(criterion):
+def test_a_target_or_a_pixel_loss_that_does_not_fit_is_refused(metric, criterion):
     for target in (None, torch.rand(2, 3, 64, 64), 0.5, images()):
         refused(criterion, images(), target)
+    refused(CLIPIQALoss(metric=metric), clean(images()), images())  # swapped
+    for beside in (lambda x, y: 0.5, torch.sub, nn.L1Loss):
+        refused(CLIPIQALoss(share=0.3, beside=beside, metric=metric), images(), clean(images()))
