@@ -191,6 +191,8 @@ class CLIPIQA(TowerMetric):
         metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
         if pretrained_model_path is not None:
             metadata |= open_checkpoint(pretrained_model_path).metadata
+            if prompts is not None and "base_positive" in metadata:
+                raise PromptError(f"{pretrained_model_path} has words of its own: leave out `prompts`.")
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.clip = frozen_clip(find_weights(backbone or metadata.get("backbone", "RN50"), clip_weights, quick_gelu))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, FilePath, counted, few, reason, twice_in
+from ..errors import CLIPIQAError, FilePath, counted, few, log, reason, twice_in
 from .reading import open_file
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise ValueError(f"it has two columns called {name!r}: rename one")
         for cells in filter(None, lines):
             if len(cells) != len(header):
-                raise ValueError(f"line {lines.line_num}: expected {len(header)} columns ({', '.join(header)})")
+                raise ValueError(f"line {lines.line_num}: expected {len(header)} columns, separated by commas ({', '.join(header)})")
             yield lines.line_num, dict(zip(header, cells, strict=True))
 
 
@@ -125,9 +125,11 @@ def find_column(
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)
     known = {_plain(name): name for name in reversed(header)}
-    found = given
-    if given is None:
-        found = next((known[name] for name in map(_plain, usual.split()) if name in known), None)
+    found, *others = [known[name] for name in map(_plain, usual.split()) if name in known] or [None]
+    if given is not None:
+        found = given
+    elif others:
+        log.info(f"{path}: the column {found!r} is read, not {few(others)}; choose with `{option}`")
     if found in header or (given is None and not needed):
         return found or ""
     wanted = f"called {given!r}" if given is not None else f"such as {usual.split()[0]!r}"

@@ -6,6 +6,7 @@ import logging
 import pyiqa
 import pytest
 import torch
+from refusal import refused
 from safetensors import safe_open
 from weights_fakes import Trap
 
@@ -78,6 +79,7 @@ def test_a_saved_file_holds_its_words(tmp_path):
     twin = CLIPIQA("clipiqa+", pretrained_model_path=path)
     x = torch.rand(1, 3, 64, 64)
     assert torch.equal(twin.eval()(x), metric.eval()(x)) and twin.prompts == metric.prompts
+    refused(CLIPIQA, "clipiqa+", pretrained_model_path=path, prompts="sharpness")
     with pytest.raises(PromptError):
         CLIPIQA("clipiqa+", "mini", pretrained=False).load_state_dict(metric.state_dict())
 
