@@ -1,5 +1,6 @@
 """Tables of scores: which columns and lines are read, and what is refused."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +50,19 @@ def test_an_unknown_data_set_is_answered_with_similar_names():
     refused(find_score_table, "koniq10")
 
 
-def test_what_is_read_as_an_opinion(tmp_path):
+def test_what_is_read_as_an_opinion(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     for text, options in {
         "Image name,Mean Opinion Score\na.png,4\n": {},  # as real data sets have it
         "img-name,mos_quality\na.png,4\n": {},
         "dist_img,ref_img,quality_mos\na.png,b.png,4\n": {},
         "path,mos\na.png,4\n": {"root": tmp_path / "photos\udcff"},  # no UTF-8
-        "path,score,opinion,scale,metric\na.png,1,4,,\n": {},  # an opinion wins over a score
+        "path,score,opinion,scale,metric\na.png,1,4,,\n": {},  # an opinion wins over a score, and is named
         "path,dmos\na.png,4\n": {"lower_better": False},
     }.items():
         (found,) = read_opinions(written(tmp_path, text), **options)[["path", "score"]].to_numpy().tolist()
         assert found == [str(options.get("root", tmp_path) / "a.png"), 4]
+        assert ("'score'" in caplog.text) == ("opinion," in text)
 
 
 def test_scores_become_shares_and_rows_get_splits(tmp_path):
@@ -74,6 +77,14 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
     (tmp_path / "4.png").unlink()
     assert len(read_score_table(path, skip_missing=True).frame) == 9
     refused(read_score_table, path, skip_missing=True, val_fraction=0)
+
+
+def test_a_photo_in_several_given_splits_is_told(tmp_path, caplog):
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_text(str(number % 3))
+    lines = "".join(f"{number}.png,{number},{split}\n" for number, split in enumerate(["train"] * 2 + ["val"] * 2))
+    read_score_table(written(tmp_path, f"path,score,split\n{lines}"))
+    assert "1 photos" in caplog.text
 
 
 def grouped(folder, header):
