@@ -85,7 +85,8 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise ValueError(f"it has two columns called {name!r}: rename one")
         for cells in filter(None, lines):
             if len(cells) != len(header):
-                raise ValueError(f"line {lines.line_num}: expected {len(header)} columns, separated by commas ({', '.join(header)})")
+                wanted = f"{len(header)} columns, separated by commas ({', '.join(header)})"
+                raise ValueError(f"line {lines.line_num}: expected {wanted}")
             yield lines.line_num, dict(zip(header, cells, strict=True))
 
 
@@ -125,10 +126,9 @@ def find_column(
     if isinstance(given, int):
         given = header[given] if given < len(header) else str(given)
     known = {_plain(name): name for name in reversed(header)}
-    found, *others = [known[name] for name in map(_plain, usual.split()) if name in known] or [None]
-    if given is not None:
-        found = given
-    elif others:
+    names = [given] if given is not None else [known[name] for name in map(_plain, usual.split()) if name in known]
+    found = next(iter(names), None)
+    if others := names[1:]:
         log.info(f"{path}: the column {found!r} is read, not {few(others)}; choose with `{option}`")
     if found in header or (given is None and not needed):
         return found or ""
