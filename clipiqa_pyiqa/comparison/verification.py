@@ -39,9 +39,7 @@ def verify(
         metric: CLIP-IQA, or a function that builds CLIP-IQA after the images are found.
         images: Files, folders and globs that hold images with published scores.
     """
-    found = find_inputs(map(str, images))
-    if found.problems:
-        raise ImageError(f"images: {found.problem}.")
+    files = list(map(Path, find_inputs(images) if images else ()))
     net = net_of(metric)
     weights = net.clip.weights
 
@@ -52,7 +50,6 @@ def verify(
     def score_of(path: Path, prompts: str) -> float:
         return score(read_image(path).pixels[None].float() / 255, prompts)
 
-    files = list(map(Path, found.paths))
     checks = [
         (path.name, "quality", expected, score_of(path, "quality"), _FP16, PIQ)
         for path in files

@@ -130,10 +130,7 @@ def _our_set(label: str, options: Settings, within: str) -> DataSet:
                 f"{paths[0]!r}: pass the folder of the images as root=DIR."
             )
     else:
-        found = find_inputs([str(Path(options["folder"]).expanduser())])
-        paths = tuple(map(os.path.abspath, found.paths))
-        if found.problems:
-            raise CLIPIQAError(f"{found.problem}.")
+        paths = tuple(map(os.path.abspath, find_inputs(options["folder"])))
     note = [f"split {split}"] if split else []
     return _finish(DataSet(label, tuple(map(File, paths)), mos, table=table, groups=groups), note, options)
 

@@ -22,9 +22,9 @@ from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
 from ..prompts.pairs import Prompts
 from ..report.pictures import COLOURS, STYLE, captioned
-from ..sources.finding import each_of
+from ..sources.finding import each_of, find_inputs
 from ..stats.correlation import srocc
-from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, find_images, score_files
+from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, score_files
 
 _MOST_SCALE = 8
 _PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
@@ -204,7 +204,7 @@ def sweep(
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
-    files = find_images(paths)
+    files = find_inputs(paths)
     metrics = asked(metric, prompts, template, list(chosen))
     limits: dict[str, Any] = {name: value for name, value in options.items() if name in Reading.__dataclass_fields__}
     reading = checked(Reading)(**limits)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,6 @@ from ..report.table import frame_table
 from ..results.scores import Scores
 from ..scoring.engine import outputs
 from ..scoring.score import score_paths
-from ..sources.finding import each_of, find_inputs
 
 Paths = FilePath | Iterable[FilePath]
 
@@ -179,15 +177,6 @@ def score_files(
         raise ImageError("none of the images could be scored" + because(failed))
     scores = replace(found, frame=found.frame.where(has_scores, axis=0))
     return ExperimentResult(found.frame[has_scores], failed, run.head.provenance, scores)
-
-
-def find_images(paths: Paths) -> list[str]:
-    inputs = find_inputs(map(os.fspath, each_of(paths)))
-    if inputs.problems:
-        raise ImageError(f"{inputs.problem}: name images or folders of images.")
-    if not inputs.paths:
-        raise ImageError("there are no images to score.")
-    return inputs.paths
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:

@@ -19,7 +19,8 @@ from ..metrics.building import build
 from ..prompts.pairs import Columns, Prompts, known_names
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, fitted, thumbnail, wrapped
 from ..results.columns import Column
-from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, find_images, score_files
+from ..sources.finding import find_inputs
+from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, score_files
 
 CHARTS = {
     "look": ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast"),
@@ -121,7 +122,7 @@ def radar(
         prompts: At least three questions, with named metrics; by default the paper's questions whose words the CLIP
             knows. The range of each score must be closed; a head's is the range of people's scores.
     """
-    files = find_images(paths)
+    files = find_inputs(paths)
     if len(files) > MOST:
         raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
     charts, attributes = dict[str, Sequence[str]](), [*sum(CHARTS.values(), ())]

@@ -16,13 +16,13 @@ from ..experiments.experiment import (
     Paths,
     asked,
     file_names,
-    find_images,
     score_files,
 )
 from ..files.names import below_common, printable
 from ..prompts.pairs import Prompts
 from ..report.pictures import contact_sheet
 from ..results.columns import scale_text
+from ..sources.finding import find_inputs
 from .photos import Photos, find_moments
 
 _SHEETS = "rank-{}.png"
@@ -118,7 +118,7 @@ def rank(
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
     """
-    files = find_images(paths)
+    files = find_inputs(paths)
     metrics = asked(metric, prompts, template)
     scores = score_files(metrics, files, ["ranking.csv", _SHEETS], **options)
     found = find_moments(files) if moments else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from ..errors import CLIPIQAError, FilePath, ImageError, Kind, checked, first_of, log, reason, shown
+from ..errors import CLIPIQAError, FilePath, ImageError, Kind, first_of, log, reason, shown
 from ..files.names import printable
 from ..images.formats import RAW, VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import BytesImage, File, Image, NoImage
@@ -303,14 +303,15 @@ AHEAD_BYTES = 64 << 20
 _LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
 
 
-@checked
-def find_inputs(arguments: Iterable[str]) -> Found:
-    """Return what :func:`find_shards` finds; ``problems`` names also what is no image file on this machine."""
-    found = find_shards(arguments, archives=False)
+def find_inputs(given: Any) -> list[str]:
+    """Return the image files on this machine that paths name. Raises ``ImageError`` for other paths, and for none."""
+    found = find_shards(given, archives=False)
     for item in found.items:
         if not isinstance(item, File):
             found.problems.setdefault(item.name, f"{item.name!r} is not an image file or a folder on this machine")
-    return found
+    if found.problems or not found.items:
+        raise ImageError(f"{found.problem or 'there are no images'}: name images or folders of images.")
+    return found.paths
 
 
 def sources_of(items: Iterable[Source]) -> Iterator[Image]:

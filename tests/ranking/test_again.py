@@ -29,7 +29,7 @@ def rank(clipiqa, photos):
 
 
 def found(folder):
-    return {Path(path).relative_to(folder).as_posix() for path in find_inputs([str(folder)]).paths}
+    return {Path(path).relative_to(folder).as_posix() for path in find_inputs(folder)}
 
 
 @pytest.mark.parametrize("action", ["--move-to", "--copy-to", "--link-to"])
