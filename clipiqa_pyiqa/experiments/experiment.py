@@ -94,10 +94,9 @@ class ExperimentResult:
 
     def save(self, folder: FilePath, *, pictures: str = "png") -> None:
         """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``."""
-        place, provenance = check_folder(folder), dict(self.provenance)
-        table = self.summary().astype(object)
+        place, table = check_folder(folder), self.summary().astype(object)
         rows = table.where(table.notna(), None).to_dict(orient="records")  # pandas' to_json would round 1e-12 to 0
-        fields = {"summary": rows, **self.details(), "left_out": dict(self.failed), "provenance": provenance}
+        fields = {"summary": rows, **self.details(), "left_out": {**self.failed}, "provenance": {**self.provenance}}
         files = {name.replace("*", pictures): content for name, content in self.contents().items()}
         with locked(place):  # so that pictures and tables come from one run
             summary = json.dumps(fields, indent=2, ensure_ascii=False)

@@ -131,11 +131,11 @@ def radar(
         first = build(metrics[0], find_device(options.get("device")))
         names = known_names(first.net.clip, first.questions, template)
         metrics = [replace(first, questions=Columns({name: first.questions[name] for name in names}))]
-        charts = {title: [name for name in chart if name in names] for title, chart in CHARTS.items()}
+        charts = {title: found for title, chart in CHARTS.items() if (found := [n for n in chart if n in names])}
     names = column_names(metrics)
     if len(names) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(names) or 'none'}.")
-    charts = {title: chart for title, chart in charts.items() if chart} or {"": names}
+    charts = charts or {"": names}
     scores = score_files(metrics, files, ["radar.*"], **options)
     for name, column in scores.scores.columns.items():
         if None in _ends(column):

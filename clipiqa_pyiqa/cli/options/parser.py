@@ -154,8 +154,8 @@ def call(function: Callable[..., int], values: Mapping[str, Any]) -> int:
     texts = [str(each) for value in named for each in (value if isinstance(value, list | tuple) else [value])]
     parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]  # LABEL=FILE:KEY=FILE
     NAMED[:] = filter(os.path.isfile, parts)
-    outputs = (Path(values[name]) for name in _OUTPUTS if values.get(name))
-    for path in (each for each in outputs if not is_remote(address_of(each))):
+    outputs = [values[name] for name in _OUTPUTS if values.get(name)]
+    for path in (Path(each) for each in outputs if not is_remote(address_of(each))):
         place = next(filter(os.path.exists, (path, *path.absolute().parents)))
         if not os.access(place, os.W_OK) or (place.is_file() and place != path):
             raise OutputError(f"cannot write to {str(path)!r}: {str(place)!r} is no folder, or may not be changed.")
