@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from photos import save_exposures, save_grey
+from photos import save_exposures, save_grey, write_scores
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.datasets.score_table import rated_photos
@@ -18,8 +18,7 @@ pytestmark = pytest.mark.quick
 def photos(tmp_path):
     for number in range(10):
         save_grey(tmp_path / f"p/{number}.png", 20 * number + 10)
-    rows = [f"p/{number}.png,{number}\n" for number in range(10)]
-    (tmp_path / "s.csv").write_text("path,score\n" + "".join(rows))
+    write_scores(tmp_path / "s.csv", [f"p/{number}.png" for number in range(10)])
     return tmp_path / "p"
 
 
@@ -74,8 +73,7 @@ def test_undo_takes_the_newest_list_of_a_folder(rank, clipiqa, photos):
     out = photos / "out"
     for number in (1, 2):
         rank(f"--worst 1 --move-to {out}", 0)
-        rows = [f"p/{each}.png,{each}\n" for each in range(number, 10)]
-        (photos.parent / "s.csv").write_text("path,score\n" + "".join(rows))
+        write_scores("s.csv", [f"p/{each}.png" for each in range(number, 10)])
     for left in (["0.png"], []):
         clipiqa(f"rank --undo {out}", 0)
         assert [path.name for path in out.glob("*.png")] == left

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from photos import save_grey
+from photos import save_grey, write_scores
 
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
 from clipiqa_pyiqa.sources.finding import images_in
@@ -86,7 +86,7 @@ def test_only_photos_leaves_the_rest(camera, tmp_path):
 
 
 def test_best_and_worst_go_to_folders_of_their_own(clipiqa, camera, tmp_path):
-    (tmp_path / "s.csv").write_text("path,score\n" + "".join(f"{camera}/IMG_{n}.JPG,{n}\n" for n in range(4)))
+    write_scores("s.csv", [f"{camera}/IMG_{n}.JPG" for n in range(4)])
     command = f"rank {tmp_path}/s.csv --worst 25% --best 2 --move-to {tmp_path}/out"
     said = clipiqa(command, 0, "3 photos", "4 RAW or XMP files")
     assert said.out == ""

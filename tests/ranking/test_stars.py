@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from photos import save_grey
+from photos import save_grey, write_scores
 from PIL import Image
 
 from clipiqa_pyiqa.datasets.score_table import rated_photos
@@ -40,8 +40,7 @@ def folder(tmp_path):
     """Ten grey photos, and scores in the order of their names."""
     for number in range(10):
         save_grey(tmp_path / f"photos/IMG_{number}.JPG", 20 * number)
-    rows = [f"photos/IMG_{number}.JPG,{number}\n" for number in range(10)]
-    (tmp_path / "scores.csv").write_text("path,quality\n" + "".join(rows))
+    write_scores(tmp_path / "scores.csv", [f"photos/IMG_{number}.JPG" for number in range(10)])
     return tmp_path
 
 

@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from photos import save_grey
+from photos import save_grey, write_scores
 from refusal import refused
 
 from clipiqa_pyiqa import score_paths
@@ -82,9 +82,7 @@ def test_no_photo_moves_if_the_list_cannot_be_written(photos, monkeypatch):
 
 def test_a_name_too_long_for_stars_names_the_undo_list(clipiqa, photos):
     os.rename("photos/3.png", f"photos/{'n' * 251}.png")
-    Path("plain.csv").write_text(
-        "path,quality\n" + "".join(f"photos/{name},{n}\n" for n, name in enumerate(sorted(os.listdir("photos"))))
-    )
+    write_scores("plain.csv", [f"photos/{name}" for name in sorted(os.listdir("photos"))])
     ran = clipiqa("rank plain.csv --stars")
     path = undo_list("photos")
     assert ran.code and path.name in ran.err
