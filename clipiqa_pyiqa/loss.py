@@ -98,8 +98,8 @@ class CLIPIQALoss(nn.Module):
         if loss_weight < 0:
             raise CLIPIQAError(f"loss_weight must be at least 0; got {loss_weight}.")
         self.share, self._pixel_loss = share, BESIDE.get(beside, beside)
-        self._norms: tuple[float, float] | None = None  # smoothed: of the pixel loss's gradient and of this one's
-        self.last_weight = loss_weight if share is None else 0.0
+        self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of this one's
+        self.last_weight = 0.0 if share else loss_weight
         if (share is None) != (beside is None) or (share is not None and (share <= 0 or loss_weight != 1)):
             raise CLIPIQAError(
                 "share, a number above 0, and beside, the pixel loss ('l1', 'mse' or a function), go together and "
@@ -144,7 +144,7 @@ class CLIPIQALoss(nn.Module):
             raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
         if getattr(target, "requires_grad", False):
             raise CLIPIQAError("the clean images, which come second, have a gradient: call criterion(restored, clean).")
-        if self.share is not None:
+        if self.share:
             # Gradients of fp16 would be subnormal; hooks of the prediction see only the sum.
             pred = wide(pred).view_as(pred)
         unusable = None
@@ -161,9 +161,9 @@ class CLIPIQALoss(nn.Module):
             if unusable is not None:
                 each = each * unusable
             loss = each if self.reduction == "none" else getattr(each, self.reduction)()  # mean or sum
-            if self.share is not None and needs_gradient(pred):
+            if self.share and needs_gradient(pred):
                 self._update_weight(pred, target, loss)
-            return (self.loss_weight if self.share is None else self.last_weight) * loss
+            return (self.last_weight if self.share else self.loss_weight) * loss
 
     def _update_weight(self, pred: Tensor, target: Any, loss: Tensor) -> None:
         if getattr(target, "shape", None) != pred.shape:
@@ -179,14 +179,12 @@ class CLIPIQALoss(nn.Module):
                 "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
                 f"target, which returns a scalar with a gradient: {reason(error)}."
             ) from error
-        pixel = gradient.norm().item()
-        own = torch.autograd.grad(loss.mean(), pred, retain_graph=True)[0].norm().item()
-        if not (math.isfinite(pixel) and NEAR_ZERO < own < math.inf):
+        gradients = gradient, *torch.autograd.grad(loss.mean(), pred, retain_graph=True)
+        norms = [each.norm().item() for each in gradients]
+        if not (math.isfinite(norms[0]) and NEAR_ZERO < norms[1] < math.inf):
             return  # the weight stays
-        means = self._norms or (pixel, own)
-        mean_pixel, mean_own = (SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(means, (pixel, own), strict=True))
-        self._norms = mean_pixel, mean_own
-        self.last_weight = self.share * min(mean_pixel / mean_own, pixel / own)
+        self._norms = [SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(self._norms or norms, norms, strict=True)]
+        self.last_weight = self.share * min(pixel / own for pixel, own in (norms, self._norms))
 
     def _losses(self, images: Tensor) -> Tensor:
         if not isinstance(self.metric, CLIPIQA):

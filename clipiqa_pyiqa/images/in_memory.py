@@ -97,6 +97,8 @@ class _Pixels(AnyImage):
             samples = (samples.to(torch.int32) >> 8).to(torch.uint8)
         elif samples.is_floating_point():
             samples = samples.float()
+            if not samples.isfinite().all():
+                raise ImageError("has NaN or infinite values: check its source", Kind.NOT_FINITE)
             if not ((samples - 0.5).abs() <= 0.5 + overshoot).all():
                 low, high = samples.aminmax()
                 raise ImageError(

@@ -153,7 +153,9 @@ def fit(
     table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
     frame, train = table.frame, table.part("train")
     if len(train) < NEEDED[method]:
-        raise CLIPIQAError(f"method {method!r} needs at least {NEEDED[method]} rated photos; got {len(train)}.")
+        raise CLIPIQAError(
+            f"method {method!r} needs at least {NEEDED[method]} rated photos in the split 'train'; got {len(train)}."
+        )
     stages = fit_on == "stages"
     found = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers)
     encoded = found[:, 0]  # whole images

@@ -87,9 +87,9 @@ REFUSED = {
     Kind.UNCLEAR_SCALE: [
         np.zeros((64, 64, 3), np.int64),
         torch.linspace(-1, 1, 32 * 32).view(32, 32),
-        np.full((64, 64), np.nan),
         Image.fromarray(np.full((40, 40), 255, np.int32)),
     ],
+    Kind.NOT_FINITE: [np.full((64, 64), np.nan)],
     Kind.TOO_SMALL: [RGB[:20]],
     Kind.DAMAGED: [Image.open(io.BytesIO(png(RGB)[:2000]))],
 }
