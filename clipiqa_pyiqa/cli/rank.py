@@ -59,7 +59,7 @@ class PickOptions:
         only_photos: leave their RAW and XMP files where they are
         write_shards (DIR): write new shards that hold only the picked images
         partial: accept results of a part of the shards
-        despite_changes: also take photos that have changed since they were scored
+        despite_changes: also take or show photos that have changed since they were scored
         also_starred: also move photos that people gave 4 or 5 stars
         stars: write one to five stars into XMP files beside the photos; --overwrite replaces stars
         star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
@@ -197,7 +197,7 @@ def run(
     if not picked_names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")
         return code
-    if (folders or picked.paths or picked.stars) and not picked.despite_changes:
+    if (folders or picked.paths or picked.stars or page) and not picked.despite_changes:
         photos.check_unchanged(picked_names)
     if page is not None:
         from ..ranking.page import write_browser

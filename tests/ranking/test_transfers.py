@@ -90,9 +90,9 @@ def test_a_name_too_long_for_stars_names_the_undo_list(clipiqa, photos):
 
 
 @pytest.mark.parametrize(
-    "option", ["--worst 6 --move-to taken", "--worst 6 --copy-to taken", "--worst 6 --paths", "--stars"]
+    "option", ["--worst 6 --move-to taken", "--worst 6 --copy-to taken", "--worst 6 --paths", "--stars", "--page ."]
 )
-def test_a_photo_replaced_since_it_was_scored_is_not_taken_listed_or_given_stars(clipiqa, photos, option):
+def test_a_photo_replaced_since_it_was_scored_is_not_taken_shown_or_given_stars(clipiqa, photos, option):
     save_grey(photos / "photos/0.png", 200, size=(70, 50))
     said = clipiqa(f"rank scores.csv {option}", 2, "0.png")
     assert not said.out and not list(photos.rglob("*.xmp")) and not (photos / "taken").exists()
