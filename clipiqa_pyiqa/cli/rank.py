@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def run(
         count: best images to show, and worst
         undo (LIST|DIR): undo the command that wrote the file LIST, or the newest list in DIR
         page (DIR): folder for browse.html, a page of all photos
-        selected: pick every photo in PATH, without scoring
+        selected: pick every photo in PATH, without scoring; alone: print their paths
     """
     check_alone("undo")
     if undo is not None:
@@ -167,8 +168,10 @@ def run(
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
         from ..files.names import on_disk
+        from ..sources.finding import images_in
 
-        return _take({"": list(map(on_disk, sources))}, picked)
+        named = (images_in(path) if os.path.isdir(path) else [path] for path in map(on_disk, sources))
+        return _take({"": list(chain(*named))}, replace(picked, paths=picked.paths or not folders))
     from ..ranking.photos import Photos, find_moments
     from ..results.columns import UNREAD
     from ..results.scores import is_score_file, read_scores, unscored_note
@@ -251,7 +254,7 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
         paths = [path for path in paths if path not in missing]
     for action, folder in picked.folders().items():
         done, undo_list, there = transfer(parts, folder, action, only_photos=picked.only_photos)
-        more = len(done) + there - len(set(paths))
+        more = len(done) + there - len({*map(os.path.abspath, paths)})
         along = f", with {counted(more, 'RAW or XMP file')}" if more else ""
         along += f", {there:,} already there" if there else ""
         undoing = f"; --undo {str(undo_list)!r} undoes this" if done else ""

@@ -15,7 +15,7 @@ import numpy as np
 import pandas
 from PIL import Image
 
-from ..errors import AnySize, CLIPIQAError, ImageError, counted, first_of, log, nearest
+from ..errors import AnySize, CLIPIQAError, ImageError, counted, first_of, log, nearest, twice_in
 from ..files.names import on_disk, printable
 from ..images.image import File
 from ..report.report import Report
@@ -42,6 +42,8 @@ class Photos:
             raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
         if not self.scores.frame[self.by].notna().any():
             raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`by`).")
+        if twice := twice_in(map(os.path.normpath, self.scores.frame.index)):
+            raise CLIPIQAError(f"{twice!r} has several rows in {self.scores.file!r}: leave one row of each photo.")
 
     @cached_property
     def direction(self) -> Direction:

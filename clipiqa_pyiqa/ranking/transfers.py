@@ -91,7 +91,10 @@ def transfer(
                 steps = [
                     replace(step, place=str(target / into / f"{free}{step.place[len(stem) :]}")) for step, _ in family
                 ]
-                is_there = all(_is_as_made(step, hash_of) for step in steps)
+                is_there = all(
+                    os.path.realpath(step.photo) == os.path.realpath(step.place) or _is_as_made(step, hash_of)
+                    for step in steps
+                )
                 if is_there or free.lower() not in taken[into]:
                     break
             if is_there:
