@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -168,10 +167,10 @@ def run(
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
         from ..files.names import on_disk
-        from ..sources.finding import images_in
+        from ..sources.finding import find_shards
 
-        named = (images_in(path) if os.path.isdir(path) else [path] for path in map(on_disk, sources))
-        return _take({"": list(chain(*named))}, replace(picked, paths=picked.paths or not folders))
+        named = find_shards(map(on_disk, sources), archives=False)  # also what is missing, or in a shard
+        return _take({"": [item.name for item in named.items]}, replace(picked, paths=picked.paths or not folders))
     from ..ranking.photos import Photos, find_moments
     from ..results.columns import UNREAD
     from ..results.scores import is_score_file, read_scores, unscored_note

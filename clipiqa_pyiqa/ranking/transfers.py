@@ -73,7 +73,7 @@ def transfer(
     groups = paths if isinstance(paths, Mapping) else {"": paths}
     inner = {path if "://" in path else os.path.abspath(path): into for into in groups for path in groups[into]}
     if missing := [path for path in inner if not file_of(path)]:
-        problem = first_of(f"{path!r} does not exist" for path in missing)
+        problem = first_of(f"there is no photo {path!r}" for path in missing)
         raise CLIPIQAError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     files = {path: into for path, into in inner.items() if os.path.isfile(path)}
     inside = [path for path in inner if path not in files]

@@ -118,7 +118,7 @@ def test_only_the_picked_get_stars(rank, photos):
 
 def test_a_photo_counts_once_and_stays_where_it_is(clipiqa, photos):
     assert clipiqa("rank p --selected", 0).out.split() == [f"p/{number}.png" for number in range(10)]
-    clipiqa("rank p p/0.png ./p/0.png --selected --copy-to out", 0, "10 photos copied to out;")
+    clipiqa("rank 'p/*.png' p/0.png ./p/0.png --selected --copy-to out", 0, "10 photos copied to out;")
     for action in ("copy", "move", "link"):
         clipiqa(f"rank p --selected --{action}-to p", 0, "0 photos", "10 already there")
     assert len(list(photos.iterdir())) == 10
