@@ -87,6 +87,5 @@ def _register(obj: Any = None, *args: Any, **kwargs: Any) -> Any:
 def _announce() -> None:
     log.warning(  # a warning, since logging hides lower levels by default
         "clipiqa-pyiqa: 'clipiqa' is the paper's CLIP-IQA (one prompt pair), not pyiqa's average of five pairs; "
-        "for this average pass prompts='pyiqa', or set %s=1 to keep pyiqa's own class.",
-        BUILTIN_VARIABLE,
+        f"for this average pass prompts='pyiqa', or set {BUILTIN_VARIABLE}=1 to keep pyiqa's own class."
     )

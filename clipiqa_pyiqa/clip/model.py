@@ -145,9 +145,8 @@ class FrozenCLIP:
         if words:
             self._warned.update(words)
             log.warning(
-                "%s never saw %s, so scores of texts with these words mean nothing: use a backbone such as RN50.",
-                self.weights.backbone,
-                ", ".join(map(repr, words)),
+                f"{self.weights.backbone} never saw {', '.join(map(repr, words))}, so scores of texts with these words "
+                "mean nothing: use a backbone such as RN50."
             )
 
     @untraceable  # tracing the construction of a tower would gain nothing

@@ -212,7 +212,7 @@ def read_score_table(
     if "split" not in frame:
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
-    if several := int((frame.groupby("group")["split"].nunique() > 1).sum()):
+    if several := (frame.groupby("group")["split"].nunique() > 1).sum():
         log.warning(f"held-out images tell less about others: {several:,} photos or groups are in several splits")
     if skip_missing:
         count, frame = len(frame), frame[frame["path"].map(os.path.isfile)]

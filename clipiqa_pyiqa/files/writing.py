@@ -180,7 +180,7 @@ def _acquired(path: Path, output: FilePath) -> TextIO:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-            log.warning("%s cannot be locked on this file system: let only one run write to it.", output)
+            log.warning(f"{output} cannot be locked on this file system: let only one run write to it.")
             return file
         with suppress(FileNotFoundError):  # the previous run has removed the file in the meantime
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):

@@ -103,9 +103,11 @@ def stored_features(
             missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(new)
     count = sum(len(image.views) for image in missing.values())
     if missing and damaged:
-        log.warning("damaged features are encoded again: %s.", first_of(damaged))
-    todo = f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}"
-    log.info("%s; features are stored in %s", todo, place)
+        log.warning(f"damaged features are encoded again: {first_of(damaged)}.")
+    log.info(
+        f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}; "
+        f"features are stored in {place}"
+    )
     device = torch.device(device)
 
     def views(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, str], Tensor]]:

@@ -114,20 +114,10 @@ class Findings:
         named |= {"paper": self.paper, "ensemble": self.ensemble}
         rows = []
         for name, found in named.items():
-            pair, srocc = found.pairs[0], found.srocc
-            texts = pair.texts if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
-            rows.append((name, *texts, found.chosen_by, srocc.value, srocc.low, srocc.high, found.plcc))
-        columns = [
-            "rank",
-            "positive",
-            "negative",
-            "SROCC chosen by",
-            "SROCC held out",
-            "SROCC held out low",
-            "SROCC held out high",
-            "PLCC held out",
-        ]
-        return pandas.DataFrame(rows, columns=columns)
+            texts = found.pairs[0].texts if name != "ensemble" else (f"mean of {len(found.pairs)}", "")
+            row = {"rank": name, "positive": texts[0], "negative": texts[1], "SROCC chosen by": found.chosen_by}
+            rows.append({**row, **found.srocc.named("SROCC held out"), "PLCC held out": found.plcc})
+        return pandas.DataFrame(rows)
 
 
 @checked
@@ -164,7 +154,7 @@ def search_prompts(
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     encoded = stored_features(metric, features, paths, device=device, workers=workers)
-    log.info("scoring %s", counted(len(known), "pair"))
+    log.info(f"scoring {counted(len(known), 'pair')}")
     findings = search(
         metric, encoded[:, 0].to(device), targets, held_out, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed
     )

@@ -83,8 +83,10 @@ def check_origin(name: FilePath, metadata: Mapping[str, str], backbone: str, pos
         )
     positions = metadata.get("pos_embedding", pos_embedding)
     if positions != pos_embedding:
-        warning = "%s was learned with pos_embedding=%r, but the metric has %r: its scores will be wrong."
-        log.warning(warning, name, positions, pos_embedding)
+        log.warning(
+            f"{name} was learned with pos_embedding={positions!r}, but the metric has {pos_embedding!r}: its scores "
+            "will be wrong."
+        )
 
 
 def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[str, Any] | None = None) -> None:

@@ -129,7 +129,7 @@ def known_names(clip: "FrozenCLIP", names: Iterable[str], template: str | None) 
     pairs = {name: parse_prompts(name, template)[0] for name in names}
     unknown = [name for name, pair in pairs.items() if not clip.knows(*pair.texts)]
     if unknown:
-        log.warning("pairs left out, since %s never saw their words: %s", clip.weights.backbone, ", ".join(unknown))
+        log.warning(f"pairs left out, since {clip.weights.backbone} never saw their words: {', '.join(unknown)}")
     return [name for name in pairs if name not in unknown]
 
 

@@ -123,7 +123,7 @@ def find_moments(paths: Iterable[str]) -> dict[str, int]:
         moments[path] = moments[before] if joins else next(numbers)
         before = path
     if undated := sum(not camera for camera, _ in taken.values()):
-        log.warning("%s without a time of capture (EXIF): the file's time counts", counted(undated, "photo"))
+        log.warning(f"{counted(undated, 'photo')} without a time of capture (EXIF): the file's time counts")
     return {path: moments.get(path) or next(numbers) for path in paths}
 
 

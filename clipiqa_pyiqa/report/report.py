@@ -59,7 +59,7 @@ class Report:
         names.pop("", None)
         self.unknown = [name for name in (*self.labels, *self.show) if name not in names]
         for name in self.unknown:
-            log.warning("no table has %r, which is to be shown: %s", name, nearest(name, names))
+            log.warning(f"no table has {name!r}, which is to be shown: {nearest(name, names)}")
         self.tables = list(map(self._as_shown, self.tables))
 
     def shown(self, text: str) -> str:

@@ -222,9 +222,9 @@ class Results:
             name, made = column.name, column.fingerprint
             known.sources[name] = source = name if made and made == earlier.get(name) else twins.get(made)
             if source not in (None, name):
-                log.info("%r is copied from %r: one metric", name, source)
+                log.info(f"{name!r} is copied from {source!r}: one metric")
             if not made:
-                log.warning("%s scores all images again, since its changes cannot be seen.", name)
+                log.warning(f"{name} scores all images again, since its changes cannot be seen.")
         joined = {**before.joined, **self.head.joined}
         self.head = before.with_columns(self.head.columns, reading=self.head.reading, joined=joined)
         self._earlier, known.interrupted = (path, format), path != output.path
@@ -236,7 +236,7 @@ class Results:
             place = known.add(cells)
             self._newest[place : place + 1] = array("q", [number])
         if damage:
-            log.warning("%s: damaged rows are left out and scored again: %s.", path, first_of(damage))
+            log.warning(f"{path}: damaged rows are left out and scored again: {first_of(damage)}.")
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[Cells]:
         """Yield the rows of the earlier run, with its cells under the names of this run; numbers of csv stay texts."""

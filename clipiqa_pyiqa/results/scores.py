@@ -169,7 +169,7 @@ def _rows(path: Path, partial: bool | None) -> tuple[list[Cells], Head | None]:
 
         found = summary_of(path, partial=partial)
         for line in found.notes():
-            log.warning("%s.", line)
+            log.warning(f"{line}.")
         return [row for table in found.tables() for row in table.to_pylist()], found.head
     if not path.suffix and not path.exists():
         raise CLIPIQAError(f"{str(path)!r} does not exist: name a file of scores.")

@@ -339,12 +339,12 @@ def score_missing(
     tasks = list(plan(images, metrics, options, known))
     seconds, done = list[tuple[float, ...]](), count - len(tasks)
     if known:
-        log.info("%s: %s.", title, known.sentence)
+        log.info(f"{title}: {known.sentence}.")
     progress(title, done, count)
     for number, row in enumerate(score_items(tasks, metrics, options, count), done + 1):
         row = results.append(row)
         if row.width is None and row.error:
-            log.warning("%s: left out of all metrics: %s", title, row.error)
+            log.warning(f"{title}: left out of all metrics: {row.error}")
         seconds.append(row.seconds)
         progress(title, number, count)
     labels = [metric.label for metric in metrics.metrics]

@@ -216,8 +216,9 @@ def find_weights(
         recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
     weights = weights_in(copy, recognised, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
-        warning = "%s is not a published file: QuickGELU is assumed; switch quick_gelu off if the model uses GELU."
-        log.warning(warning, path)
+        log.warning(
+            f"{path} is not a published file: QuickGELU is assumed; switch quick_gelu off if the model uses GELU."
+        )
     return weights
 
 
@@ -255,7 +256,7 @@ def find_file(file: PublishedFile) -> Copy:
     from .download import from_hub, from_url, unreachable
 
     for place in [] if failures else places:
-        log.warning("Downloading %s from %s …", file.title, place)  # a warning, since a download may take minutes
+        log.warning(f"Downloading {file.title} from {place} …")  # a warning, since a download may take minutes
         try:
             if problem := unreachable(place):
                 raise OSError(problem)
@@ -290,7 +291,7 @@ def good_copy(file: PublishedFile) -> Copy | None:
         problem = f"{path.resolve()} is damaged or another file: its SHA-256 is {sha256[:8]}…, not {hashes}"
         if source == VARIABLE:
             raise WeightsError(f"{problem}; copy it again, or delete the file.")
-        log.warning("%s; this copy is not used: delete the file.", problem)
+        log.warning(f"{problem}; this copy is not used: delete the file.")
     return None
 
 
@@ -314,7 +315,7 @@ def _folder(name: str) -> Path:
     """Return the user's folder of weights; warn once if it is not a folder."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        log.warning("%s names %s, which is no folder: it is left out.", VARIABLE, folder)
+        log.warning(f"{VARIABLE} names {folder}, which is no folder: it is left out.")
     return folder
 
 
