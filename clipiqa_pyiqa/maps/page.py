@@ -88,7 +88,7 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:
             }
             for one in maps
         ],
-        failed=list(failed.values()),
+        failed=failed,
         provenance=as_texts(maps[0].provenance),
         data={
             "questions": list(map(asdict, questions)),

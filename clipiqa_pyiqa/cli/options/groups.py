@@ -210,8 +210,8 @@ def start(machine: Machine) -> torch.device:
     keep_memory()
     limit_memory(None if machine.memory is None else parse_size(machine.memory))
     warnings.filterwarnings("ignore", "Glyph .* missing from")  # a picture shows a box for a letter without a glyph
-    warnings.filterwarnings("ignore", module="PIL")  # damage becomes an error; odd metadata does not matter
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # 89 to 179 megapixels are usual
+    # damage becomes an error; odd metadata do not matter, and 89 to 179 megapixels are usual
+    warnings.filterwarnings("ignore", module="PIL")
     if machine.huge:
         Image.MAX_IMAGE_PIXELS = None
     return find_device(machine.device)
