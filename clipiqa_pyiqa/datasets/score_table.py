@@ -18,7 +18,7 @@ from ..files.names import UNDO
 from ..files.reading import hashes_of, open_file, read_bytes
 from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..images.formats import image_suffixes
-from ..sources.finding import images_in
+from ..sources.finding import find_inputs
 from ..sources.stores import undo_steps
 
 _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
@@ -118,7 +118,7 @@ def rated_photos(folder: Path, with_machine_stars: bool = False) -> pandas.DataF
     Stars from ``clipiqa rank --stars`` that nobody changed do not count, unless ``with_machine_stars`` is set. Raises
     ``CLIPIQAError`` if no photo has stars.
     """
-    stars, by_machine = find_stars(photos := images_in(folder))
+    stars, by_machine = find_stars(photos := find_inputs(folder))
     log.info(f"{len(stars):,} of {counted(len(photos), 'photo')} have one to five stars")
     if by_machine and not with_machine_stars:
         log.warning(

@@ -22,7 +22,7 @@ from ..files.journal import Cells
 from ..files.names import below_common, printable
 from ..images.formats import VIDEOS
 from ..images.image import MISSING
-from ..sources.finding import images_in, split_name
+from ..sources.finding import find_shards, split_name
 from ..sources.stores import source_at
 from .columns import FIELDS, NUMBERS, Column, Record, read_scales
 from .formats import METRIC, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
@@ -107,7 +107,7 @@ def is_score_file(path: FilePath) -> bool:
     from .folder import read_run
 
     with contextlib.suppress(CLIPIQAError):
-        return read_run(os.fspath(path)) is not None and not any(images_in(path))
+        return read_run(os.fspath(path)) is not None and not find_shards(path, archives=False).paths
     return False
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from ..errors import CLIPIQAError, FilePath, ImageError, Kind, first_of, log, reason, shown
+from ..errors import CLIPIQAError, ImageError, Kind, first_of, log, reason, shown
 from ..files.names import printable
 from ..images.formats import RAW, VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import BytesImage, File, Image, NoImage
@@ -260,15 +260,6 @@ def find_shards(
     if note := skipped_note(found.skipped):
         log.info(note)
     return found
-
-
-def images_in(folder: FilePath) -> list[str]:
-    """Return the image files in a folder and its sub-folders, sorted. Raises ``ImageError``."""
-    found = find_shards(folder, archives=False)
-    for item in found.items:
-        if isinstance(item, NoImage) and item.kind is Kind.UNREADABLE:
-            item.read()  # raises
-    return found.paths
 
 
 def each_of(given: Any) -> Iterable[Any]:

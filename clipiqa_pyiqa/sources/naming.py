@@ -9,7 +9,7 @@ import pandas
 
 from ..errors import CLIPIQAError, counted, few
 from ..files.names import printable
-from .finding import images_in
+from .finding import find_inputs
 
 
 def named_images(place: str) -> dict[str, str]:
@@ -21,8 +21,7 @@ def named_images(place: str) -> dict[str, str]:
         place: Folder, or pattern with ``*``, ``?``, ``[`` or ``**``.
     """
     if os.path.isdir(place):
-        found = [(os.path.splitext(os.path.relpath(path, place))[0], path) for path in images_in(place)]
-        why = f"the folder {place!r} holds no image files"
+        found = [(os.path.splitext(os.path.relpath(path, place))[0], path) for path in find_inputs(place)]
     elif glob.has_magic(place):
         pattern = _expression(place)
         found = [
@@ -30,11 +29,10 @@ def named_images(place: str) -> dict[str, str]:
             for path in sorted(glob.glob(place, recursive=True))
             if os.path.isfile(path)
         ]
-        why = f"nothing matches {place!r}"
     else:
         raise CLIPIQAError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")
     if not found:
-        raise CLIPIQAError(f"{why}: there is nothing to compare.")
+        raise CLIPIQAError(f"nothing matches {place!r}: there is nothing to compare.")
     names = dict[str, str]()
     for name, path in found:
         name = printable(name.replace(os.sep, "/"))

@@ -33,7 +33,7 @@ from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.maps import quality_map
 from clipiqa_pyiqa.maps.page import overlay
 from clipiqa_pyiqa.report.pictures import contact_sheet
-from clipiqa_pyiqa.sources.finding import images_in
+from clipiqa_pyiqa.sources.finding import find_inputs
 
 Scores = dict[str, float]
 LOWER_IS_BETTER = {"niqe", "brisque", "piqe"}
@@ -71,7 +71,7 @@ class Photos:
     def read(cls, folder: Path, held_out: Sequence[str], side: int, watch: int) -> Photos:
         """Held out: the files whose name starts with one of ``held_out``, or else every third; of them ``watch``
         are watched and the others judged, as the square of ``side`` in their middle."""
-        paths = [Path(path) for path in images_in(folder)]
+        paths = [Path(path) for path in find_inputs(folder)]
         chosen = [path for path in paths if path.name.startswith(tuple(held_out))] if held_out else paths[::3]
         if len(chosen) <= watch or len(chosen) == len(paths):
             raise CLIPIQAError(

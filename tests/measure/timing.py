@@ -59,9 +59,9 @@ def new_folder():
 
 def photos(*folders):
     """Return the paths of all images in folders."""
-    from clipiqa_pyiqa.sources.finding import images_in  # not there in older checkouts
+    from clipiqa_pyiqa.sources.finding import find_shards  # not there in older checkouts
 
-    return [path for folder in folders for path in images_in(folder)]
+    return find_shards(folders).paths
 
 
 def pixels(path):
