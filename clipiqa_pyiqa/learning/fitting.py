@@ -157,8 +157,7 @@ def fit(
             f"method {method!r} needs at least {NEEDED[method]} rated photos in the split 'train'; got {len(train)}."
         )
     stages = fit_on == "stages"
-    found = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers)
-    encoded = found[:, 0]  # whole images
+    encoded = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers)[:, 0]
     with torch.no_grad():
         positive, negative = metric.encode_prompts()[0].cpu()
     direction = metric.clip.logit_scale * (positive - negative)  # (D,)
@@ -191,7 +190,7 @@ def fit(
                 f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits: two groups or "
                 "more must be left to fit to, and a group of up to 40 % of the photos is held out."
             )
-        _, _, refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed)
+        *_, refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed)
         again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
         drawn.append(rows)
     fields = {
@@ -201,7 +200,7 @@ def fit(
         "base_negative": metric.prompts[0].negative,
         "fit_on": fit_on,
         "data_set": table.name,
-        "rated_photos": len(train),
+        "rated_photos": train["path"].nunique(),  # several people may have rated one
         "seed": seed,
         "score_range": table.score_range if own_scale else (0.0, 1.0),
         "lower_better": own_scale and table.lower_better,

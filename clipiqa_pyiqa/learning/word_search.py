@@ -145,7 +145,7 @@ def search_prompts(
     """
     candidates = make_candidates(words, templates)
     table = find_score_table(scores, seed=seed, needed=("train",))
-    paths, targets = table.frame["path"].tolist(), torch.tensor(table.frame["target"].tolist())
+    targets = torch.tensor(table.frame["target"].tolist())
     split = "val" if table.part("test").empty else "test"
     held_out = np.flatnonzero(table.frame["split"] == split)
     device = find_device(device)
@@ -153,7 +153,7 @@ def search_prompts(
     known = [pair for pair in candidates if metric.clip.knows(*pair.texts)]
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
-    encoded = stored_features(metric, features, paths, device=device, workers=workers)
+    encoded = stored_features(metric, features, table.frame["path"], device=device, workers=workers)
     log.info(f"scoring {counted(len(known), 'pair')}")
     findings = search(
         metric, encoded[:, 0].to(device), targets, held_out, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed
