@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from ..errors import CLIPIQAError, ImageError, Reading, checked, choice, shown
 from ..files.names import printable
-from ..images.image import File
+from ..images.image import File, read_image
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
 from ..prompts.pairs import Prompts
@@ -222,12 +222,11 @@ def sweep(
     files = find_inputs(paths)
     metrics = asked(metric, prompts, template, list(chosen))
     limits: dict[str, Any] = {name: value for name, value in options.items() if name in Reading.__dataclass_fields__}
-    reading = checked(Reading)(**limits)
 
     @functools.lru_cache(_PICTURES_KEPT)
     def scaled(path: str, scale: float) -> Image.Image:
         """Return an image with sides multiplied by ``scale``, if there is memory for it."""
-        record = File(path).load(reading)
+        record = read_image(path, **limits)
         size = width, height = [max(1, round(side * scale)) for side in record.size]
         set_aside(path, width, height)
         return record.picture if scale == 1 else record.picture.resize(size, Image.Resampling.LANCZOS)

@@ -97,7 +97,10 @@ def write_browser(
             "small": [small[path] for path in paths],
             "ratings": [ratings[path][0] if path in ratings else 0 for path in paths],
             "moments": photos.numbers(photos.scores.frame.index),
-            "scores": {name: list(map(_plain, values)) for name, values in photos.scores.frame.items()},
+            "scores": {
+                name: [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]
+                for name, values in photos.scores.frame.items()
+            },
         },
     )
     write_text(folder / PAGE, text)
@@ -110,10 +113,6 @@ def _low_is_good(photos: Photos) -> list[str]:
         with contextlib.suppress(CLIPIQAError):
             found.setdefault(name, find_direction([photos.scores], name))
     return [name for name, direction in found.items() if direction.lower_better]
-
-
-def _plain(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def _link(path: str, folder: Path, small: str) -> str:
