@@ -53,7 +53,7 @@ def _name(path: str) -> str:
     if not (file := file_of(path)):
         return ""
     identity = f"{os.path.abspath(path)}\0{File(file).stamp()}"
-    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256(os.fsencode(identity)).hexdigest()
     return f"{digest[:2]}/{digest[2:22]}.jpg"
 
 
