@@ -227,17 +227,17 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
     note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
     others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
-    unasked, columns = Counter[str](), run.head.kept
-    for cells in run.results.cells() if others or keep else ():
-        here = {name for name in (*others, *columns.values()) if cells[name] not in (None, "")}
+    unasked, columns, unseen = Counter[str](), run.head.kept, run.known.unseen
+    for cells in run.results.cells() if others or keep or unseen else ():
+        here = {name for name in (*by, *others, *columns.values()) if cells[name] not in (None, "")}
         if cells["kind"] == Kind.NOT_ASKED:
-            unasked.update(name for name in others if name not in here)
+            unasked.update({*others, *(by if cells["path"] in unseen else ())} - here)
         if cells["kind"] != Kind.MISSING:
             lacking = lacks.setdefault(split_name(cells["path"])[0] or "loose photos", set(keep))
             lacking.difference_update(name for name, column in columns.items() if column in here)
     absent = {name: [source for source, lacking in lacks.items() if name in lacking] for name in keep}
     tell(*(notes := absent_notes(absent)))
-    how = "not asked for; to fill them, score again with the metrics of all columns"
+    how = "not asked for; to fill them, score all images again with the metrics of all columns"
     tell(*(f"{counted(count, 'cell')} of {name} {how}" for name, count in unasked.items()))
     return failed or notes or unasked or run.known.failed or any(metric.error for metric in run.metrics.metrics)
 

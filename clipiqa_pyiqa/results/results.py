@@ -212,7 +212,7 @@ class Results:
             )
         if found := changes(before.reading, self.head.reading):
             log.warning(
-                f"{path}: all images are scored again, and only by this run's metrics, as images were read otherwise: "
+                f"{path} is made anew, with the images and metrics of this run only, as images were read otherwise: "
                 f"{changes_text(found)}."
             )
             return

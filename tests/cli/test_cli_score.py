@@ -120,6 +120,7 @@ def test_cells_that_a_run_did_not_ask_for_are_counted_by_column_until_they_are_f
     for _ in range(2):
         score("photos -p quality --out s.csv --resume", 1, "1 cell of sharpness")
     score("photos -p quality sharpness --out s.csv --resume", 0)
+    score("photos/b.JPG -p quality happy --out s.csv --resume", 1, "2 cells of happy")
 
 
 def test_rows_of_files_that_are_gone_are_counted_and_dropped_on_request(score, folder):
