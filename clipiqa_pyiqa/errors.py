@@ -323,8 +323,9 @@ def checked(function: Function) -> Function:
                 continue
             value = arguments[name]
             if not any(_is(value, hint) for hint in wanted):
-                words = " or ".join(map(_words, wanted))
-                raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
+                raise OptionError(
+                    f"{name} must be {' or '.join(map(_words, wanted))}; got {shown(value)} ({type(value).__name__})."
+                )
             if name in BOUNDS and value is not None:
                 check_bounds(name, value)
             if isinstance(value, str | os.PathLike) and {Path, os.PathLike} & set(wanted):
@@ -359,8 +360,7 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
     try:
         return choices[value]
     except (KeyError, TypeError):
-        known = ", ".join(map(repr, choices))
-        raise CLIPIQAError(f"{option} must be one of {known}; got {shown(value)}.") from None
+        raise CLIPIQAError(f"{option} must be one of {', '.join(map(repr, choices))}; got {shown(value)}.") from None
 
 
 def check_bounds(name: str, value: int) -> None:

@@ -153,8 +153,9 @@ class GamingAlarm:
         if references is not None:
             metric.check(self._unit(references))
             if references.shape != outputs.shape:
-                shapes = f"{tuple(outputs.shape)}; got {tuple(references.shape)}"
-                raise CLIPIQAError(f"references must have the outputs' shape {shapes}.")
+                raise CLIPIQAError(
+                    f"references must have the outputs' shape {tuple(outputs.shape)}; got {tuple(references.shape)}."
+                )
             found["psnr"] = self._psnr(outputs, references)
         return {name: values.double().cpu() for name, values in found.items()}
 

@@ -69,6 +69,7 @@ def run(
     shown = (found.index < 10) | (found.index >= len(findings.ranked))
     print(frame_as_text(found[shown], ["SROCC held out"]))
     for name, finding in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():
-        prompts = [pair.texts for pair in finding.pairs]
-        print(f"The {name}:\n  {creation('clipiqa', prompts=prompts, **learning.given())}")
+        print(
+            f"The {name}:\n  {creation('clipiqa', prompts=[pair.texts for pair in finding.pairs], **learning.given())}"
+        )
     return 0

@@ -134,8 +134,10 @@ def _without_training_photos(
         notes.append("mini was trained on rated photos of BIQ2021, but on none of these images' scores")
     for label, net in nets.items():
         if learned := count_learned_from(net, [image.name for image in images]):
-            warning = f"{label} was trained on {learned:,} of these {counted(len(images), 'image')}"
-            notes.append(f"{warning}: its agreement with them says little")
+            notes.append(
+                f"{label} was trained on {learned:,} of these {counted(len(images), 'image')}: its agreement with them "
+                "says little"
+            )
     return replace(data, note="; ".join(notes)), images
 
 

@@ -297,8 +297,8 @@ def _lost(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) 
             images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
             # one sentence for each reason: sentences begin with the image
             errors = {error.removeprefix(repr(path)): error for path in lacking if (error := run.errors.get(path))}
-            why = first_of(errors.values(), 5)
-            yield f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}: {images}. {why}".strip()
+            where = f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}"
+            yield f"{where}: {images}. {first_of(errors.values(), 5)}".strip()
     base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
     if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():
         yield f"{name!r} is infinite in one run only for {counted(apart.sum(), 'image')}: {few(rows.index[apart])}"

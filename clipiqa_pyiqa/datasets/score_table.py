@@ -107,8 +107,10 @@ def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
                 by_machine.add(photo)
             untold += real not in given and packet == find_rating(NEW).changed(NEW, str(stars))
     if untold:
-        photos_have = f"{counted(untold, 'photo')} may have stars from `clipiqa rank --stars`"
-        log.warning(f"{photos_have}: without its undo list, nothing tells")
+        log.warning(
+            f"{counted(untold, 'photo')} may have stars from `clipiqa rank --stars`: without its undo list, "
+            "nothing tells"
+        )
     return found, by_machine
 
 

@@ -179,8 +179,9 @@ def _votes(row: Mapping[str, str], has_counts: bool) -> Any:
     if has_counts:
         counts = [row["votes_first"], row["votes_second"]]
         if not all(map(str.isdecimal, counts)):
-            got = " and ".join(map(repr, counts))
-            raise CLIPIQAError(f"votes_first and votes_second must be whole numbers; got {got}.")
+            raise CLIPIQAError(
+                f"votes_first and votes_second must be whole numbers; got {' and '.join(map(repr, counts))}."
+            )
         return np.array([*map(int, counts), 0])
     known = {"first": 0, row["first"]: 0, "second": 1, row["second"]: 1, "tie": 2, "": 2}
     if (choice := row["choice"]) not in known:

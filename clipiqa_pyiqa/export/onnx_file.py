@@ -58,8 +58,10 @@ class OnnxFile:
 
     def describe(self) -> str:
         columns = f"{', '.join(self.columns)}{', with maps' if self.with_map else ''}"
-        check = f"agrees within {self.difference:.1e} in onnxruntime"
-        return f"{self.path}: {columns}; {self.size / 1e6:.1f} MB, opset {OPSET}, {check}."
+        return (
+            f"{self.path}: {columns}; {self.size / 1e6:.1f} MB, opset {OPSET}, agrees within {self.difference:.1e} in "
+            "onnxruntime."
+        )
 
 
 @checked

@@ -85,8 +85,9 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise ValueError(f"it has two columns called {name!r}: rename one")
         for cells in filter(None, lines):
             if len(cells) != len(header):
-                wanted = f"{len(header)} columns, separated by commas ({', '.join(header)})"
-                raise ValueError(f"line {lines.line_num}: expected {wanted}")
+                raise ValueError(
+                    f"line {lines.line_num}: expected {len(header)} columns, separated by commas ({', '.join(header)})"
+                )
             yield lines.line_num, dict(zip(header, cells, strict=True))
 
 

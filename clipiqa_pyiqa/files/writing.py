@@ -186,8 +186,9 @@ def _acquired(path: Path, output: FilePath) -> TextIO:
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 with suppress(OSError):  # the disk may be full
                     file.truncate(0)
-                    since = time.strftime("%Y-%m-%d %H:%M:%S")
-                    holder = f"process {os.getpid()} on {socket.gethostname()!r}, since {since}"
+                    holder = (
+                        f"process {os.getpid()} on {socket.gethostname()!r}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+                    )
                     os.write(file.fileno(), holder.encode())
                 return file
         file.close()

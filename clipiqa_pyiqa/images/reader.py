@@ -141,10 +141,9 @@ def named_errors(path: str) -> Iterator[None]:
         problem = "is not an image in a format that can be read, or its beginning is damaged"
         raise ImageError(problem, Kind.NOT_AN_IMAGE, path) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(
-            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if you trust the file, raise it "
-            "(--huge, in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
+            f"has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, PIL's limit against decompression bombs; if "
+            "you trust the file, raise it (--huge, in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
             Kind.TOO_LARGE,
             path,
         ) from error

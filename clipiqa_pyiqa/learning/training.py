@@ -204,8 +204,10 @@ def train_context(
     learner = metric.prompt_learner
     assert learner is not None
     if len(targets) < recipe.batch_size:
-        images = counted(len(targets), "training image")
-        raise CLIPIQAError(f"{images} cannot fill a batch of {recipe.batch_size}: use a smaller batch_size.")
+        raise CLIPIQAError(
+            f"{counted(len(targets), 'training image')} cannot fill a batch of {recipe.batch_size}: use a smaller "
+            "batch_size."
+        )
     targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
     losses = import_pyiqa(".losses")
     criteria = [losses.MSELoss(), losses.PLCCLoss()] if recipe.plcc_loss else [losses.MSELoss()]

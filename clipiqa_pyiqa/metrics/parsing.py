@@ -213,8 +213,9 @@ def file_metric(label: str, path: str, options: Settings, given: str = "") -> Me
     if len(twice := values.index[values.index.duplicated()]):
         raise CLIPIQAError(f"{path!r} has several scores {column!r} of {twice[0]!r}: keep one.")
     if changed := found.changed(values.index, on_disk):
-        lost = f"{path!r} has scores of {counted(len(changed), 'image')} that changed since"
-        log.warning(f"left out: {lost}: {few(changed)}")
+        log.warning(
+            f"left out: {path!r} has scores of {counted(len(changed), 'image')} that changed since: {few(changed)}"
+        )
         values = values.drop(changed)
     made = Column(label, {**record, "lower_better": direction})
     return Metric(label, path, options, mode="file", columns=(made,), score=values.to_dict())

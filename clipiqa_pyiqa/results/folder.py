@@ -200,8 +200,9 @@ class ShardedResult:
     def notes(self) -> list[str]:
         notes = []
         if self.missing and not self.states:
-            lost = first_of(self.missing.values())
-            notes.append(f"{counted(len(self.missing), 'shard')} without a valid result: {lost}")
+            notes.append(
+                f"{counted(len(self.missing), 'shard')} without a valid result: {first_of(self.missing.values())}"
+            )
         if self.left_out:
             notes.append(left_out_note(self.left_out))
         return notes

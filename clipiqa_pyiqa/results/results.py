@@ -277,6 +277,8 @@ class Results:
         missing = [name for name in self.head.scores if name not in cells]
         if missing and (cells["width"] or not cells["kind"]):
             cells["kind"] = worst_kind([cells["kind"], Kind.NOT_ASKED])
-            why = "no run asked for it, or could build it, since the image was new or had changed."
-            cells["error"] = f"{cells['error'] or ''} {path!r} has no {', '.join(missing)}: {why}".strip()
+            cells["error"] = (
+                f"{cells['error'] or ''} {path!r} has no {', '.join(missing)}: no run asked for it, or could build it, "
+                "since the image was new or had changed."
+            ).strip()
         return cells

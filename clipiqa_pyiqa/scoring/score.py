@@ -278,8 +278,7 @@ class Scorer:
 
         is_table = isinstance(batch, Mapping | pandas.DataFrame)
         if is_table and not (found := [name for name in self._columns if name in batch]):
-            known = ", ".join(batch)
-            raise CLIPIQAError(f"there is no column of images: the columns are {known}; pass column=NAME.")
+            raise CLIPIQAError(f"there is no column of images: the columns are {', '.join(batch)}; pass column=NAME.")
         frame = _scored(self._setup(), list(batch[found[0]]) if is_table else batch)
         scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
         if is_table and (taken := [name for name in scores if name in batch]):

@@ -223,8 +223,7 @@ def made_here(folder: str, files: Sequence[str]) -> set[str]:
                     made.add(file)
     made &= set(files)
     if made:
-        left_out = f"{counted(len(made), 'file')} in {folder!r}"
-        log.warning(f"left out: {left_out} that clipiqa made, copied, moved or linked")
+        log.warning(f"left out: {counted(len(made), 'file')} in {folder!r} that clipiqa made, copied, moved or linked")
     return made
 
 

@@ -123,8 +123,9 @@ def load_pickled(path: Path) -> Any:
 
 def _refusal(path: Path, error: Exception) -> WeightsError:
     if not isinstance(error, pickle.UnpicklingError):
-        reason = " ".join(str(error).split())[:200]
-        return WeightsError(f"{path} is truncated or damaged ({reason}): download or copy it again.")
+        return WeightsError(
+            f"{path} is truncated or damaged ({' '.join(str(error).split())[:200]}): download or copy it again."
+        )
     culprit = re.search(r"GLOBAL ([\w.]+)", str(error))
     return WeightsError(
         f"{path} holds {culprit[1] if culprit else 'other objects than tensors'}, which could run code, so it was "
