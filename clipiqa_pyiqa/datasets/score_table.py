@@ -31,7 +31,7 @@ def finder() -> Callable[[str], str]:
     """
 
     @cache
-    def listing(folder: str) -> tuple[Callable[[str], str], dict[str, str]]:
+    def listing(folder: str) -> Callable[[str], str]:
         names = os.listdir(folder or ".")
         photos = {name for name in names if os.path.splitext(name)[1].lower() in image_suffixes()}
         count = Counter(map(str.lower, photos | {os.path.splitext(photo)[0] for photo in photos}))
@@ -41,25 +41,20 @@ def finder() -> Callable[[str], str]:
             own = next((start for start in starts if count[start.lower()] > 1), "")
             return own + name[len(own) :].lower()
 
-        return key, {key(name): name for name in names}
+        found = {key(name): os.path.join(folder, name) for name in names}
+        return lambda name: found.get(key(name), "")
 
-    def find(path: str) -> str:
-        folder, name = os.path.split(path)
-        key, names = listing(folder)
-        return os.path.join(folder, names[key(name)]) if key(name) in names else ""
-
-    return find
+    return lambda path: listing(os.path.dirname(path))(os.path.basename(path))
 
 
 def sidecars(photos: Sequence[str]) -> dict[str, str]:
     """Return photo -> its sidecar: ``a.jpg.xmp``, or else ``a.xmp`` if only one of the photos is called ``a``."""
     stems = {photo: os.path.splitext(photo)[0] for photo in photos}
-    sharing, find = Counter(map(str.lower, stems.values())), finder()
-    found = {
-        photo: find(f"{photo}.xmp") or (sharing[stem.lower()] == 1 and find(f"{stem}.xmp"))
-        for photo, stem in stems.items()
-    }
-    return {photo: sidecar for photo, sidecar in found.items() if sidecar}
+    sharing, find, found = Counter(map(str.lower, stems.values())), finder(), dict[str, str]()
+    for photo, stem in stems.items():
+        if sidecar := find(f"{photo}.xmp") or (sharing[stem.lower()] == 1 and find(f"{stem}.xmp")):
+            found[photo] = sidecar
+    return found
 
 
 def stars_of(photo: str, sidecar: Rating) -> int:

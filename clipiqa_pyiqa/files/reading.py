@@ -57,7 +57,7 @@ def hashes_of(paths: Sequence[FilePath]) -> list[str]:
     return found
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: FilePath) -> str:
     sha256 = hashlib.sha256()
     with open_file(path) as file:
         while chunk := file.read(1 << 20):

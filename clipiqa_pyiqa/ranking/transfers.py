@@ -91,10 +91,7 @@ def transfer(
                 steps = [
                     replace(step, place=str(target / into / f"{free}{step.place[len(stem) :]}")) for step, _ in family
                 ]
-                is_there = all(
-                    os.path.realpath(step.photo) == os.path.realpath(step.place) or _is_as_made(step, hash_of)
-                    for step in steps
-                )
+                is_there = all(_is_as_made(step, hash_of) for step in steps)
                 if is_there or free.lower() not in taken[into]:
                     break
             if is_there:
@@ -163,10 +160,10 @@ def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
     try:
         if not is_journal(undo_list):
             raise ValueError("it does not begin as one")
-        read = [Step(**cells) for cells in read_journal(undo_list, damage)]
+        read = (Step(**cells) for cells in read_journal(undo_list, damage))
+        steps = [replace(step, place=str(undo_list.parent / step.place)) for step in read]
     except (OSError, ValueError, TypeError) as error:
         raise CLIPIQAError(f"{str(undo_list)!r} is not an undo list ({error}): nothing was undone.") from error
-    steps = [replace(step, place=str(undo_list.parent / step.place)) for step in read]
     problems, back, kept = [f"{str(undo_list)!r} is damaged in {line}: this step stays." for line in damage], 0, 0
     for step in reversed(steps):
         try:
@@ -192,11 +189,10 @@ def _is_taken(step: Step) -> bool:
     return not place.is_file() or place.read_bytes() != step.before.encode()
 
 
-def _is_as_made(step: Step, hash_of: Callable[[Path], str]) -> bool:
-    place = Path(step.place)
-    if step.action == "link":
-        return place.is_symlink() and os.readlink(place) == step.photo
-    return step.action != "move" and place.is_file() and hash_of(place) == step.sha256
+def _is_as_made(step: Step, hash_of: Callable[[str], str]) -> bool:
+    """Return whether a place leads to its photo, or holds what was written."""
+    leads_there = os.path.realpath(step.place) == os.path.realpath(step.photo)
+    return leads_there or (os.path.isfile(step.place) and hash_of(step.place) == step.sha256)
 
 
 def _put_back(step: Step) -> str | None:
