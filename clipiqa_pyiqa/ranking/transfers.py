@@ -25,7 +25,7 @@ from ..errors import CLIPIQAError, FilePath, checked, first_of
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import UNDO, free_name
 from ..files.reading import hash_file, read_bytes
-from ..files.writing import check_folder, locked, write_bytes
+from ..files.writing import check_folder, locked, resolved, write_bytes
 from ..files.xmp import NEW, XMPError, find_rating
 from ..images.formats import RAW, image_suffixes
 from ..images.image import File
@@ -151,7 +151,7 @@ def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
         The numbers of files that were put back and of photos whose stars were changed since, and a sentence for each
         file that cannot be put back.
     """
-    undo_list, damage = Path(undo_list).expanduser(), list[str]()
+    undo_list, damage = resolved(undo_list), list[str]()
     if undo_list.is_dir():
         lists = [each for each in undo_list.glob(f"{UNDO}*.jsonl") if each.stat().st_size]
         if not lists:
@@ -205,8 +205,8 @@ def _put_back(step: Step) -> str | None:
             return f"stays, because there is no folder {folder!r}: make it, then undo again"
         _move(step.place, photo)
         return ""
-    if step.action == "copy" and not file_of(photo):
-        return f"stays, because {photo!r} does not exist"
+    if step.place == os.path.realpath(photo) or (step.action == "copy" and not file_of(photo)):
+        return f"stays, because nothing else is left of {photo!r}"
     is_same = _is_as_made(step, hash_file)
     if is_same and step.before is None:
         place.unlink()

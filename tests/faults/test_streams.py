@@ -14,7 +14,7 @@ from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.sources.finding import images_in
+from clipiqa_pyiqa.sources.finding import find_inputs
 
 IMAGES = 8
 STANDIN = {"STANDIN": "1"}
@@ -93,6 +93,6 @@ def test_folders_that_cannot_be_read_are_named_and_count_as_failures(tmp_path, m
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(ValueError, match="Permission"):
-        list(images_in(tmp_path))
+        list(find_inputs(tmp_path))
     rows = score_paths(Brightness(), tmp_path, out=tmp_path / "s.csv")
     assert {Path(row.path).name: "cannot be read" in row.error for row in rows} == {"a.png": False, "shut": True}

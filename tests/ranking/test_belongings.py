@@ -10,7 +10,7 @@ import pytest
 from photos import save_grey, write_scores
 
 from clipiqa_pyiqa.ranking.transfers import transfer, undo
-from clipiqa_pyiqa.sources.finding import images_in
+from clipiqa_pyiqa.sources.finding import find_inputs
 
 
 @pytest.fixture
@@ -104,6 +104,15 @@ def test_a_relative_link_still_leads_to_its_file(tmp_path):
     assert undo(undo_list) == (1, 0, []) and os.readlink(link) == "../store/0.png"
 
 
+def test_undo_keeps_the_last_copy(tmp_path):
+    photo = save_grey(tmp_path / "a.png", 9)
+    (place,), undo_list, _ = transfer([str(photo)], tmp_path / "out", "copy")
+    photo.unlink()
+    assert undo(undo_list)[0] == 0
+    photo.symlink_to(place)  # as programs do that look for duplicates
+    assert undo(undo_list)[0] == 0 and Path(place).is_file()
+
+
 def test_a_name_that_is_no_text_is_moved_with_the_others(clipiqa, tmp_path):
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
     save_grey(tmp_path / "a.png", 9).rename(odd)
@@ -119,7 +128,7 @@ def test_raw_files_without_a_jpeg_are_read_or_counted(clipiqa, camera, monkeypat
     (camera / "clip.mp4").write_text("a video, which has no place among photos")
     clipiqa(f"rank {camera} -b mini", 0, "2 skipped: 1 .cr3, 1 .mp4; install clipiqa-pyiqa[raw]")
     monkeypatch.setitem(sys.modules, "rawpy", SimpleNamespace(__spec__="is there"))
-    assert [os.path.basename(path) for path in images_in(camera)] == [
+    assert [os.path.basename(path) for path in find_inputs(camera)] == [
         *("IMG_0.JPG", "IMG_1.JPG", "IMG_1.png", "IMG_2.JPG", "IMG_3.JPG", "IMG_7.CR3")
     ]
     transfer([str(camera / "IMG_0.JPG"), str(camera / "IMG_7.CR3")], camera / "out", "move")
