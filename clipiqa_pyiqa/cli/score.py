@@ -183,16 +183,13 @@ def run(
             options["progress"] = lambda images, done, total: show(done, total, detail=f"{images:,} images")
             done = score_sources(metrics, found, **options)
             _report(done, videos)
-            unmatched, failed = done.unmatched, done.failures or done.unread or done.absent or done.left_out
+            unmatched, failed = done.unmatched, any((done.failures, done.unread, done.absent, done.left_out))
         else:
             run = score_paths(metrics, found.items, keep=shards.keep, **options)
-            if run.known and not found.has_shards:
-                note(run.known.sentence)
             run.results.keeps = has_videos
             failed = _follow(run, shards.keep, None if out else format or "table", show)
+            failed = failed or (bool(run.known.gone) and not drop_vanished)
             unmatched = run.metrics.unmatched
-            if run.known and found.has_shards:  # known once they are read
-                note(run.known.sentence)
         for label, names in unmatched.items():
             tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
     if has_videos and not by_shard:

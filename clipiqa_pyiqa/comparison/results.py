@@ -38,7 +38,10 @@ class Comparison(Reported):
 
     @property
     def complete(self) -> bool:
-        return not any(d.skipped or any(m.error or m.note for m in d.metrics.values()) for d in self.data_sets)
+        return not (
+            any(results.known.gone for results in self.stored.values())
+            or any(d.skipped or any(m.error or m.note for m in d.metrics.values()) for d in self.data_sets)
+        )
 
     def frame(self) -> pandas.DataFrame:
         """Return a row per data set and metric.

@@ -236,11 +236,10 @@ def sweep(
         for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())
         for step, amount in enumerate(np.linspace(change.first, change.last, steps))
     ]
-    versions = {version.name: version for version in planned}
     as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}
     results = ["sweep.csv", "spearman.csv", "sweep.*"]
-    scores = score_files(metrics, versions.values(), results, files, **as_they_are)
-    failed = {versions[name].path: error for name, error in scores.failed.items()}
+    scores = score_files(metrics, {each.name: each for each in planned}.values(), results, files, **as_they_are)
+    failed = {name.rpartition(" [")[0]: error for name, error in scores.failed.items()}
     rows = [
         (each.path, each.scale, each.change.question, each.step, each.amount, each.name)
         for each in planned

@@ -172,6 +172,7 @@ def score_files(
     found = run.scores(progress).under(paths)
     has_scores = found.frame.notna().all(axis=1)
     failed = {name: found.errors[name] for name in has_scores.index[~has_scores]}
+    failed |= {name: f"{name!r} is gone since an earlier run." for name in run.known.gone}
     if not has_scores.any():
         raise ImageError("none of the images could be scored" + because(failed))
     scores = replace(found, frame=found.frame.where(has_scores, axis=0))

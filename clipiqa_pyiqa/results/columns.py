@@ -4,13 +4,14 @@ import functools
 import hashlib
 import itertools
 import json
+import logging
 import math
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..errors import Kind, OutputError, counted, few
+from ..errors import Kind, OutputError, counted, few, log
 from ..files.journal import Cells
 from ..files.names import on_disk, printable
 from ..prompts.pairs import record_text, value_text
@@ -314,17 +315,18 @@ class Known:
         """Those of ``unseen`` whose file does not exist, or whose shard is another one now."""
         now, found = functools.cache(lambda shard: source_at(shard).stamp()), {}
         for name, place in self.unseen.items():
-            shard = on_disk(split_name(name)[0])
-            if now(shard) not in (None, self.stamps[place]) if shard else not file_of(on_disk(name)):
+            shard, file = on_disk(split_name(name)[0]), on_disk(name.partition(" [scale ")[0])  # of a sweep
+            if now(shard) not in (None, self.stamps[place]) if shard else not file_of(file):
                 found[name] = place
         return found
 
-    @property
-    def sentence(self) -> str:
+    def tell(self, title: str = "") -> None:
+        """Log what is kept; it is a warning if images are gone."""
         more = f"{self.more:,} to be completed, " if self.more else ""
         gone, counts = self.gone, f"{self.kept:,} done before, {more}{self.changed:,} changed since, {self.new:,} new"
         others = {"are gone": gone, "this run lacks": [name for name in self.unseen if name not in gone]}
         rows = (
             f"{counted(len(each), 'row')} of images that {what} ({few(each)})" for what, each in others.items() if each
         )
-        return ", ".join([counts, *rows])
+        if self:
+            log.log(logging.WARNING if gone else logging.INFO, title + ", ".join([counts, *rows]))

@@ -323,7 +323,7 @@ def outputs(
     if folder is None:
         return {}
     place = check_folder(folder, stored, overwrite=True)
-    found = {name: Output(place / name, "", resume, overwrite) for name in stored}
+    found = {name: Output(place / name, "", resume, overwrite, drop_vanished=True) for name in stored}
     is_continued = resume and any(each.earlier() for each in found.values())
     check_folder(place, [*others, *found], overwrite=overwrite or is_continued, inputs=inputs)
     return found
@@ -338,8 +338,7 @@ def score_missing(
     known, count = results.known, len(images)
     tasks = list(plan(images, metrics, options, known))
     seconds, done = list[tuple[float, ...]](), count - len(tasks)
-    if known:
-        log.info(f"{title}: {known.sentence}.")
+    known.tell(f"{title}: ")
     progress(title, done, count)
     for number, row in enumerate(score_items(tasks, metrics, options, count), done + 1):
         row = results.append(row)

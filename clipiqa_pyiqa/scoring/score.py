@@ -198,12 +198,14 @@ def score_paths(
         yield from score_items(tasks, setup.metrics, setup.options, count)
         if names is None:  # the images in shards are known by now
             setup.metrics.join(results)
+            results.known.tell()
 
     tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, results.known)
     count = left = None if names is None else len(names)
     if results.known and names is not None:
         tasks = list(tasks)
         left = len(tasks)
+        results.known.tell()
     return ScoringRun(setup.metrics, head, rows(), results, left)
 
 

@@ -128,7 +128,12 @@ def test_rows_of_files_that_are_gone_are_counted_and_dropped_on_request(score, f
     score("photos --out scores.csv")
     (folder / "a.png").unlink()
     for more in ("", "--drop-vanished"):
-        score(f"photos/b.JPG --out scores.csv --resume {more}", 0, "1 done before", "1 row of images that are gone")
+        score(
+            f"photos/b.JPG --out scores.csv --resume {more}",
+            int(not more),
+            "1 done before",
+            "1 row of images that are gone",
+        )
         assert len(rows("scores.csv")) == (3 if more else 4)
     assert "gone" not in score("photos --out scores.csv --resume").err
 
@@ -137,7 +142,21 @@ def test_members_that_their_shard_has_lost_are_gone_too(score):
     for members in ([9, 90], [9]):
         save_tar(Path("s.tar"), samples(members))
         ran = score("s.tar --out scores.csv --resume")
-    assert "1 row of images that are gone" in ran.err and len(rows("scores.csv")) == 2
+    assert ran.code == 1 and "1 row of images that are gone" in ran.err and len(rows("scores.csv")) == 2
+
+
+def test_images_of_an_earlier_run_that_are_gone_are_named_and_decide_the_exit_code(clipiqa, tmp_path):
+    """Also if their versions, which are no files, are of fewer kinds now."""
+    for number in range(8):
+        save_grey(tmp_path / f"{'ab'[number % 2]}/{number // 2}.png", 30 * number)
+    lines = ["rank a", "pairs a b", "table --methods a=a b=b -m clipiqa", "compare -m clipiqa -d s=a"]
+    lines += ["sweep a --steps 3 --scales 1 --changes contrast"]
+    for code, more, said in ((0, " brightness", []), (1, "", ["a/0.png", "gone"]), (0, "", [])):
+        for line in lines:
+            clipiqa(f"{line}{more if 'sweep' in line else ''} -b mini --out {line[:4]} --resume", code, *said)
+        for name in "ab":
+            (tmp_path / name / "0.png").unlink(missing_ok=True)
+    assert len(rows("rank/scores.csv")) == 3
 
 
 def test_bad_usage(score):

@@ -52,7 +52,7 @@ def test_score_writes_a_table_that_rank_takes(tmp_path, clipiqa):
     clipiqa(f"{score} 1.csv", 2)
     (tmp_path / "in/b/a.mkv").unlink()
     for more in ("", "--drop-vanished"):
-        clipiqa(f"{score} 4.csv --out s.csv --resume {more}", 0)
+        clipiqa(f"{score} 4.csv --out s.csv --resume {more}", int(not more))
         assert read_scores("4.csv").frame.index.size == 1
     clipiqa("score in/a.mkv 1.csv --frames 2 --every 1s", 2)
 

@@ -106,7 +106,8 @@ class MethodTable(Reported):
     @property
     def complete(self) -> bool:
         return not (
-            self.scores[self.of_images].isna().any(axis=None)
+            self.stored[IMAGES].known.gone
+            or self.scores[self.of_images].isna().any(axis=None)
             or any(metric.error or metric.note for metric in self.columns.values())
         )
 

@@ -130,7 +130,9 @@ def table(
     published, earlier = (None, {}) if expect is None else read_expected(expect, images)
     if explain and published is None:
         raise CLIPIQAError("`explain` needs published numbers in `expect`.")
-    if files:  # columns of trials may have been made in another way
+    if files:
+        files[SETS].drop_vanished = False  # their rows name no files
+        # columns of trials may have been made in another way
         files[_TRIALS] = Output(files[IMAGES].path.with_name(_TRIALS), resume=True, overwrite=True)
     score = functools.partial(score_versions, images, baseline_name, files, options, progress, chosen.unequal)
     found = score(wanted, strict=strict)
