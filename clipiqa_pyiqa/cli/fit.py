@@ -48,7 +48,8 @@ def run(
     """
     from ..files.writing import check_output
 
-    check_output(out, overwrite=overwrite)
+    if check_output(out, overwrite=overwrite).suffix != ".safetensors":
+        raise OptionError(f"--out must be a .safetensors file; got {str(out)!r}.")
     if splits_out is not None:
         if splits < 1:
             raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")

@@ -199,6 +199,7 @@ def test_the_command_prints_a_line_that_loads_its_head(table, command):
     net = eval(ran.out.strip().splitlines()[-1], {"pyiqa": pyiqa}).net
     assert net.clip.weights.backbone == "mini" and net.score_range == (1, 5)
     command(table, "", 2)  # a head is not replaced unless told
+    assert "safetensors" in command("none.csv", "--out head.pth", 2).err  # before all that takes time
 
 
 def test_fits_that_cannot_be_made_are_refused(table, fit):
