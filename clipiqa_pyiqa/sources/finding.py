@@ -107,7 +107,7 @@ class Found:
 
     @property
     def is_empty(self) -> bool:
-        return all(isinstance(item, NoImage) or item.name in self.problems for item in self.items)
+        return all(item.name in self.problems for item in self.items)
 
     @property
     def has_shards(self) -> bool:
