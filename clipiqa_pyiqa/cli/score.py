@@ -244,8 +244,13 @@ def _report(found: ShardedResult, videos: Videos) -> None:
         (tell if found.failures or found.unread or found.absent or found.notes() else note)(sentence)
     if found.images:
         note("\n" + frame_as_text(found.quantiles().reset_index(names="")))
+    from ..images.formats import VIDEOS
     from ..results.folder import read_table
     from ..results.scores import Scores
 
-    if of_videos := [read_table(result.path).to_pylist() for result in found.results if result.kind == "video"]:
+    of_videos = [read_table(result.path).to_pylist() for result in found.results if result.kind == "video"]
+    of_videos.append(
+        [{"path": name, "error": why} for name, why in found.unread.items() if name.lower().endswith(VIDEOS)]
+    )
+    if any(of_videos):
         videos.judge(Scores.of(found.head, itertools.chain(*of_videos)))

@@ -380,24 +380,25 @@ def judge_videos(scores: Scores) -> Scores:
 
     ``NAME``: the mean. ``NAME p5``: the 5th percentile; the 95th, ``NAME p95``, if low scores are good. ``NAME worst
     second``: the mean of the worst second, which begins at ``NAME worst at``. ``NAME flicker``: the median of
-    ``|a - 2 b + c|`` over neighbouring scores a, b, c; left out if no video has three.
+    ``|a - 2 b + c|`` over neighbouring scores a, b, c; left out if no video has three. A video with a frame or a part
+    that has no score gets none, but an ``error``.
     """
     import pandas
 
-    rows, columns = dict[str, dict[str, float]](), dict[str, Column]()
+    rows, columns = dict[str, dict[str, Any]](), dict[str, Column]()
     directions = {name: find_direction([scores], name).lower_better for name in scores.names}
     for video, own in scores.frame.groupby(videos_of(scores.frame.index), sort=False):
-        frames = own[own.index != video].dropna(how="all")
-        if not len(frames):
+        if not video.lower().endswith(VIDEOS):
             continue
-        row = rows[video] = {"frames": len(frames)}
+        row = rows[video] = {"frames": own.notna().any(axis=1).sum()}
         for name, is_low in directions.items():
-            if len(values := frames[name].dropna()):
+            if (values := own[name]).notna().all():
                 of_seconds = values.groupby(lambda frame: math.floor(float(split_name(frame)[1]))).mean()
                 worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
                 row |= {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
                 row |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
                 row[f"{name} flicker"] = values.diff().diff().abs().median()
+        row["error"] = next((scores.errors[name] for name in own.index if name in scores.errors), None)
     table = pandas.DataFrame.from_dict(rows, orient="index").rename_axis("path").dropna(axis=1, how="all")
     for name in directions:
         made = scores.columns.get(name, Column(name)).record

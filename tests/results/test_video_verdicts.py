@@ -23,16 +23,16 @@ def test_a_video_is_judged_by_mean_low_end_worst_second_and_flicker(tmp_path):
         scores = np.array([0.5, 0.9, 0.4, 0.2, 0.6, 0.4])
         file = save(tmp_path / "s.csv", {"a": sign * scores, "b": [sign * 0.5]}, column=column)
         with file.open("a") as lines:
-            lines.write("a photo.jpg,0.9\nb.mp4,\n")
+            lines.write("a photo.jpg,0.9\nc.mp4::000000.000,0.9\nc.mp4,\n")
         judged = judge_videos(read_scores(file)).other
-        assert [*judged.index] == ["a.mp4", "b.mp4"] and [*judged.frames] == [6, 1]
+        assert [*judged.index] == ["a.mp4", "b.mp4", "c.mp4"] and [*judged.frames] == [6, 1, 1]
         end = "p5" if sign > 0 else "p95"
         found = judged.loc[
             "a.mp4", [column, *(f"{column} {what}" for what in (end, "worst second", "worst at", "flicker"))]
         ]
         expected = [sign * 0.5, sign * np.quantile(scores, 0.05), sign * 0.3, 1, np.median([0.9, 0.3, 0.6, 0.6])]
         np.testing.assert_allclose(found.astype(float), expected)
-        assert np.isnan(judged.loc["b.mp4", f"{column} flicker"])
+        assert np.isnan(judged.loc["b.mp4", f"{column} flicker"]) and np.isnan(judged.loc["c.mp4", column])
 
 
 def test_score_writes_a_table_that_rank_takes(tmp_path, clipiqa):
@@ -51,6 +51,12 @@ def test_score_writes_a_table_that_rank_takes(tmp_path, clipiqa):
     assert clipiqa("rank 1.csv --by 'quality flicker' --worst 1 --paths").out == f"{worst}\n"
     clipiqa(f"{score} 1.csv", 2)
     (tmp_path / "in/b/a.mkv").unlink()
+    (tmp_path / "in/torn.mkv").write_bytes(b"torn")
+    for out in ("s.csv", "out"):
+        clipiqa(f"{score} 5.csv --out {out} --resume --overwrite", 1)
+        assert read_scores("5.csv").errors.keys() == {"in/torn.mkv"}
+        clipiqa("rank 5.csv --best 3", 1, "1 image left out", "torn.mkv")
+    (tmp_path / "in/torn.mkv").unlink()
     for more in ("", "--drop-vanished"):
         clipiqa(f"{score} 4.csv --out s.csv --resume {more}", int(not more))
         assert read_scores("4.csv").frame.index.size == 1
