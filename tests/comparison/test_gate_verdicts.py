@@ -152,12 +152,10 @@ def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, fol
     asked = f"gate {folders}/base {folders}/base --out gate --overwrite -m mini"
     clipiqa(f"{asked} --device cpu", 0)
     for mistake, named in (("--by minn", "'minn'"), ("--marginn 1", "--marginn"), ("--batch-size x", "'x'")):
-        for _ in range(2):  # no job publishes the last run's verdict, or none
-            clipiqa(f"{asked} {mistake}", 2, named)
-            suite = ElementTree.parse("gate/gate.xml").getroot()
-            assert suite.get("errors") == "1" and named in suite.find("testcase/error").get("message")
-            (folders / "gate/gate.xml").unlink()
-    clipiqa(f"{asked}n", 2)
+        clipiqa(f"{asked} {mistake}", 2, named)  # no job publishes the last run's verdict, or none
+        suite = ElementTree.parse("gate/gate.xml").getroot()
+        assert suite.get("errors") == "1" and named in suite.find("testcase/error").get("message")
+        (folders / "gate/gate.xml").unlink()
     clipiqa(f"{asked} --device cpu", 0)
     monkeypatch.setattr("clipiqa_pyiqa.comparison.gating.judge", stopped)
     clipiqa(f"{asked} --device cpu", 130)
@@ -167,13 +165,10 @@ def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, fol
 def test_a_blurred_release_fails_with_files_for_ci(clipiqa, folders, command):
     for path in (folders / "new").iterdir():
         Image.open(path).filter(ImageFilter.GaussianBlur(3)).save(path)
-    out = folders / "gate"
     given = f"{command} clipiqa:backbone=mini,prompts=sharpness"
     assert "n = 20" in clipiqa(given, 1, out="prompts=sharpness: worse: -0.").out
-    suite = ElementTree.parse(out / "gate.xml").getroot()
+    suite = ElementTree.parse(folders / "gate/gate.xml").getroot()
     assert suite.get("failures") == "1" and suite.find("testcase/failure") is not None
-    assert len(pandas.read_csv(out / "rows.csv")) == 20
-    clipiqa(f"gate {out}/base.parquet {out}/new.parquet", 1)
 
 
 def test_newly_flagged_and_cut_images_fail_the_gate(folders):

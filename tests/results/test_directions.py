@@ -105,8 +105,11 @@ WORDED = {**QUESTION, "questions": [["A photo of Good.", "A photo of Bad."]]}
 UNLIKE = {  # what differs -> records of both runs, what else differs, and the values of both
     "'boss' head": (HEAD, AFFINE, {}, "ab" * 32, "ef" * 32),
     "'boss' questions": (
-        *(QUESTION, WORDED, {}),
-        *('[["Good photo.", "Bad photo."]]', '[["A photo of Good.", "A photo of Bad."]]'),
+        QUESTION,
+        WORDED,
+        {},
+        '[["Good photo.", "Bad photo."]]',
+        '[["A photo of Good.", "A photo of Bad."]]',
     ),
     "weights_sha256": (QUESTION, QUESTION, {"weights_sha256": "12" * 32}, "cd" * 32, "12" * 32),
 }
