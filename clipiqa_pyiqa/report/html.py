@@ -20,8 +20,6 @@ from ..errors import ImageError
 from ..files.names import one_line, plain_lines
 from .pictures import INK, plain_texts, thumbnail
 
-_THUMBNAIL = 400  # pixels
-
 
 def render(package: str, template: str, **values: Any) -> str:
     """Return a page from a package's ``templates``, with its style sheets and scripts, the only ones that may run."""
@@ -77,7 +75,7 @@ def plot(figure: Figure, description: str, names: Sequence[str] = ()) -> Markup:
     return Markup(f'<figure class="card plot">{text}</figure>')
 
 
-def image(path: str, side: int = _THUMBNAIL) -> Markup:
+def image(path: str, side: int = 400) -> Markup:
     """Return HTML that shows an image file as a small JPEG; for an unreadable file, HTML that says so."""
     try:
         picture = thumbnail(path, side)

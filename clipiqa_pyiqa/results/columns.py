@@ -25,7 +25,6 @@ Record = Mapping[str, Any]
 """What scores depend on, or how images were read, as values of JSON."""
 Changes = list[tuple[str, str, str]]
 """Fields that differ between two records, with both values as texts."""
-_SHORT = 60  # most characters of prompts that `metric_line` writes in full
 _NOT_COME = -1.5e308  # among an earlier run's scores, where NaN means a failure: the run had not come to this one
 
 
@@ -146,7 +145,7 @@ def described(columns: Sequence[Column], reading: Record | None = None) -> dict[
 def metric_line(columns: Sequence[Column]) -> str:
     """Return metric, backbone, weights, prompts (long prompts as a hash) and version on one line."""
     texts = described(columns)
-    if len(prompts := texts.get("prompts", "")) > _SHORT:
+    if len(prompts := texts.get("prompts", "")) > 60:
         texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
     names = ("metric", "backbone", "weights", "prompts", "version")
     return " ".join(", ".join(texts[name] for name in names if texts.get(name)).split())

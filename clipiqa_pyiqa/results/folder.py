@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 RUN = "run.json"
-OF_SHARDS = ("keep", "image_column")
-"""How shards are read: in ``reading`` of a shard's result, as it must be equal for all, but not of a merged file."""
 
 
 @dataclass
@@ -245,7 +243,8 @@ def summary_of(out: FilePath, *, partial: bool | None = True) -> ShardedResult:
             f"{'.' if partial is None else ', or set `partial` to take what is there.'}"
         )
     reading = (results[0] if results else run).head.reading
-    reading = {name: value for name, value in reading.items() if name not in OF_SHARDS}
+    # how shards are read must be equal for all, but does not matter for a merged file
+    reading = {name: value for name, value in reading.items() if name not in ("keep", "image_column")}
     left_out = sorted(name for name in there - run.shards.keys() if not name.endswith(JOURNAL))
     return ShardedResult(replace(run.head, reading=reading), results, missing, left_out)
 

@@ -37,8 +37,6 @@ from .formats import (
 if TYPE_CHECKING:
     from .scores import Scores
 
-_FACTS = ("path", "width", "kind", "error", "stamp")
-
 
 @dataclass
 class Output:
@@ -232,7 +230,8 @@ class Results:
         self._is_new = known.interrupted or any(name != source for name, source in known.sources.items())
         known.scores = {name: array("d") for name in earlier}
         damage = list[str]()
-        for number, cells in enumerate(read_cells(path, format, damage, [*_FACTS, *earlier])):
+        needed = ["path", "width", "kind", "error", "stamp", *earlier]
+        for number, cells in enumerate(read_cells(path, format, damage, needed)):
             place = known.add(cells)
             self._newest[place : place + 1] = array("q", [number])
         if damage:

@@ -24,10 +24,8 @@ from .results import IMAGES, MethodTable
 
 _CELL = ["test_set", "method", "image"]
 _HASHES = {"sha256": "the image", "reference_sha256": "the reference"}
-_ELSEWHERE = "another machine, device, number of threads or version of a library"
 _ROUNDING = 1e-5
 """Largest difference of scores that agree: relative above 1, absolute below. Threads and processors cause less."""
-_NOTHING = ("", "-", "–", "—", "n/a", "nan")
 _VARIANTS = (  # change -> metric, as written after -m; a row has the variants of one metric
     {"RGB": "psnr-rgb", "Y of YCbCr (16 to 235)": "psnr-y", "Y of YIQ (0 to 255)": "psnry"},
     {"RGB": "ssim-rgb", "Y of YCbCr (16 to 235)": "ssim-y", "Y of YIQ (0 to 255)": "ssim"},
@@ -47,7 +45,6 @@ _VARIANTS = (  # change -> metric, as written after -m; a row has the variants o
     {"AlexNet": "lpips", "VGG": "lpips-vgg"},
 )
 _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
-_COLUMNS = ["test_set", "method", "metric", "change", "option", "value", "units", "verdict", "reason"]
 
 
 def read_expected(
@@ -87,7 +84,8 @@ def read_expected(
             )
         return None, earlier
     found = concat(tables, ignore_index=True)
-    found["published"] = found["published"].mask(found["published"].str.lower().isin(_NOTHING), "–")
+    is_missing = found["published"].str.lower().isin(["", "-", "–", "—", "n/a", "nan"])
+    found["published"] = found["published"].mask(is_missing, "–")
     for each in found[~found["published"].str.fullmatch(r"–|[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
         raise CLIPIQAError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
     return found, earlier
@@ -181,7 +179,7 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
                 trials.append(cells.assign(change=change, option=option, value=means, reason=why))
     every = add_units(concat(trials), "value")
     every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")
-    return every[_COLUMNS]
+    return every[["test_set", "method", "metric", "change", "option", "value", "units", "verdict", "reason"]]
 
 
 def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
@@ -236,9 +234,9 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
         both = both[(both["was"] != both["now"]) & ~((was - now).abs() <= _ROUNDING * was.abs().clip(lower=1))]
         for (*cell, name), (before, after) in both.iterrows():
             files = ", ".join(f"{what} changed" for key, what in _HASHES.items() if (*cell, key) in both.index)
-            why = "" if name in _HASHES else files or causes.get(name) or _ELSEWHERE
+            why = files or causes.get(name) or "another machine, device, number of threads or version of a library"
             place = " ".join([*filter(None, (cell[1], cell[2] or cell[0])), name])
-            lines.append((place, before or "nothing", after or "nothing", why))
+            lines.append((place, before or "nothing", after or "nothing", "" if name in _HASHES else why))
     return DataFrame(lines, columns=["what", "was", "now", "why"])
 
 

@@ -28,17 +28,6 @@ _COLUMN = ["test_set", "metric"]
 _NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
 
 
-_MARKS = "* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline"
-_MEANS = (
-    "{} over the images of a test set; an image on which a metric failed is left out of "
-    "every method. The best is bold, the second best underlined; ↑ higher and ↓ lower is better."
-)
-_DIFFERENCES = (
-    "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
-    "corrected by Holm's rule for {}; “p ≤” stands before the lowest p that so few images can give. Where p < "
-    f"{LEVEL}, bold marks an improvement and ▼ a decline. Fewer than {{}} images cannot show any of these differences; "
-    f"with fewer than {FEW}, skewed differences are less certain."
-)
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
 _RANKS: tuple[Mark, ...] = ("", "best", "second")
 _PROMPTS = {
@@ -50,10 +39,6 @@ _Y = {  # of pyiqa's colour spaces
     "ycbcr": "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235)",
     "yiq": "on Y of YIQ (0 to 255; super-resolution papers use psnr-y and ssim-y)",
 }
-_CROPS = (
-    "Shown are the images on which the methods' scores differ most. Each crop is the square in which the pixels differ "
-    "most, at 100 % (unscaled)."
-)
 _TEXTS = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "report.html": "html"}
 _FRAMES = ("expect.csv", "explain.csv", "changes.csv")
 IMAGES, SETS = "images.csv", "sets.csv"
@@ -193,7 +178,7 @@ class MethodTable(Reported):
             self.frame(),
             "table",
             tables[0].title,
-            marks=_MARKS,
+            marks="* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline",
             metrics=self._described(),
             settings=self.settings,
             pictures=self._crops,
@@ -219,7 +204,11 @@ class MethodTable(Reported):
                 texts = {shown(label): number(score, self.digits(label)) for label, score in scores.items()}
                 versions.append((shown(who), embedded(crops[who], shown(who), "PNG") if who in crops else None, texts))
             images.append((name, next(iter(files.values())), versions))
-        return {"Where the methods differ most": block("crops", _CROPS, images)}
+        note = (
+            "Shown are the images on which the methods' scores differ most. Each crop is the square in which the "
+            "pixels differ most, at 100 % (unscaled)."
+        )
+        return {"Where the methods differ most": block("crops", note, images)}
 
     def describe(self, format: str = "table") -> str:
         """Return a sentence per metric for a paper's appendix; ``'latex'`` gives a LaTeX list."""
@@ -241,7 +230,11 @@ def _tables(found: MethodTable) -> list[Table]:
             columns.append(TableColumn(label, numbers, values["better"].iloc[0], test_set))
         return columns
 
-    means = _MEANS.format("Mean ± standard deviation" if found.sd else "Mean")
+    means = (
+        f"{'Mean ± standard deviation' if found.sd else 'Mean'} over the images of a test set; an image on which a "
+        "metric failed is left out of every method. The best is bold, the second best underlined; ↑ higher and ↓ lower "
+        "is better."
+    )
     sure = f"† differs from {found.baseline} by more than chance (p < {LEVEL})."
     cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
     counts = cells["n"].groupby(_COLUMN, sort=False).max()
@@ -267,7 +260,13 @@ def _tables(found: MethodTable) -> list[Table]:
     compared = compared.drop(found.baseline, level="method")
     if len(compared):
         count = compared["p"].count() or 1
-        reading = _DIFFERENCES.format(counted(count, "difference"), fewest(count))
+        reading = (
+            "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
+            f"corrected by Holm's rule for {counted(count, 'difference')}; “p ≤” stands before the lowest p that so "
+            f"few images can give. Where p < {LEVEL}, bold marks an improvement and ▼ a decline. Fewer than "
+            f"{fewest(count)} images cannot show any of these differences; with fewer than {FEW}, skewed differences "
+            "are less certain."
+        )
         title = f"Differences from {found.baseline}, on the same images"
         tables.append(Table(title, columns_of(compared, _difference), legend=[reading]))
     if found.expected is not None:

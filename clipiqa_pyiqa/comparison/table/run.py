@@ -50,7 +50,6 @@ from .published import explain as try_changes
 from .results import IMAGES, OTHERS, SETS, MethodTable
 
 _TRIALS = "trials.csv"
-_REFERENCES_KEPT = 8  # decoded references that are kept for the other methods' images
 
 
 @checked
@@ -174,7 +173,8 @@ def score_versions(
         if metric.mode != "file":
             seen = tuple(replace(each, record={**each.record, **how}) for each in metric.columns)
             built[place] = replace(metric, columns=seen)
-    read_reference = functools.lru_cache(_REFERENCES_KEPT)(_read) if reads_references else None
+    # eight decoded references are kept for the other methods' images
+    read_reference = functools.lru_cache(8)(_read) if reads_references else None
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
     images["sha256"] = images["path"].map(_sha256)
