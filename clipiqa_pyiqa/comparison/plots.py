@@ -2,7 +2,6 @@
 
 import functools
 import textwrap
-from collections.abc import Callable
 
 import matplotlib
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from ..files.names import below_common
 from ..report.html import block, image, plot
 from ..report.pictures import BLUE, ORANGE, STYLE, WORDS
+from ..report.report import Shown
 from ..report.table import number
 from ..stats.correlation import fit_logistic
 from .data_set_results import DataSetResult
@@ -22,7 +22,7 @@ _wrapped = functools.partial(textwrap.fill, width=38)
 
 
 @matplotlib.rc_context(STYLE)
-def scatter(data: DataSetResult, label: str, shown: Callable[[str], str] = str) -> Figure:
+def scatter(data: DataSetResult, label: str, shown: Shown = str) -> Figure:
     scores = data.scores[label].dropna()
     mos, found = data.mos.loc[scores.index], data.estimates[label]
     figure = Figure(figsize=(3.6, 3.3), layout="constrained")
@@ -54,7 +54,7 @@ def named_points(data: DataSetResult, label: str) -> list[str]:
     return names if len(names) <= _POINTS else [*apart[:_WORST], *apart[-_WORST:]]
 
 
-def plots(data: DataSetResult, shown: Callable[[str], str]) -> Markup:
+def plots(data: DataSetResult, shown: Shown) -> Markup:
     drawn, worst, small = [], [], functools.cache(functools.partial(image, side=_SIDE))
     names, opinion = below_common(list(data.scores.index)), f", {'D' * data.mos_lower_better}MOS {{:.4g}}"
     for label in data.scored:

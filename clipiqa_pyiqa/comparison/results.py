@@ -1,7 +1,7 @@
 """The result of ``compare``: tables with sentences, files and a page."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas
 from ..datasets.data_sets import PAPER, published_rows
 from ..errors import counted, first_of
 from ..files.names import file_name
-from ..report.report import Report, Reported
+from ..report.report import Report, Reported, Shown
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
 from ..results.columns import described
 from ..results.results import Results
@@ -74,7 +74,7 @@ class Comparison(Reported):
             **look,
         )
 
-    def _plots(self, shown: Callable[[str], str]) -> dict[str, Any]:
+    def _plots(self, shown: Shown) -> dict[str, Any]:
         from .plots import plots  # imports matplotlib
 
         return {data.name: plots(data, shown) for data in self.data_sets if len(data.mos) and data.scored}

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from pandas import DataFrame, Series
 from ..errors import CLIPIQAError, FilePath, counted
 from ..files.names import one_line
 from ..files.reading import open_file
-from ..report.report import Report, Reported
+from ..report.report import Report, Reported, Shown
 from ..report.table import Table, words
 from ..results.columns import Column, described
 from ..results.scores import Direction, Scores
@@ -379,7 +379,7 @@ class Gate(Reported):
             inputs=(self.base, self.new),
         )
 
-    def _pictures(self, shown: Callable[[str], str]) -> dict[str, Any]:
+    def _pictures(self, shown: Shown) -> dict[str, Any]:
         from ..report.html import block
 
         worst = [row for pair in self.pairs for row in self.worst(pair.name, _SHOWN).index]

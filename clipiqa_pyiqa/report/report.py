@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pandas
     from markupsafe import Markup
 
+Shown = Callable[[str], str]
+"""A function of a name, or of a text with names, that returns it as it is to be shown."""
+
 
 @dataclass
 class Report:
@@ -43,7 +46,7 @@ class Report:
     marks: str = ""
     metrics: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
-    pictures: Callable[[Callable[[str], str]], Mapping[str, Markup]] = lambda shown: {}
+    pictures: Callable[[Shown], Mapping[str, Markup]] = lambda shown: {}
     texts: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     inputs: Sequence[str] = ()

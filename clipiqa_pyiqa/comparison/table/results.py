@@ -13,7 +13,7 @@ from pandas import DataFrame, MultiIndex, Series, concat
 from ...errors import counted
 from ...metrics.metric import Metric
 from ...report.pictures import differing_crops
-from ...report.report import Report, Reported
+from ...report.report import Report, Reported, Shown
 from ...report.table import Cell, Mark, Table, TableColumn, interval, latex, number, p_value, words
 from ...results.columns import described
 from ...results.results import Results
@@ -188,7 +188,7 @@ class MethodTable(Reported):
             **look,
         )
 
-    def _crops(self, shown: Callable[[str], str]) -> dict[str, Any]:
+    def _crops(self, shown: Shown) -> dict[str, Any]:
         from ...report.html import block, embedded  # imports matplotlib
 
         if len(self.methods) == 1:
