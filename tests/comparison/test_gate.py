@@ -6,7 +6,7 @@ import pytest
 from refusal import refused
 
 from clipiqa_pyiqa import gate
-from clipiqa_pyiqa.results.scores import matching_names, read_scores
+from clipiqa_pyiqa.results.scores import matching_names
 
 pytestmark = pytest.mark.quick
 
@@ -67,10 +67,3 @@ def test_runs_that_cannot_be_compared_and_options_that_do_not_fit_are_refused(ru
         if change:
             change(pandas.read_csv(new)).to_csv(new, index=False)
         assert noun in refused(gate, base, new, **options)
-
-
-def test_files_without_scores_are_refused(tmp_path):
-    for name, content in {"none.csv": "", "a.txt": "x", "a.csv": "a,b\n1,2\n", "b.csv": "image,b\nx,y\n"}.items():
-        if content:
-            (tmp_path / name).write_text(content)
-        assert name in refused(read_scores, tmp_path / name)

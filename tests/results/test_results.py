@@ -119,7 +119,7 @@ def test_scores_that_were_made_in_another_way_are_not_resumed(path, caplog):
 
 
 def test_a_file_that_is_no_result_file_is_refused_and_stays(path):
-    for content in ["a,b\n1,2\n", "\x00\x01", "[1, 2]\n", "5\n"]:
+    for content in ["a,b\n1,2\n", "image,b\nx,y\n", "\x00\x01", "[1, 2]\n", "5\n"]:
         path.write_text(content)
         assert "name another file" in refused(write, path, resume=True)
         refused(read_scores, path)
