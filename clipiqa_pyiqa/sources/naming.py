@@ -68,8 +68,8 @@ def in_all_folders(
 def by_set(names: Iterable[str], others: Iterable[str]) -> list[str]:
     """Return image names; a sub-folder ``SET/`` stands for its images if no image of ``others`` is in it."""
     known = {name.partition("/")[0] for name in others}
-    parts = {name: name.partition("/") for name in names}
-    return [*dict.fromkeys(top + "/" if sub and top not in known else name for name, (top, sub, _) in parts.items())]
+    found = (f"{top}/" if (top := name.partition("/")[0]) not in known and top != name else name for name in names)
+    return [*dict.fromkeys(found)]
 
 
 def _expression(pattern: str) -> str:
