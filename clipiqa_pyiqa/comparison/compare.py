@@ -144,7 +144,7 @@ def _without_training_photos(
 def run_settings(options: Options) -> dict[str, str]:
     here = circumstances(options.device)
     return {
-        **{name: version(name) for name in ("clipiqa-pyiqa", "torchvision", "numpy", "scipy")},
+        **{name: version(name) for name in ("torchvision", "numpy", "scipy")},
         **here["versions"],
         **here["decoders"],
         "python": platform.python_version(),

@@ -214,16 +214,7 @@ def _alike(
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
         raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
-    versions = [
-        {
-            "clipiqa-pyiqa": max(
-                (each.record.get("version", "") for name, each in run.columns.items() if name in names), default=""
-            ),
-            **run.reading.get("versions", {}),
-            **run.reading.get("decoders", {}),
-        }
-        for run in (base, new)
-    ]
+    versions = ({**run.reading.get("versions", {}), **run.reading.get("decoders", {})} for run in (base, new))
     if base.reading and new.reading and (found := changes(*versions)):
         text = ", ".join(f"{what} {was} and {now}" for what, was, now in found)
         notes.append(f"base and new run were scored by different versions: {text}")

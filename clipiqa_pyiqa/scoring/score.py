@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
+from .. import __version__
 from ..errors import MIN_SIDE, CLIPIQAError, FilePath, Progress, Reading, RunOptions, checked, log, silent
 from ..files.names import printable
 from ..files.reading import sha256_of
@@ -215,7 +216,7 @@ def circumstances(device: torch.device) -> dict[str, Any]:
     decoders = ("pillow", "simplejpeg", *filter(find_spec, ["rawpy", "av"]))
     return {
         "device": device_name(device),
-        "versions": {name: version(name) for name in packages},
+        "versions": {"clipiqa-pyiqa": __version__, **{name: version(name) for name in packages}},
         "decoders": {name: version(name) for name in decoders},
     }
 

@@ -120,7 +120,7 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkey
     (folders / "new/0-9c0.png").write_bytes(b"")
     clipiqa(f"{given} --overwrite --skip-missing", 0, "left out: ")
     clipiqa(f"gate {folders}/base {out}/new.parquet", 2, "name the metrics")
-    monkeypatch.setattr("clipiqa_pyiqa.metric.__version__", "0.0.9")
+    monkeypatch.setattr("clipiqa_pyiqa.scoring.score.__version__", "0.0.9")
     monkeypatch.setattr("clipiqa_pyiqa.scoring.score.version", {"simplejpeg": "0.0.8"}.get)  # so others are unknown
     ran = clipiqa(f"gate {out}/base.parquet {folders}/new -m mini --skip-missing")
     assert " and 0.0.9" in ran.err and ran.err.count("simplejpeg") == 1 and " and 0.0.8" in ran.err
