@@ -86,7 +86,7 @@ def test_files(score, name):
     assert (ran.code, ran.out) == (0, "")
     assert rows(name) == [("a.png", 0.0), ("b.JPG", 0.2), ("c.webp", 0.4)]
     said = read_results(name)[0].provenance
-    assert set(said["versions"]) == {"pyiqa", "torch", "open_clip_torch", "pillow"}
+    assert set(said["versions"]) == {"clipiqa-pyiqa", "pyiqa", "torch", "open_clip_torch", "pillow"}
     asked = {"apply_exif": False, "max_side": 64, "max_pixels": 4000, "device": "cpu", "damaged": "refuse"}
     assert said.items() >= asked.items()
 
