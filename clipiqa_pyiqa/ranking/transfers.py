@@ -197,24 +197,22 @@ def _is_as_made(step: Step, hash_of: Callable[[str], str]) -> bool:
 
 def _put_back(step: Step) -> str | None:
     """Undo a step; return the problem, ``''``, or None for stars that others have changed and that stay."""
-    photo, place, is_rating = step.photo, Path(step.place), step.action == "rating"
+    photo, place = step.photo, step.place
     if step.action == "move":
         if os.path.lexists(photo):
             return f"stays, because another file is at {photo!r}"
         if not os.path.isdir(folder := os.path.dirname(photo)):
             return f"stays, because there is no folder {folder!r}: make it, then undo again"
-        _move(step.place, photo)
-        return ""
-    if step.place == os.path.realpath(photo) or (step.action == "copy" and not file_of(photo)):
+        _move(place, photo)
+    elif place == os.path.realpath(photo) or (step.action == "copy" and not file_of(photo)):
         return f"stays, because nothing else is left of {photo!r}"
-    is_same = _is_as_made(step, hash_file)
-    if is_same and step.before is None:
-        place.unlink()
-    elif is_same:
-        write_bytes(place, str(step.before).encode())
-    elif is_rating:
-        return _take_stars_away(step)
-    return "" if is_same else f"stays, because it is not the same as {photo!r}"
+    elif not _is_as_made(step, hash_file):
+        return _take_stars_away(step) if step.stars else f"stays, because it is not the same as {photo!r}"
+    elif step.before is None:
+        os.unlink(place)
+    else:
+        write_bytes(place, step.before.encode())
+    return ""
 
 
 def _take_stars_away(step: Step) -> str | None:
