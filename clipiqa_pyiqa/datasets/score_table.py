@@ -32,8 +32,8 @@ def finder() -> Callable[[str], str]:
 
     @cache
     def listing(folder: str) -> Callable[[str], str]:
-        names = os.listdir(folder or ".")
-        photos = {name for name in names if os.path.splitext(name)[1].lower() in image_suffixes()}
+        names, ends = os.listdir(folder or "."), tuple(image_suffixes())
+        photos = {name for name in names if name.lower().endswith(ends)}
         count = Counter(map(str.lower, photos | {os.path.splitext(photo)[0] for photo in photos}))
 
         def key(name: str) -> str:
