@@ -48,7 +48,8 @@ def run(
     """
     from ..files.writing import check_output
 
-    if check_output(out, overwrite=overwrite).suffix != ".safetensors":
+    check_output(out, overwrite=overwrite)
+    if out.suffix != ".safetensors":
         raise OptionError(f"--out must be a .safetensors file; got {str(out)!r}.")
     if splits_out is not None:
         if splits < 1:
