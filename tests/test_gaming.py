@@ -71,8 +71,7 @@ def test_other_images_than_at_first_are_refused(clean, criterion):
 
 
 def test_images_with_which_the_alarm_would_be_silent_are_refused(clean, criterion):
-    broken = clean.clone()
-    broken[3, 0, 0, 0] = torch.nan
+    broken = clean.where(clean < clean.max(), torch.nan)
     for references in (clean[:8], clean[..., :32], 255 * clean, 2 * clean - 1, broken):
         refused(GamingAlarm(criterion, judges=()), clean, references)
     for outputs in (clean[:5], list(clean)):

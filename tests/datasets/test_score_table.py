@@ -79,14 +79,6 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
     refused(read_score_table, path, skip_missing=True, val_fraction=0)
 
 
-def test_a_photo_in_several_given_splits_is_told(tmp_path, caplog):
-    for number in range(4):
-        (tmp_path / f"{number}.png").write_text(str(number % 3))
-    lines = "".join(f"{number}.png,{number},{split}\n" for number, split in enumerate(["train"] * 2 + ["val"] * 2))
-    read_score_table(written(tmp_path, f"path,score,split\n{lines}"))
-    assert "1 photos" in caplog.text
-
-
 def grouped(folder, header):
     """Forty images in ten groups."""
     lines = [header]
