@@ -16,13 +16,7 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA, train
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.files.writing import LockedError, locked
-from clipiqa_pyiqa.learning.training import (
-    RECIPES,
-    augmentations_of,
-    draw_augmentation,
-    train_context,
-    with_options,
-)
+from clipiqa_pyiqa.learning.training import RECIPES, augmentations_of, draw_augmentation, train_context, with_options
 
 SMALL = with_options("plain", batch_size=3, epochs=1)
 

@@ -77,9 +77,7 @@ def test_prompts_equal_those_of_all_77_positions():
         for pair in ["quality", ("Sharp edges.", "Blurry.")]:
             metric = fresh(context={"n_ctx": n_ctx, "init": "random"}, prompts=pair)
             learner, tower = metric.prompt_learner.train(), metric.clip.text_tower(torch.device("cpu"), torch.float32)
-            tokens = tokenize(
-                [f"{' '.join(['x'] * n_ctx)} {text}." for text in (learner.pair.positive, learner.pair.negative)]
-            )
+            tokens = tokenize([f"{' '.join(['x'] * n_ctx)} {text}." for text in learner.pair.texts])
             prompts = []
             for row, ids, vectors in zip(tower.embed(tokens), tokens, learner.ctx, strict=True):
                 words = int(ids.argmax()) - 1 - n_ctx

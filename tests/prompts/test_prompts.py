@@ -4,41 +4,36 @@ import open_clip
 import pytest
 
 from clipiqa_pyiqa import PromptError
-from clipiqa_pyiqa.prompts.pairs import (
-    ALIASES,
-    NAMED_PAIRS,
-    PRESETS,
-    PromptPair,
-    parse_prompts,
-)
+from clipiqa_pyiqa.prompts.pairs import ALIASES, NAMED_PAIRS, PRESETS, PromptPair, parse_prompts
 
 pytestmark = pytest.mark.quick
 
 # Copied by hand from the paper (Sec. 3.2, Tables 3, 4 and 6) and, for `aesthetic`, the official demo.
-PAPER = {
-    "quality": ("Good photo.", "Bad photo."),
-    "aesthetic": ("Aesthetic photo.", "Not aesthetic photo."),
-    "brightness": ("Bright photo.", "Dark photo."),
-    "noisiness": ("Clean photo.", "Noisy photo."),
-    "colorfulness": ("Colorful photo.", "Dull photo."),
-    "sharpness": ("Sharp photo.", "Blurry photo."),
-    "contrast": ("High contrast photo.", "Low contrast photo."),
-    "complex": ("Complex photo.", "Simple photo."),
-    "natural": ("Natural photo.", "Synthetic photo."),
-    "happy": ("Happy photo.", "Sad photo."),
-    "scary": ("Scary photo.", "Peaceful photo."),
-    "new": ("New photo.", "Old photo."),
-    "warm": ("Warm photo.", "Cold photo."),
-    "real": ("Real photo.", "Abstract photo."),
-    "beautiful": ("Beautiful photo.", "Ugly photo."),
-    "lonely": ("Lonely photo.", "Sociable photo."),
-    "relaxing": ("Relaxing photo.", "Stressful photo."),
-}
+_PAPER = """
+quality: Good photo. | Bad photo.
+aesthetic: Aesthetic photo. | Not aesthetic photo.
+brightness: Bright photo. | Dark photo.
+noisiness: Clean photo. | Noisy photo.
+colorfulness: Colorful photo. | Dull photo.
+sharpness: Sharp photo. | Blurry photo.
+contrast: High contrast photo. | Low contrast photo.
+complex: Complex photo. | Simple photo.
+natural: Natural photo. | Synthetic photo.
+happy: Happy photo. | Sad photo.
+scary: Scary photo. | Peaceful photo.
+new: New photo. | Old photo.
+warm: Warm photo. | Cold photo.
+real: Real photo. | Abstract photo.
+beautiful: Beautiful photo. | Ugly photo.
+lonely: Lonely photo. | Sociable photo.
+relaxing: Relaxing photo. | Stressful photo.
+"""
+PAPER = {name: tuple(pair.split(" | ")) for name, pair in (line.split(": ") for line in _PAPER.split("\n")[1:-1])}
 CRISP = ("Crisp photo.", "Hazy photo.")
 
 
 def texts(*args, **kwargs):
-    return [(pair.positive, pair.negative) for pair in parse_prompts(*args, **kwargs)]
+    return [pair.texts for pair in parse_prompts(*args, **kwargs)]
 
 
 def test_every_pair_of_the_paper_has_a_name_and_there_are_no_others():
