@@ -195,7 +195,7 @@ def _alike(
 
     both = [name for name in base.names if name in new.names]
     sides = {"base": base.names, "new": new.names}
-    names = list(by or dict.fromkeys(name for side in scored or sides for name in sides[side]))
+    names = [*dict.fromkeys(by or [name for side in scored or sides for name in sides[side]])]
     if others := {*base.names, *new.names}.difference(names):
         notes.append(f"not compared, as not asked for: {few(sorted(others))}")
     if lacking := [name for name in names if name not in both]:

@@ -183,7 +183,7 @@ def _votes(row: Mapping[str, str], has_counts: bool) -> Any:
                 f"votes_first and votes_second must be whole numbers; got {' and '.join(map(repr, counts))}."
             )
         return np.array([*map(int, counts), 0])
-    known = {"first": 0, row["first"]: 0, "second": 1, row["second"]: 1, "tie": 2, "": 2}
+    known = {"first": 0, row["first"]: 0, "second": 1, row["second"]: 1, "tie": 2}
     if (choice := row["choice"]) not in known:
         raise CLIPIQAError(f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, known)}")
     return np.eye(3, dtype=int)[known[choice]]

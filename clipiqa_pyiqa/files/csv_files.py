@@ -83,7 +83,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         header = next(lines, [])
         if name := twice_in(header):
             raise ValueError(f"it has two columns called {name!r}: rename one")
-        for cells in filter(None, lines):
+        for cells in filter(any, lines):  # spreadsheets write rows of empty cells
             if len(cells) != len(header):
                 raise ValueError(
                     f"line {lines.line_num}: expected {len(header)} columns, separated by commas ({', '.join(header)})"

@@ -272,7 +272,8 @@ class Results:
         place = self.known.places.get(path)
         is_of_run = place is None or self.known.seen[place]
         for name, values in self._joined.items():
-            cells[name] = values.get(path, None if is_of_run else cells.get(name))
+            is_empty = is_of_run or name in self.head.joined  # a value such as a method holds in this run alone
+            cells[name] = values.get(path, None if is_empty else cells.get(name))
         missing = [name for name in self.head.scores if name not in cells]
         if missing and (cells["width"] or not cells["kind"]):
             cells["kind"] = worst_kind([cells["kind"], Kind.NOT_ASKED])

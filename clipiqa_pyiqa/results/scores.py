@@ -137,6 +137,8 @@ def read_scores(
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
     name = find_column(path, list(table.columns), key, PATH_COLUMNS, option="key")
     table.index = pandas.Index(table.pop(name).map(str), name="path", dtype=object)
+    if "" in table.index:
+        raise CLIPIQAError(f"{str(path)!r} has a row without a name in the column {name!r}: add it, or delete the row.")
     others = [each for each in table if str(each).lower().strip() not in _NO_SCORES]
     values = {each: _numbers(table[each]) for each in columns or others if each in table}
     numbers = [each for each in values if each in known or values[each].notna().any()]

@@ -32,7 +32,7 @@ def test_rows_match_by_a_key_column_and_no_cell_is_a_formula(runs, tmp_path):
     prompts = [f"{start}{n}" for n, start in enumerate("=+-@" * 10)]
     base, new = runs(**{"=1+1": (SCORES, SCORES), "prompt": (prompts, prompts)})
     pandas.read_csv(new).assign(image=range(40, 80)).sample(frac=1, random_state=2).to_csv(new, index=False)
-    found = gate(base, new, by=["=1+1"], key="prompt")
+    found = gate(base, new, by=["=1+1"] * 2, key="prompt")
     assert found.pairs[0].difference == 0 and found.passed and list(found.rows.index) == prompts
     found.save(tmp_path / "gate")
     cells = pandas.read_csv(tmp_path / "gate/rows.csv", dtype=str)
@@ -53,6 +53,7 @@ def test_runs_that_cannot_be_compared_and_options_that_do_not_fit_are_refused(ru
     for change, options, noun in [
         (lambda new: new.assign(image=[f"q{n}" for n in range(40)]), {}, "row"),
         (lambda new: new.assign(image=[f"{n // 2}.{'pj'[n % 2]}" for n in range(40)]), {}, "'0.p', '0.j', "),
+        (lambda new: new.replace({"image": {39: ""}}), {}, "'image'"),
         (lambda new: new.rename(columns={"q": "other"}), {}, "none"),
         (lambda new: new.assign(extra=1.0), {}, "'extra'"),
         (lambda new: new.head(39), {}, "'39'"),

@@ -16,10 +16,10 @@ def folder(tmp_path):
 
 
 def test_one_row_per_vote_in_every_spelling(folder):
-    choices = ["first", "a.png", "second", "b.png", "b.png", "tie", ""]
+    choices = ["first", "a.png", "second", "b.png", "b.png", "tie"]
     lines = [*(f"happy,a.png,b.png,{choice}" for choice in choices), "Happy,b.png,a.png,first"]
     votes, _ = read_votes(write_votes(folder, *lines))
-    assert votes[["votes_first", "votes_second", "undecided"]].to_numpy().tolist() == [[2, 4, 2]]
+    assert votes[["votes_first", "votes_second", "undecided"]].to_numpy().tolist() == [[2, 4, 1]]
 
 
 def test_an_attribute_may_be_a_pair_of_texts_and_must_be_there(folder):
@@ -32,6 +32,7 @@ def test_rows_that_cannot_be_used_are_refused(folder):
     for line, named in {
         "hapy,a.png,b.png,first": "'happy'",
         "happy,a.png,b.png,frist": "'first'",
+        "happy,a.png,b.png,": "tie",
         "happy,a.png,x.png,first": "x.png",
         "happy,a.png,a.png,first": "line 2",
         "happy,a.png,first": "4 columns",

@@ -229,7 +229,7 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
             name for name in dict.fromkeys([*_HASHES, *causes, *found.columns]) if name in {*rows}.difference(gone)
         ]
         both = concat({"was": _cells(rows, names), "now": _cells(found.scores, names, found.sets)}, axis=1)
-        both = both[both.index.isin(rows["method"], level="method")].fillna("").astype(str)
+        both = both[both.index.isin({*rows["method"]} - {""}, level="method")].fillna("").astype(str)
         was, now = (to_numeric(both[side], errors="coerce") for side in both)
         both = both[(both["was"] != both["now"]) & ~((was - now).abs() <= _ROUNDING * was.abs().clip(lower=1))]
         for (*cell, name), (before, after) in both.iterrows():
