@@ -64,8 +64,6 @@ def run(
         f"{table.name}: {counted(len(findings.ranked), 'pair')}, chosen on {counted(findings.chosen_on, 'image')}, "
         f"measured on {findings.held_out:,} held out (split {'val' if table.part('test').empty else 'test'!r})"
     )
-    if findings.unknown:
-        print(f"left out: {counted(findings.unknown, 'pair')} with words that {learning.backbone or 'RN50'} never saw")
     shown = (found.index < 10) | (found.index >= len(findings.ranked))
     print(frame_as_text(found[shown], ["SROCC held out"]))
     for name, finding in {"best pair": findings.ranked[0], "ensemble": findings.ensemble}.items():

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas
 
-from ..errors import CLIPIQAError, FilePath, counted, first_of, import_pyiqa, log, nearest, reason
+from ..errors import CLIPIQAError, FilePath, counted, few, first_of, import_pyiqa, log, nearest, reason
 from ..files.csv_files import ColumnNames, check_images, read_opinions
 from ..files.names import UNDO
 from ..files.reading import hashes_of, open_file, read_bytes
@@ -212,9 +212,10 @@ def read_score_table(
     if several := (frame.groupby("group")["split"].nunique() > 1).sum():
         log.warning(f"held-out images tell less about others: {several:,} photos or groups are in several splits")
     if skip_missing:
-        count, frame = len(frame), frame[frame["path"].map(os.path.isfile)]
-        if missing := count - len(frame):
-            log.warning(f"left out: {counted(missing, 'missing image')}")
+        missing = frame["path"][~frame["path"].map(os.path.isfile)]
+        frame = frame.drop(index=missing.index)
+        if len(missing):
+            log.warning(f"left out: {counted(len(missing), 'missing image')}: {few(missing)}")
     check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
     table.check_splits(needed)

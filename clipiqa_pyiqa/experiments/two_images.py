@@ -14,7 +14,7 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
-from ..errors import CLIPIQAError, FilePath, checked, counted, nearest
+from ..errors import CLIPIQAError, FilePath, checked, counted, few, nearest
 from ..files.csv_files import check_images, read_rows
 from ..prompts.pairs import Columns, Prompts, parse_columns
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, contact_sheet, wrapped
@@ -73,8 +73,7 @@ class PairScores(ExperimentResult):
         return {"missing": dict(self.missing)}
 
     def notes(self) -> list[str]:
-        alone = sum(map(len, self.missing.values()))
-        return [f"{counted(alone, 'image')} left out, without a partner"] if alone else []
+        return [f"left out: {side} lacks {few(names)}" for side, names in self.missing.items()]
 
     def _gains(self, question: str) -> pandas.Series:
         """Return how much better the high-quality images score."""

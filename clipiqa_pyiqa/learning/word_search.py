@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table
-from ..errors import CLIPIQAError, FilePath, PromptError, SharedOptions, checked, counted, log
+from ..errors import CLIPIQAError, FilePath, PromptError, SharedOptions, checked, counted, few, log
 from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
@@ -99,14 +99,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """Ranked pairs, best first, the paper's pair, and the best ensemble; ``unknown`` pairs were left out."""
+    """Ranked pairs, best first, the paper's pair, and the best ensemble."""
 
     ranked: tuple[Finding, ...]
     paper: Finding
     ensemble: Finding
     chosen_on: int
     held_out: int
-    unknown: int = 0
 
     def frame(self) -> pandas.DataFrame:
         """Return a row for each pair, best first, then for the paper's pair and for the ensemble."""
@@ -154,11 +153,13 @@ def search_prompts(
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     encoded = stored_features(metric, features, table.frame["path"], device=device, workers=workers)
+    if unknown := [pair.name for pair in candidates if pair not in known]:
+        name = metric.clip.weights.backbone
+        log.warning(f"left out: {counted(len(unknown), 'pair')} with words that {name} never saw: {few(unknown)}")
     log.info(f"scoring {counted(len(known), 'pair')}")
-    findings = search(
+    return search(
         metric, encoded[:, 0].to(device), targets, held_out, known, ensemble=ensemble, bootstrap=bootstrap, seed=seed
     )
-    return replace(findings, unknown=len(candidates) - len(known))
 
 
 def make_candidates(words: Iterable[Words] | None = None, templates: Sequence[str] | None = None) -> list[PromptPair]:

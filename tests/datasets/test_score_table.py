@@ -65,7 +65,7 @@ def test_what_is_read_as_an_opinion(tmp_path, caplog):
     assert caplog.text.count("'opinion' is read, not 'score'") == len(caplog.records) == 1
 
 
-def test_scores_become_shares_and_rows_get_splits(tmp_path):
+def test_scores_become_shares_and_rows_get_splits(tmp_path, caplog):
     for number in range(10):
         (tmp_path / f"{number}.png").write_text(str(number))
     path = written(tmp_path, "path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(10)))
@@ -76,6 +76,7 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path):
     )
     (tmp_path / "4.png").unlink()
     assert len(read_score_table(path, skip_missing=True).frame) == 9
+    assert f"1 missing image: '{tmp_path}/4.png'" in caplog.text
     refused(read_score_table, path, skip_missing=True, val_fraction=0)
 
 

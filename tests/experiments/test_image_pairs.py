@@ -84,4 +84,4 @@ def test_images_without_a_partner_are_left_out_when_asked(tmp_path):
     for name in ("low/1.png", "high/1.png", "high/2.png"):
         save_grey(tmp_path / name, 9)
     found = pairs(Brightness(), tmp_path / "low", tmp_path / "high", skip_missing=True)
-    assert found.missing == {"low": ["2"]} and found.notes() == ["1 image left out, without a partner"]
+    assert found.missing == {"low": ["2"]} and found.notes() == ["left out: low lacks '2'"]
