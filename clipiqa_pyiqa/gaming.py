@@ -75,8 +75,8 @@ class GamingAlarm:
         """Return numbers for a logger, and the alarm.
 
         Args:
-            outputs: ``(N, 3, H, W)`` in the criterion's ``input_range``, always for the same inputs; at the first call,
-                those of the network before the loss is used.
+            outputs: ``(N, 3, H, W)``, N at least 6, in the criterion's ``input_range``, always for the same inputs; at
+                the first call, those of the network before the loss is used.
             references: clean images of the same shape, if there are any.
             without: outputs, after as many steps, of a network trained alike but without the loss. They replace those
                 of the first call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the loss is

@@ -39,31 +39,31 @@ Prompts: TypeAlias = str | PromptPair | tuple[str, str] | Sequence[str | PromptP
 
 
 _BARE = {  # name -> words, positive first
-    "quality": ("Good", "Bad"),  # Sec. 3.2
-    "aesthetic": ("Aesthetic", "Not aesthetic"),  # official demo
+    "quality": "Good|Bad",  # Sec. 3.2
+    "aesthetic": "Aesthetic|Not aesthetic",  # official demo
     # Table 3
-    "brightness": ("Bright", "Dark"),
-    "noisiness": ("Clean", "Noisy"),  # as in the table: high means clean
-    "colorfulness": ("Colorful", "Dull"),
-    "sharpness": ("Sharp", "Blurry"),
-    "contrast": ("High contrast", "Low contrast"),
+    "brightness": "Bright|Dark",
+    "noisiness": "Clean|Noisy",  # as in the table: high means clean
+    "colorfulness": "Colorful|Dull",
+    "sharpness": "Sharp|Blurry",
+    "contrast": "High contrast|Low contrast",
     # Table 4
-    "complex": ("Complex", "Simple"),
-    "natural": ("Natural", "Synthetic"),
-    "happy": ("Happy", "Sad"),
-    "scary": ("Scary", "Peaceful"),
-    "new": ("New", "Old"),
+    "complex": "Complex|Simple",
+    "natural": "Natural|Synthetic",
+    "happy": "Happy|Sad",
+    "scary": "Scary|Peaceful",
+    "new": "New|Old",
     # Table 6
-    "warm": ("Warm", "Cold"),
-    "real": ("Real", "Abstract"),
-    "beautiful": ("Beautiful", "Ugly"),
-    "lonely": ("Lonely", "Sociable"),
-    "relaxing": ("Relaxing", "Stressful"),
+    "warm": "Warm|Cold",
+    "real": "Real|Abstract",
+    "beautiful": "Beautiful|Ugly",
+    "lonely": "Lonely|Sociable",
+    "relaxing": "Relaxing|Stressful",
 }
 
 
 def _named(name: str, template: str | None = None) -> PromptPair:
-    return PromptPair(name, *((template or DEFAULT_TEMPLATE).replace("{}", word) for word in _BARE[name]))
+    return PromptPair(name, *((template or DEFAULT_TEMPLATE).replace("{}", word) for word in _BARE[name].split("|")))
 
 
 NAMED_PAIRS = {name: _named(name) for name in _BARE}
