@@ -77,7 +77,14 @@ def read_words(path: FilePath) -> list[Words]:
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"the pairs in {str(path)!r} cannot be read: {error}.") from error
-    pairs: list[Words] = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    pairs = list[Words]()
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if line and not line.startswith("#"):
+            try:
+                parse_prompts(line)
+            except PromptError as error:
+                raise PromptError(f"{path}, line {number}: {error}") from error
+            pairs.append(line)
     if not pairs:
         raise PromptError(f"{str(path)!r} holds no pairs: write one pair a line, such as 'Crisp photo.|Hazy photo.'.")
     return pairs

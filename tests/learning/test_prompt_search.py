@@ -77,7 +77,7 @@ def test_candidates_are_made_once_each():
 
 
 def test_a_file_without_pairs_is_refused(tmp_path):
-    for content in (b"# only a comment\n\n", b"\xff|\xfe"):
+    for content in (b"# only a comment\n\n", b"\xff|\xfe", b"Good|"):
         (tmp_path / "pairs.txt").write_bytes(content)
         refused(read_words, tmp_path / "pairs.txt")
 
