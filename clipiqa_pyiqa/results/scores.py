@@ -196,17 +196,18 @@ def _numbers(values: pandas.Series) -> pandas.Series:
 
 def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
     """Return both runs' image names in the form in which most match: as given, below the run's common folder, or, if
-    one run has no folders, without folders; without suffixes. If none match, return them as given."""
+    one run has no folders, without folders; without suffixes, or with. If none match, return them as given."""
 
     def ways(names: Sequence[str]) -> Iterator[list[str]]:
-        for way in (str, below_common(names).__getitem__, lambda name: re.split("/|::", name)[-1]):
-            found = [way(name) for name in names]
-            stems = list(map(without_suffix, found))
-            yield next((each for each in (stems, found) if len({*each}) == len({*names})), [*names])
+        below = below_common(names)
+        for shown in (without_suffix, str):
+            for way in (str, below.__getitem__, lambda name: re.split("/|::", name)[-1]):
+                found = [shown(way(name)) for name in names]
+                yield found if len({*found}) == len({*names}) else [*names]
 
-    (whole, below, bare), (other, other_below, other_bare) = ways(first), ways(second)
-    pairs = [(whole, other), (below, other), (whole, other_below), (below, other_below)]
-    pairs += [(bare, other), (whole, other_bare)]
+    one, other = [*ways(first)], [*ways(second)]
+    kinds = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2)]
+    pairs = [(one[start + i], other[start + j]) for start in (0, 3) for i, j in kinds]
     best = max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))  # the first of equals
     return [*best] if {*best[0]} & {*best[1]} else [[*first], [*second]]
 

@@ -41,7 +41,7 @@ def test_rows_match_by_a_key_column_and_no_cell_is_a_formula(runs, tmp_path):
 
 def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apart():
     assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
-    assert matching_names(["1.png", "1.jpg"], ["b/1.png"])[0] == ["1.png", "1.jpg"]
+    assert matching_names(["1.png", "1.jpg"], ["b/1.png"]) == [["1.png", "1.jpg"], ["1.png"]]
     photos = ["p/1.jpg", "p/sub/1.jpg"]  # a list that lacks p/1 is not about it
     for names in (["p/sub/1.jpg"], ["sub/1.jpg"]):
         own, theirs = matching_names(photos, names)
