@@ -163,14 +163,14 @@ def run(
             )
         tell(*found.sentences())
         return 1 if found.problems or found.unscored or (found.notes and not picked.partial) else 0
-    if (picked.paths or folders) and not (cuts or selected):
-        raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     if selected:
         from ..files.names import on_disk
         from ..sources.finding import find_shards
 
         named = find_shards(map(on_disk, sources), archives=False)  # also what is missing, or in a shard
         return _take({"": [item.name for item in named.items]}, replace(picked, paths=picked.paths or not folders))
+    if (picked.paths or folders) and not cuts:
+        raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     from ..ranking.photos import Photos, find_moments
     from ..results.columns import UNREAD
     from ..results.scores import is_score_file, read_scores, unscored_note
@@ -253,7 +253,7 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
         paths = [path for path in paths if path not in missing]
     for action, folder in picked.folders().items():
         done, undo_list, there = transfer(parts, folder, action, only_photos=picked.only_photos)
-        more = len(done) + there - len({*map(os.path.abspath, paths)})
+        more = len(done) + there - len(paths)
         along = f", with {counted(more, 'RAW or XMP file')}" if more else ""
         along += f", {there:,} already there" if there else ""
         undoing = f"; --undo {str(undo_list)!r} undoes this" if done else ""
