@@ -11,7 +11,7 @@ from typing import Any, Literal, Unpack
 
 import torch
 
-from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, silent
+from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, few, log, silent
 from ..files.names import file_name, free_name, printable
 from ..files.writing import check_folder, write_text
 from ..images.batches import images_at_once, processed, stacked
@@ -79,6 +79,9 @@ def draw_maps(
     if out is not None:
         written = [f"{name}.{suffix}" for name in files.values() for suffix in (pictures, "npz")]
         check_folder(out, [*written, *([PAGE] if html else [])], overwrite=overwrite, inputs=names)
+        earlier = sorted({file.stem for file in Path(out).glob("*.npz")} - {*files.values()})
+        if overwrite and earlier:
+            log.warning(f"{out} also holds maps of an earlier run: {few(earlier)}")
     net: CLIPIQA = net_of(metric)
     net.encode_prompts(columns)  # raises for prompts that cannot be used, before any photo is read
     net.check_map()

@@ -130,6 +130,8 @@ def read_scores(
     import pandas
 
     rows, head = _rows(path, partial)
+    if not rows:
+        raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
     table = pandas.DataFrame(rows)
     try:
         known = head.by_name if head else read_scales(table.get(SCALE, ()))
@@ -179,8 +181,8 @@ def _rows(path: Path, partial: bool | None) -> tuple[list[Cells], Head | None]:
     with checked_reading(path, format):
         damage = list[str]()
         head, rows = read_head(path, format), list(read_cells(path, format, damage))
-        if damage or not rows:
-            raise ValueError(f"it is damaged: {damage[0]}" if damage else "it has no rows")
+        if damage:
+            raise ValueError(f"it is damaged: {damage[0]}")
         return rows, head
 
 

@@ -108,6 +108,7 @@ def test_the_command_writes_pictures_numbers_and_a_page(clipiqa, photos, tmp_pat
     assert "3×3" not in str(np.load("maps/half.npz")["provenance"])
     shutil.copy(photos / "half.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
     assert r"caf\xe9.png" in clipiqa(f"{MAP} caf*.png").out
+    clipiqa(f"{MAP} caf*.png -o maps --overwrite", 0, "maps of an earlier run: 'half'")
 
 
 def test_bad_options_are_refused(clipiqa, photos):

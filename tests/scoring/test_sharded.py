@@ -262,6 +262,10 @@ def test_results_whose_images_or_shards_are_gone_are_named_and_left_out_with_exi
         clipiqa(command, 1, "1 result ('a/000.tar.parquet')")
     (lake.parent / "out/a/000.tar.parquet").unlink()
     clipiqa(run, 0)
+    (lake / "a.png").unlink()
+    save_tar(lake / "b/000.tar", {})
+    clipiqa(run, 1, "'files-00000.parquet'")
+    clipiqa("rank out --worst 1", 2, "has no rows")
 
 
 def test_a_name_to_keep_that_samples_or_loose_photos_lack_is_a_line_and_exit_code_1(clipiqa, lake):
