@@ -40,7 +40,8 @@ class Comparison(Reported):
     def complete(self) -> bool:
         return not (
             any(results.known.gone for results in self.stored.values())
-            or any(d.skipped or any(m.error or m.note for m in d.metrics.values()) for d in self.data_sets)
+            or any(d.skipped or any(m.note for m in d.metrics.values()) for d in self.data_sets)
+            or any(each.reason for d in self.data_sets for found in d.estimates.values() for each in found.values())
         )
 
     def frame(self) -> pandas.DataFrame:

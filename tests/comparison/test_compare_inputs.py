@@ -189,6 +189,8 @@ def test_the_compare_command_writes_tables_report_and_scores(clipiqa, photos, tm
     clipiqa(f"{given} --resume --format csv", 1, out="entropy")
     table.write_text(text)
     clipiqa(f"{given[:-3]} --resume", 0, "1 row of images that this run lacks (", "torn.png')")
+    table.write_text(re.sub(",.$", ",7", text, flags=re.MULTILINE))
+    clipiqa(f"{given} --resume", 1, out="all opinion scores are 7")
 
 
 def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path, monkeypatch):
