@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import choice
 from .metric import CLIPIQA
 from .prompts.pairs import parse_columns
 
@@ -87,7 +86,10 @@ class CLIPImageQualityAssessment(Metric):
     ) -> None:
         options = {name: kwargs.pop(name) for name in _OPTIONS & kwargs.keys()}
         super().__init__(**kwargs)
-        model = choice("model_name_or_path", model_name_or_path, MODELS)
+        if model_name_or_path not in MODELS:
+            known = ", ".join(MODELS)
+            raise ValueError(f"Argument `model_name_or_path` must be one of {known}; got {model_name_or_path!r}.")
+        model = MODELS[model_name_or_path]
         if not isinstance(data_range, int | float) or not data_range > 0:
             raise ValueError("Argument `data_range` should be a positive number.")
         self.data_range = data_range
