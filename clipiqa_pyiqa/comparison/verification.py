@@ -18,6 +18,7 @@ TORCHMETRICS = "torchmetrics, doctest of clip_image_quality_assessment, and pull
 OSEDIFF = "OSEDiff at fcc4f09, results_osediff of benchmark_drealsr: pyiqa's clipiqa with OpenAI's RN50 on a GPU"
 PICTURES = {"i01.bmp": 0.89160156, "i01_01_5.bmp": 0.45898438}
 """Image that this package may not distribute -> published score of ``quality``."""
+_SHAPE = (3, 384, 512)  # theirs: a photo of another size only has the same name
 NOISE = {"quality": (0.8894, 0.8902), "brightness": (0.5507, 0.5208)}
 """Question -> published scores of torchmetrics' two noise images."""
 _OSEDIFF_FILE = Path(__file__).parents[1] / "data" / "osediff_drealsr.csv"
@@ -53,7 +54,7 @@ def verify(
     checks = [
         (path.name, "quality", expected, score_of(path, "quality"), _FP16, PIQ)
         for path in files
-        if (expected := PICTURES.get(path.name.lower()))
+        if (expected := PICTURES.get(path.name.lower())) and read_image(path).pixels.shape == _SHAPE
     ]
     published = pandas.read_csv(_OSEDIFF_FILE, index_col="sha256")["clipiqa"]
     hashes = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
@@ -63,7 +64,7 @@ def verify(
         checks.append((f"median {subject}", "pyiqa", 0.0, median(apart), 0.002, OSEDIFF))
         checks.append((f"largest {subject}", "pyiqa", 0.0, max(apart), 0.02, OSEDIFF))
     if images and not checks:
-        raise ImageError("images must hold I01.BMP, i01_01_5.bmp or OSEDiff's results; none of them is there.")
+        raise ImageError("images must hold I01.BMP, i01_01_5.bmp (512 × 384) or OSEDiff's results; none is there.")
     noise = torch.randint(255, (2, 3, 224, 224), generator=torch.Generator().manual_seed(42)).float()
     for question, scores in NOISE.items():
         for number, expected in enumerate(scores):

@@ -105,6 +105,11 @@ class Results:
         """Add a column of values that need no image (image -> value), or replace it."""
         if isinstance(column, Column):
             name, known = column.name, self.known
+            was = self.head.by_name.get(name, column).lower_better
+            if was != column.lower_better and self.output and not self.output.overwrite:
+                raise ResultsError(
+                    f"{name!r} in {str(self.output.path)!r} has lower_better={was}: pass this, or `overwrite` too."
+                )
             self._is_new |= self.head.by_name.get(name) != column or any(
                 known.cells(place, [name]) != {name: values.get(image)} for image, place in known.places.items()
             )

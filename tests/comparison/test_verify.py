@@ -26,7 +26,7 @@ class Standin(torch.nn.Module):
         return x
 
     def score(self, x, prompts):
-        if x.shape[-2:] == (48, 64):
+        if x.shape[-2:] == (384, 512):
             torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
             published, number = list(PICTURES.values()), int(x[0, 1, -1, -1])
         else:
@@ -39,8 +39,8 @@ def pictures(tmp_path):
     """Pictures of the names that are looked for, in a folder of a folder."""
     (tmp_path / "assets").mkdir()
     for number, name in enumerate(("I01.BMP", "i01_01_5.bmp")):
-        image = Image.new("RGB", (64, 48), (255, 0, 51))
-        image.putpixel((63, 47), (0, 255 * number, 0))
+        image = Image.new("RGB", (512, 384), (255, 0, 51))
+        image.putpixel((511, 383), (0, 255 * number, 0))
         image.save(tmp_path / "assets" / name)
     return tmp_path
 
@@ -78,5 +78,5 @@ def test_inputs_that_cannot_be_checked_are_refused(clipiqa):
         "--images . -b mini": "I01.BMP",
         "--clip-weights none.pt": "none.pt",
     }.items():
-        Image.new("RGB", (64, 48)).save("other.png")
+        Image.new("RGB", (64, 48)).save("I01.BMP")
         clipiqa(f"verify {option}", 2, noun)

@@ -46,6 +46,7 @@ def test_scores_of_a_file_stand_beside_ours(photos, clipiqa):
     record = json.loads((photos / "s.csv.provenance.json").read_text())["columns"]["deqa"]
     assert record["file"] == "deqa.csv" and len(record["sha256"]) == 64 and record["lower_better"]
     assert clipiqa(f"score photos -m {DEQA} --format csv -q").out.splitlines()[1].startswith("photos/0.png,9.0,")
+    clipiqa(f"{score} --resume".replace("true", "false"), 2, "lower_better=True")
     save_deqa(range(5))
     clipiqa(f"{score} --resume", 1, "deqa has no score for 1 image, such as 'photos/5.png'")
     again = pandas.read_csv("s.csv").set_index("path")
