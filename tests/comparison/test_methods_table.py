@@ -136,11 +136,14 @@ def test_images_without_a_score_leave_every_method_and_are_named(results, tmp_pa
     assert "empty (0 bytes)." in said and "bytes).." not in said
 
 
-def test_whole_sets_have_one_value_and_no_deviation(results):
-    found = table(folders(results), {"size": SetSize(), "n": Mean()}, reference=results / "gt", **CPU)
+def test_whole_sets_have_one_value_and_no_deviation(results, tmp_path):
+    given = {"metrics": {"size": SetSize(), "n": Mean()}, "reference": results / "gt", "out": tmp_path, **CPU}
+    found = table(folders(results), **given)
     cells = found.frame()[found.frame()["metric"] == "size"]
     assert list(cells["mean"]) == [2.02, 2.02, 3.03, 3.03] and cells["sd"].isna().all()
     assert "| 3.0300 |" in found.table("markdown")
+    few = table({"mild": results / "mild"}, resume=True, **given)
+    assert few.complete and len(pandas.read_csv(tmp_path / "sets.csv")) == 4  # of the other method too
 
 
 def test_pictures_match_by_name_or_pattern(results, tmp_path, clipiqa):
