@@ -87,7 +87,8 @@ class Videos:
         from ..results.scores import judge_videos
 
         judged = judge_videos(scores)
-        table = judged.other.reset_index()
+        if not len(table := judged.other.reset_index()):
+            return
         note(f"{counted(len(table), 'video')}, sampling: {scores.reading['sampling']}\n\n{frame_as_text(table)}")
         if self.videos:
             write_text(self.videos, csv_table(table.assign(scale=scale_text(judged.columns.values()))))
@@ -182,8 +183,7 @@ def run(
 
             options["progress"] = lambda images, done, total: show(done, total, detail=f"{images:,} images")
             done = score_sources(metrics, found, **options)
-            _report(done, videos)
-            unmatched, failed = done.unmatched, any((done.failures, done.unread, done.absent, done.left_out))
+            unmatched, failed = done.unmatched, _report(done, videos)
         else:
             run = score_paths(metrics, found.items, keep=shards.keep, **options)
             run.results.keeps = has_videos
@@ -239,18 +239,17 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     return failed or notes or unasked or run.known.failed or any(metric.error for metric in run.metrics.metrics)
 
 
-def _report(found: ShardedResult, videos: Videos) -> None:
-    for sentence in found.sentences():
-        (tell if found.failures or found.unread or found.absent or found.notes() else note)(sentence)
-    if found.images:
-        note("\n" + frame_as_text(found.quantiles().reset_index(names="")))
-    from ..images.formats import VIDEOS
+def _report(found: ShardedResult, videos: Videos) -> bool:
+    """Show a summary; return whether something failed or is missing."""
     from ..results.folder import read_table
     from ..results.scores import Scores
 
-    of_videos = [read_table(result.path).to_pylist() for result in found.results if result.kind == "video"]
-    of_videos.append(
-        [{"path": name, "error": why} for name, why in found.unread.items() if name.lower().endswith(VIDEOS)]
-    )
-    if any(of_videos):
-        videos.judge(Scores.of(found.head, itertools.chain(*of_videos)))
+    is_odd = any((found.failures, found.unread, found.absent, found.notes()))
+    for sentence in found.sentences():
+        (tell if is_odd else note)(sentence)
+    if found.images:
+        note("\n" + frame_as_text(found.quantiles().reset_index(names="")))
+    rows = (read_table(result.path).to_pylist() for result in found.results if result.kind == "video")
+    unread = ({"path": name, "error": why} for name, why in found.unread.items())
+    videos.judge(Scores.of(found.head, itertools.chain(*rows, unread)))
+    return is_odd

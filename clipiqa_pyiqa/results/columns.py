@@ -312,12 +312,16 @@ class Known:
     @property
     def gone(self) -> dict[str, int]:
         """Those of ``unseen`` whose file does not exist, or whose shard is another one now."""
-        now, found = functools.cache(lambda shard: source_at(shard).stamp()), {}
-        for name, place in self.unseen.items():
-            shard, file = on_disk(split_name(name)[0]), on_disk(name.partition(" [scale ")[0])  # of a sweep
-            if now(shard) not in (None, self.stamps[place]) if shard else not file_of(file):
-                found[name] = place
-        return found
+        now = functools.cache(lambda shard: source_at(on_disk(shard)).stamp())
+        return {
+            name: place
+            for name, place in self.unseen.items()
+            if (
+                now(shard) not in (None, self.stamps[place])
+                if (shard := split_name(name)[0])
+                else not file_of(on_disk(name.partition(" [scale ")[0]))  # the file of a sweep's version
+            )
+        }
 
     def tell(self, title: str = "") -> None:
         """Log what is kept; it is a warning if images are gone."""

@@ -391,21 +391,22 @@ def judge_videos(scores: Scores) -> Scores:
     import pandas
 
     rows, columns = dict[str, dict[str, Any]](), dict[str, Column]()
-    directions = {name: find_direction([scores], name).lower_better for name in scores.names}
-    for video, own in scores.frame.groupby(videos_of(scores.frame.index), sort=False):
+    videos = pandas.Index(videos_of(scores.frame.index))  # pandas would take a list of one for a list of keys
+    for video, own in scores.frame.groupby(videos, sort=False):
         if not video.lower().endswith(VIDEOS):
             continue
         row = rows[video] = {"frames": own.notna().any(axis=1).sum()}
-        for name, is_low in directions.items():
+        for name in scores.names:
             if (values := own[name]).notna().all():
+                is_low = find_direction([scores], name).lower_better
                 of_seconds = values.groupby(lambda frame: math.floor(float(split_name(frame)[1]))).mean()
                 worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
                 row |= {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
                 row |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
                 row[f"{name} flicker"] = values.diff().diff().abs().median()
-        row["error"] = next((scores.errors[name] for name in own.index if name in scores.errors), None)
+        row["error"] = next(filter(None, map(scores.errors.get, own.index)), None)
     table = pandas.DataFrame.from_dict(rows, orient="index").rename_axis("path").dropna(axis=1, how="all")
-    for name in directions:
+    for name in scores.names:
         made = scores.columns.get(name, Column(name)).record
         for each in (name, f"{name} p5", f"{name} p95", f"{name} worst second", f"{name} flicker"):
             if each in table:

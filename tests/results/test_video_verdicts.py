@@ -61,6 +61,8 @@ def test_score_writes_a_table_that_rank_takes(tmp_path, clipiqa):
         clipiqa(f"{score} 4.csv --out s.csv --resume {more}", int(not more))
         assert read_scores("4.csv").frame.index.size == 1
     clipiqa("score in/a.mkv 1.csv --frames 2 --every 1s", 2)
+    clipiqa("score in/a.mkv -b mini --frames 1 --videos 6.csv", 0)
+    assert [*read_scores("6.csv").frame.index] == ["in/a.mkv"]
 
 
 def test_gate_pairs_videos_since_frames_depend_on_each_other(tmp_path):
