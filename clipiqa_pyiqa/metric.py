@@ -18,15 +18,7 @@ from .clip.inputs import check_features, check_images
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
 from .errors import OVERSHOOT, CLIPIQAError, FilePath, ImageError, PromptError, checked, choice, shown
 from .prompts.antonym import antonym_scores, column_means, margins
-from .prompts.files import (
-    HEAD_FORMAT,
-    PUBLISHED,
-    LearnedType,
-    OpinionHead,
-    check_origin,
-    load_head,
-    load_prompt_file,
-)
+from .prompts.files import HEAD_FORMAT, PUBLISHED, LearnedType, OpinionHead, check_origin, load_head, load_prompt_file
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
 from .weights.checkpoint import open_checkpoint

@@ -49,7 +49,7 @@ def command(clipiqa, store):
     return lambda scores, more="", *said: clipiqa(f"fit {scores} {options} {more}", *said)
 
 
-@pytest.mark.parametrize("width", [6, 90], ids=["more photos than features", "more features than photos"])
+@pytest.mark.parametrize("width", [6, 90])  # fewer features than photos, and more
 def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(monkeypatch, width):
     """Against refits without each photo in turn, for every penalty."""
     penalties = np.array([1e-4, 0.02, 1.0])

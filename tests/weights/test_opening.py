@@ -53,11 +53,9 @@ def nested(under):
     return save
 
 
-FORMATS = [save_archive, saved, saved_by_old_torch, safetensors]
-
-
 def test_every_format_is_read_by_its_content(tmp_path, tensors):
-    for save in [*FORMATS, nested("state_dict"), nested("model"), nested("params")]:
+    formats = save_archive, saved, saved_by_old_torch, safetensors
+    for save in (*formats, *map(nested, ("state_dict", "model", "params"))):
         checkpoint = open_checkpoint(save(tmp_path / "x.bin", tensors))
         assert "other" not in checkpoint and len(checkpoint) == len(tensors)
         for name, tensor in tensors.items():
