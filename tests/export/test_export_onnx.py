@@ -21,9 +21,10 @@ from refusal import refused
 from clipiqa_pyiqa import CLIPIQA, PromptError, export_onnx, fit
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 
-onnx = pytest.importorskip("onnx", reason="clipiqa-pyiqa[onnx] is not installed")
-pytest.importorskip("onnxscript", reason="clipiqa-pyiqa[onnx] is not installed")
-onnxruntime = pytest.importorskip("onnxruntime", reason="clipiqa-pyiqa[onnx] is not installed")
+onnx, _, onnxruntime = (
+    pytest.importorskip(name, reason="clipiqa-pyiqa[onnx] is not installed")
+    for name in ("onnx", "onnxscript", "onnxruntime")
+)
 if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
     pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)
 
@@ -54,7 +55,7 @@ def file(metric, once):
 # File
 
 
-@pytest.mark.parametrize("shape", [*SIZES, "flat"], ids=str)  # without variance anywhere but at the border
+@pytest.mark.parametrize("shape", [*SIZES, "flat"])  # without variance anywhere but at the border
 def test_scores_and_maps_equal_the_metrics(file, metric, shape):
     x = torch.full((2, 3, 70, 99), 0.5) if shape == "flat" else photo_like(*shape)
     scores, places = run(file, x)
