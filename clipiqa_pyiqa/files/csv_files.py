@@ -135,7 +135,7 @@ def find_column(
         return found or ""
     wanted = f"called {given!r}" if given is not None else f"such as {usual.split()[0]!r}"
     raise CLIPIQAError(
-        f"{path} has no column {wanted}: its columns are {', '.join(header)}; say which with `{option}`."
+        f"{path} has no column {wanted}: its columns are {', '.join(map(repr, header))}; say which with `{option}`."
     )
 
 

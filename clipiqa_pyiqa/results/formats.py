@@ -312,7 +312,7 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
             raise ResultsError(f"{unfinished(path)}.") from error
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}"
-        raise ResultsError(f"{why}; name another file, or delete it if it is damaged.") from error
+        raise ResultsError(f"{why}; name another file, or delete a damaged result to make it again.") from error
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
         assert [line.strip() for line in said.splitlines()[1:4]] == ["7: -0.1370", "9: -0.0300", "8: -0.0200"]
     assert "q: worse" in said and "0.1370" in said.splitlines()[0]
     clipiqa("gate base.csv new.csv --worst-loss p=0.1", 2)
+    clipiqa("gate base.csv new.csv --worst-loss 0.1 0.2", 2, "'0.1 0.2'")
 
 
 def test_a_history_grows_and_is_never_rewritten(night, tmp_path):

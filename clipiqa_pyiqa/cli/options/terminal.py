@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ...errors import OptionError, log
@@ -134,12 +134,13 @@ def frame_as_text(frame: pandas.DataFrame, intervals: Sequence[str] = ()) -> str
     return console_table(frame_table(frame, intervals))
 
 
-def numbers_by_name(option: str, texts: Iterable[str]) -> dict[str, float]:
+def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
     """Return NAME -> number of texts such as ``NAME=0.5``; a number alone has the name ``''``."""
-    try:
-        return {name.strip(): float(number) for name, _, number in (text.rpartition("=") for text in texts)}
-    except ValueError:
-        raise OptionError(f"{option} must be NUMBER or NAME=NUMBER; got {' '.join(texts)!r}.") from None
+    with contextlib.suppress(ValueError):
+        found = {name.strip(): float(number) for name, _, number in (text.rpartition("=") for text in texts)}
+        if len(found) == len(texts):
+            return found
+    raise OptionError(f"{option} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -87,7 +87,10 @@ def read_expected(
     is_missing = found["published"].str.lower().isin(["", "-", "–", "—", "n/a", "nan"])
     found["published"] = found["published"].mask(is_missing, "–")
     for each in found[~found["published"].str.fullmatch(r"–|[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
-        raise CLIPIQAError(f"{each.metric} of {each.method!r} must be a number; got {each.published!r:.80}.")
+        raise CLIPIQAError(
+            f"{each.metric} of {each.method!r} must be a number, as in a table with a column per metric; got "
+            f"{each.published!r:.80}."
+        )
     return found, earlier
 
 
