@@ -38,7 +38,7 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path):
         "path,score\na.png,3\nb.png,3\n": "must differ",
         "path,score\na.png,3\nb.png,9\n": "range from 0",
         "path,score\na.png,3\nb.png,4\n": "2 of 2 images",
-        "image,quality\na.png,3\n": "image, quality; say which with `col",
+        "image,quality\na.png,3\n": "'image', 'quality'; say which with `col",
         "image,DMOS\na.png,3\n": "which with `lower_better`",
         "path,score,scale,metric\na.png,1,{},clipiqa\n": "not opinions",
     }.items():
