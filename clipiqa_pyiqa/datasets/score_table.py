@@ -199,7 +199,7 @@ def read_score_table(
     frame["target"] = 1 - share if lower_better else share
     photos = [digest or path for digest, path in zip(_digests(frame["path"]), frame["path"], strict=True)]
     if again := len(photos) - len({*photos}):
-        log.info(f"{counted(again, 'further row')} of photos rated before: each row counts, and rows of one photo stay together")
+        log.info(f"{counted(again, 'further row')} of photos rated before: each counts, and one photo's stay together")
     groups, joined = None, frame.index.to_series()
     while not joined.equals(groups):  # a photo that several people rated is in one group
         groups = joined
