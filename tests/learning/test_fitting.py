@@ -139,7 +139,7 @@ def test_rows_of_one_photo_are_one_group(copies, tmp_path, caplog, are_copies, c
     pandas.DataFrame(rows, columns=["path", "score", "ref"][:columns]).to_csv(tmp_path / "scores.csv", index=False)
     caplog.set_level("INFO")
     frame = read_score_table(tmp_path / "scores.csv", needed=()).frame
-    assert "50 rows" in caplog.text
+    assert "50 further rows" in caplog.text
     contents = frame["path"].map(lambda path: Path(path).read_bytes())
     assert frame["group"].nunique() == 10 and frame["split"].groupby(contents).nunique().eq(1).all()
     assert {*frame["split"]} == {"train", "val"} and "several splits" not in caplog.text
