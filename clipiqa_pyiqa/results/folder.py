@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -202,7 +202,8 @@ class ShardedResult:
                 f"{counted(len(self.missing), 'shard')} without a valid result: {first_of(self.missing.values())}"
             )
         if self.left_out:
-            notes.append(left_out_note(self.left_out))
+            what = f"{counted(len(self.left_out), 'result')} ({few(sorted(self.left_out))})"
+            notes.append(f"left out, as this run lacks their shards or images: {what}")
         return notes
 
 
@@ -212,10 +213,6 @@ def absent_notes(absent: Mapping[str, Sequence[str]]) -> list[str]:
         for name, shards in absent.items()
         if shards
     ]
-
-
-def left_out_note(files: Collection[str]) -> str:
-    return f"left out, as this run lacks their shards or images: {counted(len(files), 'result')} ({few(sorted(files))})"
 
 
 def summary_of(out: FilePath, *, partial: bool | None = True) -> ShardedResult:

@@ -20,7 +20,7 @@ from ...files.writing import LockedError
 from ...images.image import MISSING
 from ...metrics.metric import MetricSet
 from ...results.columns import ResultsError, Row, changes, changes_text, is_final
-from ...results.folder import RUN, Run, left_out_note, read_run, read_shard_result, read_table, results_in
+from ...results.folder import RUN, Run, read_run, read_shard_result, read_table, results_in
 from ...results.formats import JOURNAL, Head, head_changes, journal_of, read_cells
 from ...results.results import Output, Results
 from ...sources.finding import Found
@@ -206,8 +206,6 @@ def plan_shards(
             )
     mine = names[part[0] - 1 :: part[1]]
     _check_tables([jobs[name].shard for name in mine if overwrite or name not in there])
-    if left_out := {name for name in there - jobs.keys() if not name.endswith(JOURNAL)}:
-        log.warning(f"{left_out_note(left_out)}.")
     Run(head, {name: job.identity for name, job in jobs.items()}).save(out)
     return [jobs[name] for name in dict.fromkeys(mine)]
 
