@@ -9,6 +9,7 @@ import pytest
 import torch
 from photos import BUNDLED
 from PIL import Image, ImageFile, ImageOps
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from refusal import refused
 
 from clipiqa_pyiqa import ImageError, OptionError
@@ -247,31 +248,22 @@ def test_under_32_pixels(photo, saved):
 
 
 def dng(photo, orientation, compression):
-    """A DNG: first its preview, a JPEG (7) or plain RGB (1), and below it a mosaic of 16-bit samples."""
-    file, samples, at_raw, at_data = io.BytesIO(), bytes(64 * 64 * 2), 300, 600
-    photo.save(file, "JPEG", quality=95)
-    preview = file.getvalue() if compression == 7 else photo.tobytes()
-    size, photometric = photo.size, 6 if compression == 7 else 2
+    """A DNG: a preview, a JPEG (7) or plain RGB (1), and below it a mosaic of 16-bit samples, which comes first."""
+    photo.save(file := io.BytesIO(), "JPEG", quality=95)
+    preview, colours = (file.getvalue(), 6) if compression == 7 else (photo.tobytes(), 2)
 
-    def directory(at, tags):
-        entries, beyond = b"", b""
-        for tag, letter, *values in tags:
-            data = struct.pack(f"<{len(values)}{letter}", *values)
-            if len(data) > 4:
-                data, beyond = struct.pack("<I", at + 6 + 12 * len(tags) + len(beyond)), beyond + data
-            entries += struct.pack("<HHI4s", tag, "_BxHI".index(letter), len(values), data)
-        return struct.pack("<H", len(tags)) + entries + bytes(4) + beyond
+    def image(at, size, depths, packing, colours, data, tags):
+        """A directory and its data, at a place of the file."""
+        directory = ImageFileDirectory_v2()
+        own = {256: size[0], 257: size[1], 258: depths, 259: packing, 262: colours, 277: len(depths), 278: size[1]}
+        for tag, value in {**own, 273: 0, 279: len(data), **tags}.items():  # Pillow counts 273 from its end
+            directory[tag] = value
+        return directory.tobytes(at) + data
 
-    def image(width, height, depths, packing, colours, at, length):
-        own = [(256, "I", width), (257, "I", height), (258, "H", *depths), (259, "H", packing), (262, "H", colours)]
-        return [*own, (273, "I", at), (277, "H", len(depths)), (278, "I", height), (279, "I", length)]
-
-    first = image(*size, [8, 8, 8], compression, photometric, at_data + len(samples), len(preview))
-    first += [(254, "I", 1), (274, "H", orientation), (330, "I", at_raw), (50706, "B", 1, 4, 0, 0)]
-    mosaic = image(64, 64, [16], 1, 32803, at_data, len(samples))
-    mosaic += [(254, "I", 0), (33421, "H", 2, 2), (33422, "B", 0, 1, 1, 2)]
-    head = (b"II*\0\x08\0\0\0" + directory(8, sorted(first))).ljust(at_raw, b"\0") + directory(at_raw, sorted(mosaic))
-    return head.ljust(at_data, b"\0") + samples + preview
+    mosaic = image(8, (64, 64), (16,), 1, 32803, bytes(64 * 64 * 2), {254: 0, 33421: (2, 2), 33422: b"\0\1\1\2"})
+    tags, at = {254: 1, 274: orientation, 330: 8, 50706: b"\1\4\0\0"}, 8 + len(mosaic)
+    first = image(at, photo.size, (8, 8, 8), compression, colours, preview, tags)
+    return struct.pack("<4sI", b"II*\0", at) + mosaic + first
 
 
 # Raw
@@ -291,7 +283,7 @@ def test_the_embedded_preview_is_read_upright(photo, saved):
 
 
 def test_what_has_no_preview_is_damaged_and_what_needs_rawpy_says_so(photo, saved, monkeypatch):
-    path = saved(dng(photo, 1, 7)[:700], "a.dng")
+    path = saved(dng(photo, 1, 7)[:8600], "a.dng")
     if "rawpy" in sys.modules:
         assert kind_of(path) is Kind.DAMAGED
     monkeypatch.setitem(sys.modules, "rawpy", None)
