@@ -1,10 +1,15 @@
 """Fixtures that tests of comparisons share."""
 
+import sys
+from pathlib import Path
+
 import fake_comparison
 import pandas
 import pytest
 from photos import BUNDLED
 from PIL import Image
+
+sys.path.append(str(Path(__file__).parents[1] / "measure"))  # whose simulations are tested
 
 
 @pytest.fixture(scope="session")

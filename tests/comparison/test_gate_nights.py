@@ -1,10 +1,9 @@
 """``clipiqa gate`` in a nightly job: its history, its page, the worst images, and a margin to begin with."""
 
 import json
-import runpy
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
+import nights
 import numpy as np
 import pytest
 from PIL import Image
@@ -98,18 +97,12 @@ def test_two_modes_are_named_after_twelve_nights(night):
     assert "modes" in "".join(found[-1].notes) and "modes" not in "".join(found[-2].notes)
 
 
-@pytest.fixture(scope="module")
-def simulated():
-    """tests/measure/nights.py"""
-    return runpy.run_path(str(Path(__file__).parents[1] / "measure/nights.py"))
-
-
-def test_a_drift_is_found_soon_and_rarely_where_there_is_none(simulated):
+def test_a_drift_is_found_soon_and_rarely_where_there_is_none():
     """Three deviations of a share of 0.8 in 400 series are 0.06."""
     draw = np.random.default_rng(0)
-    assert np.mean([simulated["first_alarm"](draw, 60) > 60 for _ in range(200)]) >= 0.45
-    assert simulated["found"](2, 3, 400) >= 0.75 and simulated["found"](1, 10, 400) >= 0.75
-    apart, equal = (simulated["modes_named"](apart, (12, 20, 40), 400).mean(0) for apart in (4, 0))
+    assert np.mean([nights.first_alarm(draw, 60) > 60 for _ in range(200)]) >= 0.45
+    assert nights.found(2, 3, 400) >= 0.75 and nights.found(1, 10, 400) >= 0.75
+    apart, equal = (nights.modes_named(apart, (12, 20, 40), 400).mean(0) for apart in (4, 0))
     assert apart.min() >= 0.75 and (equal <= [0.35, 0.13, 0.02]).all()
 
 

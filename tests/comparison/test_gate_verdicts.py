@@ -1,11 +1,10 @@
 """Verdicts of ``clipiqa gate``: rounding, several columns, margins, flags, and folders of images."""
 
 import json
-import runpy
 import tarfile
-from pathlib import Path
 from xml.etree import ElementTree
 
+import gate as measured
 import numpy as np
 import pandas
 import pytest
@@ -87,22 +86,14 @@ def test_margins_by_name_and_in_the_command(clipiqa, made):
     clipiqa(f"{command} x", 2, "margin")
 
 
-@pytest.fixture
-def simulated(monkeypatch):
-    """tests/measure/gate.py"""
-    folder = Path(__file__).parents[1] / "measure"
-    monkeypatch.syspath_prepend(str(folder))
-    return runpy.run_path(str(folder / "gate.py"))
-
-
-def test_six_columns_without_change_are_rarely_worse(simulated):
+def test_six_columns_without_change_are_rarely_worse():
     for shape in ["normal", "heavy tails, t(3)"]:
-        assert simulated["false_alarms"](shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
-        assert simulated["passed"](shape, 20, runs=300) < 0.05
+        assert measured.false_alarms(shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
+        assert measured.passed(shape, 20, runs=300) < 0.05
 
 
-def test_a_loss_that_would_show_four_times_in_five_does(simulated):
-    assert 0.7 < simulated["power"]("normal", 200, 1, runs=150) < 0.9  # three deviations of a share of 0.8
+def test_a_loss_that_would_show_four_times_in_five_does():
+    assert 0.7 < measured.power("normal", 200, 1, runs=150) < 0.9  # three deviations of a share of 0.8
 
 
 def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkeypatch):
