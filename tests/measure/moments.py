@@ -4,13 +4,15 @@ python tests/measure/moments.py FOLDER ...   (photos in the folders; each become
 """
 
 import itertools
-import sys
-import tempfile
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance
+from timing import arguments, new_folder, photos
+
+# isort: split
+from distortions import blurred
+from photos import save_taken
 
 from clipiqa_pyiqa import CLIPIQA, rank
 from clipiqa_pyiqa.ranking.photos import find_moments
@@ -31,24 +33,20 @@ def spoilt(photo, draw):
     """Blurred by 1.5 to 4 px, too bright or too dark by 2/3 to 2 stops, or both."""
     way = draw.integers(3)
     if way != 1:
-        photo = photo.filter(ImageFilter.GaussianBlur(draw.uniform(1.5, 4)))
+        photo = blurred(photo, draw.uniform(1.5, 4))
     if way != 0:
         photo = ImageEnhance.Brightness(photo).enhance(2 ** (draw.choice([-1, 1]) * draw.uniform(2 / 3, 2)))
     return photo
 
 
-def save(photo, path, time, camera="one"):
-    exif = Image.Exif()
-    exif[0x0110] = camera
-    exif.get_ifd(0x8769).update({0x9003: f"{time:%Y:%m:%d %H:%M:%S}", 0x9291: f"{time:%f}"})
-    photo.save(path, quality=92, exif=exif)
-    return str(path)
+def save(photo, path, time):
+    return str(save_taken(photo, path, f"{time:%Y:%m:%d %H:%M:%S.%f}"))
 
 
-def made(photos, folder, draw):
+def made(scenes, folder, draw):
     """Write bursts; return photo -> the number of its moment, and the good photo of each burst."""
     time, moments, good, number = START, {}, [], 0
-    for photo in photos:
+    for photo in scenes:
         for _ in range(2):  # the second scene looks alike, but is apart in time
             number, count = number + 1, draw.integers(2, 7)
             best = draw.integers(count)
@@ -61,7 +59,7 @@ def made(photos, folder, draw):
             time += timedelta(seconds=draw.uniform(60, 600) if _ == 0 else draw.uniform(3, 8))  # then at once another
     for _ in range(12):  # one scene over an hour
         time, number = time + timedelta(minutes=5), number + 1
-        moments[save(cut(photos[0], draw), folder / f"{len(moments)}.jpg", time)] = number
+        moments[save(cut(scenes[0], draw), folder / f"{len(moments)}.jpg", time)] = number
     return moments, good
 
 
@@ -72,21 +70,19 @@ def f1(found, expected):
     return 2 * right / (2 * right + together.count((True, False)) + together.count((False, True)))
 
 
-def main(folders):
-    photos = [Image.open(path).convert("RGB") for folder in folders for path in sorted(Path(folder).glob("*.jpg"))]
-    print(len(photos), "photos")
+def main():
+    scenes = [Image.open(path).convert("RGB") for path in photos(*arguments("folders*").folders)]
+    print(len(scenes), "photos")
     for seed in range(5):
-        with tempfile.TemporaryDirectory() as folder:
-            moments, good = made(photos, Path(folder), np.random.default_rng(seed))
-            paths = list(moments)
-            found = find_moments(paths)
-            scores = rank(CLIPIQA(backbone="mini"), paths, device="cpu").frame.iloc[:, 0]
+        with new_folder() as folder:
+            moments, good = made(scenes, folder, np.random.default_rng(seed))
+            found = find_moments(list(moments))
+            scores = rank(CLIPIQA(backbone="mini"), list(moments), device="cpu").frame.iloc[:, 0]
             best = scores.groupby(moments).max()
             first = np.mean([scores[path] == best[moments[path]] for path in good])
-            print(
-                f"seed {seed}: {len(paths)} photos, F1 of pairs {f1(found, moments):.3f}, good ones first {first:.3f}"
-            )
+            f1_of_pairs = f"{f1(found, moments):.3f}"
+            print(f"seed {seed}: {len(moments)} photos, F1 of pairs {f1_of_pairs}, good ones first {first:.3f}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

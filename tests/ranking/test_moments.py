@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from photos import PHOTOS
+from photos import PHOTOS, save_taken
 from PIL import Image
 
 from clipiqa_pyiqa.datasets.score_table import find_score_table
@@ -19,20 +19,11 @@ from clipiqa_pyiqa.results.scores import read_scores
 def folder(tmp_path):
     """Two scenes of three photos within a second each, the first scene again after an hour, and scores."""
     scenes = [Image.open(path).convert("RGB").resize((160, 120)) for path in PHOTOS[:2]]
-    times = ["10:00:00 10", "10:00:00 50", "10:00:01 20", "10:00:01 60", "10:00:02 10", "10:00:02 90", "11:00:00 00"]
+    times = ["10:00:00.10", "10:00:00.50", "10:00:01.20", "10:00:01.60", "10:00:02.10", "10:00:02.90", "11:00:00.00"]
     for number, (scene, time) in enumerate(zip([0, 0, 0, 1, 1, 1, 0], times, strict=True)):
-        save(scenes[scene].crop((number, 2, 150 + number, 118)), tmp_path / f"in/{number}.jpg", *time.split())
+        photo = scenes[scene].crop((number, 2, 150 + number, 118))
+        save_taken(photo, tmp_path / f"in/{number}.jpg", f"2026:05:01 {time}")
     return tmp_path
-
-
-def save(photo, path, time=None, fraction="", camera="one"):
-    path.parent.mkdir(exist_ok=True)
-    exif = Image.Exif()
-    exif[0x0110] = camera
-    if time:
-        exif.get_ifd(0x8769).update({0x9003: f"2026:05:01 {time}", 0x9291: fraction})
-    photo.save(path, exif=exif)
-    os.utime(path, (1, 1))
 
 
 def ranked(folder):
@@ -56,7 +47,7 @@ def test_by_time_to_a_fraction_and_by_what_is_shown(folder):
 
 
 def test_another_camera_has_moments_of_its_own(folder):
-    save(Image.open(folder / "in/0.jpg"), folder / "in/0b.jpg", "10:00:00", "20", camera="two")
+    save_taken(Image.open(folder / "in/0.jpg"), folder / "in/0b.jpg", "2026:05:01 10:00:00.20", "two")
     found = moments(folder)
     assert found.count(found[1]) == 1 and found.count(found[0]) == 3
 
@@ -70,7 +61,7 @@ def test_time_alone_counts_for_what_cannot_be_read(folder):
 def test_without_a_time_of_capture_the_file_has_one_and_this_is_said(folder, caplog):
     photo = Image.open(folder / "in/0.jpg")
     for number in (7, 8):
-        save(photo, folder / f"in/{number}.jpg")
+        save_taken(photo, folder / f"in/{number}.jpg")
     found = moments(folder)
     assert found[7] == found[8] and found.count(found[7]) == 2 and "2 photos without a time" in caplog.text
 
