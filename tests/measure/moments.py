@@ -20,9 +20,9 @@ from clipiqa_pyiqa.ranking.photos import find_moments
 START = datetime(2026, 5, 1, 10, tzinfo=UTC)
 
 
-def cut(photo, draw, least=0.85):
+def cut(photo, draw):
     """A cutting with 85 to 95 % of the sides, anywhere in the photo: the camera moves between two photos."""
-    share = draw.uniform(least, 0.95)
+    share = draw.uniform(0.85, 0.95)
     size = [int(share * side) for side in photo.size]
     left, top = (int(draw.random() * (whole - part)) for whole, part in zip(photo.size, size, strict=True))
     box = (left, top, left + size[0], top + size[1])
