@@ -40,7 +40,6 @@ from ..results.scores import (
     matching_names,
     per_video,
     read_scores,
-    without_suffix,
 )
 from ..sources.finding import find_shards
 from .verdicts import PAGE, WRITTEN, Gate, Nights, judge, read_nights
@@ -253,13 +252,10 @@ def _pair_rows(
     both = concat(frames, axis=1)
     paths = both.xs("", axis=1, level=1)
     if paths.dropna().empty:
-        hint = ""
-        for index in (run.frame.index for run in runs):
-            if len(twins := index[index.map(without_suffix).duplicated(keep=False)]):
-                hint = f"; without suffix, some are equal: {few(twins)}"
         raise CLIPIQAError(
-            f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}{hint}): rows are "
-            "paired by their path below each run's common folder, or by a key column (`key`)."
+            f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
+            "paired by their path below each run's common folder, without suffix if no two are then equal, or by a "
+            "key column (`key`)."
         )
     left_out = [
         f"{run.file!r} lacks {counted(len(lacking), 'row')}: {few(lacking)}"

@@ -198,7 +198,7 @@ def _numbers(values: pandas.Series) -> pandas.Series:
 
 def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
     """Return both runs' image names in the form in which most match: as given, below the run's common folder, or, if
-    one run has no folders, without folders; without suffixes, or with. If none match, return them as given."""
+    one run has no folders, without folders; without suffixes, or with."""
 
     def ways(names: Sequence[str]) -> Iterator[list[str]]:
         below = below_common(names)
@@ -210,8 +210,7 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
     one, other = [*ways(first)], [*ways(second)]
     kinds = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2)]
     pairs = [(one[start + i], other[start + j]) for start in (0, 3) for i, j in kinds]
-    best = max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))  # the first of equals
-    return [*best] if {*best[0]} & {*best[1]} else [[*first], [*second]]
+    return [*max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))]  # the first of equals
 
 
 def without_suffix(name: str) -> str:
