@@ -188,7 +188,9 @@ def run(
             run = score_paths(metrics, found.items, keep=shards.keep, **options)
             run.results.keeps = has_videos
             failed = _follow(run, shards.keep, None if out else format or "table", show)
-            failed = failed or (bool(run.known.gone) and not drop_vanished)
+            if run.known.gone and not drop_vanished:
+                tell("to leave out rows of images that are gone, pass drop_vanished, too")
+                failed = True
             unmatched = run.metrics.unmatched
         for label, names in unmatched.items():
             tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")

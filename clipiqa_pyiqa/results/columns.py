@@ -282,8 +282,7 @@ class Known:
         is_settled, found = is_final(kind, self.same_decoders), list[bool | None]()
         for source in self.sources.values():
             score = self.scores[source][place] if source else _NOT_COME
-            is_known = None if score == _NOT_COME else True
-            found.append(is_settled if of_image or math.isnan(score) else is_known)
+            found.append(is_settled if of_image or math.isnan(score) else None if score == _NOT_COME else True)
         is_done = all(itertools.compress(found, able or [True] * len(found)))
         self.more += not is_done
         if is_done:

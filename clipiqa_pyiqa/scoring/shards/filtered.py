@@ -133,8 +133,9 @@ def filter_shards(
     kept, unscored = written.intersection(scores.dropna().index), sorted({*scores.index[scores.isna()]} - written)
     samples = Counter(f"{split_name(name)[0]}::{sample_of(name)}" for name in kept)
     shared = {sample: count for sample, count in samples.items() if count > 1}
-    shown = f"{column}: {direction}"
-    return FilteredSet(shown, shards, len(kept), len(scores), unscored, problems, shared, summary.notes())
+    return FilteredSet(
+        f"{column}: {direction}", shards, len(kept), len(scores), unscored, problems, shared, summary.notes()
+    )
 
 
 def _scores(result: ShardResult, column: str) -> pandas.Series:
