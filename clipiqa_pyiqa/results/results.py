@@ -104,13 +104,13 @@ class Results:
     def join(self, column: Column | str, values: Mapping[str, Any]) -> None:
         """Add a column of values that need no image (image -> value), or replace it."""
         if isinstance(column, Column):
-            name, known = column.name, self.known
-            was = self.head.by_name.get(name, column).lower_better
-            if was != column.lower_better and self.output and not self.output.overwrite:
+            name, known, was = column.name, self.known, self.head.by_name.get(column.name)
+            if was and was.lower_better != column.lower_better and self.output and not self.output.overwrite:
                 raise ResultsError(
-                    f"{name!r} in {str(self.output.path)!r} has lower_better={was}: pass this, or `overwrite` too."
+                    f"{name!r} in {str(self.output.path)!r} has lower_better={was.lower_better}: keep it, or pass "
+                    "`overwrite` too."
                 )
-            self._is_new |= self.head.by_name.get(name) != column or any(
+            self._is_new |= was != column or any(
                 known.cells(place, [name]) != {name: values.get(image)} for image, place in known.places.items()
             )
             self.head = self.head.with_columns([column])
