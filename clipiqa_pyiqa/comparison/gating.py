@@ -240,9 +240,9 @@ def _pair_rows(
     if not has_key:
         indices = matching_names(*indices)
         if set(indices[0]).isdisjoint(indices[1]):
-            # files such as 12-b7e0.png match by their numbers, if these tell rows apart
+            # files such as 12-b7e0.png match by their numbers
             numbers = [[os.path.basename(name).partition("-")[0] for name in index] for index in indices]
-            if all(len({*each}) == len(each) and all(map(str.isdecimal, each)) for each in numbers):
+            if all(all(map(str.isdecimal, each)) for each in numbers):
                 indices = numbers
     frames = {}
     for side, run, index in zip(("base", "new"), runs, indices, strict=True):

@@ -208,8 +208,8 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
                 yield found if len({*found}) == len({*names}) else [*names]
 
     one, other = [*ways(first)], [*ways(second)]
-    kinds = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2)]
-    pairs = [(one[start + i], other[start + j]) for start in (0, 3) for i, j in kinds]
+    # names without folders only beside names as given
+    pairs = [(one[start + i], other[start + j]) for start in (0, 3) for i in range(3) for j in range(3 - i)]
     return [*max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))]  # the first of equals
 
 
