@@ -144,7 +144,7 @@ def read_votes(
     path = Path(path).expanduser()
     rows, header = read_rows(path)
     has_counts = {"votes_first", "votes_second"} <= set(header)
-    needed = ["attribute", "first", "second", *([] if has_counts else ["choice"])]
+    needed = ["attribute", *_SIDES, *["choice"] * (not has_counts)]
     if lacking := [column for column in needed if column not in header]:
         raise CLIPIQAError(
             f"{str(path)!r} has no column {lacking[0]!r}: expected attribute,first,second,choice, or votes_first and "
