@@ -10,7 +10,7 @@ Stages: ``shares`` tries ``--shares``; ``forms`` tries nll and local at ``--shar
 place); ``runs`` repeats trainings with other seeds, without the loss, and at ``--recommended`` and ``--gamed``;
 ``alarm`` lets ``GamingAlarm`` look at them; ``rewards`` does so with ``CLIPIQAReward``; ``table`` prints. The learning
 rate falls to the part ``--end`` (0 for ``forms``, ``runs``).
-PARAMETERS has niqe_modelparameters.mat and brisque_svm_weights.pth. Weights are mini's, or those of ``--weights``.
+PARAMETERS has niqe_modelparameters.mat and brisque_svm_weights.pth. Weights are mini's.
 """
 
 import csv
@@ -21,6 +21,7 @@ from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
+import pandas
 import pyiqa
 import torch
 from timing import arguments, photos, pixels
@@ -46,6 +47,7 @@ STARTS = list(product(TASKS, LOSSES, NETS))
 FIDELITY = {"psnr": 0.05, "ssim": 0.001, "fsim": 0.001, "vif": 0.001, "gmsd": 0.001}  # what may be lost
 LOWER = {"gmsd", "niqe", "brisque", "piqe"}
 PROMPTS = ["quality", "sharpness", "noisiness"]
+OPTIONS = {"backbone": "mini", "prompts": "quality"}
 FORMS = {"linear": {}, "nll": {"form": "nll"}, "local": {"local": True}}
 
 
@@ -162,13 +164,13 @@ def start_of(args, task, beside, kind):
 class Judge:
     """Means of scores over squares, of those restored and for fidelity against the clean ones."""
 
-    def __init__(self, args, options):
+    def __init__(self, args):
         files = {"niqe": "niqe_modelparameters.mat", "brisque": "brisque_svm_weights.pth"}
         self.metrics = {}
         for name in (*FIDELITY, "niqe", "brisque", "piqe"):
             more = {"pretrained_model_path": str(args.parameters / files[name])} if name in files else {}
             self.metrics[name] = pyiqa.create_metric(name, device="cpu", **more)
-        self.clip = CLIPIQALoss(**options).metric
+        self.clip = CLIPIQALoss(**OPTIONS).metric
 
     @torch.no_grad()
     def __call__(self, restored, clean):
@@ -179,14 +181,14 @@ class Judge:
             row |= dict(zip(PROMPTS, self.clip(x, PROMPTS, None)[0], strict=True))
             row["local"] = self.clip.score_map(x).mean()
             rows.append({name: float(value) for name, value in row.items()})
-        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        return pandas.DataFrame(rows).mean().to_dict()
 
 
 def name_of(start, seed, form="", share=0.0):
     return "-".join([*start, f"seed{seed}", *([form, f"{share:g}"] if share else ["without"])])
 
 
-def run(args, judge, options, start, seed=0, form="linear", share=0.0):
+def run(args, judge, start, seed=0, form="linear", share=0.0):
     """Train on from a start, unless this was done; keep outputs for the alarm, and judge the end of seed 0."""
     name = name_of(start, seed, form, share)
     file = args.out / f"{name}.json"
@@ -194,7 +196,7 @@ def run(args, judge, options, start, seed=0, form="linear", share=0.0):
         return
     task, beside, _ = start
     net, (given, clean, lossy, judged) = start_of(args, *start), squares(args, task)
-    criterion = CLIPIQALoss(share=share, beside=beside, **options, **FORMS[form]) if share else None
+    criterion = CLIPIQALoss(share=share, beside=beside, **OPTIONS, **FORMS[form]) if share else None
     lossy, judged, looks = lossy.float() / 255, judged.float() / 255, []
     for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion, args.end):
         looks.append((restore(net, watched(lossy)) * 255).round().byte())
@@ -229,20 +231,13 @@ def table(args):
                 found = changes(args, judged, start, form, float(share))
                 if found is not None:
                     cells[(*start, judged)] = found
-        worst = {name: min(cell[name] for cell in cells.values()) for name in FIDELITY}
-        where = {name: min(cells, key=lambda key, name=name: cells[key][name]) for name in FIDELITY}
-        harmless = all(value >= -FIDELITY[name] for name, value in worst.items())
-        print(f"\n{form} {share}: {len(cells)} cells, {'harmless' if harmless else 'harms'}")
-        for name, value in worst.items():
-            print(f"    worst {name} {value:+.4f} ({' '.join(where[name])})")
-        for kind in (*TASKS, "real"):
-            these = [cell for key, cell in cells.items() if kind == ("real" if key[3] == "real" else key[0])]
-            if these:
-                means = {name: sum(cell[name] for cell in these) / len(these) for name in these[0]}
-                print(
-                    f"    mean {kind} ({len(these)}):",
-                    " ".join(f"{name} {value:+.4f}" for name, value in means.items()),
-                )
+        frame = pandas.DataFrame(cells).T
+        worst = frame[[*FIDELITY]].min()
+        harmless = (worst >= -pandas.Series(FIDELITY)).all()
+        print(f"\n{form} {share}: {len(frame)} cells, {'harmless' if harmless else 'harms'}; the worst:")
+        print(worst.round(4).to_dict())
+        kinds = ["real" if judged == "real" else task for task, *_, judged in cells]
+        print(frame.groupby(kinds).mean().round(4).to_string())
 
 
 def seeded_runs(shares):
@@ -261,7 +256,7 @@ def looks_of(args, name):
     return torch.load(args.out / f"{name}.pt").float() / 255
 
 
-def alarms(args, options):
+def alarms(args):
     """Print what the alarm says beside the training without the loss."""
     pairs = {}  # kind -> start, the training in question, and that without the loss
     named = partial(name_of, form="linear")
@@ -278,7 +273,7 @@ def alarms(args, options):
             _, _, lossy, judged = squares(args, start[0])
             clean = watched(judged) / 255
             first = restore(start_of(args, *start), watched(lossy) / 255)
-            alarm = GamingAlarm(CLIPIQALoss(**options))
+            alarm = GamingAlarm(CLIPIQALoss(**OPTIONS))
             alarm(first, clean, without=first)
             looks = zip(looks_of(args, name), looks_of(args, without), strict=True)
             found = [alarm(outputs, clean, without=base).sentence for outputs, base in looks]
@@ -287,9 +282,9 @@ def alarms(args, options):
         print(f"{kind}: {sum(map(bool, said))} of {len(said)} called")
 
 
-def rewards(args, options):
+def rewards(args):
     """Print how much margin the gamed trainings gain and how much PSNR they lose, and how many rewards rise."""
-    found, reward = Counter(), CLIPIQAReward(**options)
+    found, reward = Counter(), CLIPIQAReward(**OPTIONS)
     for start, seed, share in seeded_runs(args.gamed):
         names = name_of(start, seed, "linear", share), name_of(start, seed)
         if not all((args.out / f"{name}.pt").exists() for name in names):
@@ -303,14 +298,13 @@ def rewards(args, options):
 
 
 def main():
-    args = arguments("photos", "cc_noise", "parameters", out="runs/share", weights="", stages=["shares", "table"],
+    args = arguments("photos", "cc_noise", "parameters", out="runs/share", stages=["shares", "table"],
                      shares=[0.3, 1.0, 3.0], recommended=0.3, gamed=[3.0, 30.0, 100.0, 300.0],
                      side=48, end=0.1, part=0, parts=1)  # fmt: skip
     args.out = Path(args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    options = {"backbone": "mini", "prompts": "quality"} | ({"clip_weights": args.weights} if args.weights else {})
-    judge = cache(partial(Judge, args, options))
+    judge = cache(partial(Judge, args))
     alone = [{"start": start} for start in STARTS]
     with_loss = [{**job, "share": share} for share in args.shares for job in alone]
     jobs = []
@@ -323,11 +317,11 @@ def main():
         jobs += [{"start": start, "seed": seed, "share": share} for start, seed, share in runs]
         jobs += [{"start": start, "seed": seed} for seed in range(6) for start in STARTS]
     for job in jobs[args.part :: args.parts]:
-        run(args, judge, options, **job)
+        run(args, judge, **job)
     if "alarm" in args.stages:
-        alarms(args, options)
+        alarms(args)
     if "rewards" in args.stages:
-        rewards(args, options)
+        rewards(args)
     if "table" in args.stages:
         table(args)
 
