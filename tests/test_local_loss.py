@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from close import grad_of
 from distortions import blurred
 from photos import photo_like
 from PIL import Image
@@ -29,10 +30,6 @@ def images(n=2, dtype=torch.float32):
     return photo_like(64, 64, n, dtype).requires_grad_()
 
 
-def slope_of(loss, x):
-    return torch.autograd.grad(loss(x).sum(), x)[0]
-
-
 @pytest.mark.parametrize("local", [True, False])
 @pytest.mark.parametrize("metric, form", [*zip(BACKBONES, FORMS, strict=True)], indirect=["metric"])
 def test_it_is_the_mean_of_the_places_losses(metric, form, local):
@@ -46,7 +43,7 @@ def test_it_is_the_mean_of_the_places_losses(metric, form, local):
     (slope,) = torch.autograd.grad(expected.sum(), x)
     for path in (nullcontext, general_path):
         with path():
-            assert (slope_of(loss, x) - slope).norm() <= 1e-8 * slope.norm()  # rounding only
+            assert (grad_of(loss, x) - slope).norm() <= 1e-8 * slope.norm()  # rounding only
 
 
 def test_memory_is_flat_in_the_batch(metric, monkeypatch):

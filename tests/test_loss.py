@@ -6,6 +6,7 @@ from unittest import mock
 import pyiqa
 import pytest
 import torch
+from close import grad_of
 from metrics import learned
 from photos import photo_like
 from refusal import refused
@@ -46,10 +47,6 @@ def pull_back():
 
 def images(n=2, side=64, dtype=torch.float32):
     return photo_like(side, side, n, dtype).requires_grad_()
-
-
-def grad_of(function, x):
-    return torch.autograd.grad(function(x).sum(), x)[0]
 
 
 def distance(a, b):
@@ -117,7 +114,7 @@ def test_the_gradient_of_a_batch_equals_that_of_single_images(loss, monkeypatch,
     monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
     batch = grad_of(loss, x)
     assert [len(call.args[1]) for call in pull_back.call_args_list] == [2, 2, 1]  # worked through in groups
-    singles = torch.cat([grad_of(loss, image[None].detach().requires_grad_()) for image in x])
+    singles = torch.cat([grad_of(loss, image[None]) for image in x])
     torch.testing.assert_close(batch, singles / 5, rtol=1e-9, atol=1e-15)
 
 
@@ -137,7 +134,7 @@ def test_no_gradient_where_none_is_wanted(loss, pull_back):
 def test_half_precision_input_keeps_its_gradient_in_fp32(metric):
     for dtype in [torch.float16, torch.bfloat16]:
         x = images().detach().to(dtype)
-        expected = grad_of(metric, x.float().requires_grad_())
+        expected = grad_of(metric, x.float())
         (scaled,) = torch.autograd.grad(metric(x.requires_grad_()).sum() * 65536, x)  # what a GradScaler does
         assert scaled.dtype == dtype
         assert distance(scaled.float() / 65536, expected) < 1e-2  # a half's rounding: 8 bits in bf16
@@ -166,9 +163,7 @@ def test_double_backward_gives_second_derivatives(metric):
     (product,) = torch.autograd.grad((gradient * direction).sum(), x)
     expected, errors = (product * direction).sum().item(), []
     for step in (1e-7, 1e-8, 1e-9):  # a ReLU that flips within a step spoils its difference, hardly those of all
-        ahead, behind = (
-            grad_of(criterion, (x + sign * step * direction).detach().requires_grad_()) for sign in (1, -1)
-        )
+        ahead, behind = (grad_of(criterion, x + sign * step * direction) for sign in (1, -1))
         difference = ((ahead - behind) * direction).sum().item() / (2 * step)
         errors.append(abs(difference / expected - 1))
     assert min(errors) < 1e-2, errors
@@ -230,7 +225,7 @@ def test_every_input_range_gives_the_same_loss(metric):
 
 
 def test_values_out_of_range_are_clamped(metric):
-    x = (2 * images() - 0.5).detach().requires_grad_()
+    x = 2 * images().detach() - 0.5
     outside = (x < 0) | (x > 1)
     clamped = CLIPIQALoss(metric=metric)
     assert torch.equal(clamped(x), clamped(x.clamp(0, 1)))
@@ -240,7 +235,7 @@ def test_values_out_of_range_are_clamped(metric):
 
 def test_limits_are_inside_the_range(metric):
     """Black and white pixels have their neighbours' gradient, whatever the release's own clamp makes of them."""
-    x = images().detach().round().requires_grad_()
+    x = images().detach().round()
     assert distance(grad_of(CLIPIQALoss(metric=metric), x), -grad_of(metric, x) / len(x)) < 1e-5
 
 

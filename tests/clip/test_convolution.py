@@ -4,6 +4,7 @@ import gc
 
 import pytest
 import torch
+from close import grad_of
 from operations import Operations
 from photos import photo_like
 from torch import Tensor
@@ -35,8 +36,7 @@ def test_weights_are_packed_once(make, backbone, precision):
 @pytest.mark.parametrize("way", ["gradient", "double backward", "float64", "trace"])
 def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(make, backbone, way):
     metric, x = make(backbone), photo_like(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
-    (before,) = torch.autograd.grad(metric(x.requires_grad_()).sum(), x)
-    x.requires_grad_(False)
+    before = grad_of(metric, x)
     with torch.no_grad():
         metric(x)  # from now on weights may be packed
     with Operations() as seen:

@@ -130,7 +130,6 @@ def test_a_file_of_ours_keeps_its_record(tmp_path):
 
 
 @pytest.mark.quick
-@pytest.mark.quick
 def test_score_files_that_cannot_be_used_are_refused(scores):
     for given, noun in {
         "{}/deqa.csv": "lower_better=true",

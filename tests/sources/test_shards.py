@@ -278,7 +278,6 @@ def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
 
 
 @pytest.mark.quick
-@pytest.mark.quick
 def test_members_rows_and_files_are_read_by_their_names(tmp_path):
     for suffix in ["tar", "tar.gz"]:
         tar = save_tar(tmp_path / f"0.{suffix}", samples([10, 20, 30]), "w" + suffix[3:].replace(".", ":"))
