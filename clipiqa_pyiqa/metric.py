@@ -93,16 +93,13 @@ class TowerMetric(nn.Module):
         }
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` if images cannot be scored.
-
-        Pixels may lie ``overshoot`` outside [0, 1]; None accepts every value.
-        """
+        """Raise :class:`ImageError` as :func:`check_images`."""
         check_images(x, overshoot, self.min_side, f"{self.model_type} ({self.clip.weights.backbone})")
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Return unit features for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches.
 
-        The features are differentiable, in fp32 (float64 for float64 images). For a head on stages, they are those of
+        The features are differentiable, in fp32 (float64 for float64 images). A head on stages takes those of
         :meth:`~clipiqa_pyiqa.CLIPIQA.encode_stages`.
         """
         self.check(x)

@@ -8,8 +8,8 @@ from .options.terminal import aligned
 def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: bool = False) -> int:
     """Show the source of every checkpoint, or download checkpoints.
 
-    Only --download downloads files; they are stored in the caches. Exit code: 0; 1 if a file is damaged or could not be
-    downloaded, or if you name it by --backbone or --prompt-files, it is missing, and HF_HUB_OFFLINE is set.
+    Only --download downloads files; they are stored in the caches. Exit code 1: a file is damaged, could not be
+    downloaded, or is named here and missing while HF_HUB_OFFLINE is set.
 
     Args:
         backbone (-b NAME[:TAG]): list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k

@@ -72,7 +72,6 @@ def score_all(
 
     Args:
         joined: Column -> a value per image, for the results.
-        how: How the images are read; results of images read in another way are not continued.
     """
     names = [image.name for image in images]
     shown = list(map(printable, names))

@@ -25,7 +25,7 @@ _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def finder() -> Callable[[str], str]:
-    """Return a function that finds a file, its name in any case, and returns its path; ``''`` if it is not there.
+    """Return a function that returns a file's path, its name in any case; ``''``: not there.
 
     Of photos whose names, or stems, differ only in case, each has its own files.
     """

@@ -97,7 +97,7 @@ CHANGES = {
 
 @dataclass(frozen=True)
 class _Version(AnyImage):
-    """A changed image as a source; ``scaled`` returns the image at a scale, ``how`` says what else it depends on."""
+    """A changed image; ``scaled`` returns it at a scale, ``how`` says what else it depends on."""
 
     path: str
     scale: float

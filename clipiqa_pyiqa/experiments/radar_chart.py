@@ -102,7 +102,7 @@ class RadarCharts(ExperimentResult):
 
 
 def _ends(column: Column) -> Sequence[float]:
-    """Return both ends of a scale; those of a head are the ends of people's scale."""
+    """Return both ends of a scale; a head's are those of people's."""
     return column.record.get("score_range", column.ends)
 
 

@@ -38,8 +38,7 @@ def sha256_of(path: FilePath) -> str:
 def hashes_of(paths: Sequence[FilePath]) -> list[str]:
     """Return the SHA-256 of files in hex.
 
-    ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores them, so that only a new or changed file is read, until the files are
-    gone.
+    ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores those of existing files, so that only a new or changed file is read.
     """
     known, new = _read_cache(), dict[str, list[Any]]()
     found = []

@@ -247,7 +247,7 @@ def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str
 
 
 def _read(source: AnyImage, action: Action) -> tuple[Step, bytes]:
-    """Return a step whose place is a name, of a file or of an image in a shard or a store; and what is to be copied."""
+    """Return a step whose place is only a name, and what is to be copied."""
     shard, name = split_name(source.name)
     content = source.read() if action == "copy" else b""
     if shard and name.replace(".", "").isdecimal():

@@ -243,7 +243,7 @@ class Results:
             log.warning(f"{path}: damaged rows are left out and scored again: {first_of(damage)}.")
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[Cells]:
-        """Yield the rows of the earlier run, with its cells under the names of this run; numbers of csv stay texts."""
+        """Yield the earlier run's rows, with its cells under this run's names; numbers of csv stay texts."""
         others = {name: source for name, source in self.known.sources.items() if source != name}
         for cells in read_cells(*self._earlier, damage) if self._earlier else ():
             copies = [(name, cells[source]) for name, source in others.items() if source in cells]

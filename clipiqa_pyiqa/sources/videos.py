@@ -81,7 +81,7 @@ class VideoShard(ShardFile):
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the frames up to the end or to an error, which is raised after the frames that the decoder still has."""
+    """Yield frames up to the end or an error, which is raised after the frames that the decoder still has."""
     stream.codec_context.options = {"err_detect": "explode"}  # otherwise MPEG-2 and MPEG-4 show damage as blocks
     try:
         for packet in container.demux(stream):

@@ -219,9 +219,7 @@ def read_torchscript(path: Path) -> Checkpoint | None:
 
 
 class _Tensor(tuple[Any, ...]):
-    """Arguments of torch's ``_rebuild_tensor_v2``: storage, offset, shape, stride, and two more.
-
-    The storage is ``('storage', dtype, file name, device, number of elements)``.
+    """Arguments of torch's ``_rebuild_tensor_v2``; the storage is ``('storage', dtype, file, device, elements)``.
     """
 
 
