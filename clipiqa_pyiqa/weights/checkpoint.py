@@ -219,8 +219,7 @@ def read_torchscript(path: Path) -> Checkpoint | None:
 
 
 class _Tensor(tuple[Any, ...]):
-    """Arguments of torch's ``_rebuild_tensor_v2``; the storage is ``('storage', dtype, file, device, elements)``.
-    """
+    """Arguments of torch's ``_rebuild_tensor_v2``; the storage is ``('storage', dtype, file, device, elements)``."""
 
 
 class _Module(dict[str, Any]):
