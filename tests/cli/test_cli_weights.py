@@ -7,7 +7,6 @@ from huggingface_hub import constants
 from weights_fakes import (
     REFUSED,
     VIT,
-    Response,
     damage,
     place,
     set_hub,
@@ -63,11 +62,8 @@ def test_table_says_what_is_there_and_what_is_damaged(clipiqa, home, folder, ope
     clipiqa(command, 1 if copy == "folder" else 0)
 
 
-def test_download_fetches_missing_weights(clipiqa, home, openai_file, server, monkeypatch):
+def test_download_fetches_missing_weights(clipiqa, home, server, route, monkeypatch):
     """Missing files come into the caches; a failure is one row."""
-    route = f"/{sha256(openai_file)}/ViT-B-32.pt"
-    server.responses[route] = Response(openai_file.read_bytes())
-    set_openai_url(monkeypatch, server.url + route)
     set_openai_url(monkeypatch, f"{REFUSED}/RN50.pt", "RN50")
     for source in ("download", "cache"):
         table = rows(clipiqa(f"weights --download --backbone {VIT} mini RN50", 1).out)

@@ -9,11 +9,12 @@ import functools
 import itertools
 
 import open_clip
+import pyiqa
 import pytest
 import torch
 from close import assert_close, grad_of
 from photos import PHOTOS, photo_like
-from reference import Reference
+from reference import Reference, builtin_module
 from safetensors.torch import load_file
 
 from clipiqa_pyiqa import CLIPIQA
@@ -65,12 +66,8 @@ def test_gradients_equal_pyiqas(make, seeded_weights, pos_embedding):
 
 def test_the_pyiqa_preset_equals_pyiqas_class(seeded_weights, monkeypatch):
     """The built-in class itself, not a reassembly; only where it gets its weights from is replaced."""
-    pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
-    import pyiqa
-    from pyiqa.archs import clip_model, clipiqa_arch
-
     weights = seeded_weights()
-    monkeypatch.setattr(clipiqa_arch, "load", lambda *_: clip_model.build_model(load_file(weights)).float())
+    clipiqa_arch = builtin_module(monkeypatch, weights)
     built_in = pyiqa.create_metric("clipiqa", type="CLIPIQA_builtin", device="cpu")
     ours = pyiqa.create_metric("clipiqa", clip_weights=weights, prompts="pyiqa", device="cpu")
     assert type(built_in.net) is clipiqa_arch.CLIPIQA and isinstance(ours.net, CLIPIQA)

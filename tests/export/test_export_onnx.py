@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from at_hand import skip_without_export
 from close import assert_close
 from metrics import learned
 from photos import PHOTOS, distorted_photos, photo_like
@@ -21,12 +22,9 @@ from refusal import refused
 from clipiqa_pyiqa import CLIPIQA, PromptError, export_onnx, fit
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 
-onnx, _, onnxruntime = (
-    pytest.importorskip(name, reason="clipiqa-pyiqa[onnx] is not installed")
-    for name in ("onnx", "onnxscript", "onnxruntime")
-)
-if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
-    pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)
+skip_without_export()
+import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SIZES = [(33, 47), (64, 64, 3), (97, 131, 2), (224, 224), (251, 333, 2)]

@@ -3,4 +3,16 @@
 import os
 from pathlib import Path
 
+import pytest
+
 SHARED_FOLDER = Path(os.environ.get("CLIPIQA_SHARED", Path(__file__).parents[3] / "shared"))
+
+
+def skip_without_export():
+    """Skip a module where ONNX files cannot be made."""
+    import torch  # which takes seconds, also for those that only ask for the folder
+
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason="clipiqa-pyiqa[onnx] is not installed")
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
+        pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)

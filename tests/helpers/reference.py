@@ -1,9 +1,19 @@
 """CLIP-IQA made of pyiqa's towers, which are the official code's to the last bit: what ours is compared with."""
 
 import open_clip
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+
+
+def builtin_module(monkeypatch, weights):
+    """The module of pyiqa's own class, which gets its weights from a file."""
+    pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
+    from pyiqa.archs import clip_model, clipiqa_arch
+
+    monkeypatch.setattr(clipiqa_arch, "load", lambda *_: clip_model.build_model(load_file(weights)).float())
+    return clipiqa_arch
 
 
 class Reference(nn.Module):

@@ -130,6 +130,15 @@ def server():
         yield prepared
 
 
+@pytest.fixture
+def route(openai_file, server, monkeypatch):
+    """The route of OpenAI's file on the server; the hub refuses."""
+    route = f"/{sha256(openai_file)}/ViT-B-32.pt"
+    server.responses[route] = Response(openai_file.read_bytes())
+    set_openai_url(monkeypatch, server.url + route)
+    return route
+
+
 def set_openai_url(monkeypatch, url, model="ViT-B-32"):
     """Change OpenAI's URL, which carries the file's hash, in open_clip's table."""
     monkeypatch.setitem(open_clip.get_pretrained_cfg(model, "openai"), "url", url)

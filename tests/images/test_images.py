@@ -24,6 +24,11 @@ def array(record):
     return record.pixels.permute(1, 2, 0).numpy()
 
 
+def apart(record, image):
+    """The mean difference of pixels, of 255."""
+    return np.abs(array(record).astype(int) - np.asarray(image)).mean()
+
+
 @pytest.fixture
 def photo():
     with Image.open(BUNDLED / "canyon-wren.jpg") as image:
@@ -118,8 +123,7 @@ def test_cmyk(photo, saved):
         assert record.converted == "cmyk->rgb"
         with Image.open(path) as image:
             assert np.array_equal(array(record), np.asarray(image.convert("RGB")))
-        close = np.abs(array(record).astype(int) - np.asarray(photo)).mean()
-        assert close < 3  # the same picture, not its negative; JPEG costs the rest
+        assert apart(record, photo) < 3  # the same picture, not its negative; JPEG costs the rest
 
 
 def test_16_bit_samples_keep_the_high_byte(tmp_path):
@@ -162,7 +166,7 @@ def test_first_frame_of_several(photo, saved):
         record = read_image(saved(photo, f"film.{suffix}", save_all=True, append_images=others, **options))
         assert record.converted.endswith("frame 1 of 3")
         # A GIF's palette of 256 costs a few levels; the other frames would be a hundred off.
-        assert np.abs(array(record).astype(int) - np.asarray(photo)).mean() < (8 if suffix == "gif" else 1e-9)
+        assert apart(record, photo) < (8 if suffix == "gif" else 1e-9)
 
 
 def test_second_picture_of_a_phone_photo_is_no_animation(photo, saved):
@@ -278,8 +282,7 @@ def test_the_embedded_preview_is_read_upright(photo, saved):
             upright = ImageOps.exif_transpose(photo)
             assert found.converted == "raw preview->rgb" and found.orientation == orientation
             assert found.size == upright.size
-            apart = np.abs(array(found).astype(int) - np.asarray(upright))
-            assert apart.mean() < (3 if compression == 7 else 1e-9)
+            assert apart(found, upright) < (3 if compression == 7 else 1e-9)
 
 
 def test_what_has_no_preview_is_damaged_and_what_needs_rawpy_says_so(photo, saved, monkeypatch):

@@ -3,11 +3,12 @@
 import copy
 import pickle
 
+import pyiqa
 import pytest
 import torch
 from close import assert_close
+from reference import builtin_module
 from refusal import refused
-from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
@@ -51,14 +52,10 @@ def features(metric):
 )
 def test_scores_equal_pyiqas(seeded_weights, monkeypatch, tmp_path, name, backbone, pos_embedding, shared, images):
     """Same weights, same ctx: the built-in class itself."""
-    pytest.importorskip("clip", reason="pyiqa's built-in needs openai's clip, which needs setuptools<82")
-    import pyiqa
-    from pyiqa.archs import clipiqa_arch
-    from pyiqa.archs.clip_model import build_model
-
     weights = seeded_weights(backbone)
-    monkeypatch.setattr(clipiqa_arch, "load", lambda name, device: build_model(load_file(weights)).float())
-    built_in = clipiqa_arch.CLIPIQA(name, backbone, pretrained=False, pos_embedding=pos_embedding)
+    built_in = builtin_module(monkeypatch, weights).CLIPIQA(
+        name, backbone, pretrained=False, pos_embedding=pos_embedding
+    )
     ctx = built_in.prompt_learner.ctx
     start = ctx.data[0] if shared else ctx.data
     ctx.data = start + 0.02 * torch.randn(start.shape, generator=torch.Generator().manual_seed(0))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from at_hand import skip_without_export
 from barriers import check_page
 from loopback import serving
 from PIL import Image
@@ -18,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 WEB = ROOT / "docs/site/web"
 PHOTOS = sorted((ROOT / "clipiqa_pyiqa/data/photos").glob("*.jpg"))
 
-pytest.importorskip("onnxscript", reason="clipiqa-pyiqa[onnx] is not installed")
-if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
-    pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)
+skip_without_export()
 if not (WEB / "node_modules").is_dir():
     pytest.skip("needs `npm install` in docs/site/web, which docs/site/build.py does", allow_module_level=True)
 

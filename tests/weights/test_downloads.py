@@ -36,15 +36,6 @@ def serve(server, content, digest, repository, revision, name):
     return route
 
 
-@pytest.fixture
-def route(openai_file, server, monkeypatch):
-    """The route of OpenAI's file on the server; the hub refuses."""
-    route = f"/{sha256(openai_file)}/ViT-B-32.pt"
-    server.responses[route] = Response(openai_file.read_bytes())
-    set_openai_url(monkeypatch, server.url + route)
-    return route
-
-
 # The hub
 
 
