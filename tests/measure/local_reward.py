@@ -33,14 +33,11 @@ def blocks(piece, other, dice):
 
 def main():
     args = arguments("folders*", count=100, quantile=0.02)
-    rewards = {
-        "local": CLIPIQAReward(backbone="mini", local=True, quantile=args.quantile),
-        "global": CLIPIQAReward(backbone="mini"),
-    }
+    rewards = CLIPIQAReward(backbone="mini", local=True, quantile=args.quantile), CLIPIQAReward(backbone="mini")
     large = (x for x in map(pixels, photos(*args.folders)) if min(x.shape[1:]) >= SIDE)
     squares = [center_crop(x, SIDE) for x in islice(large, args.count)]
-    before = {name: reward(squares) for name, reward in rewards.items()}
-    print(f"{len(squares)} photos; spread { ({name: round(x.std().item(), 3) for name, x in before.items()}) }")
+    before = [reward(squares) for reward in rewards]
+    print(f"{len(squares)} photos")
     dice = torch.Generator().manual_seed(0)
     for make in (scrambled, enlarged, blocks):
         damaged = []
@@ -49,10 +46,8 @@ def main():
             places = ..., slice(top, top + PATCH), slice(left, left + PATCH)
             damaged.append(photo.clone())
             damaged[-1][places] = make(photo[places], squares[number - 1][places], dice)
-        falls = {name: before[name] - reward(damaged) for name, reward in rewards.items()}
-        local, whole = (fall / before[name].std() for name, fall in falls.items())
+        local, whole = ((x - reward(damaged)) / x.std() for reward, x in zip(rewards, before, strict=True))
         print(f"{make.__name__}: local falls more in {(local > whole).sum().item()}")
-        print(f"    median falls: { ({name: round(fall.median().item(), 3) for name, fall in falls.items()}) }")
 
 
 if __name__ == "__main__":

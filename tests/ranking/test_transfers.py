@@ -1,6 +1,5 @@
 """Nothing is lost on the way: an undo list knows each step before it is taken, and a pick is what was scored."""
 
-import io
 import os
 import tarfile
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from photos import save_grey, write_scores
 from refusal import refused
+from shard_makers import save_tar
 
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.ranking import transfers
@@ -100,19 +100,11 @@ def test_a_photo_replaced_since_it_was_scored_is_not_taken_shown_or_given_stars(
     assert len(list(photos.glob("taken/*.png"))) == (6 if "taken" in option else 0)
 
 
-def tar_of(names, contents):
-    with tarfile.open("s.tar", "w") as archive:
-        for name, content in zip(names, contents, strict=True):
-            info = tarfile.TarInfo(f"{name}.png")
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-
-
 def test_no_shard_is_written_from_one_replaced_since_it_was_scored(clipiqa, photos):
-    content = [(photos / f"photos/{n}.png").read_bytes() for n in range(4)]
-    tar_of("ab", content[:2])
+    content = [(photos / f"photos/{n}.png").read_bytes() for n in range(3)]
+    save_tar(Path("s.tar"), {"a.png": content[0], "b.png": content[1]})
     clipiqa("score s.tar -m entropy --out results --device cpu", 0)
-    tar_of("abc", content[1:])
+    save_tar(Path("s.tar"), {"a.png": content[1], "b.png": content[2]})
     arguments = "rank results --best 2 --write-shards kept"
     clipiqa(arguments, 2, "s.tar")
     assert not list(Path("kept").rglob("*.tar"))
@@ -123,7 +115,8 @@ def test_no_shard_is_written_from_one_replaced_since_it_was_scored(clipiqa, phot
 def test_members_of_one_name_are_two_images(clipiqa, photos):
     """Each has its own score and name, is found again, and is copied as it was scored."""
     content = [(photos / f"photos/{n}.png").read_bytes() for n in range(3)]
-    tar_of("aab", content)
+    for mode, members in (("w", {"a.png": content[0]}), ("a", {"a.png": content[1], "b.png": content[2]})):
+        save_tar(Path("s.tar"), members, mode)
     rows = list(score_paths(["entropy"], "s.tar", out="t.csv", device="cpu", workers=1))
     assert len({row.path for row in rows}) == 3
     assert not list(score_paths(["entropy"], "s.tar", out="t.csv", resume=True, device="cpu", workers=1))
