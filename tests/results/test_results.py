@@ -206,16 +206,13 @@ def run(path, photos, columns, fail=lambda photo, column: None, stop_after=None,
             if count == stop_after:
                 raise KeyboardInterrupt
             asked = tuple(not each for each in known)
-            kinds = [fail(photo, each.name) if wanted else None for each, wanted in zip(columns, asked, strict=True)]
-            scores = tuple(
-                value(photo, each.name) if wanted and not kind else None
-                for each, wanted, kind in zip(columns, asked, kinds, strict=True)
-            )
-            scored += [(photo.name, each.name) for each, wanted in zip(columns, asked, strict=True) if wanted]
-            kind = next(filter(None, kinds), None)
-            error = f"{photo.name} fails" if kind else ""
-            row = Row(photo.name, scores, 9, 9, 9, 9, 1, kind=kind, error=error, stamp=photo.state, asked=asked)
-            results.append(row)
+            names = [each.name for each, wanted in zip(columns, asked, strict=True) if wanted]
+            scored += [(photo.name, name) for name in names]
+            kinds = {name: kind for name in names if (kind := fail(photo, name))}
+            good = {name: value(photo, name) for name in names if name not in kinds}
+            said = {"kind": next(iter(kinds.values()), None), "error": f"{photo.name} fails" if kinds else ""}
+            scores = tuple(good.get(each.name) for each in columns)
+            results.append(Row(photo.name, scores, 9, 9, 9, 9, 1, **said, stamp=photo.state, asked=asked))
     return scored, results
 
 
