@@ -170,13 +170,15 @@ def score_files(
     stored = outputs(out, ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite)
     run = score_paths(metrics, sources, out=stored.get("scores.csv"), strict=True, **options)
     found = run.scores(progress).under(paths)
-    has_scores = found.frame.notna().all(axis=1)
+    has_scores = found.frame[run.head.scores].notna().all(axis=1)
     failed = {name: found.errors[name] for name in has_scores.index[~has_scores]}
     failed |= {name: f"{name!r} is gone since an earlier run." for name in run.known.gone}
     if not has_scores.any():
         raise ImageError("none of the images could be scored" + because(failed))
-    scores = replace(found, frame=found.frame.where(has_scores, axis=0))
-    return ExperimentResult(found.frame[has_scores], failed, run.head.provenance, scores)
+    frame = found.frame[has_scores].dropna(axis=1)  # only whole columns of an earlier run
+    columns = {name: found.columns[name] for name in frame}
+    scores = replace(found, frame=found.frame[[*frame]].where(has_scores, axis=0), columns=columns)
+    return ExperimentResult(frame, failed, run.head.provenance, scores)
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
