@@ -1,6 +1,5 @@
 """CLIP-IQA with torchmetrics' interface; the scores are this package's, and have a gradient."""
 
-import inspect
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +29,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 """torchmetrics' names of models as options of :class:`~clipiqa_pyiqa.CLIPIQA`; its ViTs see resized, cropped images."""
 
-_OPTIONS = set(inspect.signature(CLIPIQA).parameters) - {"prompts", "aggregate"}
+_OPTIONS = {"backbone", "pos_embedding", "precision", "clip_weights", "quick_gelu"}  # prompts are torchmetrics'
 
 
 def clip_image_quality_assessment(
@@ -46,7 +45,8 @@ def clip_image_quality_assessment(
         images: RGB ``(N, 3, H, W)``.
         model_name_or_path: a key of ``MODELS``.
         data_range: value of white, such as 255.
-        **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`; they override the model's options.
+        **options: ``backbone``, ``pos_embedding``, ``precision``, ``clip_weights`` and ``quick_gelu`` of
+            :class:`~clipiqa_pyiqa.CLIPIQA`; they override the model's.
 
     Returns:
         ``(N,)`` for one prompt (a scalar for one image), or a dict from prompt to scores; pairs of texts are named
@@ -60,7 +60,8 @@ class CLIPImageQualityAssessment(Metric):
     """``torchmetrics.multimodal.CLIPImageQualityAssessment``: one score per image and prompt.
 
     Args:
-        **kwargs: options of :class:`~clipiqa_pyiqa.CLIPIQA` and of torchmetrics' metrics.
+        **kwargs: ``backbone``, ``pos_embedding``, ``precision``, ``clip_weights`` and ``quick_gelu`` of
+            :class:`~clipiqa_pyiqa.CLIPIQA`, and options of torchmetrics' metrics.
 
     Example:
         >>> import torch
