@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from draws import normal
 from photos import photos
 from refusal import refused
 from torch.nn import functional as F
@@ -52,7 +53,7 @@ def test_pixels_that_follow_the_gradient_are_called(clean, blurred, climbed, cri
 
 
 def noisy(clean, amount, seed=0):
-    return clean + amount * torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
+    return clean + amount * normal(clean.shape, seed=seed)
 
 
 def test_a_restoration_is_not_called(clean, criterion):
@@ -104,7 +105,7 @@ def test_worse_outputs_are_called_though_the_loss_rose(clean, criterion):
     """PSNR needs references; most scores fall with noise; a pattern is the same in all outputs."""
     for reason in ["behind", "got worse", "pattern"]:
         alarm, references = GamingAlarm(criterion), clean if reason == "behind" else None
-        tile = 0.02 * torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
+        tile = 0.02 * normal(3, 4, 4)
         before = alarm(clean, references)
         found = alarm(clean + tile.tile(12, 16) if reason == "pattern" else noisy(clean, 0.05), references)
         assert found.numbers["loss"] > before.numbers["loss"]

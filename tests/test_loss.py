@@ -7,6 +7,7 @@ import pyiqa
 import pytest
 import torch
 from close import grad_of
+from draws import normal
 from metrics import learned
 from photos import photo_like
 from refusal import refused
@@ -158,7 +159,7 @@ def test_second_derivatives_are_refused_where_they_are_used(loss, metric):
 
 def test_double_backward_gives_second_derivatives(metric):
     criterion, x = CLIPIQALoss(metric=metric, double_backward=True), images(1, 48, torch.float64)
-    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    direction = normal(x.shape, seed=1, dtype=torch.float64)
     (gradient,) = torch.autograd.grad(criterion(x), x, create_graph=True)
     (product,) = torch.autograd.grad((gradient * direction).sum(), x)
     expected, errors = (product * direction).sum().item(), []

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from draws import normal
 from photos import photo_like
 from refusal import refused
 from torch import nn
@@ -27,7 +28,7 @@ def images(dtype=torch.float32, n=2):
 
 
 def clean(x, distance=0.05):
-    return x.detach() + distance * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).to(x.dtype)
+    return x.detach() + distance * normal(x.shape).to(x.dtype)
 
 
 def grad_of(loss, x):

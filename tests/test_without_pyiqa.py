@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
+from draws import uniform
 from world import make_world
 
 from clipiqa_pyiqa import CLIPIQA
@@ -49,7 +49,7 @@ print(score.item())
 """
     job = forked_bare.run("", folder, code=code)
     assert job.code == 0, job.err
-    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    x = uniform(1, 3, 64, 64)
     assert float(job.out) == pytest.approx(CLIPIQA(backbone="mini").eval()(x).item(), rel=1e-4)
 
 

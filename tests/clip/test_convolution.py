@@ -5,6 +5,7 @@ import gc
 import pytest
 import torch
 from close import grad_of
+from draws import uniform
 from operations import Operations
 from photos import photo_like
 from torch import Tensor
@@ -88,5 +89,5 @@ with torch.no_grad():
     print(CLIPIQA(backbone="mini")(x).item())
 """
     done = forked_bare.run("", tmp_path, code=code)
-    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    x = uniform(1, 3, 64, 64)
     assert float(done.out) == pytest.approx(metric(x).item(), abs=2e-5), done.err

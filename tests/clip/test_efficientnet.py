@@ -3,6 +3,7 @@
 import pytest
 import torch
 from close import assert_close, grad_of
+from draws import normal
 from operations import Operations
 from photos import photo_like
 from safetensors.torch import load_file
@@ -40,8 +41,7 @@ def test_the_tower_equals_plain_operations(metric, tensors, monkeypatch, size, s
         monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", 1)
     x = photo_like(*size, dtype=torch.float64).requires_grad_()
     net, expected = metric.clip.image_tower(CPU, torch.float64), reference(tensors, x)
-    generator = torch.Generator().manual_seed(1)
-    directions = [torch.randn(part.shape, generator=generator, dtype=x.dtype) for part in expected]
+    directions = [normal(part.shape, seed=1, dtype=x.dtype) for part in expected]
     with torch.no_grad():
         found = *net.encode(x, "none", "image", "places"), net(x, "none"), net.encode(x, "none", "places")[0]
         for ours, theirs in zip(found, (*expected, *expected), strict=True):

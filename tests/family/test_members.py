@@ -7,6 +7,7 @@ from functools import partial
 import pyiqa
 import pytest
 import torch
+from draws import normal, uniform
 from pyiqa.utils.registry import Registry
 from refusal import refused
 from safetensors.torch import save_file
@@ -69,14 +70,14 @@ def metric(request, seeded_weights, tmp_path):
     options = {"pretrained_model_path": weights} if name == "liqe" else {"clip_weights": weights, "quick_gelu": True}
     if name == "laion_aes":
         options |= {"backbone": "ViT-B/32", "pretrained_model_path": tmp_path / "head.pth"}
-        head = {"weight": torch.randn(1, 512, generator=torch.Generator().manual_seed(0)), "bias": torch.zeros(1)}
+        head = {"weight": normal(1, 512), "bias": torch.zeros(1)}
         torch.save(head, options["pretrained_model_path"])
     return pyiqa.create_metric(name, device="cpu", as_loss=True, **options)
 
 
 @pytest.fixture
 def images():
-    return torch.rand(1, 3, 224, 230, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1).requires_grad_()
+    return uniform(1, 3, 224, 230).repeat(2, 1, 1, 1).requires_grad_()
 
 
 def test_our_loss_takes_metrics_without_captions(metric, images):

@@ -5,6 +5,7 @@ import pandas
 import pyarrow
 import pytest
 import torch
+from draws import normal
 from PIL import Image
 from pyarrow import parquet
 from stored import read_results
@@ -24,7 +25,7 @@ def metrics(seeded_weights, tmp_path):
     """Two heads on one tower and view, and CLIP-IQA on the same weights with another view."""
     on = f"backbone=ViT-B/32,clip_weights={seeded_weights('ViT-B/32')},quick_gelu=true"
     for number in range(2):
-        weight = torch.randn(1, 512, generator=torch.Generator().manual_seed(number))
+        weight = normal(1, 512, seed=number)
         torch.save({"weight": weight, "bias": torch.ones(1)}, tmp_path / f"head{number}.pth")
     heads = [f"aes{number}=laion_aes:{on},pretrained_model_path={tmp_path}/head{number}.pth" for number in range(2)]
     return [*heads, f"clipiqa=clipiqa:{on}"]

@@ -11,6 +11,7 @@ import warnings
 import pandas as pd
 import pytest
 import torch
+from draws import normal
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -154,8 +155,7 @@ def test_damaged_heads_are_refused(folder, metric, times):
 
 def test_damaged_weights_are_refused(tmp_path, times):
     """A TorchScript archive and a state dict of torch's, whose members have a CRC; mini's file by its hash."""
-    generator = torch.Generator().manual_seed(0)
-    state = {f"visual.layer{n}.weight": torch.randn(6, 5, generator=generator).half() for n in range(8)}
+    state = {f"visual.layer{n}.weight": normal(6, 5, seed=n).half() for n in range(8)}
     torch.save(state, tmp_path / "plain.pt")
     for path in (save_archive(tmp_path / "RN50.pt", state), tmp_path / "plain.pt"):
         check_that_damage_is_refused(path, lambda path: dict(open_checkpoint(path)), 15 * times)

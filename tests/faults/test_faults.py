@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 from metrics import FakeMetric
@@ -192,8 +193,7 @@ def test_a_damaged_journal_is_refused_or_repaired(tmp_path, suffix, times):
 def test_damaged_learned_prompts_are_refused(tmp_path, times):
     for suffix in ["safetensors", "pth"]:
         path = tmp_path / f"prompts.{suffix}"
-        generator = torch.Generator().manual_seed(0)
-        tensors = {f"prompt_learner.{key}": torch.randn(2, 4, 16, generator=generator) for key in STATE_KEYS}
+        tensors = {f"prompt_learner.{key}": normal(2, 4, 16) for key in STATE_KEYS}
         if suffix == "pth":
             torch.save({"params": tensors}, path)
         else:
@@ -221,7 +221,7 @@ def test_damaged_feature_stores_never_give_other_features(tmp_path, times, caplo
 
 
 def test_damaged_training_states_are_refused(tmp_path, times):
-    path, generator = tmp_path / "state.pt", torch.Generator().manual_seed(0)
-    state = {"run": "a" * 64, "epoch": 3, "ctx": torch.randn(2, 16, 64, generator=generator), "best": 0.5}
+    path = tmp_path / "state.pt"
+    state = {"run": "a" * 64, "epoch": 3, "ctx": normal(2, 16, 64), "best": 0.5}
     torch.save(state | {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2, 16, 64)}}}}, path)
     check_that_damage_is_refused(path, load_pickled, 60 * times)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from draws import normal
 from pyiqa.archs import clipscore_arch, laion_aes_arch, liqe_arch, maclip_arch, qualiclip_arch
 from pyiqa.archs.clip_model import build_model
 from safetensors.torch import load_file
@@ -58,7 +59,7 @@ def builders(name, weights, folder, backbone=""):
 
     if kind == "QualiCLIP":
         state = {f"clip_model.{key}": value for key, value in tower().state_dict().items()}
-        features = nn.functional.normalize(torch.randn(14, 1024, generator=torch.Generator().manual_seed(0)), dim=1)
+        features = nn.functional.normalize(normal(14, 1024), dim=1)
         ours["clip_weights"] = folder / "QualiCLIP.pth"
         torch.save({**state, "prompts_features": features}, ours["clip_weights"])
         theirs["pretrained"] = False

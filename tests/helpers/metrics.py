@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import torch
+from draws import normal
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
@@ -13,7 +14,7 @@ def learned(weights, **options):
     metric = CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, **options)
     ctx = metric.prompt_learner.ctx
     with torch.no_grad():
-        ctx.add_(torch.randn(ctx.shape, generator=torch.Generator().manual_seed(0)) * 0.02)
+        ctx.add_(normal(ctx.shape) * 0.02)
     return metric
 
 

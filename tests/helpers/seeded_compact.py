@@ -4,6 +4,7 @@ import json
 
 import torch
 import torch.nn.functional as F
+from draws import normal
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from seeded import _calibration_images
@@ -35,7 +36,7 @@ def save_compact(path):
         tensors[name] = torch.cat([tensors[name]] * 14)[:320]
     values = statistics(taps(tensors, (255 * (_calibration_images() * 0.27 + 0.45) - 127) / 128, SMALL))
     tensors["visual.statistics.mean"], tensors["visual.statistics.scale"] = values.mean(0), values.std(0) + 0.05
-    projection = torch.randn(62, values.shape[1], generator=torch.Generator().manual_seed(0))
+    projection = normal(62, values.shape[1])
     tensors["visual.answers.weight"] = (projection / values.shape[1] ** 0.5).half()
     tensors["logit_scale"] = torch.tensor(3.0)  # with CLIP's 4.6, scores would be close to 0 and 1
     with safe_open(MINI_FILE, "pt") as file:

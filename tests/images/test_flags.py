@@ -1,6 +1,7 @@
 """Flags of images that are no photos."""
 
 import torch
+from draws import normal, uniform
 from photos import PHOTOS
 from torch.nn.functional import interpolate
 
@@ -9,7 +10,7 @@ from clipiqa_pyiqa.images.image import read_image
 
 
 def noise(deviation, mean=20, side=96):
-    return (mean + deviation * torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))) / 255
+    return (mean + deviation * normal(3, side, side)) / 255
 
 
 def enlarged(mode, cell=8):
@@ -18,9 +19,8 @@ def enlarged(mode, cell=8):
 
 def blocks():
     """An image of random coefficients in 8×8 blocks: each block is one of 64 waves, in random strength."""
-    draw = torch.Generator().manual_seed(0)
     waves = torch.cos(torch.arange(8)[:, None] * (torch.arange(8) + 0.5) * torch.pi / 8)  # (frequency, place)
-    found = torch.randn(3, 16, 16, 8, 8, generator=draw) / (1 + torch.arange(8)[:, None] + torch.arange(8))
+    found = normal(3, 16, 16, 8, 8) / (1 + torch.arange(8)[:, None] + torch.arange(8))
     return 0.5 + (waves.T @ found @ waves).permute(0, 1, 3, 2, 4).reshape(3, 128, 128) / 4
 
 
@@ -31,7 +31,7 @@ def test_what_is_no_photo():
         (noise(6), "almost uniform"),  # a lens cap, at high ISO
         (noise(40, 128), "noise"),
         (noise(90, 128, 64), "noise"),
-        (torch.rand(1, 300, 200, generator=torch.Generator().manual_seed(0)).expand(3, -1, -1), "noise"),
+        (uniform(1, 300, 200).expand(3, -1, -1), "noise"),
         (enlarged("nearest"), "noise"),
         (enlarged("bicubic"), "noise"),
         (blocks(), "noise"),

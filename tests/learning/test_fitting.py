@@ -12,6 +12,7 @@ import pyiqa
 import pytest
 import torch
 from close import assert_close
+from draws import uniform
 from photos import PHOTOS, distorted_photos
 from PIL import Image
 from refusal import refused
@@ -234,7 +235,7 @@ def test_a_head_of_another_tower_or_form_is_refused(table, fit, tmp_path):
 )
 def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights, backbone):
     metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone)).eval()
-    x = torch.rand(2, 3, 96, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x = uniform(2, 3, 96, 64).requires_grad_()
     both = metric.encode_stages(x)
     with torch.no_grad():
         features, single = metric.encode_image(x), torch.cat([metric.encode_stages(image[None]) for image in x])

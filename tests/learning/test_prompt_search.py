@@ -7,6 +7,7 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from draws import normal, uniform
 from photos import PHOTOS, distorted_photos
 from refusal import refused
 from torch.nn import functional as F
@@ -26,15 +27,14 @@ HELD_OUT = list(range(0, 120, 3))
 
 @pytest.fixture(scope="module")
 def features(metric):
-    generator = torch.Generator().manual_seed(0)
-    return F.normalize(torch.randn(120, metric.clip.width, generator=generator), dim=-1)
+    return F.normalize(normal(120, metric.clip.width), dim=-1)
 
 
 def test_planted_pair_is_found_and_reported_on_held_out_images(metric, features):
     planted = ("A photo of Clean.", "A photo of Noisy.")
     with torch.no_grad():
         scores = metric.score(features, prompts=planted)[:, 0]
-    noise = scores.std() * torch.rand(120, generator=torch.Generator().manual_seed(1))
+    noise = scores.std() * uniform(120, seed=1)
     targets = scores + noise * (torch.arange(120) % 3 == 0)  # only the held-out ones are noisy
     findings = search(metric, features, targets, HELD_OUT, make_candidates(WORDS, TEMPLATES), bootstrap=50)
     best, chosen_by = findings.ranked[0], [found.chosen_by for found in findings.ranked]
@@ -51,7 +51,7 @@ def test_planted_pair_is_found_and_reported_on_held_out_images(metric, features)
 
 
 def test_held_out_images_have_no_say(metric, features):
-    targets = torch.rand(120, generator=torch.Generator().manual_seed(2))
+    targets = uniform(120, seed=2)
     other = targets.clone()
     other[HELD_OUT] = other[HELD_OUT].flip(0)
     pairs = make_candidates(WORDS, TEMPLATES)

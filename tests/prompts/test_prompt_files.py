@@ -6,6 +6,7 @@ import logging
 import pyiqa
 import pytest
 import torch
+from draws import normal
 from refusal import refused
 from safetensors import safe_open
 from weights_fakes import Trap
@@ -15,7 +16,7 @@ from clipiqa_pyiqa.prompts.files import FORMAT, PUBLISHED, save_prompt_file
 from clipiqa_pyiqa.weights.published import PYIQA_FILES
 
 WIDTH = 64  # of mini's texts
-CTX = torch.randn(2, 16, WIDTH, generator=torch.Generator().manual_seed(0)) * 0.02
+CTX = normal(2, 16, WIDTH) * 0.02
 KEYS = {f"prompt_learner.{name}" for name in ("ctx", "token_prefix", "token_suffix")}
 
 

@@ -7,6 +7,7 @@ import pyiqa
 import pytest
 import torch
 from close import assert_close
+from draws import normal, uniform
 from reference import builtin_module
 from refusal import refused
 from torch.nn import functional as F
@@ -22,7 +23,7 @@ GRADIENT_TOLERANCE = 1e-4  # relative, L2: fp32 through twelve layers, with imag
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    return uniform(2, 3, 64, 96, seed=1)
 
 
 def fresh(**options):
@@ -33,13 +34,13 @@ def fresh(**options):
 def metric():
     """One with a context of its own, as if it had been trained."""
     metric = fresh()
-    metric.prompt_learner.ctx.data += 0.02 * torch.randn(2, 16, 64, generator=torch.Generator().manual_seed(0))
+    metric.prompt_learner.ctx.data += 0.02 * normal(2, 16, 64)
     return metric.eval()
 
 
 @pytest.fixture
 def features(metric):
-    return F.normalize(torch.randn(3, metric.clip.width, generator=torch.Generator().manual_seed(0)), dim=-1)
+    return F.normalize(normal(3, metric.clip.width), dim=-1)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_scores_equal_pyiqas(seeded_weights, monkeypatch, tmp_path, name, backbo
     )
     ctx = built_in.prompt_learner.ctx
     start = ctx.data[0] if shared else ctx.data
-    ctx.data = start + 0.02 * torch.randn(start.shape, generator=torch.Generator().manual_seed(0))
+    ctx.data = start + 0.02 * normal(start.shape)
     torch.save({"params": built_in.state_dict()}, tmp_path / "prompts.pth")
     options = {"backbone": backbone, "clip_weights": weights, "pretrained_model_path": tmp_path / "prompts.pth"}
     ours = pyiqa.create_metric(name, device="cpu", **options).net
@@ -86,7 +87,7 @@ def test_prompts_equal_those_of_all_77_positions():
                 learner()[0],
             )
             assert_close(ours, expected, atol=2e-6)  # rounding of other matrix shapes
-            weights = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
+            weights = normal(ours.shape, seed=2)
             grad, expected_grad = (
                 torch.autograd.grad((each * weights).sum(), learner.ctx)[0] for each in (ours, expected)
             )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from close import assert_close
+from draws import normal
 from refusal import refused
 from safetensors.torch import save_file
 from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archive, save_openai_like, save_state_dict
@@ -20,10 +21,9 @@ Tensors = dict[str, torch.Tensor]
 
 @pytest.fixture
 def tensors():
-    generator = torch.Generator().manual_seed(0)
     return {
-        "visual.conv1.weight": torch.randn(4, 3, 2, 2, generator=generator).half(),
-        "visual.ln.weight": torch.randn(4, generator=generator),
+        "visual.conv1.weight": normal(4, 3, 2, 2).half(),
+        "visual.ln.weight": normal(4),
         "logit_scale": torch.tensor(4.6052),
         "input_resolution": torch.tensor(224),
     }
