@@ -97,7 +97,7 @@ class CLIPIQALoss(nn.Module):
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
         if loss_weight < 0:
             raise CLIPIQAError(f"loss_weight must be at least 0; got {loss_weight}.")
-        self.share, self._pixel_loss = share, BESIDE.get(beside, beside)
+        self.share = share
         self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of this one's
         self.last_weight = 0.0 if share else loss_weight
         if (share is None) != (beside is None) or (share is not None and (share <= 0 or loss_weight != 1)):
@@ -112,7 +112,8 @@ class CLIPIQALoss(nn.Module):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
         if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
             raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
-        # The metric is no submodule: its tensors must not be trained, moved, broadcast by DDP or saved.
+        # Neither is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
+        self.__dict__["_pixel_loss"] = BESIDE.get(beside, beside)
         self.__dict__["metric"] = CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready
         if criterion is not None or self.metric.head is not None:
             if form != "linear" or prompt_weights is not None or local:
@@ -172,9 +173,11 @@ class CLIPIQALoss(nn.Module):
                 f"clean); got {shown(getattr(target, 'shape', target))}."
             )
         leaf = pred.detach().requires_grad_()
+        if isinstance(self._pixel_loss, nn.Module):
+            self._pixel_loss.to(pred.device)
         try:
             (gradient,) = torch.autograd.grad(self._pixel_loss(leaf, target.to(pred.dtype)), leaf)
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, AssertionError) as error:
             raise CLIPIQAError(
                 "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
                 f"target, which returns a scalar with a gradient: {reason(error)}."

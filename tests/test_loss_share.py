@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -162,9 +163,16 @@ def test_copies_keep_the_weight(criterion):
         assert other.last_weight == criterion.last_weight and not other.state_dict()
 
 
+def test_a_pixel_loss_with_weights_is_not_registered_and_follows_the_images(metric):
+    assert not CLIPIQALoss(share=0.3, beside=nn.Bilinear(1, 1, 1), metric=metric).state_dict()
+    beside = Mock(nn.Module, side_effect=F.l1_loss)
+    CLIPIQALoss(share=0.3, beside=beside, metric=metric)(images(), clean(images()))
+    beside.to.assert_called_once_with(torch.device("cpu"))
+
+
 def test_a_target_or_a_pixel_loss_that_does_not_fit_is_refused(metric, criterion):
     for target in (None, torch.rand(2, 3, 64, 64), 0.5, images()):
         refused(criterion, images(), target)
     refused(CLIPIQALoss(metric=metric), clean(images()), images())  # swapped
-    for beside in (lambda x, y: 0.5, torch.sub, nn.L1Loss):
+    for beside in (lambda x, y: 0.5, torch.sub, nn.L1Loss, lambda x, y: (F.l1_loss(x, y), None)):
         refused(CLIPIQALoss(share=0.3, beside=beside, metric=metric), images(), clean(images()))
