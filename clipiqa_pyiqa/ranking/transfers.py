@@ -136,7 +136,9 @@ def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
 
 
 def _stems(folder: Path) -> dict[str, int]:
-    return {os.path.splitext(name)[0].lower(): 1 for name in os.listdir(folder)}
+    """Return the names that are taken, without suffixes: ``a.jpg.xmp`` takes ``a.jpg`` and ``a``."""
+    names = list(map(str.lower, os.listdir(folder)))
+    return {os.path.splitext(name)[0]: 1 for name in [*names, *(name.removesuffix(".xmp") for name in names)]}
 
 
 def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:

@@ -75,9 +75,13 @@ def test_photos_whose_names_differ_only_in_case_have_files_of_their_own(camera, 
 def test_a_family_takes_one_number_and_nothing_is_replaced(camera, tmp_path):
     mine, other = save_grey(tmp_path / "out/IMG_0.JPG", 1), save_grey(tmp_path / "other/IMG_0.JPG", 2)
     before = mine.read_bytes()
+    (orphan := tmp_path / "out/IMG_3.jpg.XMP").write_text("of a photo that is gone")
+    (camera / "IMG_3.JPG.xmp").write_text("another's")
     transfer([str(camera / "IMG_0.JPG"), str(other)], tmp_path / "out", "move")
+    transfer([str(camera / "IMG_3.JPG")], tmp_path / "out", "move")
     moved = ["IMG_0-2.CR3", "IMG_0-2.CR3.xmp", "IMG_0-2.JPG", "IMG_0-2.jpg.XMP", "IMG_0-2.xmp"]
-    assert names(tmp_path / "out") == sorted([*moved, "IMG_0-3.JPG", "IMG_0.JPG"]) and mine.read_bytes() == before
+    moved += ["IMG_0-3.JPG", "IMG_0.JPG", "IMG_3-2.JPG", "IMG_3-2.JPG.xmp", orphan.name]
+    assert names(tmp_path / "out") == sorted(moved) and mine.read_bytes() == before
 
 
 def test_only_photos_leaves_the_rest(camera, tmp_path):
