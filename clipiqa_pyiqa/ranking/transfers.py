@@ -162,33 +162,37 @@ def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
     try:
         if not is_journal(undo_list):
             raise ValueError("it does not begin as one")
-        read = (Step(**cells) for cells in read_journal(undo_list, damage))
-        steps = [replace(step, place=str(undo_list.parent / step.place)) for step in read]
+        steps = [Step(**cells) for cells in read_journal(undo_list, damage)]
     except (OSError, ValueError, TypeError) as error:
         raise CLIPIQAError(f"{str(undo_list)!r} is not an undo list ({error}): nothing was undone.") from error
     problems, back, kept = [f"{str(undo_list)!r} is damaged in {line}: this step stays." for line in damage], 0, 0
-    for step in reversed(steps):
+    left = list[Step]()
+    for noted in reversed(steps):
+        step = replace(noted, place=str(undo_list.parent / noted.place))
         try:
             if not _is_taken(step):
                 continue
-            why = _put_back(step) if os.path.lexists(step.place) else "does not exist"
+            why = _put_back(step) if os.path.lexists(step.place) else "does not exist: it has moved, or was never made"
         except OSError as error:
             why = f"cannot be put back: {error.strerror or error}"
         if why:
             problems.append(f"{step.place!r} {why}.")
+            left.insert(0, noted)
         back += why == ""
         kept += why is None
     if steps and not problems:
         undo_list.unlink()
+    elif not damage:
+        Journal(undo_list, map(asdict, left)).close()
     return back, kept, problems
 
 
 def _is_taken(step: Step) -> bool:
-    """Return whether a step is still to be undone: it may have been interrupted after its line was written."""
+    """Return whether a step is still to be undone, also if its new file is missing, which may have moved."""
     place = Path(step.place)
-    if step.before is None:
+    if step.action == "move":
         return os.path.lexists(place) or not file_of(step.photo)
-    return not place.is_file() or place.read_bytes() != step.before.encode()
+    return step.before is None or not place.is_file() or place.read_bytes() != step.before.encode()
 
 
 def _is_as_made(step: Step, hash_of: Callable[[str], str]) -> bool:

@@ -42,7 +42,11 @@ def test_raw_and_sidecars_go_along_and_come_back(camera, tmp_path, action):
         assert undo(more) == (1, 0, []) and len(list((tmp_path / "out").iterdir())) == 6
     assert names(camera) == (before if action != "move" else sorted({*before} - {*family, "img_0.jpg.XMP"}))
     moved = (tmp_path / "out").rename(tmp_path / "moved")
-    assert undo(moved / undo_list.name) == (5, 0, []) and names(camera) == before and not names(moved)
+    raw = (moved / "IMG_0.CR3").rename(tmp_path / "sorted by hand")
+    back, _, problems = undo(moved / undo_list.name)
+    assert back == 4 and len(problems) == 1
+    raw.rename(moved / "IMG_0.CR3")
+    assert undo(moved / undo_list.name) == (1, 0, []) and names(camera) == before and not names(moved)
 
 
 def test_a_shared_sidecar_stays_until_the_last_photo_goes(camera, tmp_path):
