@@ -119,11 +119,13 @@ def asked(metric: Any, prompts: Any = None, template: str | None = None, default
     Args:
         metric: A CLIP-IQA, or metrics as for :func:`~clipiqa_pyiqa.metrics.parsing.parse_metrics`.
         prompts: Questions for the (first) metric, a CLIP-IQA.
-        default: Questions for a CLIP-IQA that stands alone, if there are no ``prompts``.
+        default: Questions for a CLIP-IQA that stands alone, if there are no ``prompts`` and it has learned none.
     """
     metrics = parse_metrics(metric() if is_factory(metric) else metric)
     first = metrics[0]
-    if prompts is None and not first.label and first.questions is None:
+    net = getattr(first.instance, "net", first.instance)
+    is_learned = first.name.startswith("clipiqa+") or getattr(net, "questions", "") is None
+    if prompts is None and not (first.label or first.questions or is_learned):
         prompts = default or ("quality" if template or first.name == "clipiqa" else None)
     return metrics if prompts is None else parse_metrics(metrics, parse_columns(prompts, template))
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from photos import save_grey
+from refusal import refused
 from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, radar
@@ -34,6 +35,9 @@ def test_a_heads_scale_is_that_of_people(clipiqa, tmp_path):
     clipiqa("fit s.csv -b mini --method affine --range 1 5 --own-scale --out h.safetensors", 0)
     found = radar([f"{label}=h.safetensors" for label in "abc"], paths)
     np.testing.assert_allclose(found.shares(), ((found.frame - 1) / 4).clip(0, 1))
+    # a head alone answers no questions of the paper
+    clipiqa("radar 20.png --learned-prompts h.safetensors", 2, "three questions")
+    refused(radar, CLIPIQA("clipiqa+", backbone="mini", pretrained_model_path="h.safetensors"), paths)
 
 
 def test_images_of_one_name_are_told_apart(tmp_path):
