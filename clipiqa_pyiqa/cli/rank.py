@@ -201,6 +201,14 @@ def run(
         return code
     if (folders or picked.paths or picked.stars or page) and not picked.despite_changes:
         photos.check_unchanged(picked_names)
+    if picked.stars:
+        from ..ranking.transfers import give_stars
+
+        shares = picked.star_shares.split(",")
+        given, kept, problems, undo_list = give_stars(photos, shares, picked_names, overwrite=run.overwrite)
+        undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
+        tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
+        code = 1 if problems else code
     if page is not None:
         from ..ranking.page import write_browser
 
@@ -212,14 +220,6 @@ def run(
         if unread:
             tell(f"{counted(len(unread), 'photo')} on the page cannot be read: {few(unread)}")
             code = 1
-    if picked.stars:
-        from ..ranking.transfers import give_stars
-
-        shares = picked.star_shares.split(",")
-        given, kept, problems, undo_list = give_stars(photos, shares, picked_names, overwrite=run.overwrite)
-        undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
-        tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
-        code = 1 if problems else code
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = bool(cuts) or not (page or picked.stars)
     note(f"{photos.by}: {photos.direction}")

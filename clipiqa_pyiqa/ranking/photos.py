@@ -42,7 +42,7 @@ class Photos:
             raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
         if not self.scores.frame[self.by].notna().any():
             raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`by`).")
-        if twice := twice_in(map(os.path.normpath, self.scores.frame.index)):
+        if twice := twice_in(map(os.path.abspath, map(self.path, self.scores.frame.index))):
             raise CLIPIQAError(f"{twice!r} has several rows in {self.scores.file!r}: leave one row of each photo.")
 
     @cached_property

@@ -58,7 +58,7 @@ def transfer(
 ) -> tuple[list[str], Path, int]:
     """Copy, move or link photos into a folder; a photo whose name exists there gets a number.
 
-    What is there already, a copy with the same content or a link to the same file, is not made again.
+    A copy with the same content that is there already is not made again, nor is a link to the same file.
 
     RAW files of a photo's name, ``NAME.EXT.xmp``, and ``NAME.xmp`` if no other photo of this name stays, go along.
 
@@ -72,8 +72,8 @@ def transfer(
     """
     groups = paths if isinstance(paths, Mapping) else {"": paths}
     inner = {path if "://" in path else os.path.abspath(path): into for into in groups for path in groups[into]}
-    if missing := [path for path in inner if not file_of(path)]:
-        problem = first_of(f"there is no photo {path!r}" for path in missing)
+    if gone := [path for path in inner if not file_of(path)]:
+        problem = first_of(f"there is no photo {path!r}" for path in gone)
         raise CLIPIQAError(f"{problem}: nothing was done; if the photos have moved, pass their folder as `root`.")
     files = {path: into for path, into in inner.items() if os.path.isfile(path)}
     inside = [path for path in inner if path not in files]
@@ -91,14 +91,16 @@ def transfer(
                 steps = [
                     replace(step, place=str(target / into / f"{free}{step.place[len(stem) :]}")) for step, _ in family
                 ]
-                is_there = all(_is_as_made(step, hash_of) for step in steps)
-                if is_there or free.lower() not in taken[into]:
+                missing = [step for step in steps if not _is_as_made(step, hash_of)]
+                if free.lower() not in taken[into]:
                     break
-            if is_there:
-                there += sum(step.photo in inner for step in steps)
-                continue
+                if steps[0] not in missing and not any(os.path.lexists(step.place) for step in missing):
+                    break  # the photo is there: what belongs to it joins it
             taken[into][free.lower()] = 1
             for step, (_, content) in zip(steps, family, strict=True):
+                if step not in missing:
+                    there += step.photo in inner
+                    continue
                 note(step)
                 if action == "copy":
                     write_bytes(step.place, content)
@@ -196,7 +198,9 @@ def _is_taken(step: Step) -> bool:
 
 
 def _is_as_made(step: Step, hash_of: Callable[[str], str]) -> bool:
-    """Return whether a place leads to its photo, or holds what was written."""
+    """Return whether a place is its photo, holds what was written, or is the link that was asked for."""
+    if step.action in ("copy", "move") and os.path.islink(step.place) and step.place != step.photo:
+        return False
     leads_there = os.path.realpath(step.place) == os.path.realpath(step.photo)
     return leads_there or (os.path.isfile(step.place) and hash_of(step.place) == step.sha256)
 
@@ -260,7 +264,7 @@ def _read(source: AnyImage, action: Action) -> tuple[Step, bytes]:
         with Image.open(io.BytesIO(content)) as picture:
             name = f"{Path(shard).stem}-{name}.{str(picture.format).lower()}"
     name = os.path.basename(name.partition("::")[0] if shard else name)
-    return Step(action, source.name, name, hashlib.sha256(content).hexdigest()), content
+    return Step(action, source.name, name, hashlib.sha256(content).hexdigest() if action == "copy" else ""), content
 
 
 def _move(source: str, place: str) -> None:

@@ -110,8 +110,9 @@ def test_without_an_undo_list_a_line_says_that_nothing_tells(rank, photos, caplo
     assert "9 photos" in caplog.text
 
 
-def test_only_the_picked_get_stars(rank, photos):
-    rank("--best 3 --stars", 0)
+def test_only_the_picked_get_stars_which_the_page_shows(rank, photos):
+    rank("--best 3 --stars --page page", 0)
+    assert '"ratings":[4,4,5]' in Path("page/browse.html").read_text().replace(" ", "")
     stars = {path.name: find_rating(path.read_bytes()).stars for path in photos.glob("*.xmp")}
     assert stars == {"7.png.xmp": 4, "8.png.xmp": 4, "9.png.xmp": 5}
 
@@ -122,8 +123,9 @@ def test_a_photo_counts_once_and_stays_where_it_is(clipiqa, photos):
     for action in ("copy", "move", "link"):
         clipiqa(f"rank p --selected --{action}-to p", 0, "0 photos", "10 already there")
     assert len(list(photos.iterdir())) == 10
-    (photos.parent / "s.csv").write_text("path,score\np/0.png,3\n./p/0.png,8\n")
-    clipiqa("rank s.csv --best 1 --copy-to best", 2, "p/0.png")
+    for again in ("./p/0.png", photos / "0.png"):
+        (photos.parent / "s.csv").write_text(f"path,score\np/0.png,3\n{again},8\n")
+        clipiqa("rank s.csv --best 1 --copy-to best", 2, "p/0.png")
 
 
 @pytest.mark.parametrize("cut", ["--worst 4", "--below 4"])

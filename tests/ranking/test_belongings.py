@@ -39,6 +39,9 @@ def test_raw_and_sidecars_go_along_and_come_back(camera, tmp_path, action):
         (added,), more, there = transfer(photos, tmp_path / "out", action)
         assert Path(added).name == "IMG_0-2.JPG" and there == 1
         assert transfer(photos, tmp_path / "out", action)[::2] == ([], 2)
+        (tmp_path / "other/IMG_0.xmp").write_text("of a later day")
+        (added,), latest, there = transfer(photos, tmp_path / "out", action)
+        assert Path(added).name == "IMG_0-2.xmp" and there == 2 and undo(latest) == (1, 0, [])
         assert undo(more) == (1, 0, []) and len(list((tmp_path / "out").iterdir())) == 6
     assert names(camera) == (before if action != "move" else sorted({*before} - {*family, "img_0.jpg.XMP"}))
     moved = (tmp_path / "out").rename(tmp_path / "moved")
@@ -47,6 +50,10 @@ def test_raw_and_sidecars_go_along_and_come_back(camera, tmp_path, action):
     assert back == 4 and len(problems) == 1
     raw.rename(moved / "IMG_0.CR3")
     assert undo(moved / undo_list.name) == (1, 0, []) and names(camera) == before and not names(moved)
+    (moved / "IMG_2.JPG").touch()
+    (moved / "IMG_3.JPG").symlink_to(camera / "IMG_3.JPG")
+    done, _, there = transfer([str(camera / f"IMG_{number}.JPG") for number in (2, 3)], moved, action)
+    assert (len(done), there) == ((1, 1) if action == "link" else (2, 0))
 
 
 def test_a_shared_sidecar_stays_until_the_last_photo_goes(camera, tmp_path):
