@@ -151,10 +151,9 @@ class ScoreTable:
 
     def check_splits(self, needed: Sequence[str]) -> None:
         for split in needed:
-            if (left := len(self.part(split))) < 2:
+            if self.part(split)["target"].nunique() < 2:
                 raise CLIPIQAError(
-                    f"{self.name!r} has {counted(left, 'image')} in the split {split!r}, but 2 or more are needed: "
-                    "add images, or change the split."
+                    f"{self.name!r} has no two different scores in split {split!r}: add images, or change the split."
                 )
 
 
@@ -311,10 +310,10 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     count = sum(seen)
     if count and leave_out:
         table = replace(table, frame=table.frame[[not each for each in seen]])
-        table.check_splits(needed)
         log.warning(f"left out: {count:,} images that mini was trained on")
     elif count:
         log.warning(seen_warning(count, len(seen)))
+    table.check_splits(needed)
     return table
 
 

@@ -24,3 +24,4 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     kept = look(table, "mini", True, ("val",))
     assert kept.frame.equals(table.frame[3:])
     refused(look, table, "mini", True, ("train",))
+    refused(look, kept, "RN50", False, ("train",))

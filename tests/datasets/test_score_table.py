@@ -78,6 +78,9 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path, caplog):
     assert len(read_score_table(path, skip_missing=True).frame) == 9
     assert f"1 missing image: '{tmp_path}/4.png'" in caplog.text
     refused(read_score_table, path, skip_missing=True, val_fraction=0)
+    refused(
+        read_score_table, written(tmp_path, "path,score,split\n0.png,0,train\n1.png,1,train\n2.png,1,val\n3.png,1,val")
+    )
 
 
 def grouped(folder, header):
