@@ -88,13 +88,16 @@ class GamingAlarm:
                 f"{len(outputs)}."
             )
         now = self._scores(outputs, references)
-        start, first = self._first = self._first or (outputs.clone(), now)
-        others = outputs if without is None else without
+        start, first = self._first or (outputs.clone(), now)
+        others = start if without is None else without
+        for base in (start, others):  # later outputs may overshoot: that is for the alarm to say
+            self._criterion.metric.check(self._unit(base))
         if not start.shape == outputs.shape == others.shape or first.keys() != now.keys():
             raise CLIPIQAError(
                 f"outputs must be for the images of the first call, of shape {tuple(start.shape)}, and references must "
                 f"be given in all calls or in none; got {tuple(outputs.shape)} and {tuple(others.shape)}."
             )
+        self._first = start, first
         numbers = {name: values.mean().item() for name, values in now.items()}
         numbers["psnr to start"] = self._psnr(outputs, start).mean().item()
         if self._lowest_of_clean is None and references is not None:

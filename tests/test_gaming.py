@@ -75,8 +75,10 @@ def test_images_with_which_the_alarm_would_be_silent_are_refused(clean, criterio
     broken = clean.where(clean < clean.max(), torch.nan)
     for references in (clean[:8], clean[..., :32], 255 * clean, 2 * clean - 1, broken):
         refused(GamingAlarm(criterion, judges=()), clean, references)
-    for outputs in (clean[:5], list(clean)):
-        refused(GamingAlarm(criterion, judges=()), outputs)
+    alarm = GamingAlarm(criterion, judges=())
+    for given in [(clean[:5],), (list(clean),), (255 * clean,), (clean, None, 255 * clean)]:
+        refused(alarm, *given)
+    assert not alarm(clean, clean).sentence  # what was refused is not the first call, which had no references
     refused(GamingAlarm, criterion, 255 * clean)
 
 
