@@ -90,8 +90,8 @@ class GamingAlarm:
         now = self._scores(outputs, references)
         start, first = self._first or (outputs.clone(), now)
         others = start if without is None else without
-        for base in (start, others):  # later outputs may overshoot: that is for the alarm to say
-            self._criterion.metric.check(self._unit(base))
+        for each in (start, others):  # later outputs may overshoot: that is for the alarm to say
+            self._criterion.metric.check(self._unit(each))
         if not start.shape == outputs.shape == others.shape or first.keys() != now.keys():
             raise CLIPIQAError(
                 f"outputs must be for the images of the first call, of shape {tuple(start.shape)}, and references must "
