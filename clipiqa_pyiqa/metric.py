@@ -186,11 +186,6 @@ class CLIPIQA(TowerMetric):
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
         self.clip = frozen_clip(find_weights(backbone or metadata.get("backbone", "RN50"), clip_weights, quick_gelu))
         self.min_side = 1 if self.pos_embedding == "fixed" else self.clip.cell
-        if self.pos_embedding == "interpolate" and not self.clip.has_positions:
-            raise CLIPIQAError(
-                f"pos_embedding must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no positional "
-                "embedding; got 'interpolate'."
-            )
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
         self._learned_name: str = model_type  # name of the score column of learned prompts or a head
@@ -206,6 +201,11 @@ class CLIPIQA(TowerMetric):
                 load_prompt_file(self.prompt_learner, published.path, self.pos_embedding)
         elif pretrained_model_path is not None or context is not None:
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
+        if self.pos_embedding == "interpolate" and not self.clip.has_positions:  # after the origin of prompts
+            raise CLIPIQAError(
+                f"pos_embedding must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no positional "
+                "embedding; got 'interpolate'."
+            )
 
     @property
     def prompts(self) -> tuple[PromptPair, ...]:

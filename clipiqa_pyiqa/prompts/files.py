@@ -79,7 +79,7 @@ def check_origin(name: FilePath, metadata: Mapping[str, str], backbone: str, pos
     if made_for != backbone:
         raise PromptError(
             f"{name} was learned on {made_for}, but the metric's backbone is {backbone}: use backbone={made_for!r}, or "
-            "prompts of your own."
+            f"prompts or a head learned on {backbone}."
         )
     positions = metadata.get("pos_embedding", pos_embedding)
     if positions != pos_embedding:
