@@ -209,7 +209,7 @@ def read_score_table(
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
     if several := (frame.groupby("group")["split"].nunique() > 1).sum():
-        log.warning(f"held-out images tell less: several splits share {counted(several, 'group')} of one photo or scene")
+        log.warning(f"held-out images tell less: splits share {counted(several, 'group')} of one photo or scene")
     if skip_missing:
         missing = frame["path"][~frame["path"].map(os.path.isfile)]
         frame = frame.drop(index=missing.index)
