@@ -92,10 +92,9 @@ def transfer(
                     replace(step, place=str(target / into / f"{free}{step.place[len(stem) :]}")) for step, _ in family
                 ]
                 missing = [step for step in steps if not _is_as_made(step, hash_of)]
-                if free.lower() not in taken[into]:
+                joins = steps[0] not in missing and not any(os.path.lexists(step.place) for step in missing)
+                if joins or free.lower() not in taken[into]:  # what belongs to a photo joins it
                     break
-                if steps[0] not in missing and not any(os.path.lexists(step.place) for step in missing):
-                    break  # the photo is there: what belongs to it joins it
             taken[into][free.lower()] = 1
             for step, (_, content) in zip(steps, family, strict=True):
                 if step not in missing:
@@ -139,8 +138,8 @@ def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
 
 def _stems(folder: Path) -> dict[str, int]:
     """Return the names that are taken, without suffixes: ``a.jpg.xmp`` takes ``a.jpg`` and ``a``."""
-    names = list(map(str.lower, os.listdir(folder)))
-    return {os.path.splitext(name)[0]: 1 for name in [*names, *(name.removesuffix(".xmp") for name in names)]}
+    names = map(str.lower, os.listdir(folder))
+    return {os.path.splitext(name.removesuffix(end))[0]: 1 for name in names for end in ("", ".xmp")}
 
 
 def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
