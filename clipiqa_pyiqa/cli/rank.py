@@ -174,6 +174,7 @@ def run(
     from ..ranking.photos import Photos, find_moments
     from ..results.columns import UNREAD
     from ..results.scores import is_score_file, read_scores, unscored_note
+    from ..sources.stores import undo_steps
 
     code = 0
     if len(sources) == 1 and is_score_file(sources[0]):
@@ -188,12 +189,15 @@ def run(
             photos = replace(photos, moments=find_moments(map(photos.path, scores.frame.index)))
         if cuts or picked.stars or page is None:
             tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
-            code = int(bool(lost))
+            code = bool(lost)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     else:
         ranking = run.result("rank", sources, count=count, moments=picked.moments)
         code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
+        if into := picked.move_to:  # what an earlier run moved there is no failure
+            moved = {step["photo"] for step in undo_steps(into.glob("*.jsonl"))}
+            code = any(os.path.exists(each) or os.path.abspath(each) not in moved for each in ranking.failed)
     scores, (worst, best) = photos.scores, photos.ends(**cuts)
     picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)
     if not picked_names:
@@ -261,7 +265,7 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
     if picked.paths:
         end = b"\0" if picked.null else b"\n"
         sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
-    return int(are_gone and not picked.skip_missing)
+    return are_gone and not picked.skip_missing
 
 
 def _without_starred(paths: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from photos import save_exposures, save_grey, write_scores
+from photos import save_corrupt, save_exposures, save_grey, write_scores
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.datasets.score_table import rated_photos
@@ -47,10 +47,15 @@ def test_picked_photos_are_no_inputs_unless_their_folder_is_named(rank, clipiqa,
 
 
 def test_worst_twice_moves_other_photos_the_second_time(clipiqa, photos):
-    asked = f"rank {photos} -b mini -p brightness --worst 20% --move-to {photos}/out"
+    asked = f"rank {photos} -b mini -p brightness --out scores --worst 20% --move-to {photos}/out"
     clipiqa(asked, 0)
-    clipiqa(asked, 0)
+    clipiqa(f"{asked} --resume", 0)
     assert {path.name for path in (photos / "out").glob("*.png")} == {"0.png", "1.png", "2.png"}
+    save_corrupt(photos / "0.png")
+    clipiqa(f"{asked} --resume", 1, "0.png")
+    (photos / "9.png").unlink()
+    (photos / "0.png").unlink()
+    clipiqa(f"{asked} --resume", 1, "9.png")
 
 
 def test_thumbnails_of_a_page_are_no_photos(rank, photos):
