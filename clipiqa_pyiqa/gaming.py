@@ -33,7 +33,7 @@ class Look:
     """
 
     numbers: dict[str, float]
-    sentence: str = ""
+    sentence: str
 
 
 class GamingAlarm:
@@ -90,8 +90,7 @@ class GamingAlarm:
         now = self._scores(outputs, references)
         start, first = self._first or (outputs.clone(), now)
         others = start if without is None else without
-        for each in (start, others):  # later outputs may overshoot: that is for the alarm to say
-            self._criterion.metric.check(self._unit(each))
+        self._criterion.metric.check(self._unit(others))  # later outputs may overshoot: that is for the alarm to say
         if not start.shape == outputs.shape == others.shape or first.keys() != now.keys():
             raise CLIPIQAError(
                 f"outputs must be for the images of the first call, of shape {tuple(start.shape)}, and references must "
@@ -134,7 +133,6 @@ class GamingAlarm:
         base_name = "the training without the loss" if beside else "the first call"
         return f"Against {base_name}, {' and '.join(reasons)} (loss {changed:+.3g}): lower its weight, or stop earlier."
 
-    @torch.no_grad()
     def _lowest_loss(self, images: Tensor) -> float:
         self._criterion.metric.check(self._unit(images))
         return self._criterion(images).min().item()

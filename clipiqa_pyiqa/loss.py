@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .clip.gradient import clamped, general_path, needs_gradient, per_image, untraceable, wide
 from .clip.inputs import ANY_RANGE
-from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, ImageError, PromptError, checked, reason, shown
+from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, PromptError, checked, reason, shown
 from .metric import CLIPIQA
 from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts
@@ -113,8 +113,10 @@ class CLIPIQALoss(nn.Module):
         if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
             raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
         # Neither is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
-        self.__dict__["_pixel_loss"] = BESIDE.get(beside, beside)
-        self.__dict__["metric"] = CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready
+        self.__dict__.update(
+            metric=CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready,
+            _pixel_loss=BESIDE.get(beside, beside),
+        )
         if criterion is not None or self.metric.head is not None:
             if form != "linear" or prompt_weights is not None or local:
                 raise CLIPIQAError(
@@ -139,10 +141,7 @@ class CLIPIQALoss(nn.Module):
             pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in ``input_range``, both sides at least 32 px.
             target: the clean images, of the prediction's shape; only used with ``share``.
         """
-        try:
-            self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
-        except ImageError as error:
-            raise ImageError(f"CLIPIQALoss cannot use the prediction: {error}") from None
+        self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
         if getattr(target, "requires_grad", False):
             raise CLIPIQAError("the clean images, which come second, have a gradient: call criterion(restored, clean).")
         if self.share:
@@ -176,13 +175,13 @@ class CLIPIQALoss(nn.Module):
         if isinstance(self._pixel_loss, nn.Module):
             self._pixel_loss.to(pred.device)
         try:
-            (gradient,) = torch.autograd.grad(self._pixel_loss(leaf, target.to(pred.dtype)), leaf)
-        except (RuntimeError, TypeError, AssertionError) as error:
+            gradients = torch.autograd.grad(self._pixel_loss(leaf, target.to(pred.dtype)), leaf)
+        except Exception as error:  # whatever a function of the caller's raises
             raise CLIPIQAError(
                 "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
                 f"target, which returns a scalar with a gradient: {reason(error)}."
             ) from error
-        gradients = gradient, *torch.autograd.grad(loss.mean(), pred, retain_graph=True)
+        gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
         norms = [each.norm().item() for each in gradients]
         if not (math.isfinite(norms[0]) and NEAR_ZERO < norms[1] < math.inf):
             return  # the weight stays

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from functools import partial
 from unittest.mock import Mock
 
 import pytest
@@ -20,8 +21,13 @@ PIXEL = {"l1": F.l1_loss, "mse": F.mse_loss}
 
 
 @pytest.fixture
-def criterion(metric):
-    return CLIPIQALoss(share=0.3, beside="l1", metric=metric)
+def sharing(metric):
+    return partial(CLIPIQALoss, share=0.3, beside="l1", metric=metric)
+
+
+@pytest.fixture
+def criterion(sharing):
+    return sharing()
 
 
 def images(dtype=torch.float32, n=2):
@@ -42,7 +48,7 @@ def share_of(criterion, x, target, pixel=F.l1_loss):
     return (own / other).item()
 
 
-def test_the_gradient_is_that_share_of_the_pixel_losss(metric):
+def test_the_gradient_is_that_share_of_the_pixel_losss(sharing):
     for beside in [*PIXEL, lambda x, y: ((x - y).square() + 1e-6).sqrt().mean()]:
         for options in [
             {},
@@ -54,7 +60,7 @@ def test_the_gradient_is_that_share_of_the_pixel_losss(metric):
             {"double_backward": True},
             {"nan": "propagate"},
         ]:
-            criterion, x = CLIPIQALoss(share=0.3, beside=beside, metric=metric, **options), images()
+            criterion, x = sharing(beside=beside, **options), images()
             assert share_of(criterion, x, clean(x), PIXEL.get(beside, beside)) == pytest.approx(0.3, rel=1e-4)
 
 
@@ -65,33 +71,31 @@ def test_the_loss_is_that_of_the_weight_which_it_reports(metric, criterion):
     assert CLIPIQALoss(loss_weight=0.1, metric=metric).last_weight == 0.1
 
 
-def test_other_precisions_get_the_weight_of_fp32(metric):
+def test_other_precisions_get_the_weight_of_fp32(sharing):
     """A mean over these pixels has gradients around 1e-7, where fp16 keeps one bit: norms are taken in fp32."""
     for dtype in [torch.float16, torch.bfloat16, torch.float64]:
         photos, found = photo_like(224, 224, 1 if dtype == torch.float64 else 8).to(dtype), []
         for x in (photos.clone().requires_grad_(), photos.float().requires_grad_()):
             target = photos.flip(-1).to(x.dtype)
-            criterion = CLIPIQALoss(share=0.01, beside="mse", metric=metric)
+            criterion = sharing(share=0.01, beside="mse")
             loss = criterion(x, target)
             found.append(criterion.last_weight)
             assert grad_of(65536 * loss, x).dtype == x.dtype  # what a GradScaler does
         assert found[0] == pytest.approx(found[1], rel=1e-3)
 
 
-def test_autocast_changes_nothing(metric):
+def test_autocast_changes_nothing(sharing):
     x = images()
     found = []
     for enabled in (False, True):
-        criterion = CLIPIQALoss(
-            share=0.3, beside=lambda x, y: F.conv2d(x - y, torch.ones(1, 3, 3, 3)).abs().mean(), metric=metric
-        )
+        criterion = sharing(beside=lambda x, y: F.conv2d(x - y, torch.ones(1, 3, 3, 3)).abs().mean())
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             found.append((criterion(x, clean(x)), criterion.last_weight))
     assert found[0] == found[1]
 
 
-def test_norms_are_smoothed_over_steps_and_the_share_is_never_exceeded(metric):
-    criterion, x = CLIPIQALoss(share=0.3, beside="mse", metric=metric), images(n=1)
+def test_norms_are_smoothed_over_steps_and_the_share_is_never_exceeded(sharing):
+    criterion, x = sharing(beside="mse"), images(n=1)
     near, far = clean(x, 0.02), clean(x, 0.08)
     assert share_of(criterion, x, near, F.mse_loss) == pytest.approx(0.3, rel=1e-4)
     first = criterion.last_weight
@@ -117,8 +121,8 @@ def test_without_gradients_the_weight_is_the_last_one(metric, criterion, context
     assert value == pytest.approx(weight * CLIPIQALoss(metric=metric)(images().flip(-1)).item())
 
 
-def test_a_batch_without_usable_gradients_leaves_the_weight(metric):
-    criterion, x = CLIPIQALoss(share=0.3, beside="mse", nan="propagate", metric=metric), images()
+def test_a_batch_without_usable_gradients_leaves_the_weight(sharing):
+    criterion, x = sharing(beside="mse", nan="propagate"), images()
     black, broken = torch.full_like(x, -0.1).requires_grad_(), x.detach().clone()
     broken[0, 0, 0, 0] = math.nan
     assert criterion(black, clean(x)).item() == 0  # every pixel is clamped
@@ -142,12 +146,12 @@ def test_hooks_of_the_prediction_see_one_gradient(criterion):
     assert len(calls) == 1 and x.grad.isfinite().all()
 
 
-def test_accumulated_parts_step_like_their_sum(metric):
+def test_accumulated_parts_step_like_their_sum(sharing):
     """Each part is a step of the smoothing; equal parts have the weight of the first."""
     net = nn.Conv2d(3, 3, 1)
     gradients = []
     for parts in (1, 3):
-        criterion, x = CLIPIQALoss(share=0.3, beside="l1", metric=metric), images().detach()
+        criterion, x = sharing(), images().detach()
         net.zero_grad()
         for _ in range(parts):
             restored = net(x).sigmoid()
@@ -163,16 +167,16 @@ def test_copies_keep_the_weight(criterion):
         assert other.last_weight == criterion.last_weight and not other.state_dict()
 
 
-def test_a_pixel_loss_with_weights_is_not_registered_and_follows_the_images(metric):
-    assert not CLIPIQALoss(share=0.3, beside=nn.Bilinear(1, 1, 1), metric=metric).state_dict()
+def test_a_pixel_loss_with_weights_is_not_registered_and_follows_the_images(sharing):
+    assert not sharing(beside=nn.Bilinear(1, 1, 1)).state_dict()
     beside = Mock(nn.Module, side_effect=F.l1_loss)
-    CLIPIQALoss(share=0.3, beside=beside, metric=metric)(images(), clean(images()))
+    sharing(beside=beside)(images(), clean(images()))
     beside.to.assert_called_once_with(torch.device("cpu"))
 
 
-def test_a_target_or_a_pixel_loss_that_does_not_fit_is_refused(metric, criterion):
+def test_a_target_or_a_pixel_loss_that_does_not_fit_is_refused(metric, criterion, sharing):
     for target in (None, torch.rand(2, 3, 64, 64), 0.5, images()):
         refused(criterion, images(), target)
     refused(CLIPIQALoss(metric=metric), clean(images()), images())  # swapped
     for beside in (lambda x, y: 0.5, torch.sub, nn.L1Loss, lambda x, y: (F.l1_loss(x, y), None)):
-        refused(CLIPIQALoss(share=0.3, beside=beside, metric=metric), images(), clean(images()))
+        refused(sharing(beside=beside), images(), clean(images()))

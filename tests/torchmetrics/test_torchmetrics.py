@@ -79,7 +79,6 @@ def test_bad_arguments_raise_torchmetrics_errors():
         ("model_name_or_path", "openai/clip-vit-large-patch14-336"),
         ("nonsense", 1),
         ("model_type", "clipiqa+"),
-        ("template", "A photo of {}."),
     ]:
         with pytest.raises(ValueError, match=option.removesuffix("s")):
             clip_image_quality_assessment(IMAGES, **{option: value}, backbone="mini")
