@@ -20,6 +20,7 @@ from ..files.xmp import NEW, Rating, XMPError, find_rating
 from ..images.formats import image_suffixes
 from ..sources.finding import find_inputs
 from ..sources.stores import undo_steps
+from ..stats.correlation import undefined
 
 _IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 
@@ -151,10 +152,9 @@ class ScoreTable:
 
     def check_splits(self, needed: Sequence[str]) -> None:
         for split in needed:
-            if self.part(split)["target"].nunique() < 2:
-                raise CLIPIQAError(
-                    f"{self.name!r} has no two different scores in split {split!r}: add images, or change the split."
-                )
+            opinions = self.part(split)["target"]
+            if why := undefined(opinions, opinions):
+                raise CLIPIQAError(f"split {split!r} of {self.name!r} cannot be used: {why}; change the split.")
 
 
 def read_score_table(

@@ -179,7 +179,7 @@ def score_files(
         raise ImageError("none of the images could be scored" + because(failed))
     frame = found.frame[has_scores].dropna(axis=1)  # only whole columns of an earlier run
     columns = {name: found.columns[name] for name in frame}
-    scores = replace(found, frame=found.frame[[*frame]].where(has_scores, axis=0), columns=columns)
+    scores = replace(found, frame=frame.reindex(found.frame.index), columns=columns)
     return ExperimentResult(frame, failed, run.head.provenance, scores)
 
 

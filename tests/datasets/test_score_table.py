@@ -66,21 +66,20 @@ def test_what_is_read_as_an_opinion(tmp_path, caplog):
 
 
 def test_scores_become_shares_and_rows_get_splits(tmp_path, caplog):
-    for number in range(10):
+    for number in range(15):
         (tmp_path / f"{number}.png").write_text(str(number))
-    path = written(tmp_path, "path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(10)))
+    path = written(tmp_path, "path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(15)))
     table = read_score_table(path, score_range=(0, 20), lower_better=True, seed=3)
-    assert table.frame["target"].tolist() == pytest.approx([1 - number / 20 for number in range(10)])
-    assert len(table.part("val")) == 2 and table.part("val")["path"].equals(
+    assert table.frame["target"].tolist() == pytest.approx([1 - number / 20 for number in range(15)])
+    assert len(table.part("val")) == 3 and table.part("val")["path"].equals(
         read_score_table(path, seed=3).part("val")["path"]
     )
     (tmp_path / "4.png").unlink()
-    assert len(read_score_table(path, skip_missing=True).frame) == 9
+    assert len(read_score_table(path, skip_missing=True).frame) == 14
     assert f"1 missing image: '{tmp_path}/4.png'" in caplog.text
     refused(read_score_table, path, skip_missing=True, val_fraction=0)
-    refused(
-        read_score_table, written(tmp_path, "path,score,split\n0.png,0,train\n1.png,1,train\n2.png,1,val\n3.png,1,val")
-    )
+    flat = "".join(f"{n}.png,{min(n, 5)},{'train' if n < 5 else 'val'}\n" for n in range(9))
+    refused(read_score_table, written(tmp_path, f"path,score,split\n{flat}"), skip_missing=True)
 
 
 def grouped(folder, header):
