@@ -18,7 +18,7 @@ from ..errors import CLIPIQAError, FilePath, PromptError, SharedOptions, checked
 from ..files.reading import open_file
 from ..metric import CLIPIQA, find_device
 from ..prompts.pairs import DEFAULT_PAIR, NAMED_PAIRS, PromptPair, parse_prompts
-from ..stats.correlation import STATISTICS, plcc, undefined
+from ..stats.correlation import STATISTICS, plcc
 from ..stats.intervals import Array, Estimate, estimates
 from .feature_store import stored_features
 
@@ -153,6 +153,7 @@ def search_prompts(
     table = find_score_table(scores, seed=seed, needed=("train",))
     targets = torch.tensor(table.frame["target"].tolist())
     split = "val" if table.part("test").empty else "test"
+    table.check_splits(["train", split])
     held_out = np.flatnonzero(table.frame["split"] == split)
     device = find_device(device)
     metric = (metric or CLIPIQA()).to(device).eval()
@@ -204,9 +205,6 @@ def search(
     """Return the findings for unit features ``(N, D)`` and scores ``(N,)``; rows ``held_out`` only test the pairs."""
     is_out = np.isin(np.arange(len(targets)), held_out)
     opinion = targets.double().cpu().numpy()
-    for rows, side in ((~is_out, "to choose on"), (is_out, "held out")):
-        if reason := undefined(opinion[rows], opinion[rows]):
-            raise CLIPIQAError(f"the images {side} cannot be used: {reason}.")
     tried = [*candidates, NAMED_PAIRS[DEFAULT_PAIR]]  # the paper's pair is the last
     with torch.no_grad():
         scores = metric.score(features, prompts=tried, aggregate=None).cpu().numpy()

@@ -13,6 +13,7 @@ from refusal import refused
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import search_prompts
+from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.learning.feature_store import stored_features
 from clipiqa_pyiqa.learning.word_search import make_candidates, read_words, search
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
@@ -82,9 +83,10 @@ def test_a_file_without_pairs_is_refused(tmp_path):
         refused(read_words, tmp_path / "pairs.txt")
 
 
-def test_a_search_on_too_few_images_is_refused(metric, features):
-    for held_out in (HELD_OUT[:2], range(118)):
-        refused(search, metric, features, torch.rand(120), held_out, make_candidates(WORDS))
+def test_a_search_on_too_few_images_is_refused():
+    splits = ["train"] * 3 + ["val"] * 2
+    table = pandas.DataFrame({"path": "a.png", "target": range(5), "split": splits})
+    assert "split" in refused(search_prompts, ScoreTable("few", table, (0, 4)), words=WORDS)
 
 
 def test_command_from_csv_to_a_loaded_metric(clipiqa, tmp_path):
