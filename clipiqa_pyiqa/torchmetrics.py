@@ -60,8 +60,7 @@ class CLIPImageQualityAssessment(Metric):
     """``torchmetrics.multimodal.CLIPImageQualityAssessment``: one score per image and prompt.
 
     Args:
-        **kwargs: ``backbone``, ``pos_embedding``, ``precision``, ``clip_weights`` and ``quick_gelu`` of
-            :class:`~clipiqa_pyiqa.CLIPIQA`, and options of torchmetrics' metrics.
+        **kwargs: as for :func:`clip_image_quality_assessment`, and options of torchmetrics' metrics.
 
     Example:
         >>> import torch

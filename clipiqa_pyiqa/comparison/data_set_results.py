@@ -68,11 +68,7 @@ def score_all(
     noun: str = "image",
     **how: Any,
 ) -> tuple[DataFrame, dict[str, MetricResult], dict[str, str], Results]:
-    """Return scores by those metrics that are ``ready``, each metric's result, unread images, and the results.
-
-    Args:
-        joined: Column -> a value per image, for the results.
-    """
+    """Return scores by those metrics that are ``ready``, each metric's result, unread images, and the results."""
     names = [image.name for image in images]
     shown = list(map(printable, names))
     with Results(output, ready.columns, {**how, **circumstances(options.device)}) as results:

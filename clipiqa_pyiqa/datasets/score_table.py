@@ -154,7 +154,9 @@ class ScoreTable:
         for split in needed:
             opinions = self.part(split)["target"]
             if why := undefined(opinions, opinions):
-                raise CLIPIQAError(f"split {split!r} of {self.name!r} cannot be used: {why}; change the split.")
+                raise CLIPIQAError(
+                    f"split {split!r} of {self.name!r} cannot be used: {why}; change the split, or val_fraction."
+                )
 
 
 def read_score_table(

@@ -154,7 +154,7 @@ def fit(
     frame, train = table.frame, table.part("train")
     if len(train) < NEEDED[method]:
         raise CLIPIQAError(
-            f"method {method!r} needs at least {NEEDED[method]} rated photos in the split 'train'; got {len(train)}."
+            f"method {method!r} needs at least {NEEDED[method]} rated photos to train on; got {len(train)}."
         )
     stages = fit_on == "stages"
     encoded = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers)[:, 0]

@@ -137,7 +137,7 @@ def undoable(folder: Path) -> Iterator[tuple[Path, Callable[[Step], None]]]:
 
 
 def _stems(folder: Path) -> dict[str, int]:
-    """Return the names that are taken, without suffixes: ``a.jpg.xmp`` takes ``a.jpg`` and ``a``."""
+    """Return taken names without suffixes: ``a.jpg.xmp`` takes ``a.jpg`` and ``a``."""
     names = map(str.lower, os.listdir(folder))
     return {os.path.splitext(name.removesuffix(end))[0]: 1 for name in names for end in ("", ".xmp")}
 

@@ -78,7 +78,7 @@ def in_shell(text: str) -> str:
 
 
 def check_alone(option: str, *others: str) -> None:
-    """Raise if an option stands beside any but these others, which it would leave without effect."""
+    """Raise if an option stands beside any but these others."""
     if option in GIVEN and (unused := GIVEN - {option, "quiet", *others}):
         left = ", ".join(FLAGS.get(name, "PATH") for name in sorted(unused))
         raise OptionError(f"{FLAGS[option]} does not go with {left}: leave out one, or give it in a second call.")
