@@ -110,7 +110,7 @@ def first_of(messages: Iterable[str], most: int = 1) -> str:
 
 
 def few(names: Iterable[str]) -> str:
-    """Return the first five names, and how many follow."""
+    """Return five names, and how many follow."""
     first = [repr(name) if is_normalized("NFC", name) else ascii(name) for name in names]  # é and é look alike
     return ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")
 

@@ -19,7 +19,6 @@ from ..experiments.experiment import (
     score_files,
 )
 from ..files.names import below_common, printable
-from ..prompts.pairs import Prompts
 from ..report.pictures import contact_sheet
 from ..results.columns import scale_text
 from ..sources.finding import find_inputs
@@ -101,7 +100,7 @@ class Ranking(ExperimentResult):
 def rank(
     metric: Any,
     paths: Paths,
-    prompts: Prompts = None,
+    prompts: Any = None,
     *,
     template: str | None = None,
     count: int = 10,

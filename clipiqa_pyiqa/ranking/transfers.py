@@ -197,7 +197,7 @@ def _is_taken(step: Step) -> bool:
 
 
 def _is_as_made(step: Step, hash_of: Callable[[str], str]) -> bool:
-    """Return whether a place is its photo, holds what was written, or is the link that was asked for."""
+    """Return whether a place is its photo, holds what was written, or is the link asked for."""
     if step.action in ("copy", "move") and os.path.islink(step.place) and step.place != step.photo:
         return False
     leads_there = os.path.realpath(step.place) == os.path.realpath(step.photo)

@@ -36,7 +36,7 @@ class Job:
 
     Attributes:
         results: The :class:`.Results` of its images, from :meth:`begin` to :meth:`save`.
-        lost: Images of an earlier run that are no longer in the shard.
+        lost: Earlier images that the shard no longer has.
         state: What was done, as in :attr:`.ShardedResult.states`.
     """
 
