@@ -218,6 +218,8 @@ def _preview(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
         why = "is a RAW file without a preview that can be read: convert it to PNG or TIFF"
         raise ImageError(why, Kind.DAMAGED) from error
     if isinstance(preview.data, bytes):  # a JPEG: LibRaw adds the orientation
+        if preview.data[len(preview.data) // 2 :] not in data:  # LibRaw leaves to chance what a truncated file lacks
+            raise ImageError("is truncated or damaged: its preview is not whole", Kind.DAMAGED)
         return decode(f"{path} (preview)", preview.data, make_room)._replace(converted="raw preview->rgb")
     make_room(preview.data.shape[1], preview.data.shape[0])
     return Decoded(preview.data, orientation, "raw preview->rgb")
