@@ -171,6 +171,7 @@ def run(
         return _take({"": [item.name for item in named.items]}, replace(picked, paths=picked.paths or not folders))
     if (picked.paths or folders) and not cuts:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
+    from ..files.names import UNDO
     from ..ranking.photos import Photos, find_moments
     from ..results.columns import UNREAD
     from ..results.scores import is_score_file, read_scores, unscored_note
@@ -196,7 +197,7 @@ def run(
         ranking = run.result("rank", sources, count=count, moments=picked.moments)
         code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
         if into := picked.move_to:  # what an earlier run moved there is no failure
-            moved = {step["photo"] for step in undo_steps(into.glob("*.jsonl"))}
+            moved = {step["photo"] for step in undo_steps(into.glob(f"{UNDO}*.jsonl"))}
             code = any(os.path.exists(each) or os.path.abspath(each) not in moved for each in ranking.failed)
     scores, (worst, best) = photos.scores, photos.ends(**cuts)
     picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)

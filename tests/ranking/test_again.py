@@ -8,6 +8,8 @@ from photos import save_corrupt, save_exposures, save_grey, write_scores
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.datasets.score_table import rated_photos
+from clipiqa_pyiqa.files.journal import Journal
+from clipiqa_pyiqa.files.writing import check_folder
 from clipiqa_pyiqa.files.xmp import find_rating
 from clipiqa_pyiqa.sources.finding import find_inputs
 
@@ -48,6 +50,7 @@ def test_picked_photos_are_no_inputs_unless_their_folder_is_named(rank, clipiqa,
 
 def test_worst_twice_moves_other_photos_the_second_time(clipiqa, photos):
     asked = f"rank {photos} -b mini -p brightness --out scores --worst 20% --move-to {photos}/out"
+    Journal(check_folder(photos / "out") / "other.jsonl", [{"head": {}}]).close()  # no undo list
     clipiqa(asked, 0)
     clipiqa(f"{asked} --resume", 0)
     assert {path.name for path in (photos / "out").glob("*.png")} == {"0.png", "1.png", "2.png"}
