@@ -157,11 +157,16 @@ def search_prompts(
     held_out = np.flatnonzero(table.frame["split"] == split)
     device = find_device(device)
     metric = (metric or CLIPIQA()).to(device).eval()
-    known = [pair for pair in candidates if metric.clip.knows(*pair.texts)]
+    known, unknown = list[PromptPair](), list[str]()
+    for pair in candidates:
+        if metric.clip.knows(*pair.texts):
+            known.append(pair)
+        else:
+            unknown.append(pair.name)
     if not known:
         raise CLIPIQAError(f"{metric.clip.weights.backbone} knows no pair to try: pass other words or backbone.")
     encoded = stored_features(metric, features, table.frame["path"], device=device, workers=workers)
-    if unknown := [pair.name for pair in candidates if pair not in known]:
+    if unknown:
         name = metric.clip.weights.backbone
         log.warning(f"left out: {counted(len(unknown), 'pair')} with words that {name} never saw: {few(unknown)}")
     log.info(f"scoring {counted(len(known), 'pair')}")
