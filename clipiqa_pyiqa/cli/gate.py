@@ -101,18 +101,19 @@ def run(
 
 def publish_error(argv: Sequence[str], args: Namespace, text: str) -> None:
     """Put an error in place of what a job would publish: an earlier run's ``gate.xml``, or an empty summary."""
-    from ..comparison.verdicts import WRITTEN, junit
-    from ..files.writing import check_folder, write_bytes
-    from ..report.table import markdown
-
     parser = Parser(add_help=False)  # of a few options, since others may be mistyped
     parser.add_argument("--overwrite", "--resume", action="store_true")
     for flags in (("-o", "--out"), ("--format",)):
         parser.add_argument(*flags, nargs="?")
     given = vars(parser.parse_known_args(argv, args)[0])
     if given.get("format") == "markdown":
+        from ..report.table import markdown
+
         print(f"## error\n\n{markdown(text)}")
     if given.get("out"):
+        from ..comparison.verdicts import WRITTEN, junit
+        from ..files.writing import check_folder, write_bytes
+
         with suppress(CLIPIQAError):
             out = check_folder(given["out"], WRITTEN, overwrite="overwrite" in given)
             write_bytes(out / "gate.xml", junit("clipiqa gate", [("gate", "error", text, ())]))
