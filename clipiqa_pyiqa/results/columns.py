@@ -308,7 +308,7 @@ class Known:
     def unseen(self) -> dict[str, int]:
         return {name: place for name, place in self.places.items() if not self.seen[place]}
 
-    @property
+    @functools.cached_property  # read when all images of the run are known, as it asks the disk for each
     def gone(self) -> dict[str, int]:
         """Those of ``unseen`` whose file does not exist, or whose shard is another one now."""
         now = functools.cache(lambda shard: source_at(on_disk(shard)).stamp())
