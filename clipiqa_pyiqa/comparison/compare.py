@@ -76,13 +76,14 @@ def compare(
     for data in sets:
         data, images = _without_training_photos(data, ready.metrics, without_mini_photos)
         names = [image.name for image in data.images]
+        name = score_file(data.name)
         opinion = pandas.Series(data.mos or (), names if data.mos else (), float, "mos")
         scores, of_metrics, skipped, stored[name] = score_all(
             data.name,
             images,
             built,
             ready,
-            files.get(name := score_file(data.name)),
+            files.get(name),
             options,
             progress,
             {"mos": opinion[[image.name for image in images]]} if data.mos else {},

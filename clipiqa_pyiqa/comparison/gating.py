@@ -33,14 +33,7 @@ from ..images.formats import VIDEOS
 from ..images.image import File
 from ..results.columns import changes, column_changes
 from ..results.results import Output
-from ..results.scores import (
-    Scores,
-    find_direction,
-    is_score_file,
-    matching_names,
-    per_video,
-    read_scores,
-)
+from ..results.scores import Scores, find_direction, is_score_file, matching_names, per_video, read_scores
 from ..sources.finding import find_shards
 from .verdicts import PAGE, WRITTEN, Gate, Nights, judge, read_nights
 

@@ -54,26 +54,18 @@ def _noise(image: Image.Image, sigma: float) -> Image.Image:
     return Image.fromarray(grain.round(out=grain).clip(0, 255, out=grain).astype(np.uint8))
 
 
+def _enhanced(enhancer: Callable[[Image.Image], Any]) -> Callable[[Image.Image, float], Image.Image]:
+    return lambda image, factor: enhancer(image).enhance(factor)
+
+
 CHANGES = {
     change.question: change
     for change in (
         Change(
-            "brightness",
-            0.2,
-            1.8,
-            1.0,
-            "factor of PIL's ImageEnhance.Brightness",
-            lambda image, factor: ImageEnhance.Brightness(image).enhance(factor),
+            "brightness", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Brightness", _enhanced(ImageEnhance.Brightness)
         ),
         Change("noisiness", 48.0, 0.0, 0.0, "standard deviation of noise, of 255", _noise),
-        Change(
-            "colorfulness",
-            0.0,
-            2.0,
-            1.0,
-            "factor of PIL's ImageEnhance.Color",
-            lambda image, factor: ImageEnhance.Color(image).enhance(factor),
-        ),
+        Change("colorfulness", 0.0, 2.0, 1.0, "factor of PIL's ImageEnhance.Color", _enhanced(ImageEnhance.Color)),
         Change(
             "sharpness",
             4.0,
@@ -82,14 +74,7 @@ CHANGES = {
             "radius of PIL's GaussianBlur, in pixels",
             lambda image, radius: image.filter(ImageFilter.GaussianBlur(radius)),
         ),
-        Change(
-            "contrast",
-            0.2,
-            1.8,
-            1.0,
-            "factor of PIL's ImageEnhance.Contrast",
-            lambda image, factor: ImageEnhance.Contrast(image).enhance(factor),
-        ),
+        Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
     )
 }
 """Changes of the paper's five attributes. The paper names only PIL, so amounts, noise and blur are our choice."""
