@@ -119,7 +119,7 @@ def run(
 
     examples:
       clipiqa rank photos/ --worst 20% --move-to rejected/
-      clipiqa rank photos/ --stars --page browse/
+      clipiqa rank photos/ --page page/
       clipiqa rank photos/ --moments --best 1 --copy-to best/
       clipiqa rank results/ --above 0.6 --write-shards kept/
 
@@ -127,7 +127,7 @@ def run(
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
         count: best images to show, and worst
         undo (LIST|DIR): undo the command that wrote the file LIST, or the newest list in DIR
-        page (DIR): folder for browse.html, a page of all photos
+        page (DIR): folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
         selected: pick every photo in PATH, without scoring; alone: print their paths
     """
     check_alone("undo")
@@ -188,9 +188,8 @@ def run(
         photos = Photos(scores, order.by or scores.names[0], direction, order.root)
         if picked.moments:
             photos = replace(photos, moments=find_moments(map(photos.path, scores.frame.index)))
-        if cuts or picked.stars or page is None:
-            tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
-            code = bool(lost)
+        tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
+        code = bool(lost)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     else:
@@ -215,15 +214,18 @@ def run(
         tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
         code = 1 if problems else code
     if page is not None:
-        from ..ranking.page import write_browser
+        from ..files.writing import resolved
+        from ..ranking.page import RankingPage
 
         start(run)
-        shown = replace(photos, scores=replace(scores, frame=scores.frame.loc[scores.frame.index.isin(picked_names)]))
+        picked_ones = set(picked_names)
+        names = [name for name in photos.best_first() if name in picked_ones]
+        shown = RankingPage(photos, names, resolved(page), opens_with_best={"best", "above"} >= cuts.keys() > set())
         with progress("photo") as show:
-            written, unread = write_browser(shown, page, overwrite=run.overwrite, workers=run.workers, progress=show)
-        note(f"the page is {written}")
-        if unread:
-            tell(f"{counted(len(unread), 'photo')} on the page cannot be read: {few(unread)}")
+            shown.write(overwrite=run.overwrite, workers=run.workers, progress=show)
+        note(f"the page is {shown.file}")
+        if shown.unreadable:
+            tell(f"{counted(len(shown.unreadable), 'photo')} on the page cannot be read: {few(shown.unreadable)}")
             code = 1
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = bool(cuts) or not (page or picked.stars)

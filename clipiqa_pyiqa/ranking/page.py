@@ -1,122 +1,142 @@
-"""A web page that sorts, filters and shows the photos of a score file."""
+"""A web page of ranked photos: thumbnails with scores, a threshold to move, and a list of paths to copy."""
 
 import contextlib
 import hashlib
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from ..datasets.score_table import read_ratings
-from ..errors import AnySize, CLIPIQAError, FilePath, ImageError, Progress, counted, silent
-from ..files.names import PAGE, PAGE_MARK, THUMBNAILS, printable
+from ..errors import AnySize, CLIPIQAError, Progress, counted, silent
+from ..files.names import printable
 from ..files.writing import check_folder, replacing, write_text
 from ..images.batches import prefetch
 from ..images.image import File, Image
-from ..images.reader import ImageRecord
 from ..report.html import render
 from ..report.pictures import thumbnail
 from ..results.columns import metric_line
-from ..results.scores import find_direction
 from ..sources.finding import file_of, images_named
 from .photos import Photos
 
+PAGE = "ranking.html"
+THUMBNAILS = ".thumbnails"  # a hidden folder: no command takes thumbnails for photos
 SIDE = 220  # pixels
+_MARK = b'<meta name="generator" content="clipiqa rank">'
 
 
-def thumbnails(paths: Sequence[str], folder: Path, workers: int | None, progress: Progress) -> dict[str, str]:
-    """Make missing thumbnails; return photo -> its thumbnail's name, empty if the photo cannot be read."""
-    names = {path: _name(path) for path in paths}
-    missing = [path for path, name in names.items() if name and not (folder / name).exists()]
+@dataclass(frozen=True)
+class RankingPage:
+    """A page in a folder.
 
-    def make(source: Image) -> ImageRecord:
-        record = source.load(AnySize())
-        place = folder / names[source.name]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as partial:
-            thumbnail(record.picture, SIDE).save(partial, "JPEG", quality=72)
-        return record
+    Attributes:
+        names: The photos to show, from the best to the worst; all have a score.
+        folder: An absolute path.
+        opens_with_best: Whether the best photos come first when the page is opened.
+    """
 
-    done = len(names) - len(missing)
-    progress(done, len(names))
-    with contextlib.closing(prefetch(make, images_named(missing), workers)) as results:
-        for number, (source, made) in enumerate(results, done + 1):
-            if isinstance(made, ImageError):
-                names[source.name] = ""
-            progress(number, len(names))
-    return names
+    photos: Photos
+    names: Sequence[str]
+    folder: Path
+    opens_with_best: bool = False
+
+    @property
+    def file(self) -> Path:
+        return self.folder / PAGE
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Return the photos without a thumbnail: after :meth:`write`, those that cannot be read."""
+        return [path for path in self.paths if not self._has_thumbnail(path)]
+
+    @cached_property
+    def paths(self) -> list[str]:
+        return list(map(self.photos.path, self.names))
+
+    def write(self, *, overwrite: bool = False, workers: int | None = None, progress: Progress = silent) -> None:
+        """Write the page and the thumbnails that it lacks; another page of ours is replaced."""
+        check_folder(self.folder)
+        is_ours = self.file.is_file() and _MARK in self.file.read_bytes()
+        check_folder(self.folder, [PAGE], overwrite=overwrite or is_ours)
+        if not any(map(file_of, self.paths)):
+            raise CLIPIQAError(
+                f"none of {counted(len(self.paths), 'photo')} exists, such as {self.paths[0]!r}: pass their folder as "
+                "`root`."
+            )
+        self._make_thumbnails(workers, progress)
+        write_text(self.file, self._text())
+
+    @cached_property
+    def _thumbnails(self) -> dict[str, str]:
+        """Path -> its thumbnail's name, which changes with the file; empty if the photo does not exist."""
+        return {path: _thumbnail_name(path) for path in self.paths}
+
+    def _has_thumbnail(self, path: str) -> bool:
+        name = self._thumbnails[path]
+        return name != "" and (self.folder / THUMBNAILS / name).exists()
+
+    def _make_thumbnails(self, workers: int | None, progress: Progress) -> None:
+        missing = [path for path in self.unreadable if self._thumbnails[path]]
+
+        def make(image: Image) -> None:
+            picture = image.load(AnySize()).picture
+            place = self.folder / THUMBNAILS / self._thumbnails[image.name]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(place) as partial:
+                thumbnail(picture, SIDE).save(partial, "JPEG", quality=72)
+
+        done = len(self.paths) - len(missing)
+        progress(done, len(self.paths))
+        with contextlib.closing(prefetch(make, images_named(missing), workers)) as made:
+            for number, _ in enumerate(made, done + 1):
+                progress(number, len(self.paths))
+
+    def _text(self) -> str:
+        scores = self.photos.scores
+        rows = scores.frame.loc[list(self.names)].to_dict("records")
+        return render(
+            __package__,
+            "ranking.html.j2",
+            title=f"{counted(len(self.names), 'photo')} by {self.photos.by}",
+            metric=metric_line(list(scores.columns.values())) or Path(scores.file).name,
+            by=self.photos.by,
+            direction=self.photos.direction,
+            best_first=self.opens_with_best,
+            unread=counted(len(self.unreadable), "photo") if self.unreadable else "",
+            data={
+                "lowerIsBetter": self.photos.direction.lower_better,
+                "photos": [self._entry(path, row) for path, row in zip(self.paths, rows, strict=True)],
+            },
+        )
+
+    def _entry(self, path: str, scores: Mapping[Any, float]) -> dict[str, Any]:
+        """Return what the page's script knows of a photo."""
+        shown_path = printable(path if "://" in path else os.path.abspath(path))
+        others = [f"{column}: {score:.6g}" for column, score in scores.items() if column != self.photos.by]
+        return {
+            "name": printable(os.path.basename(path.rpartition("::")[2])),
+            "path": shown_path,
+            "about": "\n".join([shown_path, *others]),
+            "score": float(scores[self.photos.by]),
+            "link": _link(path, self.folder),
+            "thumbnail": f"{THUMBNAILS}/{self._thumbnails[path]}" if self._has_thumbnail(path) else "",
+        }
 
 
-def _name(path: str) -> str:
-    """Return a thumbnail's name; empty if the photo does not exist."""
-    if not (file := file_of(path)):
+def _thumbnail_name(path: str) -> str:
+    file = file_of(path)
+    if not file:
         return ""
     identity = f"{os.path.abspath(path)}\0{File(file).stamp()}"
     digest = hashlib.sha256(os.fsencode(identity)).hexdigest()
     return f"{digest[:2]}/{digest[2:22]}.jpg"
 
 
-def write_browser(
-    photos: Photos,
-    folder: FilePath,
-    *,
-    overwrite: bool = False,
-    workers: int | None = None,
-    progress: Progress = silent,
-) -> tuple[Path, list[str]]:
-    """Write ``browse.html`` and thumbnails into a folder; return the page, and the photos that cannot be read.
-
-    Args:
-        photos: The photos, in the order in which the page opens.
-    """
-    folder = check_folder(folder)
-    is_ours = (folder / PAGE).is_file() and PAGE_MARK in (folder / PAGE).read_bytes()
-    check_folder(folder, [PAGE], overwrite=overwrite or is_ours)
-    paths = list(map(photos.path, photos.scores.frame.index))
-    if not any(map(file_of, paths)):
-        raise CLIPIQAError(
-            f"none of {counted(len(paths), 'photo')} exists, such as {paths[0]!r}: pass their folder as `root`."
-        )
-    small = thumbnails(paths, folder / THUMBNAILS, workers, progress)
-    ratings = read_ratings(list(filter(os.path.isfile, paths)))
-    text = render(
-        __package__,
-        "browse.html.j2",
-        title=f"{counted(len(paths), 'photo')} by {photos.by}",
-        columns=photos.scores.names,
-        by=photos.by,
-        metric=metric_line(list(photos.scores.columns.values())) or Path(photos.scores.file).name,
-        direction=photos.direction,
-        data={
-            "by": photos.by,
-            "lowIsGood": _low_is_good(photos),
-            "names": list(map(printable, photos.scores.frame.index)),
-            "paths": [printable(os.path.abspath(path)) for path in paths],
-            "links": [_link(path, folder, small[path]) for path in paths],
-            "small": [small[path] for path in paths],
-            "ratings": [ratings[path][0] if path in ratings else 0 for path in paths],
-            "moments": photos.numbers(photos.scores.frame.index),
-            "scores": {
-                name: [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]
-                for name, values in photos.scores.frame.items()
-            },
-        },
-    )
-    write_text(folder / PAGE, text)
-    return folder / PAGE, [path for path in paths if not small[path]]
-
-
-def _low_is_good(photos: Photos) -> list[str]:
-    found = {photos.by: photos.direction}
-    for name in photos.scores.names:
-        with contextlib.suppress(CLIPIQAError):
-            found.setdefault(name, find_direction([photos.scores], name))
-    return [name for name, direction in found.items() if direction.lower_better]
-
-
-def _link(path: str, folder: Path, small: str) -> str:
+def _link(path: str, folder: Path) -> str:
+    """Return the address of a file from the page; empty for an image in a shard or a store."""
     if not os.path.isfile(path):
-        return f"{THUMBNAILS}/{small}"
+        return ""
     relative = os.path.relpath(os.path.realpath(path), folder)
     return quote(os.fsencode(relative.replace(os.sep, "/")))

@@ -58,6 +58,13 @@ class Photos:
         worst, best = (self.scores.frame[self.by].iloc[places] for places in self._places(cuts))
         return worst, best
 
+    def best_first(self) -> list[str]:
+        """Return the photos that have a score, from the best to the worst."""
+        scores = self.scores.frame[self.by]
+        names = list(map(printable, scores.index))
+        _, places = choose(names, scores, self.direction.lower_better, {"best": "100%"})
+        return list(scores.index[places])
+
     def _places(self, cuts: Mapping[str, Any]) -> tuple[Any, Any]:
         scores, is_low = self.scores.frame[self.by], self.direction.lower_better
         names = list(map(printable, scores.index))

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from ..errors import FilePath, ImageError, Kind, counted, log, reason
 from ..files.journal import read_journal
-from ..files.names import PAGE, PAGE_MARK, PICTURE_MARK, THUMBNAILS, UNDO, printable
+from ..files.names import PICTURE_MARK, UNDO, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image
@@ -206,7 +206,7 @@ def undo_steps(lists: Iterable[FilePath]) -> Iterator[dict[str, Any]]:
 
 
 def made_here(folder: str, files: Sequence[str]) -> set[str]:
-    """Return the files that this package put into a folder: thumbnails, pictures, and copied, moved or linked photos.
+    """Return the files that this package put into a folder: pictures, and copied, moved or linked photos.
 
     In the folder itself, copied, moved and linked photos are inputs like all others.
     """
@@ -215,11 +215,9 @@ def made_here(folder: str, files: Sequence[str]) -> set[str]:
         parent, name = os.path.split(file)
         if name.startswith(UNDO) and os.path.relpath(parent, folder) != ".":
             made |= {step["place"] for step in undo_steps([file])}
-        elif name == PAGE or name.endswith(".png"):
-            with suppress(OSError), open_file(file) as ours:
-                if PAGE_MARK in (start := ours.read(-1 if name == PAGE else 200)):
-                    made |= {each for each in files if each.startswith(os.path.join(parent, THUMBNAILS, ""))}
-                elif PICTURE_MARK["Software"].encode() in start:
+        elif name.endswith(".png"):
+            with suppress(OSError), open_file(file) as picture:
+                if PICTURE_MARK["Software"].encode() in picture.read(200):
                     made.add(file)
     made &= set(files)
     if made:

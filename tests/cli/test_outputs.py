@@ -22,7 +22,7 @@ WRITTEN = {  # by command and option: arguments, and a file that the command wri
     "prompts search out": ("s.csv -b mini", "words.csv"),
     "radar out": ("in -b mini", "o/scores.csv"),
     "rank out": ("in -b mini", "o/ranking.csv"),
-    "rank page": ("in -b mini", "o/browse.html"),
+    "rank page": ("in -b mini", "o/ranking.html"),
     "score out": ("in -b mini", "scores.csv"),
     "score videos": ("in -b mini", "v.csv"),
     "sweep out": ("in -b mini", "o/scores.csv"),

@@ -12,7 +12,7 @@ from time_limit import time_limit
 def folder(tmp_path):
     for number in range(2):
         save_grey(tmp_path / f"photos/{number}.png", 90 * number + 9)
-    inside = ("photos/t.tar", "photos/p.png", "photos/0.png.xmp", "photos/browse.html")
+    inside = ("photos/t.tar", "photos/p.png", "photos/0.png.xmp")
     for name in ("s.csv", "s.jsonl", "s.parquet", *inside, "c.yaml", "w.txt", "h.safetensors"):
         os.mkfifo(tmp_path / name)
     return tmp_path

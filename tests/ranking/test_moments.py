@@ -1,16 +1,12 @@
 """Photos of one moment are grouped, and picked within their moment."""
 
 import os
-import shlex
-from pathlib import Path
 
 import pandas
 import pytest
 from photos import PHOTOS, save_taken
 from PIL import Image
 
-from clipiqa_pyiqa.datasets.score_table import find_score_table
-from clipiqa_pyiqa.ranking.page import write_browser
 from clipiqa_pyiqa.ranking.photos import Photos, find_moments
 from clipiqa_pyiqa.results.scores import read_scores
 
@@ -91,31 +87,3 @@ def test_the_folder_and_its_table_have_moments(clipiqa, folder):
     assert pandas.read_csv(folder / "out/ranking.csv").moment.value_counts().to_dict() == {1: 3, 2: 3, 3: 1}
     clipiqa(f"{command} --resume --best 1 --copy-to {folder}/best", 0)
     assert len(list((folder / "best").glob("*.jpg"))) == 3
-
-
-def test_the_page_shows_stacks_side_by_side_and_takes_stars_and_rejections(browser, folder):
-    path, _ = write_browser(photos := ranked(folder), folder / "page")
-    page = browser.new_page(viewport={"width": 1200, "height": 800})
-    page.goto(path.as_uri())
-    page.locator(".cell").first.wait_for()
-    assert page.locator("#count").inner_text() == "7 of 7 photos in 3 moments"
-    opens = page.locator(".open")
-    assert opens.evaluate_all("all => all.map((each) => each.dataset.count)") == [None, "3", "3"]  # the worst first
-    assert page.locator(".cell label span").all_inner_texts() == ["6.jpg", "2.jpg", "5.jpg"]  # of each, the best
-    opens.nth(1).click()
-    assert page.locator("#stage img").count() == 3
-    for key in ("5", "ArrowRight", "x", "ArrowRight", "3", "2", "k", "ArrowRight", "4", "0"):
-        page.keyboard.press(key)
-    assert page.locator("#title").inner_text().endswith("5.jpg")
-    page.keyboard.press("Escape")
-    page.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
-    page.locator("#reject").click()
-    page.wait_for_function("() => window.copied")
-    assert shlex.split(page.evaluate("() => window.copied"))[5:] == [str(folder / "in/1.jpg")]
-    with page.expect_download() as download:
-        page.locator("#rated").click()
-    download.value.save_as(folder / "stars.csv")
-    rated = find_score_table(str(folder / "stars.csv"), score_range=[1, 5], needed=()).frame
-    assert {Path(row.path).name: row.target for row in rated.itertuples()} == {"2.jpg": 1, "0.jpg": 0.25}
-    page.locator("#stacks").uncheck()
-    assert page.locator(".cell").count() == 7 and photos.moments
