@@ -105,7 +105,6 @@ def run(
     count: int = 10,
     undo: Path | None = None,
     page: Path | None = None,
-    selected: bool = False,
 ) -> int:
     """Find the best and the worst photos, and sort them out.
 
@@ -128,7 +127,6 @@ def run(
         count: best images to show, and worst
         undo (LIST|DIR): undo the command that wrote the file LIST, or the newest list in DIR
         page (DIR): folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
-        selected: pick every photo in PATH, without scoring; alone: print their paths
     """
     check_alone("undo")
     if undo is not None:
@@ -144,7 +142,6 @@ def run(
     if len(folders) > 1:
         raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
     check_alone("write_shards", "sources", *cuts, "by", "lower_better", "higher_better", "partial", "despite_changes")
-    check_alone("selected", "sources", "copy_to", "move_to", "link_to", "paths", "null", "skip_missing", "only_photos")
     if picked.write_shards is not None:
         if len(sources) != 1:
             raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
@@ -163,12 +160,6 @@ def run(
             )
         tell(*found.sentences())
         return 1 if found.problems or found.unscored or (found.notes and not picked.partial) else 0
-    if selected:
-        from ..files.names import on_disk
-        from ..sources.finding import find_shards
-
-        named = find_shards(map(on_disk, sources), archives=False)  # also what is missing, or in a shard
-        return _take({"": [item.name for item in named.items]}, replace(picked, paths=picked.paths or not folders))
     if (picked.paths or folders) and not cuts:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     from ..files.names import UNDO

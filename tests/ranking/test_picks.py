@@ -50,6 +50,5 @@ def test_options_that_do_not_go_together_are_named(clipiqa, folder):
         "photos --columns MOS": "--columns",
         "--undo scores.csv": "undo list",
         "photos --undo .": "go with PATH",
-        "photos/a/0.png --selected --stars": "go with --stars",
     }.items():
         clipiqa(f"rank {options}", 2, named)
