@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,6 @@ class PickOptions:
         below (X|P%): pick photos worse than X, or the worst P percent
         above (X|P%): pick photos at least as good as X, or all but the worst P percent
         drop_worst (P%): pick all photos but the worst P percent
-        moments: pick within each moment: among photos of one scene that a camera took within seconds
         paths: print only paths of picked photos
         null (-0): with --paths: end each path with a NUL byte, for xargs -0
         copy_to (DIR): copy picked photos
@@ -70,7 +69,6 @@ class PickOptions:
     below: str | None = None
     above: str | None = None
     drop_worst: str | None = None
-    moments: bool = False
     paths: bool = False
     null: bool = False
     copy_to: Path | None = None
@@ -119,7 +117,6 @@ def run(
     examples:
       clipiqa rank photos/ --worst 20% --move-to rejected/
       clipiqa rank photos/ --page page/
-      clipiqa rank photos/ --moments --best 1 --copy-to best/
       clipiqa rank results/ --above 0.6 --write-shards kept/
 
     Args:
@@ -163,7 +160,7 @@ def run(
     if (picked.paths or folders) and not cuts:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     from ..files.names import UNDO
-    from ..ranking.photos import Photos, find_moments
+    from ..ranking.photos import Photos
     from ..results.columns import UNREAD
     from ..results.scores import is_score_file, read_scores, unscored_note
     from ..sources.stores import undo_steps
@@ -177,19 +174,17 @@ def run(
         if "kind" in scores.other:  # another tool may have scored what cannot be read
             scores.frame[scores.other["kind"].isin(UNREAD).to_numpy()] = None
         photos = Photos(scores, order.by or scores.names[0], direction, order.root)
-        if picked.moments:
-            photos = replace(photos, moments=find_moments(map(photos.path, scores.frame.index)))
         tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
         code = bool(lost)
     elif order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     else:
-        ranking = run.result("rank", sources, count=count, moments=picked.moments)
+        ranking = run.result("rank", sources, count=count)
         code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
         if into := picked.move_to:  # what an earlier run moved there is no failure
             moved = {step["photo"] for step in undo_steps(into.glob(f"{UNDO}*.jsonl"))}
             code = any(os.path.exists(each) or os.path.abspath(each) not in moved for each in ranking.failed)
-    scores, (worst, best) = photos.scores, photos.ends(**cuts)
+    scores, (worst, best) = photos.scores, photos.picked(**cuts)
     picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)
     if not picked_names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")
@@ -221,7 +216,7 @@ def run(
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
     is_listed = bool(cuts) or not (page or picked.stars)
     note(f"{photos.by}: {photos.direction}")
-    if len(best) < len(photos.ends(**{**cuts, "worst": None})[1]):
+    if len(best) < len(photos.picked(**{**cuts, "worst": None})[1]):
         note("worst and best overlap: photos of both count as worst")
     if cuts:
         worst_paths, best_paths = (list(map(photos.path, part.index)) for part in (worst, best))
@@ -230,7 +225,7 @@ def run(
         parts = {"worst": worst_paths, "best": best_paths}
         code = _take(parts if parts.keys() <= cuts.keys() else {"": [*worst_paths, *best_paths]}, picked) or code
     else:
-        cuts = {"best": 1} if picked.moments else {"worst": min(count, half) or None, "best": count}
+        cuts = {"worst": min(count, half) or None, "best": count}
     if is_listed and not (picked.paths or folders):
         print(photos.report(**cuts).text(), end="")
     return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -22,7 +21,7 @@ from ..files.names import below_common, printable
 from ..report.pictures import contact_sheet
 from ..results.columns import scale_text
 from ..sources.finding import find_inputs
-from .photos import Photos, find_moments
+from .photos import Photos
 
 _SHEETS = "rank-{}.png"
 
@@ -35,19 +34,18 @@ class Ranking(ExperimentResult):
     """
 
     count: int = 10
-    moments: Mapping[str, int] | None = None
 
     def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
         """Return the images in the order of a question, by default the first."""
-        return Photos(self.scores, by or self.questions[0], lower_better, moments=self.moments)
+        return Photos(self.scores, by or self.questions[0], lower_better)
 
     def best(self, count: int | str = 10, by: str | None = None) -> list[str]:
         """Return the paths of the best images: a number of them, or a share such as ``'10%'``."""
-        return list(self.photos(by).ends(best=count)[1].index)
+        return list(self.photos(by).picked(best=count)[1].index)
 
     def worst(self, count: int | str = 10, by: str | None = None) -> list[str]:
         """Return the paths of the worst images, the worst first; arguments as for :meth:`best`."""
-        return list(self.photos(by).ends(worst=count)[0].index)
+        return list(self.photos(by).picked(worst=count)[0].index)
 
     def ranked(self, question: str) -> pandas.DataFrame:
         """Return the scores of all images, from the best to the worst score of a question, with a column ``rank``."""
@@ -83,8 +81,6 @@ class Ranking(ExperimentResult):
     def contents(self) -> dict[str, Any]:
         sheets = {name: self.sheet(question) for question, name in file_names(self.questions, _SHEETS).items()}
         table = self.ranked(self.questions[0])
-        if self.moments:
-            table["moment"] = table.index.map(self.moments)
         table["scale"] = scale_text(self.scores.columns.values())
         return {"ranking.csv": table, **sheets}
 
@@ -104,7 +100,6 @@ def rank(
     *,
     template: str | None = None,
     count: int = 10,
-    moments: bool = False,
     **options: Unpack[ExperimentOptions],
 ) -> Ranking:
     """Return the scores of images, ranked by each question.
@@ -113,12 +108,10 @@ def rank(
         metric: As for :func:`~clipiqa_pyiqa.score_paths`, or a function that makes a ``CLIPIQA``.
         prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
         count: Number of best images to show, and of worst images.
-        moments: Group the images by moment, with :func:`~clipiqa_pyiqa.ranking.photos.find_moments`.
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
     """
     files = find_inputs(paths)
     metrics = asked(metric, prompts, template)
     scores = score_files(metrics, files, ["ranking.csv", _SHEETS], **options)
-    found = find_moments(files) if moments else None
-    return Ranking(**vars(scores), count=count, moments=found).saved(options)
+    return Ranking(**vars(scores), count=count).saved(options)

@@ -304,7 +304,7 @@ def give_stars(
     percents = pandas.to_numeric(list(shares), errors="coerce")  # NaN for what is no number
     if len(shares) != 5 or not (min(percents) >= 0 and abs(sum(percents) - 100) < 1e-6):
         raise CLIPIQAError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
-    names = photos.ends()[0].index
+    names = photos.picked()[0].index
     paths = [os.path.abspath(photos.path(name)) for name in names]
     if missing := [path for path in paths if not os.path.isfile(path)]:
         raise CLIPIQAError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")

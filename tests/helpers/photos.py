@@ -1,7 +1,6 @@
 """Small versions of the bundled photos: distorted, or in an order that is known; and pictures that are none."""
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -75,18 +74,6 @@ def save_grey(path, level, size=(48, 40)):
     """A uniformly grey image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (level,) * 3).save(path)
-    return path
-
-
-def save_taken(photo, path, time="", camera="one"):
-    """A photo with a time of capture ("2026:05:01 10:00:00.25"), or with none, in an old file."""
-    path.parent.mkdir(exist_ok=True)
-    exif = Image.Exif()
-    exif[0x0110] = camera
-    if time:
-        exif.get_ifd(0x8769).update(zip((0x9003, 0x9291), time.split("."), strict=True))
-    photo.save(path, quality=92, exif=exif)
-    os.utime(path, (1, 1))
     return path
 
 

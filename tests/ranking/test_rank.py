@@ -80,7 +80,7 @@ def test_known_images_in_their_order_and_a_corrupt_one_left_out(clipiqa, tmp_pat
     out = tmp_path / "deep/out"
     asked = f"-b mini -p brightness quality --out {out} --quiet --count 2"
     printed = clipiqa(f"rank {tmp_path}/photos {asked}", 1, "half.png")
-    clipiqa(f"rank {tmp_path}/photos {asked} --resume --moments --page {tmp_path}", 1, "half.png")
+    clipiqa(f"rank {tmp_path}/photos {asked} --resume --page {tmp_path}", 1, "half.png")
     assert "8 photos by brightness" in (tmp_path / "ranking.html").read_text()
     order = pd.read_csv(out / "ranking.csv", index_col="path")
     assert len(order) == 8 and order["brightness"].is_monotonic_decreasing
