@@ -31,10 +31,9 @@ def run(
 
     examples:
       clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
-      clipiqa fit photos/ --out taste.safetensors
 
     Args:
-        scores (CSV|FOLDER|NAME): a CSV file of paths and scores, a folder of photos with stars, or a data set
+        scores (CSV|NAME): a CSV file of paths and scores, or a data set
         out (-o FILE): write the head to this .safetensors file
         overwrite: replace an existing --out
         method: affine, ridge or auto

@@ -59,9 +59,6 @@ class PickOptions:
         write_shards (DIR): write new shards that hold only the picked images
         partial: accept results of a part of the shards
         despite_changes: also take or show photos that have changed since they were scored
-        also_starred: also move photos that people gave 4 or 5 stars
-        stars: write one to five stars into XMP files beside the photos; --overwrite replaces stars
-        star_shares (P,P,P,P,P): percent of photos with one, two, three, four and five stars
     """
 
     worst: str | None = None
@@ -79,9 +76,6 @@ class PickOptions:
     write_shards: Path | None = None
     partial: bool = False
     despite_changes: bool = False
-    also_starred: bool = False
-    stars: bool = False
-    star_shares: str = "10,20,40,20,10"
 
     def cuts(self) -> dict[str, Any]:
         from ..results.scores import CUTS, choose
@@ -111,8 +105,8 @@ def run(
     a folder of results by shard.
 
     No file is overwritten. RAW and XMP files go along with
-    their photos. --undo puts moved files back, deletes
-    copies and links, and takes stars away.
+    their photos. --undo puts moved files back, and deletes
+    copies and links.
 
     examples:
       clipiqa rank photos/ --worst 20% --move-to rejected/
@@ -129,9 +123,8 @@ def run(
     if undo is not None:
         from ..ranking.transfers import undo as put_back
 
-        back, kept, problems = put_back(undo)
-        theirs = f"; {counted(kept, 'photo')} left with stars that were changed since" if kept else ""
-        tell(f"{counted(back, 'file')} undone{theirs}", *filter(None, [first_of(problems)]))
+        back, problems = put_back(undo)
+        tell(f"{counted(back, 'file')} undone", *filter(None, [first_of(problems)]))
         return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
@@ -189,16 +182,8 @@ def run(
     if not picked_names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")
         return code
-    if (folders or picked.paths or picked.stars or page) and not picked.despite_changes:
+    if (folders or picked.paths or page) and not picked.despite_changes:
         photos.check_unchanged(picked_names)
-    if picked.stars:
-        from ..ranking.transfers import give_stars
-
-        shares = picked.star_shares.split(",")
-        given, kept, problems, undo_list = give_stars(photos, shares, picked_names, overwrite=run.overwrite)
-        undoing = f"; --undo {str(undo_list)!r} takes them away" if given else ""
-        tell(f"{counted(given, 'photo')} given stars, {kept:,} kept theirs{undoing}", *problems)
-        code = 1 if problems else code
     if page is not None:
         from ..files.writing import resolved
         from ..ranking.page import RankingPage
@@ -214,14 +199,12 @@ def run(
             tell(f"{counted(len(shown.unreadable), 'photo')} on the page cannot be read: {few(shown.unreadable)}")
             code = 1
     half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
-    is_listed = bool(cuts) or not (page or picked.stars)
+    is_listed = bool(cuts) or not page
     note(f"{photos.by}: {photos.direction}")
     if len(best) < len(photos.picked(**{**cuts, "worst": None})[1]):
         note("worst and best overlap: photos of both count as worst")
     if cuts:
         worst_paths, best_paths = (list(map(photos.path, part.index)) for part in (worst, best))
-        if picked.move_to is not None and {"worst", "below"} & cuts.keys() and not picked.also_starred:
-            worst_paths = _without_starred(worst_paths)
         parts = {"worst": worst_paths, "best": best_paths}
         code = _take(parts if parts.keys() <= cuts.keys() else {"": [*worst_paths, *best_paths]}, picked) or code
     else:
@@ -255,14 +238,3 @@ def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
         end = b"\0" if picked.null else b"\n"
         sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
     return are_gone and not picked.skip_missing
-
-
-def _without_starred(paths: Sequence[str]) -> list[str]:
-    from ..datasets.score_table import find_stars
-
-    stars, by_machine = find_stars(list(filter(os.path.isfile, paths)))
-    staying = [path for path, given in stars.items() if given >= 4 and path not in by_machine]
-    if staying:
-        starred = f"{counted(len(staying), 'photo')} with 4 or 5 stars left where they are: {few(staying)}"
-        tell(f"{starred}; --also-starred moves them")
-    return [path for path in paths if path not in staying]

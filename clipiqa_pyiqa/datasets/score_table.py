@@ -1,10 +1,9 @@
-"""Images with people's scores: CSV files, pyiqa's data sets and stars; and photos used in training."""
+"""Images with people's scores: CSV files and pyiqa's data sets; and photos used in training."""
 
 import base64
 import os
 import random
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,124 +11,10 @@ from typing import Any
 
 import pandas
 
-from ..errors import CLIPIQAError, FilePath, counted, few, first_of, import_pyiqa, log, nearest, reason
+from ..errors import CLIPIQAError, FilePath, counted, few, import_pyiqa, log, nearest
 from ..files.csv_files import ColumnNames, check_images, read_opinions
-from ..files.names import UNDO
-from ..files.reading import hashes_of, open_file, read_bytes
-from ..files.xmp import NEW, Rating, XMPError, find_rating
-from ..images.formats import image_suffixes
-from ..sources.finding import find_inputs
-from ..sources.stores import undo_steps
+from ..files.reading import hashes_of
 from ..stats.correlation import undefined
-
-_IN_A_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
-
-
-def finder() -> Callable[[str], str]:
-    """Return a function that returns a file's path, its name in any case; ``''``: not there.
-
-    Of photos whose names, or stems, differ only in case, each has its own files.
-    """
-
-    @cache
-    def listing(folder: str) -> Callable[[str], str]:
-        names, ends = os.listdir(folder or "."), tuple(image_suffixes())
-        photos = {name for name in names if name.lower().endswith(ends)}
-        count = Counter(map(str.lower, photos | {os.path.splitext(photo)[0] for photo in photos}))
-
-        def key(name: str) -> str:
-            starts = (name.rsplit(".", suffixes)[0] for suffixes in range(3))
-            own = next((start for start in starts if count[start.lower()] > 1), "")
-            return own + name[len(own) :].lower()
-
-        found = {key(name): os.path.join(folder, name) for name in names}
-        return lambda name: found.get(key(name), "")
-
-    return lambda path: listing(os.path.dirname(path))(os.path.basename(path))
-
-
-def sidecars(photos: Sequence[str]) -> dict[str, str]:
-    """Return photo -> its sidecar: ``a.jpg.xmp``, or else ``a.xmp`` if only one of the photos is called ``a``."""
-    stems = {photo: os.path.splitext(photo)[0] for photo in photos}
-    sharing, find, found = Counter(map(str.lower, stems.values())), finder(), dict[str, str]()
-    for photo, stem in stems.items():
-        if sidecar := find(f"{photo}.xmp") or (sharing[stem.lower()] == 1 and find(f"{stem}.xmp")):
-            found[photo] = sidecar
-    return found
-
-
-def stars_of(photo: str, sidecar: Rating) -> int:
-    """Return 1 to 5, -1 (rejected) or 0 (none): of the sidecar, or else of the XMP in a JPEG. Raises ``XMPError``."""
-    if sidecar.text is not None:
-        return sidecar.stars
-    with open_file(photo) as file:
-        head = file.read(1 << 20)
-    start = head.find(_IN_A_JPEG)
-    if start < 2 or not head.startswith(b"\xff\xd8"):
-        return 0
-    size = int.from_bytes(head[start - 2 : start], "big")  # of the segment, with these two bytes
-    return find_rating(head[start + len(_IN_A_JPEG) : start - 2 + size]).stars
-
-
-def read_ratings(photos: Sequence[str]) -> dict[str, tuple[int, str, bytes]]:
-    """Return photo -> its :func:`stars_of`, their file, and the sidecar's packet.
-
-    Photos with unreadable XMP are left out with a warning.
-    """
-    beside, found, problems = sidecars(photos), dict[str, tuple[int, str, bytes]](), list[str]()
-    for photo in photos:
-        place = beside.get(photo, photo)
-        try:
-            packet = read_bytes(place) if photo in beside else NEW
-            found[photo] = stars_of(photo, find_rating(packet)), place, packet
-        except (XMPError, OSError) as error:
-            problems.append(f"{place!r} {getattr(error, 'reason', '') or f'cannot be read: {reason(error)}'}")
-    if problems:
-        log.warning(f"left out: {first_of(problems)}")
-    return found
-
-
-def find_stars(photos: Sequence[str]) -> tuple[dict[str, int], set[str]]:
-    """Return photo -> its one to five stars, and the photos that have them from ``clipiqa rank --stars``."""
-    found, by_machine, untold = dict[str, int](), set[str](), 0
-    here = {os.path.realpath(folder) for folder in set(map(os.path.dirname, photos))}
-    above = {each for folder in here for each in Path(folder, "a photo").parents}  # of its undo list
-    lists = [file for folder in above for file in folder.glob(f"{UNDO}*.jsonl")]
-    given = {os.path.realpath(step["place"]): step["stars"] for step in undo_steps(lists)}
-    for photo, (stars, place, packet) in read_ratings(photos).items():
-        if stars > 0:
-            found[photo] = stars
-            if given.get(real := os.path.realpath(place)) == str(stars):
-                by_machine.add(photo)
-            untold += real not in given and packet == find_rating(NEW).changed(NEW, str(stars))
-    if untold:
-        log.warning(
-            f"{counted(untold, 'photo')} may have stars from `clipiqa rank --stars`: without its undo list, "
-            "nothing tells"
-        )
-    return found, by_machine
-
-
-def rated_photos(folder: Path, with_machine_stars: bool = False) -> pandas.DataFrame:
-    """Return ``path`` and ``score`` of a folder's photos with one to five stars.
-
-    Stars from ``clipiqa rank --stars`` that nobody changed do not count, unless ``with_machine_stars`` is set. Raises
-    ``CLIPIQAError`` if no photo has stars.
-    """
-    stars, by_machine = find_stars(photos := find_inputs(folder))
-    log.info(f"{len(stars):,} of {counted(len(photos), 'photo')} have one to five stars")
-    if by_machine and not with_machine_stars:
-        log.warning(
-            f"left out: {counted(len(by_machine), 'photo')} with unchanged stars from `clipiqa rank --stars`; to learn "
-            "from these too, pass `with_machine_stars`"
-        )
-        stars = {photo: given for photo, given in stars.items() if photo not in by_machine}
-    found = [(os.path.abspath(photo), given) for photo, given in stars.items()]
-    if not found:
-        raise CLIPIQAError(
-            f"no photo in {str(folder)!r} has one to five stars (xmp:Rating): rate some photos, or name a CSV file."
-        )
-    return pandas.DataFrame(found, columns=["path", "score"], dtype=object).astype({"score": float})
 
 
 @dataclass(frozen=True)
@@ -172,25 +57,20 @@ def read_score_table(
     name: str | None = None,
     group: str | int | None = None,
     needed: Sequence[str] = ("train", "val"),
-    with_machine_stars: bool = False,
 ) -> ScoreTable:
-    """Return the images and scores in a CSV file, or the photos in a folder and their stars; no image is decoded.
+    """Return the images and scores in a CSV file; no image is decoded.
 
     Args:
         root: Folder where relative paths start; default the file's folder.
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
-        score_range: Lowest and highest possible score; default those in the table, or one and five stars.
+        score_range: Lowest and highest possible score; default those in the table.
         lower_better: Whether low scores are good; None means no, but a column ``dmos`` needs True or False.
         group: Name or number of the column of groups, which splits keep together; default a usual name of references.
-        with_machine_stars: Also take stars that ``clipiqa rank --stars`` gave.
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        frame, usual_range = rated_photos(path, with_machine_stars), (1, 5)
-    else:
-        frame = read_opinions(path, root=root, columns=columns, lower_better=lower_better, group=group)
-        usual_range = min(frame["score"]), max(frame["score"])
-    scores, (low, high) = frame["score"], score_range or usual_range
+    frame = read_opinions(path, root=root, columns=columns, lower_better=lower_better, group=group)
+    scores = frame["score"]
+    low, high = score_range or (min(scores), max(scores))
     if not low <= min(scores) < max(scores) <= high:
         raise CLIPIQAError(
             f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
@@ -235,7 +115,7 @@ def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
 
 
 def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "datasets", **options: Any) -> ScoreTable:
-    """Return a given table, or the scores of a CSV file, a folder or a data set of pyiqa.
+    """Return a given table, or the scores of a CSV file or of a data set of pyiqa.
 
     Args:
         scores: A path exists or has a suffix; any other text names a data set.

@@ -1,4 +1,4 @@
-"""Copying, moving, linking and rating of photos, all of which can be undone."""
+"""Copying, moving and linking of photos, all of which can be undone."""
 
 from __future__ import annotations
 
@@ -9,29 +9,24 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from itertools import compress
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import pandas
 from PIL import Image
 
-from ..datasets.score_table import finder, sidecars, stars_of
 from ..errors import CLIPIQAError, FilePath, checked, first_of
 from ..files.journal import Journal, is_journal, read_journal
 from ..files.names import UNDO, free_name
-from ..files.reading import hash_file, read_bytes
+from ..files.reading import hash_file
 from ..files.writing import check_folder, locked, resolved, write_bytes
-from ..files.xmp import NEW, XMPError, find_rating
 from ..images.formats import RAW, image_suffixes
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..sources.finding import file_of, images_named, split_name
-from .photos import Photos
 
 Action = Literal["copy", "move", "link"]
 
@@ -40,12 +35,10 @@ Action = Literal["copy", "move", "link"]
 class Step:
     """A line of an undo list."""
 
-    action: str  # 'copy', 'move', 'link', or 'rating': the photo's sidecar got stars
+    action: str  # 'copy', 'move' or 'link'
     photo: str  # or what belongs to it
-    place: str  # of the new or changed file
+    place: str  # of the new file
     sha256: str = ""  # of what was written
-    before: str | None = None  # what a changed file held
-    stars: str | None = None  # the rating that was written
 
 
 @checked
@@ -142,17 +135,14 @@ def _stems(folder: Path) -> dict[str, int]:
     return {os.path.splitext(name.removesuffix(end))[0]: 1 for name in names for end in ("", ".xmp")}
 
 
-def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
+def undo(undo_list: FilePath) -> tuple[int, list[str]]:
     """Undo the steps in an undo list. A file stays if it has changed, or if another file is at its old place.
 
-    Stars that were changed since also stay.
-
     Args:
-        undo_list: The file that :func:`transfer` or :func:`give_stars` wrote, or a folder with such files: the newest.
+        undo_list: The file that :func:`transfer` wrote, or a folder with such files: the newest.
 
     Returns:
-        The numbers of files that were put back and of photos whose stars were changed since, and a sentence for each
-        file that cannot be put back.
+        The number of files that were put back, and a sentence for each file that cannot be put back.
     """
     undo_list, damage = resolved(undo_list), list[str]()
     if undo_list.is_dir():
@@ -166,7 +156,7 @@ def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
         steps = [Step(**cells) for cells in read_journal(undo_list, damage)]
     except (OSError, ValueError, TypeError) as error:
         raise CLIPIQAError(f"{str(undo_list)!r} is not an undo list ({error}): nothing was undone.") from error
-    problems, back, kept = [f"{str(undo_list)!r} is damaged in {line}: this step stays." for line in damage], 0, 0
+    problems, back = [f"{str(undo_list)!r} is damaged in {line}: this step stays." for line in damage], 0
     left = list[Step]()
     for noted in reversed(steps):
         step = replace(noted, place=str(undo_list.parent / noted.place))
@@ -180,12 +170,11 @@ def undo(undo_list: FilePath) -> tuple[int, int, list[str]]:
             problems.append(f"{step.place!r} {why}.")
             left.insert(0, noted)
         back += why == ""
-        kept += why is None
     if steps and not problems:
         undo_list.unlink()
     elif not damage:
         Journal(undo_list, map(asdict, left)).close()
-    return back, kept, problems
+    return back, problems
 
 
 def _is_taken(step: Step) -> bool:
@@ -193,7 +182,7 @@ def _is_taken(step: Step) -> bool:
     place = Path(step.place)
     if step.action == "move":
         return os.path.lexists(place) or not file_of(step.photo)
-    return step.before is None or not place.is_file() or place.read_bytes() != step.before.encode()
+    return True
 
 
 def _is_as_made(step: Step, hash_of: Callable[[str], str]) -> bool:
@@ -204,8 +193,8 @@ def _is_as_made(step: Step, hash_of: Callable[[str], str]) -> bool:
     return leads_there or (os.path.isfile(step.place) and hash_of(step.place) == step.sha256)
 
 
-def _put_back(step: Step) -> str | None:
-    """Undo a step; return the problem, ``''``, or None for stars that others have changed and that stay."""
+def _put_back(step: Step) -> str:
+    """Undo a step; return the problem, or ``''``."""
     photo, place = step.photo, step.place
     if step.action == "move":
         if os.path.lexists(photo):
@@ -216,26 +205,33 @@ def _put_back(step: Step) -> str | None:
     elif place == os.path.realpath(photo) or (step.action == "copy" and not file_of(photo)):
         return f"stays, because nothing else is left of {photo!r}"
     elif not _is_as_made(step, hash_file):
-        return _take_stars_away(step) if step.stars else f"stays, because it is not the same as {photo!r}"
-    elif step.before is None:
-        os.unlink(place)
+        return f"stays, because it is not the same as {photo!r}"
     else:
-        write_bytes(place, step.before.encode())
+        os.unlink(place)
     return ""
 
 
-def _take_stars_away(step: Step) -> str | None:
-    """Restore the rating in a sidecar that others wrote since, unless they changed the rating."""
-    now = Path(step.place).read_bytes()
-    try:
-        rating = find_rating(now)
-    except XMPError as error:
-        return f"stays, because it {error.reason}"
-    if rating.text != step.stars:
-        return None
-    before = NEW if step.before is None else step.before.encode()
-    write_bytes(step.place, rating.changed(now, find_rating(before).text))
-    return ""
+def finder() -> Callable[[str], str]:
+    """Return a function that returns a file's path, its name in any case; ``''``: not there.
+
+    Of photos whose names, or stems, differ only in case, each has its own files.
+    """
+
+    @cache
+    def listing(folder: str) -> Callable[[str], str]:
+        names, ends = os.listdir(folder or "."), tuple(image_suffixes())
+        photos = {name for name in names if name.lower().endswith(ends)}
+        count = Counter(map(str.lower, photos | {os.path.splitext(photo)[0] for photo in photos}))
+
+        def key(name: str) -> str:
+            starts = (name.rsplit(".", suffixes)[0] for suffixes in range(3))
+            own = next((start for start in starts if count[start.lower()] > 1), "")
+            return own + name[len(own) :].lower()
+
+        found = {key(name): os.path.join(folder, name) for name in names}
+        return lambda name: found.get(key(name), "")
+
+    return lambda path: listing(os.path.dirname(path))(os.path.basename(path))
 
 
 def _families(inner: Mapping[str, str], only_photos: bool) -> Iterator[tuple[str, Iterable[AnyImage]]]:
@@ -283,47 +279,3 @@ def _move(source: str, place: str) -> None:
     except OSError:
         os.unlink(place)
         raise
-
-
-def give_stars(
-    photos: Photos, shares: Sequence[float | str], picked: Collection[str], *, overwrite: bool
-) -> tuple[int, int, list[str], Path]:
-    """Write one to five stars by quantile of the scores into sidecars (XMP files beside the photos).
-
-    Only ``xmp:Rating`` changes. Photos that have 1 to 5 stars, or are rejected (-1), stay.
-
-    Args:
-        photos: The photos whose scores give the quantiles.
-        picked: Names of the photos to give stars.
-        shares: Percent of photos with one, two, three, four and five stars.
-
-    Returns:
-        The numbers of photos with new and with old stars, a sentence for each photo that cannot get stars, and the file
-        for :func:`undo`.
-    """
-    percents = pandas.to_numeric(list(shares), errors="coerce")  # NaN for what is no number
-    if len(shares) != 5 or not (min(percents) >= 0 and abs(sum(percents) - 100) < 1e-6):
-        raise CLIPIQAError(f"star_shares must be five shares with a sum of 100; got {','.join(map(str, shares))}.")
-    names = photos.picked()[0].index
-    paths = [os.path.abspath(photos.path(name)) for name in names]
-    if missing := [path for path in paths if not os.path.isfile(path)]:
-        raise CLIPIQAError(f"{missing[0]!r} is not a file in a folder: nothing was done; if it has moved, pass `root`.")
-    middles = (np.arange(len(paths)) + 0.5) * 100 / len(paths)  # in percent, from the worst photo
-    stars = 1 + np.searchsorted(np.cumsum(percents)[:4], middles)
-    beside, is_picked = sidecars(paths), names.isin(picked)
-    given, problems = 0, list[str]()
-    with undoable(Path(os.path.commonpath(list(map(os.path.dirname, paths))))) as (undo_list, note):
-        for path, text in compress(zip(paths, map(str, stars), strict=True), is_picked):
-            place = beside.get(path, f"{path}.xmp")
-            try:
-                before = read_bytes(place) if path in beside else NEW
-                rating = find_rating(before)
-                if overwrite or not stars_of(path, rating):
-                    after = rating.changed(before, text)
-                    old = before.decode() if path in beside else None
-                    note(Step("rating", path, place, hashlib.sha256(after).hexdigest(), old, text))
-                    write_bytes(place, after)
-                    given += 1
-            except XMPError as error:
-                problems.append(f"{place!r} {error.reason}: it is left alone.")
-    return given, int(sum(is_picked)) - given - len(problems), problems, undo_list

@@ -12,7 +12,7 @@ from time_limit import time_limit
 def folder(tmp_path):
     for number in range(2):
         save_grey(tmp_path / f"photos/{number}.png", 90 * number + 9)
-    inside = ("photos/t.tar", "photos/p.png", "photos/0.png.xmp")
+    inside = ("photos/t.tar", "photos/p.png")
     for name in ("s.csv", "s.jsonl", "s.parquet", *inside, "c.yaml", "w.txt", "h.safetensors"):
         os.mkfifo(tmp_path / name)
     return tmp_path
@@ -30,15 +30,13 @@ def test_a_pipe_is_refused_at_once(folder, clipiqa):
         "rank --undo s.jsonl",
         "gate s.csv s.csv",
         "fit s.csv --out head.safetensors",
-        "fit photos --out head.safetensors",
-        "rank photos -b mini --stars",
         "compare --metrics entropy -d s.csv",
         "table --methods a=photos --metrics entropy --expect s.csv",
     ]:
         with time_limit(120):
             ran = clipiqa(command)
         assert ran.code and any(
-            name in ran.err for name in ("s.csv", "s.jsonl", "s.parquet", "t.tar", "c.yaml", "h.safetensors", "0.png")
+            name in ran.err for name in ("s.csv", "s.jsonl", "s.parquet", "t.tar", "c.yaml", "h.safetensors")
         )
 
 

@@ -1,16 +1,13 @@
-"""A second run over a folder in which an earlier run wrote: its own files are no photos, and people's stars count."""
+"""A second run over a folder in which an earlier run wrote: its own files are no photos."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 from photos import save_corrupt, save_exposures, save_grey, write_scores
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
-from clipiqa_pyiqa.datasets.score_table import rated_photos
 from clipiqa_pyiqa.files.journal import Journal
 from clipiqa_pyiqa.files.writing import check_folder
-from clipiqa_pyiqa.files.xmp import find_rating
 from clipiqa_pyiqa.sources.finding import find_inputs
 
 pytestmark = pytest.mark.quick
@@ -89,60 +86,12 @@ def test_undo_takes_the_newest_list_of_a_folder(rank, clipiqa, photos):
     clipiqa(f"rank --undo {out}", 2)
 
 
-def correct(photos, number, stars):
-    sidecar = photos / f"{number}.png.xmp"
-    packet = sidecar.read_bytes()
-    sidecar.write_bytes(find_rating(packet).changed(packet, str(stars)))
-
-
-def test_a_machines_stars_are_no_opinion(rank, clipiqa, photos):
-    """Photos 0 and 1 get other stars by hand; all others still have what the command gave."""
-    rank("--stars", 0)
-    correct(photos, 0, 5)
-    correct(photos, 9, 1)
-    shutil.copy(photos / "0.png", photos / "unrated.png")
-    asked = f"fit {photos} -b mini --method affine --out {photos}/a.safetensors"
-    clipiqa(asked, 2, "8 photos", "--with-machine-stars")
-    assert sorted(rated_photos(photos)["score"]) == [1, 5]
-    assert len(rated_photos(photos, with_machine_stars=True)) == 10
-    clipiqa(f"{asked} --with-machine-stars", 0, "10 of 11 photos")
-    for undo_list in photos.glob("clipiqa-undo-*.jsonl"):
-        undo_list.unlink()
-    assert len(rated_photos(photos)) == 10
-
-
-def test_without_an_undo_list_a_line_says_that_nothing_tells(rank, photos, caplog):
-    rank("--stars", 0)
-    shutil.move(next(photos.glob("clipiqa-undo-*.jsonl")), photos.parent / "away")
-    (photos / "3.png.xmp").write_bytes((photos / "3.png.xmp").read_bytes() + b"<!-- of another program -->")
-    assert len(rated_photos(photos)) == 10
-    assert "9 photos" in caplog.text
-
-
-def test_only_the_picked_get_stars(rank, photos):
-    rank("--best 3 --stars", 0)
-    stars = {path.name: find_rating(path.read_bytes()).stars for path in photos.glob("*.xmp")}
-    assert stars == {"7.png.xmp": 4, "8.png.xmp": 4, "9.png.xmp": 5}
-
-
 def test_a_photo_counts_once(clipiqa, photos):
     said = clipiqa("rank 'p/*.png' p/0.png ./p/0.png -b mini --above 0 --paths", 0).out
     assert sorted(said.split()) == [f"p/{number}.png" for number in range(10)]
     for again in ("./p/0.png", photos / "0.png"):
         (photos.parent / "s.csv").write_text(f"path,score\np/0.png,3\n{again},8\n")
         clipiqa("rank s.csv --best 1 --copy-to best", 2, "p/0.png")
-
-
-@pytest.mark.parametrize("cut", ["--worst 4", "--below 4"])
-def test_photos_that_people_gave_4_or_5_stars_are_not_moved(rank, clipiqa, photos, cut):
-    rank("--stars --star-shares 0,0,0,100,0", 0)
-    for number, stars in ((0, 5), (1, 3)):
-        correct(photos, number, stars)
-    rank(f"{cut} --move-to {photos}/out", 0, "1 photo ", "0.png")
-    assert {path.name for path in (photos / "out").glob("*.png")} == {"1.png", "2.png", "3.png"}
-    clipiqa(f"rank --undo {photos}/out", 0)
-    rank(f"{cut} --move-to {photos}/out --also-starred", 0)
-    assert len(list((photos / "out").glob("*.png"))) == 4
 
 
 def test_missing_photos_can_be_left_out(rank, photos, tmp_path):

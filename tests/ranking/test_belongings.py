@@ -41,15 +41,15 @@ def test_raw_and_sidecars_go_along_and_come_back(camera, tmp_path, action):
         assert transfer(photos, tmp_path / "out", action)[::2] == ([], 2)
         (tmp_path / "other/IMG_0.xmp").write_text("of a later day")
         (added,), latest, there = transfer(photos, tmp_path / "out", action)
-        assert Path(added).name == "IMG_0-2.xmp" and there == 2 and undo(latest) == (1, 0, [])
-        assert undo(more) == (1, 0, []) and len(list((tmp_path / "out").iterdir())) == 6
+        assert Path(added).name == "IMG_0-2.xmp" and there == 2 and undo(latest) == (1, [])
+        assert undo(more) == (1, []) and len(list((tmp_path / "out").iterdir())) == 6
     assert names(camera) == (before if action != "move" else sorted({*before} - {*family, "img_0.jpg.XMP"}))
     moved = (tmp_path / "out").rename(tmp_path / "moved")
     raw = (moved / "IMG_0.CR3").rename(tmp_path / "sorted by hand")
-    back, _, problems = undo(moved / undo_list.name)
+    back, problems = undo(moved / undo_list.name)
     assert back == 4 and len(problems) == 1
     raw.rename(moved / "IMG_0.CR3")
-    assert undo(moved / undo_list.name) == (1, 0, []) and names(camera) == before and not names(moved)
+    assert undo(moved / undo_list.name) == (1, []) and names(camera) == before and not names(moved)
     (moved / "IMG_2.JPG").touch()
     (moved / "IMG_3.JPG").symlink_to(camera / "IMG_3.JPG")
     done, _, there = transfer([str(camera / f"IMG_{number}.JPG") for number in (2, 3)], moved, action)
@@ -77,10 +77,10 @@ def test_photos_whose_names_differ_only_in_case_have_files_of_their_own(camera, 
     for name in ("IMG_2.CR3", "IMG_2.JPG.xmp"):
         (camera / name).write_text(name)
     _, undo_list, _ = transfer([lower], tmp_path / "one", action)
-    assert names(tmp_path / "one") == ["img_2.jpg"] and undo(undo_list) == (1, 0, [])
+    assert names(tmp_path / "one") == ["img_2.jpg"] and undo(undo_list) == (1, [])
     done, undo_list, _ = transfer([str(camera / "IMG_2.JPG"), lower], tmp_path / "two", action)
     assert [Path(path).name for path in done] == ["IMG_2.JPG", "IMG_2.CR3", "IMG_2.JPG.xmp", "img_2-2.jpg"]
-    assert len(names(tmp_path / "two")) == 4 and undo(undo_list) == (4, 0, []) and len(names(camera)) == 15
+    assert len(names(tmp_path / "two")) == 4 and undo(undo_list) == (4, []) and len(names(camera)) == 15
 
 
 def test_a_family_takes_one_number_and_nothing_is_replaced(camera, tmp_path):
@@ -116,7 +116,7 @@ def test_a_relative_link_still_leads_to_its_file(tmp_path):
     (link := tmp_path / "album/a.png").symlink_to("../store/0.png")
     (place,), undo_list, _ = transfer([str(link)], tmp_path / "deep/er", "move")
     assert Path(place).is_symlink() and Path(place).resolve() == tmp_path / "store/0.png" and not link.is_symlink()
-    assert undo(undo_list) == (1, 0, []) and os.readlink(link) == "../store/0.png"
+    assert undo(undo_list) == (1, []) and os.readlink(link) == "../store/0.png"
 
 
 def test_undo_keeps_the_last_copy(tmp_path):

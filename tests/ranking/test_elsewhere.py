@@ -44,8 +44,8 @@ def test_a_full_disk_in_the_middle_tears_no_photo(folder, monkeypatch, action):
     monkeypatch.undo()
     assert second.is_file() and not (folder / "taken/1.png").exists()
     lists = sorted((folder / "taken").glob("clipiqa-undo-*.jsonl"))
-    (back, _, problems), taken = sorted(map(undo, lists))
-    assert (back, len(problems)) == (0, action == "copy") and taken == (1, 0, []) and first.is_file()
+    (back, problems), taken = sorted(map(undo, lists))
+    assert (back, len(problems)) == (0, action == "copy") and taken == (1, []) and first.is_file()
 
 
 def test_a_move_to_another_file_system_goes_and_comes_back(folder, monkeypatch):
@@ -54,7 +54,7 @@ def test_a_move_to_another_file_system_goes_and_comes_back(folder, monkeypatch):
     monkeypatch.setattr("os.rename", REFUSED)
     (place,), undo_list, _ = transfer([str(source)], folder / "moved", "move")
     assert Path(place).read_bytes() == content and not source.exists()
-    assert undo(undo_list) == (1, 0, []) and source.read_bytes() == content and not Path(place).exists()
+    assert undo(undo_list) == (1, []) and source.read_bytes() == content and not Path(place).exists()
 
 
 def test_a_source_that_cannot_be_emptied_leaves_no_copy(folder, monkeypatch):
@@ -79,6 +79,6 @@ def test_copies_have_the_members_names(shards, tmp_path):
     done, undo_list, _ = transfer(shards, tmp_path / "out", "copy")
     assert [Path(path).name for path in done] == ["1.png", "t-0.png"]
     assert [Path(path).read_bytes() for path in done] == [(tmp_path / f"{n}.png").read_bytes() for n in (1, 0)]
-    assert undo(undo_list) == (2, 0, []) and not list((tmp_path / "out").glob("*.png"))
+    assert undo(undo_list) == (2, []) and not list((tmp_path / "out").glob("*.png"))
     refused(transfer, shards, tmp_path / "out", "move")
     refused(transfer, [*shards, f"{tmp_path}/gone.tar::1.png"], tmp_path / "out", "copy")

@@ -298,7 +298,6 @@ class OpinionOptions:
         val_fraction: share of images to hold out if there is no split column; default: 0.2
         skip_missing: leave out missing images
         group (COLUMN): column of groups that splits and folds keep together; default: a column of references
-        with_machine_stars: for a folder: also take stars that `clipiqa rank --stars` gave and nobody changed
     """
 
     root: str | None = None
@@ -309,7 +308,6 @@ class OpinionOptions:
     val_fraction: float | None = None
     skip_missing: bool = False
     group: str | None = None
-    with_machine_stars: bool = False
 
     def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
         from ...datasets.score_table import find_score_table
