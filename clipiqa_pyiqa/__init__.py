@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .results.folder import merge_shards
     from .reward import CLIPIQAReward
     from .scoring.score import Scorer, score_images, score_paths
-    from .scoring.shards.filtered import filter_shards
     from .scoring.shards.run import score_sources
     from .weights.published import weights_at_hand
 
@@ -52,7 +51,6 @@ __all__ = [
     "demo",
     "draw_maps",
     "export_onnx",
-    "filter_shards",
     "fit",
     "gate",
     "is_active",
@@ -81,7 +79,6 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "demo": "experiments.demonstration",
     "draw_maps": "maps.photos",
     "export_onnx": "export.onnx_file",
-    "filter_shards": "scoring.shards.filtered",
     "fit": "learning.fitting",
     "gate": "comparison.gating",
     "merge_shards": "results.folder",

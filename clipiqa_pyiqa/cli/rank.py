@@ -56,7 +56,6 @@ class PickOptions:
         link_to (DIR): link to picked photos
         skip_missing: leave out picked photos that do not exist
         only_photos: leave their RAW and XMP files where they are
-        write_shards (DIR): write new shards that hold only the picked images
         partial: accept results of a part of the shards
         despite_changes: also take or show photos that have changed since they were scored
     """
@@ -73,7 +72,6 @@ class PickOptions:
     link_to: Path | None = None
     skip_missing: bool = False
     only_photos: bool = False
-    write_shards: Path | None = None
     partial: bool = False
     despite_changes: bool = False
 
@@ -111,7 +109,7 @@ def run(
     examples:
       clipiqa rank photos/ --worst 20% --move-to rejected/
       clipiqa rank photos/ --page page/
-      clipiqa rank results/ --above 0.6 --write-shards kept/
+      clipiqa rank results/ --above 0.6 --paths
 
     Args:
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
@@ -131,25 +129,6 @@ def run(
     cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
     if len(folders) > 1:
         raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
-    check_alone("write_shards", "sources", *cuts, "by", "lower_better", "higher_better", "partial", "despite_changes")
-    if picked.write_shards is not None:
-        if len(sources) != 1:
-            raise OptionError("write_shards needs one PATH: the folder of results by shard that clipiqa score wrote.")
-        from ..scoring.shards.filtered import filter_shards
-
-        with progress("shard") as show:
-            found = filter_shards(
-                sources[0],
-                picked.write_shards,
-                column=order.by,
-                lower_better=direction,
-                partial=picked.partial,
-                despite_changes=picked.despite_changes,
-                progress=show,
-                **cuts,
-            )
-        tell(*found.sentences())
-        return 1 if found.problems or found.unscored or (found.notes and not picked.partial) else 0
     if (picked.paths or folders) and not cuts:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     from ..files.names import UNDO

@@ -29,7 +29,7 @@ WRITTEN = {  # by command and option: arguments, and a file that the command wri
     "table out": ("--methods a=in -m entropy", "o/images.csv"),
     "train out": ("s.csv -b mini", "o/log.csv"),
 }
-NO_FILES = {"copy_to", "move_to", "link_to", "write_shards"}  # their files get names that are free
+NO_FILES = {"copy_to", "move_to", "link_to"}  # their files get names that are free
 
 
 def test_every_output_is_walked():
@@ -37,7 +37,7 @@ def test_every_output_is_walked():
     for name, parser in (commands := parsers()[1]).items():
         parser.declare(function_of(name))
         outputs = {action.dest for action in parser._actions if action.dest.rpartition("_")[2] in ("out", "page", "to")}
-        outputs |= {action.dest for action in parser._actions if action.dest in ("path", "videos", "write_shards")}
+        outputs |= {action.dest for action in parser._actions if action.dest in ("path", "videos")}
         found |= {f"{name} {output}" for output in outputs - NO_FILES}
     assert found == WRITTEN.keys() and len(commands) == len(COMMANDS)
 

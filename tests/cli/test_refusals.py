@@ -31,7 +31,6 @@ def test_a_folder_is_not_called_like_a_file(said, tmp_path):
 def test_what_is_missing_is_said_to_be_missing(said):
     assert "does not exist" in said("gate s.csv missing")
     assert "--metrics" in said("gate s.csv s.csv --max-side 64")
-    assert "no results by shard" in said("rank s.csv --worst 1 --write-shards kept")
 
 
 def test_options_are_not_abbreviated_and_names_are_proposed(said):

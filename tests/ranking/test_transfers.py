@@ -1,7 +1,6 @@
 """Nothing is lost on the way: an undo list knows each step before it is taken, and a pick is what was scored."""
 
 import os
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -91,19 +90,7 @@ def test_a_photo_replaced_since_it_was_scored_is_not_taken_or_shown(clipiqa, pho
     assert len(list(photos.glob("taken/*.png"))) == (6 if "taken" in option else 0)
 
 
-def test_no_shard_is_written_from_one_replaced_since_it_was_scored(clipiqa, photos):
-    content = [(photos / f"photos/{n}.png").read_bytes() for n in range(3)]
-    save_tar(Path("s.tar"), {"a.png": content[0], "b.png": content[1]})
-    clipiqa("score s.tar -m entropy --out results --device cpu", 0)
-    save_tar(Path("s.tar"), {"a.png": content[1], "b.png": content[2]})
-    arguments = "rank results --best 2 --write-shards kept"
-    clipiqa(arguments, 2, "s.tar")
-    assert not list(Path("kept").rglob("*.tar"))
-    clipiqa(f"{arguments} --despite-changes", 0)
-    assert list(Path("kept").rglob("*.tar"))
-
-
-def test_members_of_one_name_are_two_images(clipiqa, photos):
+def test_members_of_one_name_are_two_images(photos):
     """Each has its own score and name, is found again, and is copied as it was scored."""
     content = [(photos / f"photos/{n}.png").read_bytes() for n in range(3)]
     for mode, members in (("w", {"a.png": content[0]}), ("a", {"a.png": content[1], "b.png": content[2]})):
@@ -114,7 +101,3 @@ def test_members_of_one_name_are_two_images(clipiqa, photos):
     assert len(Path("t.csv").read_text().splitlines()) == 4
     done, _, _ = transfer([row.path for row in rows], "taken", "copy")
     assert [Path(path).read_bytes() for path in done] == content and {Path(p).suffix for p in done} == {".png"}
-    clipiqa("score s.tar -m entropy --out results --device cpu", 0)
-    clipiqa("rank results --best 3 --write-shards kept", 0)
-    with tarfile.open(next(Path("kept").rglob("*.tar"))) as archive:
-        assert [member.name for member in archive] == ["a.png", "a.png", "b.png"]

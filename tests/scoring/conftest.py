@@ -10,12 +10,6 @@ def out(tmp_path):
 
 
 @pytest.fixture
-def kept(tmp_path):
-    """Where chosen images go."""
-    return tmp_path / "kept"
-
-
-@pytest.fixture
 def csv(tmp_path):
     """A file of results."""
     return tmp_path / "s.csv"

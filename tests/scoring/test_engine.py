@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from refusal import refused
-from shard_makers import picture, save_parquet, score
+from shard_makers import picture
 from standin import Brightness
 from stored import read_results
 
@@ -208,15 +208,3 @@ def test_what_a_killed_process_did_is_tried_once_more(tmp_path):
     assert run(f"{system}._exit(1)") is None
     assert run(f"{system}.getpid()") not in (first, os.getpid())
     assert "processes" in refused(Processes(1, partial(eval, "1 / 0")), 0)
-
-
-def test_a_full_disk_while_rows_are_copied_ends_the_command_and_is_no_damage(forked, tmp_path, out):
-    rows = {"image": [picture(grey, (200, 200), "BMP") for grey in range(0, 250, 10)]}
-    score(save_parquet(tmp_path / "t.parquet", rows), out)
-    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999))\n"
-    job = forked.run(
-        "rank out --above 0.5 --write-shards kept",
-        tmp_path,
-        code=f"{code}from clipiqa_pyiqa.cli import main\nexit(main())",
-    )
-    assert job.code == 2 and "File too large" in job.err and "damaged" not in job.err

@@ -8,9 +8,7 @@ from refusal import refused
 from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 
-from clipiqa_pyiqa import filter_shards, merge_shards
-from clipiqa_pyiqa.scoring.shards import filtered
-from clipiqa_pyiqa.sources import tar
+from clipiqa_pyiqa import merge_shards
 
 
 class Other(Brightness):
@@ -131,24 +129,3 @@ def test_differences_of_parquet_files_are_found_before_the_first_image(tmp_path,
         assert named in refused(score, *given, keep=["id"]) and not list(out.glob("*"))
     save_parquet(tmp_path / "b.parquet", {"image": [picture(9)], "id": [1], "thumb": [b"x"]})
     assert not score(*given, keep=["id"]).missing
-
-
-# Filtered
-
-
-def test_members_that_are_no_longer_in_an_archive_are_not_counted(lake, out, kept):
-    score(lake, out)
-    save_tar(lake / "1.tar", samples([7], first=1))
-    save_tar(lake / "2.tar", {"other.png": picture(9)})
-    done = filter_shards(out, kept, above=0, despite_changes=True)
-    assert (done.kept, done.shards, list(done.problems)) == (3, 2, [f"{lake}/1.tar", f"{lake}/2.tar"])
-    assert not (kept / "2.tar").exists()
-
-
-def test_a_member_that_is_too_large_is_named(tmp_path, out, kept, monkeypatch):
-    shard = save_tar(tmp_path / "0.tar", {"0.png": picture(9), "0.bin": bytes(5000)})
-    score(shard, out)
-    for module in (tar, filtered):
-        monkeypatch.setattr(module, "LARGEST_IMAGE", 4000)
-    done = filter_shards(out, kept, above=0)
-    assert done.kept == 1 and "'0.bin' is larger" in done.problems[str(shard)]

@@ -1,11 +1,9 @@
-"""Results by shard: every image once, names that do not meet, what is skipped, dealt out, merged and filtered."""
+"""Results by shard: every image once, names that do not meet, what is skipped, dealt out, merged and ranked."""
 
 import json
-import tarfile
 
 import numpy as np
 import pandas
-import pyarrow
 import pytest
 from photos import save_grey
 from pyarrow import parquet
@@ -14,10 +12,9 @@ from shard_makers import picture, samples, save_parquet, save_tar, score
 from standin import Brightness
 from stored import read_results
 
-from clipiqa_pyiqa import filter_shards, merge_shards
-from clipiqa_pyiqa.images.image import File, read_image
+from clipiqa_pyiqa import merge_shards
+from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.scoring.shards.planning import part_of, result_names
-from clipiqa_pyiqa.sources.finding import find_shards, sources_of
 from clipiqa_pyiqa.sources.stores import FilesShard
 from clipiqa_pyiqa.sources.tar import TarShard
 
@@ -31,15 +28,6 @@ def lake(tmp_path):
     for name, greys in LEVELS.items():
         save_tar(tmp_path / f"lake/{name}.tar", samples(greys))
     return tmp_path / "lake"
-
-
-def greys_of(folder):
-    return sorted(int(read_image(image).pixels.max()) for image in sources_of(find_shards(folder).items))
-
-
-def contents(path):
-    with tarfile.open(path) as archive:
-        return {name: archive.extractfile(name).read() for name in archive.getnames()}
 
 
 def slurm(task, first, last, count, step=1):
@@ -168,83 +156,31 @@ def test_shards_whose_kept_columns_differ_in_type_are_not_merged(lake, out):
     refused(merge_shards, out)
 
 
-# Filtering
+# Ranking
 
 
-def test_samples_are_copied_byte_for_byte_with_their_sidecars(lake, out, kept):
-    score(lake, out)
-    done = filter_shards(out, kept, above=0.39, below=0.9)
-    assert (done.kept, done.images, done.shards) == (3, 7, 2)
-    for shard, keys in (("a/000.tar", ["0002"]), ("a/001.tar", ["0000", "0001"])):
-        old = contents(lake / shard)
-        names = [f"{key}.{suffix}" for key in keys for suffix in ("png", "json", "txt")]
-        assert contents(kept / shard) == {name: old[name] for name in names}
-    refused(filter_shards, out, kept, above=0.5)
-
-
-def test_rows_of_parquet_are_copied_by_any_column(tmp_path, out, kept):
-    schema = pyarrow.schema({"image": pyarrow.binary(), "id": pyarrow.int8()}, metadata={"huggingface": "{}"})
-    rows = {"image": [picture(n * 50) for n in range(5)], "id": range(5)}
-    score(save_parquet(tmp_path / "t.parquet", rows, schema), out, keep=["id"])
-    assert "higher_better" in refused(filter_shards, out, kept, above=3, column="id")
-    done = filter_shards(out, kept, above=3, column="id", lower_better=False)
-    assert done.kept == 2 and done.sentences()[0].startswith("id: higher is better")
-    table = parquet.read_table(kept / "t.parquet")
-    assert table.to_pylist() == [{"image": picture(n * 50), "id": n} for n in (3, 4)]
-    assert table.schema.equals(schema) and table.schema.metadata[b"huggingface"] == b"{}"
-
-
-def test_shares_go_by_the_direction_and_are_rounded_down(lake, out, kept):
-    metric = Brightness()
-    metric.lower_better = True
-    score(lake, out, metric)
-    filter_shards(out, kept, best="30%", below="80%")
-    assert greys_of(kept) == [51, 102]
-
-
-def test_conditions_that_cannot_be_met_are_refused(lake, out, kept):
-    score(lake, out)
-    refused(filter_shards, out, kept)
-    for into, column in ((kept, "x"), (kept, "path"), (out / "kept", None)):
-        refused(filter_shards, out, into, above=0, column=column)
-    assert not (out / "kept").exists() and not kept.exists()
-
-
-def test_what_is_written_is_counted_and_samples_with_several_images_are_named(clipiqa, tmp_path, out, kept):
+def test_a_kept_column_ranks_images_by_any_direction(clipiqa, tmp_path, out):
     members = {f"2024.05.{n:02d}.png": picture(40 * n) for n in range(6)}
     members |= {"2025.png": b"x", "2025.json": b'{"n": 9}', "2026.png": picture(0), "2026.json": b'{"n": 2}'}
-    tar = save_tar(tmp_path / "s.tar", members)
-    score(tar, out, keep=["n"])
-    done = filter_shards(out, kept, best=3)
-    assert (done.kept, done.images, len(done.unscored), done.shared) == (6, 8, 1, {f"{tar}::2024": 6})
-    assert len(greys_of(kept)) == 6 and len(done.sentences()) == 4
-    clipiqa("rank out --best 3 --write-shards again", 1, "1 image left out", "2025.png")
-    clipiqa("rank out --best 1 --by n --higher-better --write-shards byn", 1, "1 of 8 images kept", "7 images left out")
+    score(save_tar(tmp_path / "s.tar", members), out, keep=["n"])
     clipiqa("rank out --best 1 --columns path n --higher-better --paths", 1, "7 images left out", out="2026.png")
-
-
-def test_loose_files_are_not_copied(tmp_path, out, kept):
-    (tmp_path / "a.png").write_bytes(picture(51))
-    score(tmp_path / "a.png", out)
-    done = filter_shards(out, kept, above=0)
-    assert done.kept == 0 and len(done.problems) == 1
 
 
 # Command
 
 
-def test_score_merge_and_rank(clipiqa, lake, kept):
+def test_score_merge_and_rank(clipiqa, lake):
     clipiqa("score lake/{a,b}/{000..001}.tar --keep n --out out --device cpu", 1, "b/001.tar' does not exist")
     clipiqa("score lake/{a,b}/*.tar --keep n --out out --device cpu", 0, "7 images: 7 scored, 0 failed", "50 %")
     clipiqa("score --merge out --out all.csv", 0)
     assert len(pandas.read_csv("all.csv")) == 7
-    clipiqa("rank out --best 2 --lower-better --write-shards kept", 0, "2 of 7 images kept, in 2 new shards")
-    assert greys_of(kept) == [0, 10]
+    paths = clipiqa("rank out --best 2 --lower-better --paths", 0).out.splitlines()
+    assert paths == ["lake/a/000.tar::0000.png", "lake/b/000.tar::0001.png"]
 
 
 def test_an_unfinished_folder_of_results_needs_partial(clipiqa, lake):
     clipiqa("score lake --part 1/2 --out out --device cpu", 0)
-    for command in ("score --merge out --out all.csv", "rank out --worst 1", "rank out --above 0 --write-shards kept"):
+    for command in ("score --merge out --out all.csv", "rank out --worst 1"):
         clipiqa(command, 2, "1 of 3 shards", "--partial")
         clipiqa(f"{command} --partial", 0, "1 shard without")
 
@@ -258,7 +194,7 @@ def test_results_whose_images_or_shards_are_gone_are_named_and_left_out_with_exi
     (lake / "a/000.tar").unlink()
     save_tar(lake / "a/001.tar", {})
     clipiqa(run, 1, "4 results ('a/000.tar.parquet', 'lake/a/001.tar::0000.png', ", "'lake/b.png')")
-    for command in (run, "score --merge out --out all.csv", "rank out --above 0 --write-shards kept"):
+    for command in (run, "score --merge out --out all.csv"):
         clipiqa(command, 1, "1 result ('a/000.tar.parquet')")
     (lake.parent / "out/a/000.tar.parquet").unlink()
     clipiqa(run, 0)
@@ -283,7 +219,6 @@ def test_a_broken_sidecar_is_counted_and_named_and_its_image_is_scored(clipiqa, 
         clipiqa(f"{asked} {more}", 1, "0.json' holds no JSON object", "1 failed")
     ran = clipiqa(f"{asked} s.csv --resume", 1, "1 failed before", "3 done before, 0 changed")
     assert "--keep names" not in ran.err  # rows that are kept have captions
-    clipiqa("rank out --above 0 --write-shards kept", 0, "2 of 3 images kept, in 1 new")
     clipiqa("score lake/a/002.tar --keep json --out text --device cpu", 0)
 
 
@@ -304,8 +239,6 @@ def test_shards_into_one_plain_file_and_on_the_terminal(clipiqa, lake):
 
 def test_bad_options_are_refused_in_one_sentence(clipiqa, lake, out):
     for command, named in {
-        "rank out --best 1 --write-shards kept --copy-to x": "in a second call",
-        "rank out --best 1 --write-shards kept --page x": "in a second call",
         "score lake --merge out --out results": "--merge",
         "score x.npy --embeddings --out results --device cpu": "embeddings",
     }.items():
