@@ -59,5 +59,8 @@ def run(run: Comparing, options: Methods, *, value: Sequence[str] = (), describe
     """
     if not options.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
-    metrics, values = run.labelled(("FR", "set", "file")), numbers_by_name("value", value)
+    metrics = run.labelled(("FR", "set", "file"))
+    if not metrics and options.protocol is None:
+        raise OptionError("no metric is named: use -m METRIC, --protocol NAME or a --config file.")
+    values = numbers_by_name("value", value)
     return run.report("table", metrics=metrics, values=values, describe=describe, **vars(options))

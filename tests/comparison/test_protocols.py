@@ -1,9 +1,7 @@
 """Protocols, published numbers, explanations and earlier scores of ``clipiqa table``."""
 
-import json
 import math
 import shutil
-import zlib
 
 import pandas
 import pyiqa
@@ -17,32 +15,6 @@ from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_imag
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.comparison.table.protocols import fit_sizes, formula_value, read_protocol, table_metrics
 from clipiqa_pyiqa.files.yaml import shipped
-
-CREATE = pyiqa.create_metric
-
-
-def stand_in(name, options):
-    """A metric in place of one whose weights are not here: another number for other pixels, names or options."""
-    seed = zlib.crc32(json.dumps([name, options], sort_keys=True).encode())
-    weights = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-
-    def score(x, reference=None):
-        seen = torch.nn.functional.conv2d(x, weights, stride=3).mean().view(1, 1) / 100
-        return seen if reference is None else seen - torch.tanh(score(reference))
-
-    return score
-
-
-def create(name, device=None, **options):
-    if name in ("fid", "musiq-spaq"):
-        raise OSError("no weights")
-    return CREATE(name, device=device, **options) if name.startswith(("psnr", "ssim")) else stand_in(name, options)
-
-
-@pytest.fixture
-def stand_ins(monkeypatch, seeded_weights):
-    monkeypatch.setattr(pyiqa, "create_metric", create)
-    monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(seeded_weights().parent))
 
 
 @pytest.fixture(scope="module")

@@ -120,9 +120,14 @@ def add_units(found: DataFrame, column: str) -> DataFrame:
     One unit is 1 in the last digit of ``published``. ``agrees`` is NaN without a published number.
     """
     numbers = to_numeric(found["published"], "coerce")
-    digits = found["published"].str.partition(".")[2].str.len()
+    digits = found["published"].map(decimals).astype(float)
     units = (found[column] - numbers) * 10.0**digits
     return found.assign(units=units, agrees=(units.abs() <= 1 + 1e-6).astype(object).where(numbers.notna()))
+
+
+def decimals(number: str) -> int:
+    """Return how many digits a number, given as text, has after its point."""
+    return len(number.partition(".")[2])
 
 
 def _read_csv(path: Path) -> DataFrame:

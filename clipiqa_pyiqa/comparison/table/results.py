@@ -326,6 +326,8 @@ def _published(found: MethodTable) -> Table:
 
 def _trials(explained: DataFrame) -> Iterator[str]:
     """Yield a line per metric: changes that explain its numbers, their options, and how many were tried."""
+    if explained.empty:
+        yield "No number differs that a change to its metric could explain, so no change was tried."
     for metric, rows in explained.groupby("metric", sort=False):
         tried = rows[rows["verdict"] != "not tried"].groupby("change", sort=False)
         fits = [
