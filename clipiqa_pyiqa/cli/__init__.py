@@ -37,7 +37,7 @@ COMMANDS = {
     "radar": "draw the look and feel of images on radar charts",
     "sweep": "test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
     "pairs": "test whether the better of two versions of an image scores higher",
-    "rank": "find the best and the worst photos; copy, move or look at them",
+    "rank": "find the best and the worst photos, list their paths, or look at them",
     "agreement": "test whether the metric chooses between two images as people do",
 }
 

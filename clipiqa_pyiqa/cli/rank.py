@@ -1,17 +1,24 @@
 """``clipiqa rank``: the best and the worst images."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError, counted, few, first_of
+from ..errors import OptionError, counted, few
 from .options.groups import Experiment, start
-from .options.terminal import check_alone, note, progress, tell
+from .options.terminal import note, progress, tell
 
-_DONE = {"copy": "copied", "move": "moved", "link": "linked"}
+if TYPE_CHECKING:
+    from ..ranking.page import RankingPage
+    from ..ranking.photos import Photos
+
+Parts = Mapping[str, Sequence[str]]
+"""Heading of a table -> the names of its photos."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +58,9 @@ class PickOptions:
         drop_worst (P%): pick all photos but the worst P percent
         paths: print only paths of picked photos
         null (-0): with --paths: end each path with a NUL byte, for xargs -0
-        copy_to (DIR): copy picked photos
-        move_to (DIR): move picked photos
-        link_to (DIR): link to picked photos
         skip_missing: leave out picked photos that do not exist
-        only_photos: leave their RAW and XMP files where they are
+        despite_changes: also pick photos that have changed since they were scored
         partial: accept results of a part of the shards
-        despite_changes: also take or show photos that have changed since they were scored
     """
 
     worst: str | None = None
@@ -67,153 +70,155 @@ class PickOptions:
     drop_worst: str | None = None
     paths: bool = False
     null: bool = False
-    copy_to: Path | None = None
-    move_to: Path | None = None
-    link_to: Path | None = None
     skip_missing: bool = False
-    only_photos: bool = False
-    partial: bool = False
     despite_changes: bool = False
+    partial: bool = False
 
     def cuts(self) -> dict[str, Any]:
+        """Return the conditions that are given. Raises ``CLIPIQAError``, before photos are scored."""
         from ..results.scores import CUTS, choose
 
-        cuts = {name: cut for name in CUTS if (cut := getattr(self, name)) is not None}
-        choose([], [], False, cuts)  # raises, before photos are scored
+        cuts = {name: getattr(self, name) for name in CUTS if getattr(self, name) is not None}
+        choose([], [], False, cuts)
         return cuts
-
-    def folders(self) -> dict[Any, Path]:
-        return {action: folder for action in _DONE if (folder := getattr(self, f"{action}_to"))}
 
 
 def run(
-    run: Experiment,
+    experiment: Experiment,
     order: OrderOptions,
-    picked: PickOptions,
+    picks: PickOptions,
     sources: Sequence[str] = (),
     *,
     count: int = 10,
-    undo: Path | None = None,
     page: Path | None = None,
 ) -> int:
-    """Find the best and the worst photos, and sort them out.
+    """Find the best and the worst photos.
 
     PATH names folders of photos, which are scored first;
     or scores: a file (csv, jsonl, parquet) of any tool, or
     a folder of results by shard.
 
-    No file is overwritten. RAW and XMP files go along with
-    their photos. --undo puts moved files back, and deletes
-    copies and links.
-
     examples:
-      clipiqa rank photos/ --worst 20% --move-to rejected/
+      clipiqa rank photos/ --best 10
       clipiqa rank photos/ --page page/
-      clipiqa rank results/ --above 0.6 --paths
+      clipiqa rank scores.csv --by sharpness --below 0.3
+      clipiqa rank photos/ --worst 20% --paths -0 | xargs -0r mv -nt rejected/
 
     Args:
         sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
         count: best images to show, and worst
-        undo (LIST|DIR): undo the command that wrote the file LIST, or the newest list in DIR
         page (DIR): folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
-    check_alone("undo")
-    if undo is not None:
-        from ..ranking.transfers import undo as put_back
-
-        back, problems = put_back(undo)
-        tell(f"{counted(back, 'file')} undone", *filter(None, [first_of(problems)]))
-        return 1 if problems else 0
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
-    cuts, folders, direction = picked.cuts(), picked.folders(), order.direction
-    if len(folders) > 1:
-        raise OptionError("--copy-to, --move-to and --link-to exclude each other: give one of them.")
-    if (picked.paths or folders) and not cuts:
+    cuts = picks.cuts()
+    if picks.paths and not cuts:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
-    from ..files.names import UNDO
+    photos, is_complete = _score_or_read(sources, experiment, order, picks, count)
+    parts = _picked(photos, cuts) if cuts else _worst_and_best(photos, count)
+    missing = photos.missing(_names_in(parts)) if cuts else set()
+    are_elsewhere = len(missing) == len(_names_in(parts))  # a table does without the files, and without their folder
+    if missing and (picks.skip_missing or not are_elsewhere):
+        tell(f"{counted(len(missing), 'picked photo')} gone: {few(sorted(map(photos.path, missing)))}")
+        is_complete = is_complete and picks.skip_missing
+    if picks.skip_missing:
+        parts = {title: [name for name in names if name not in missing] for title, names in parts.items()}
+    names = _names_in(parts) if cuts else photos.best_first()
+    if not names:
+        tell(f"no photo is picked; {photos.by}: {photos.direction}")
+        return 0 if is_complete else 1
+    if (picks.paths or page is not None) and not picks.despite_changes:
+        photos.check_unchanged(names)
+    note(f"{photos.by}: {photos.direction}")
+    _note_overlap(photos, cuts, parts)
+    if page is not None:
+        shown = _page_of(photos, names, cuts, page)
+        _write_page(shown, experiment)
+        is_complete = is_complete and not shown.unreadable
+    if picks.paths:
+        _print_paths(map(photos.path, names), picks.null)
+    elif cuts or page is None:
+        print(photos.report(parts).text(), end="")
+    return 0 if is_complete else 1
+
+
+def _score_or_read(
+    sources: Sequence[str], experiment: Experiment, order: OrderOptions, picks: PickOptions, count: int
+) -> tuple[Photos, bool]:
+    """Score photos, or read scores; return the photos, and whether all have a score. Name those that have none."""
+    from ..results.scores import is_score_file, unscored_note
+
+    direction = order.direction
+    if len(sources) == 1 and is_score_file(sources[0]):
+        if experiment.prompts or experiment.metrics or experiment.out is not None:
+            raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
+        photos = _photos_in(sources[0], order, direction, picks.partial)
+        left_out = unscored_note(photos.unscored)
+        tell(*left_out)
+        return photos, not left_out
+    if order.columns or order.root is not None:
+        raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
+    ranking = experiment.result("rank", sources, count=count)
+    code = experiment.conclude(ranking)
+    return ranking.photos(order.by, direction), code == 0
+
+
+def _photos_in(file: str, order: OrderOptions, lower_better: bool | None, partial: bool) -> Photos:
+    """Return the photos in a score file; those that nobody can read count as having no score."""
     from ..ranking.photos import Photos
     from ..results.columns import UNREAD
-    from ..results.scores import is_score_file, read_scores, unscored_note
-    from ..sources.stores import undo_steps
+    from ..results.scores import read_scores
 
-    code = 0
-    if len(sources) == 1 and is_score_file(sources[0]):
-        if run.prompts or run.metrics or run.out is not None:
-            raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
-        key, columns = next(iter(order.columns), None), order.columns[1:]
-        scores = read_scores(sources[0], key=key, columns=columns or None, partial=picked.partial)
-        if "kind" in scores.other:  # another tool may have scored what cannot be read
-            scores.frame[scores.other["kind"].isin(UNREAD).to_numpy()] = None
-        photos = Photos(scores, order.by or scores.names[0], direction, order.root)
-        tell(*(lost := unscored_note(scores.frame.index[scores.frame[photos.by].isna()])))
-        code = bool(lost)
-    elif order.columns or order.root is not None:
-        raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
-    else:
-        ranking = run.result("rank", sources, count=count)
-        code, photos = run.conclude(ranking), ranking.photos(order.by, direction)
-        if into := picked.move_to:  # what an earlier run moved there is no failure
-            moved = {step["photo"] for step in undo_steps(into.glob(f"{UNDO}*.jsonl"))}
-            code = any(os.path.exists(each) or os.path.abspath(each) not in moved for each in ranking.failed)
-    scores, (worst, best) = photos.scores, photos.picked(**cuts)
-    picked_names = [*worst.index, *best.index] if cuts else list(scores.frame.index)
-    if not picked_names:
-        tell(f"no photo is picked; {photos.by}: {photos.direction}")
-        return code
-    if (folders or picked.paths or page) and not picked.despite_changes:
-        photos.check_unchanged(picked_names)
-    if page is not None:
-        from ..files.writing import resolved
-        from ..ranking.page import RankingPage
-
-        start(run)
-        picked_ones = set(picked_names)
-        names = [name for name in photos.best_first() if name in picked_ones]
-        shown = RankingPage(photos, names, resolved(page), opens_with_best={"best", "above"} >= cuts.keys() > set())
-        with progress("photo") as show:
-            shown.write(overwrite=run.overwrite, workers=run.workers, progress=show)
-        note(f"the page is {shown.file}")
-        if shown.unreadable:
-            tell(f"{counted(len(shown.unreadable), 'photo')} on the page cannot be read: {few(shown.unreadable)}")
-            code = 1
-    half = int(scores.frame[photos.by].count()) // 2  # no photo is among both
-    is_listed = bool(cuts) or not page
-    note(f"{photos.by}: {photos.direction}")
-    if len(best) < len(photos.picked(**{**cuts, "worst": None})[1]):
-        note("worst and best overlap: photos of both count as worst")
-    if cuts:
-        worst_paths, best_paths = (list(map(photos.path, part.index)) for part in (worst, best))
-        parts = {"worst": worst_paths, "best": best_paths}
-        code = _take(parts if parts.keys() <= cuts.keys() else {"": [*worst_paths, *best_paths]}, picked) or code
-    else:
-        cuts = {"worst": min(count, half) or None, "best": count}
-    if is_listed and not (picked.paths or folders):
-        print(photos.report(**cuts).text(), end="")
-    return code
+    key = next(iter(order.columns), None)
+    scores = read_scores(file, key=key, columns=order.columns[1:] or None, partial=partial)
+    if "kind" in scores.other:  # another tool may have scored what cannot be read
+        is_unread = scores.other["kind"].isin(UNREAD)
+        scores.frame[is_unread.to_numpy()] = None
+    return Photos(scores, order.by or scores.names[0], lower_better, order.root)
 
 
-def _take(parts: Mapping[str, Sequence[str]], picked: PickOptions) -> int:
-    """Copy, move or link photos, and print their paths; ``parts`` are the sub-folders. Return 1 if photos are gone."""
-    from ..ranking.transfers import transfer
-    from ..sources.finding import file_of
+def _picked(photos: Photos, cuts: Mapping[str, Any]) -> Parts:
+    worst, best = photos.picked(**cuts)
+    return {"Worst" if "worst" in cuts else "Picked": list(worst.index), "Best": list(best.index)}
 
-    paths = [path for part in parts.values() for path in part]
-    missing = dict.fromkeys(path for path in paths if not file_of(path))
-    are_gone = 0 < len(missing) < len(paths) + picked.skip_missing  # or all are elsewhere
-    if are_gone:
-        tell(f"{counted(len(missing), 'picked photo')} gone: {few(missing)}")
-    if picked.skip_missing:
-        parts = {into: [path for path in part if path not in missing] for into, part in parts.items()}
-        paths = [path for path in paths if path not in missing]
-    for action, folder in picked.folders().items():
-        done, undo_list, there = transfer(parts, folder, action, only_photos=picked.only_photos)
-        more = len(done) + there - len(paths)
-        along = f", with {counted(more, 'RAW or XMP file')}" if more else ""
-        along += f", {there:,} already there" if there else ""
-        undoing = f"; --undo {str(undo_list)!r} undoes this" if done else ""
-        tell(f"{counted(len(done) - more, 'photo')} {_DONE[action]} to {folder}{along}{undoing}")
-    if picked.paths:
-        end = b"\0" if picked.null else b"\n"
-        sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))
-    return are_gone and not picked.skip_missing
+
+def _worst_and_best(photos: Photos, count: int) -> Parts:
+    """Return at most ``count`` of the worst and of the best photos; no photo is among both."""
+    half = len(photos.best_first()) // 2
+    return _picked(photos, {"worst": min(count, half) or None, "best": count})
+
+
+def _names_in(parts: Parts) -> list[str]:
+    return [name for names in parts.values() for name in names]
+
+
+def _note_overlap(photos: Photos, cuts: Mapping[str, Any], parts: Parts) -> None:
+    if {"worst", "best"} <= cuts.keys():
+        _, best_alone = photos.picked(**{**cuts, "worst": None})
+        if len(best_alone) > len(parts["Best"]):
+            note("worst and best overlap: photos of both count as worst")
+
+
+def _page_of(photos: Photos, names: Sequence[str], cuts: Mapping[str, Any], folder: Path) -> RankingPage:
+    from ..files.writing import resolved
+    from ..ranking.page import RankingPage
+
+    shown = set(names)
+    best_first = [name for name in photos.best_first() if name in shown]
+    are_good = len(cuts) > 0 and cuts.keys() <= {"best", "above"}
+    return RankingPage(photos, best_first, resolved(folder), opens_with_best=are_good)
+
+
+def _write_page(page: RankingPage, experiment: Experiment) -> None:
+    start(experiment)
+    with progress("photo") as show:
+        page.write(overwrite=experiment.overwrite, workers=experiment.workers, progress=show)
+    note(f"the page is {page.file}")
+    if page.unreadable:
+        tell(f"{counted(len(page.unreadable), 'photo')} on the page cannot be read: {few(page.unreadable)}")
+
+
+def _print_paths(paths: Iterable[str], null: bool) -> None:
+    """Print paths as they are on the disk, also those that are not UTF-8."""
+    end = b"\0" if null else b"\n"
+    sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# Names and marks of what commands put into folders of photos, so that later runs leave it out
-UNDO = "clipiqa-undo-"  # how the names of undo lists begin
 PICTURE_MARK = {"Software": "clipiqa-pyiqa"}  # text in our PNG files
 _QUOTED = re.compile(r'[",#\r\n]|^\s|\s$')  # in a cell of a CSV file that needs quotes
 

@@ -28,10 +28,7 @@ _SHEETS = "rank-{}.png"
 
 @dataclass(frozen=True)
 class Ranking(ExperimentResult):
-    """Scores, and the number of best and worst images to show for each question.
-
-    :mod:`.transfers` copies, moves, links and rates images, and undoes this; :mod:`.page` shows them.
-    """
+    """Scores, and the number of best and worst images to show for each question."""
 
     count: int = 10
 

@@ -1,7 +1,7 @@
 """The photos of a score file: their order, their files, and those that conditions pick."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from ..files.names import on_disk, printable
 from ..report.report import Report
 from ..report.table import Table, frame_table
 from ..results.scores import Direction, Scores, choose, find_direction
+from ..sources.finding import file_of
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Photos:
         """Return the file of a photo's name in the scores."""
         return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))
 
+    @property
+    def unscored(self) -> list[str]:
+        """Return the names of the photos without a score."""
+        return list(self.values.index[self.values.isna()])
+
     def best_first(self) -> list[str]:
         """Return the names of the photos that have a score, from the best to the worst."""
         _, best = self.picked(best="100%")
@@ -65,24 +71,9 @@ class Photos:
         worst, best = choose(names, self.values, self.direction.lower_better, cuts)
         return self.values.iloc[worst], self.values.iloc[best]
 
-    def report(self, **cuts: Any) -> Report:
-        """Return the worst and the best photos in two tables with all scores; ``cuts`` as for :meth:`picked`."""
-        worst, best = self.picked(**cuts)
-        titles = ("Worst" if "worst" in cuts else "Picked", "Best")
-        tables = [self._table(title, list(part.index)) for title, part in zip(titles, (worst, best), strict=True)]
-        return Report([table for table in tables if table], self.scores.frame)
-
-    def _table(self, title: str, names: list[str]) -> Table | None:
-        """Return a table of photos; None without photos."""
-        if not names:
-            return None
-        frame = self.scores.frame
-        rows = frame.loc[names, [self.by, *frame.columns.drop(self.by)]]
-        rows["path"] = list(map(printable, names))
-        flags = [self.scores.flags.get(name, "") for name in names]
-        if any(flags):
-            rows["flag"] = flags
-        return frame_table(rows, title=f"{title} {len(rows):,} of {self.values.count():,} by {self.by}")
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Return those photos whose file or shard does not exist."""
+        return {name for name in names if not file_of(self.path(name))}
 
     def check_unchanged(self, names: Iterable[str]) -> None:
         """Raise ``CLIPIQAError`` if the file or shard of a photo has changed since it was scored."""
@@ -90,3 +81,17 @@ class Photos:
         if changed:
             problem = first_of(f"{self.path(name)!r} has changed since it was scored" for name in changed)
             raise CLIPIQAError(f"{problem}: nothing was done; score again, or pass despite_changes.")
+
+    def report(self, parts: Mapping[str, Sequence[str]]) -> Report:
+        """Return tables of photos with all their scores; ``parts``: the table's first word -> names of its photos."""
+        tables = [self._table(word, list(names)) for word, names in parts.items() if names]
+        return Report(tables, self.scores.frame)
+
+    def _table(self, word: str, names: list[str]) -> Table:
+        frame = self.scores.frame
+        rows = frame.loc[names, [self.by, *frame.columns.drop(self.by)]]
+        rows["path"] = list(map(printable, names))
+        flags = [self.scores.flags.get(name, "") for name in names]
+        if any(flags):
+            rows["flag"] = flags
+        return frame_table(rows, title=f"{word} {len(rows):,} of {self.values.count():,} by {self.by}")

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import FilePath, ImageError, Kind, counted, log, reason
-from ..files.journal import read_journal
-from ..files.names import PICTURE_MARK, UNDO, printable
+from ..files.names import PICTURE_MARK, printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image
@@ -197,31 +196,16 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
     return found
 
 
-def undo_steps(lists: Iterable[FilePath]) -> Iterator[dict[str, Any]]:
-    """Yield the steps in undo lists, the oldest list first."""
-    for file in sorted(lists, key=os.path.basename):
-        with suppress(OSError, ValueError):
-            for step in read_journal(Path(file), []):
-                yield {**step, "place": os.path.join(os.path.dirname(file), step["place"])}
-
-
 def made_here(folder: str, files: Sequence[str]) -> set[str]:
-    """Return the files that this package put into a folder: pictures, and copied, moved or linked photos.
-
-    In the folder itself, copied, moved and linked photos are inputs like all others.
-    """
+    """Return the pictures that this package put into a folder."""
     made = set[str]()
     for file in () if is_remote(folder) else files:
-        parent, name = os.path.split(file)
-        if name.startswith(UNDO) and os.path.relpath(parent, folder) != ".":
-            made |= {step["place"] for step in undo_steps([file])}
-        elif name.endswith(".png"):
+        if file.endswith(".png"):
             with suppress(OSError), open_file(file) as picture:
                 if PICTURE_MARK["Software"].encode() in picture.read(200):
                     made.add(file)
-    made &= set(files)
     if made:
-        log.warning(f"left out: {counted(len(made), 'file')} in {folder!r} that clipiqa made, copied, moved or linked")
+        log.warning(f"left out: {counted(len(made), 'file')} in {folder!r} that clipiqa made")
     return made
 
 

@@ -1,5 +1,6 @@
-"""Lines of the pages that hand photos to other programs, run by bash as they stand: exiftool and coreutils."""
+"""Lines of the pages that hand photos to other programs, run by bash as they stand: coreutils, rsync and exiftool."""
 
+import os
 import re
 import shlex
 import shutil
@@ -51,6 +52,75 @@ def photos(tmp_path, monkeypatch):
         to_pil_image(image).save(name)
     pandas.DataFrame({"path": names, "quality": range(20)}).to_csv("scores.csv", index=False)
     return names
+
+
+def names_below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_the_lines_of_the_readme_rank_a_folder(photos):
+    (lines,) = lines_of("../README.md", "clipiqa-pyiqa")
+    run(*lines)
+    worst = Path("worst.txt").read_text().splitlines()
+    assert len(worst) == 4 and set(worst) <= set(photos) and Path("page/ranking.html").is_file()
+
+
+def test_picked_photos_are_copied_and_moved(photos):
+    copy, move, *_ = lines_of("scoring.md", "With the picked photos")[0]
+    run(copy)
+    assert names_below("best") == ["18.jpg", "19.jpg"] and len(names_below("photos")) == 20
+    run(move)
+    assert names_below("worst") == ["00.jpg", "01.jpg", "02.jpg", "03.jpg"] and len(names_below("photos")) == 16
+
+
+def test_photos_move_with_their_raw_and_xmp_files(photos):
+    for name in ("00.cr3", "00.jpg.xmp", "00.xmp", "000.jpg", "19.xmp"):
+        Path("photos/a", name).write_text(name)
+    run(lines_of("scoring.md", "With the picked photos")[0][2])
+    assert names_below("worst") == ["00.cr3", "00.jpg", "00.jpg.xmp", "00.xmp", "01.jpg", "02.jpg", "03.jpg"]
+    assert {"a/000.jpg", "a/19.xmp"} <= set(names_below("photos"))
+
+
+def test_rsync_keeps_the_tree_and_takes_photos_back(photos):
+    *_, copy, move, back = lines_of("scoring.md", "With the picked photos")[0]
+    before = {name: os.stat(name).st_mtime_ns for name in photos}
+    run(copy)
+    assert names_below("best") == ["photos/b/18.jpg", "photos/b/19.jpg"]
+    run(move)
+    assert names_below("worst") == [f"photos/a/0{number}.jpg" for number in range(4)]
+    assert len(names_below("photos")) == 16
+    run(back)
+    assert {name: os.stat(name).st_mtime_ns for name in photos} == before  # so that their scores hold
+
+
+def test_no_photo_is_overwritten(photos):
+    """Two of the best have one name, and one has the name of a photo that is there."""
+    Path("photos/a/19.jpg").write_bytes(b"another of this name")
+    Path("best").mkdir()
+    Path("best/18.jpg").write_bytes(b"there before")
+    Path("scores.csv").write_text("path,quality\nphotos/b/18.jpg,2\nphotos/b/19.jpg,1\nphotos/a/19.jpg,0\n")
+    move = lines_of("scoring.md", "With the picked photos")[0][1].replace("20%", "3").replace("worst/", "best/")
+    subprocess.run(["bash", "-c", PROGRAMS + move.replace("-p worst", "-p best")])  # says what it leaves where it is
+    assert Path("best/18.jpg").read_bytes() == b"there before" and Path("photos/b/18.jpg").exists()
+    assert len(names_below("best")) == 2 and len(names_below("photos")) == 20
+
+
+def test_a_name_that_is_no_text_is_moved_with_the_others(photos):
+    odd = os.fsdecode(b"photos/a/caf\xe9 \n.jpg")
+    os.rename("photos/a/00.jpg", odd)
+    run("clipiqa score photos/a --backbone mini --quiet --out scores.csv --overwrite")
+    run(lines_of("scoring.md", "With the picked photos")[0][1].replace("20%", "100%"))
+    assert not os.path.exists(odd) and len(names_below("worst")) == 10
+
+
+def test_a_list_of_paths_is_moved(photos):
+    """As the button of the page copies it."""
+    page = (DOCS / "scoring.md").read_text(encoding="utf-8")
+    line = re.search(r"`(xargs -d [^`]+)`", page)[1]
+    Path("list.txt").write_text("\n".join(os.path.abspath(name) for name in photos[:3]))
+    Path("worst").mkdir()
+    run(line)
+    assert names_below("worst") == ["00.jpg", "01.jpg", "02.jpg"]
 
 
 def ratings():

@@ -27,7 +27,6 @@ def test_a_pipe_is_refused_at_once(folder, clipiqa):
         "rank s.csv",
         "rank s.jsonl",
         "rank s.parquet",
-        "rank --undo s.jsonl",
         "gate s.csv s.csv",
         "fit s.csv --out head.safetensors",
         "compare --metrics entropy -d s.csv",

@@ -1,8 +1,12 @@
-"""Photos picked from score files of any tool."""
+"""Photos picked from score files of any tool: paths and tables, and what is gone or has changed."""
+
+from pathlib import Path
 
 import pandas
 import pytest
 from photos import save_grey
+
+from clipiqa_pyiqa import score_paths
 
 VALUES = [0.4, 0.1, 0.8, None, 0.2, 0.6]
 
@@ -43,12 +47,50 @@ def test_options_that_do_not_go_together_are_named(clipiqa, folder):
     for options, named in {
         "": "no PATH",
         "scores.csv --paths": "no photo is picked",
-        "scores.csv --worst 2 --copy-to a --move-to b": "--move-to",
         "scores.csv --by MUS --worst 1": "'MOS'",
         "scores.csv --lower-better --higher-better": "exclude",
         "scores.csv --prompts quality": "--prompts",
         "photos --columns MOS": "--columns",
-        "--undo scores.csv": "undo list",
-        "photos --undo .": "go with PATH",
     }.items():
         clipiqa(f"rank {options}", 2, named)
+
+
+# What is gone, and what has changed
+
+
+def test_missing_photos_are_named_and_can_be_left_out(ranked, folder):
+    (folder / "photos/a/1.png").unlink()
+    kept = [str(folder / "photos" / name) for name in ("b/5 ü.png", "b/4.png")]
+    ranked("--by niqe --best 3", 0)
+    listed = ranked("--by niqe --worst 3 --paths", 1, "1 picked photo", "a/1.png").out.splitlines()
+    assert listed == [str(folder / "photos/a/1.png"), *kept]
+    said = ranked("--by niqe --worst 3 --paths --skip-missing", 0, "1 picked photo", "a/1.png")
+    assert said.out.splitlines() == kept
+    table = ranked("--by niqe --worst 3 --skip-missing", 0).out
+    assert table.startswith("Worst 2 of 6") and "a/1.png" not in table
+    ranked("--by niqe --worst 2 --skip-missing --page page", 0)
+    assert "<h1>1 photo by niqe</h1>" in Path("page/ranking.html").read_text()
+
+
+def test_a_table_of_photos_that_are_elsewhere_is_no_failure(clipiqa, folder):
+    clipiqa("rank scores.csv --by niqe --worst 2", 0, out="Worst 2 of 6")
+    said = clipiqa("rank scores.csv --by niqe --worst 2 --paths --skip-missing", 0, "2 picked photos gone", "no photo")
+    assert said.out == ""
+
+
+@pytest.fixture
+def scored(tmp_path, monkeypatch):
+    """Six grey photos, and their scores with stamps."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(6):
+        save_grey(tmp_path / f"photos/{number}.png", 40 * number + 9)
+    list(score_paths(["entropy"], "photos", out="scores.csv", device="cpu", workers=1))
+    return tmp_path
+
+
+@pytest.mark.parametrize("option", ["--worst 6 --paths", "--page page", "--worst 6 --page page"])
+def test_a_photo_replaced_since_it_was_scored_is_not_picked_or_shown(clipiqa, scored, option):
+    save_grey(scored / "photos/0.png", 200, size=(70, 50))
+    said = clipiqa(f"rank scores.csv {option}", 2, "0.png", "--despite-changes")
+    assert not said.out and not (scored / "page").exists()
+    clipiqa(f"rank scores.csv --despite-changes {option}", 0, "entropy: higher is better")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas
 import pytest
+from photos import save_grey
 from refusal import refused
 
 from clipiqa_pyiqa import gate
@@ -93,8 +94,8 @@ def test_the_shipped_names_are_pyiqas():
 
 def test_an_assumed_direction_is_said_where_photos_are_picked(tmp_path, clipiqa):
     (tmp_path / "a.csv").write_text("image,q\na.png,1\nb.png,2\n")
-    (tmp_path / "a.png").touch()
-    for more in ("--paths", "--copy-to c", "--move-to m"):
+    save_grey(tmp_path / "a.png", 9)
+    for more in ("--paths", "--page page"):
         clipiqa(f"rank a.csv --worst 1 --root . {more}", 0, "assumed")
 
 

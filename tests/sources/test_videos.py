@@ -2,7 +2,6 @@
 
 import sys
 import weakref
-from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -160,11 +159,6 @@ def test_an_interrupted_run_goes_on_and_another_sampling_is_refused(clip, tmp_pa
     refused(run, sampling="0.5s")
 
 
-def test_a_picked_frame_is_copied_as_a_picture(clip, clipiqa):
-    clipiqa("score in/clip.mkv -b mini --out s.csv", 0)
-    clipiqa("rank s.csv --best 1 --copy-to best", 0)
-    (best,) = Path("best").glob("*.png")
-    number = 10 * int(best.stem.removeprefix("clip-").split(".")[0])
-    np.testing.assert_array_equal(pixels(best), np.asarray(pictures(30)[number]))
+def test_a_frame_is_found_by_its_name(clip):
     (frame,) = images_named([f"{clip}::000000.700"])
     np.testing.assert_array_equal(pixels(frame), np.asarray(pictures(30)[7]))
