@@ -112,7 +112,6 @@ setup(
         "torchmetrics": ["torchmetrics>=1.4"],
         "ray": ["ray[data]>=2.60"],
         "heif": ["pillow-heif>=0.18"],
-        "raw": ["rawpy>=0.24"],
         "video": ["av>=15.1"],
         "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18"],  # and torch>=2.9; onnxruntime checks the file
         "docs": [
@@ -125,8 +124,7 @@ setup(
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.4"),
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
             *("scikit-image", "PyWavelets"),  # the methods' table and its example
-            *("aiohttp", "requests"),  # images on a web server
-            *("rawpy>=0.24", "av>=15.1"),  # RAW files and videos
+            *("aiohttp", "requests", "av>=15.1"),  # images on a web server; videos
         ],
     },
     entry_points={

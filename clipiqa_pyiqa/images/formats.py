@@ -13,9 +13,10 @@ _RAW = (
     ".mos .rwl .gpr"
 )
 _VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .wmv .flv .mts .m2ts .3gp .ogv"
-RAW, VIDEOS = tuple(_RAW.split()), tuple(_VIDEOS.split())
+RAW = tuple(_RAW.split())  # not read: PIL takes many of them for TIFF files, and reads a thumbnail
+VIDEOS = tuple(_VIDEOS.split())
 _OTHERS = (".psd", ".exr", ".jxl")
-_EXTRAS = {"heif": _HEIF, "raw": RAW, "video": VIDEOS}
+_EXTRAS = {"heif": _HEIF, "video": VIDEOS}
 """Extra of this package -> suffixes that it makes readable."""
 
 
@@ -34,13 +35,13 @@ def readable_formats() -> list[str]:
 def image_suffixes() -> frozenset[str]:
     from PIL.Image import registered_extensions
 
-    formats, raw = readable_formats(), RAW if find_spec("rawpy") else ()
-    found = (suffix for suffix, name in registered_extensions().items() if name in formats)
-    return frozenset((*found, ".mpo", *raw))
+    formats = readable_formats()
+    suffixes = (suffix for suffix, name in registered_extensions().items() if name in formats)
+    return frozenset((*suffixes, ".mpo"))
 
 
 def unreadable_suffixes() -> frozenset[str]:
-    """Return suffixes of pictures and videos that cannot be read, such as TGA, and RAW without rawpy."""
+    """Return suffixes of pictures and videos that cannot be read, such as TGA and RAW."""
     from PIL.Image import OPEN, registered_extensions
 
     pictures = [suffix for suffix, name in registered_extensions().items() if name in OPEN]

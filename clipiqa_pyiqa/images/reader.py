@@ -185,7 +185,7 @@ def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
     if not data:
         raise ImageError("is empty (0 bytes)", Kind.EMPTY)
     if os.path.splitext(path)[1].lower() in RAW:
-        return _preview(path, data, make_room)
+        raise ImageError("is a RAW file: convert it to PNG or TIFF", Kind.NOT_AN_IMAGE)
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         make_room(image.width, image.height)
         # Loading drops the depth, and turns a TIFF upright: take depth and orientation first.
@@ -203,26 +203,6 @@ def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
             if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
                 converted = f"{converted}, frame 1 of {frames}".removeprefix(", ")
         return Decoded(pixels, orientation, converted, damage)
-
-
-def _preview(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
-    try:
-        import rawpy
-    except ImportError as error:
-        hint = "is a RAW file: to score its embedded preview, run `pip install 'clipiqa-pyiqa[raw]'`"
-        raise ImageError(hint, Kind.UNREADABLE) from error
-    try:
-        with rawpy.imread(io.BytesIO(data)) as raw:
-            preview, orientation = raw.extract_thumb(), {3: 3, 5: 8, 6: 6}.get(raw.sizes.flip, 1)
-    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
-        why = "is a RAW file without a preview that can be read: convert it to PNG or TIFF"
-        raise ImageError(why, Kind.DAMAGED) from error
-    if isinstance(preview.data, bytes):  # a JPEG: LibRaw adds the orientation
-        if preview.data[len(preview.data) // 2 :] not in data:  # LibRaw leaves to chance what a truncated file lacks
-            raise ImageError("is truncated or damaged: its preview is not whole", Kind.DAMAGED)
-        return decode(f"{path} (preview)", preview.data, make_room)._replace(converted="raw preview->rgb")
-    make_room(preview.data.shape[1], preview.data.shape[0])
-    return Decoded(preview.data, orientation, "raw preview->rgb")
 
 
 def _check_size(width: int, height: int, reading: Reading, cause: str = "it") -> None:

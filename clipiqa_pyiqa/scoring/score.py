@@ -213,7 +213,7 @@ def score_paths(
 def circumstances(device: torch.device) -> dict[str, Any]:
     """Return the device and the versions of packages, on which scores should not depend."""
     packages = ("torch", "open_clip_torch", "pillow", *filter(find_spec, ["pyiqa"]))
-    decoders = ("pillow", "simplejpeg", *filter(find_spec, ["rawpy", "av"]))
+    decoders = ("pillow", "simplejpeg", *filter(find_spec, ["av"]))
     return {
         "device": device_name(device),
         "versions": {"clipiqa-pyiqa": __version__, **{name: version(name) for name in packages}},

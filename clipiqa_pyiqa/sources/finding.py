@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import CLIPIQAError, ImageError, Kind, first_of, log, reason, shown
 from ..files.names import printable
-from ..images.formats import RAW, VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
+from ..images.formats import VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import BytesImage, File, Image, NoImage
 from ..images.memory import Room
 from .stores import (
@@ -182,15 +182,14 @@ class Found:
         alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
         found = next(filter(None, alike), [])
         if not self.features:
-            made, stem = made_here(folder, files), {file: os.path.splitext(file)[0] for file in files}
-            raw = {file for file in files if suffix_of(file) in RAW}
+            made = made_here(folder, files)
             found = [file for file in found if file not in made]
-            stems = {stem[file] for file in found if file not in raw}
-            found = [file for file in found if file not in raw or stem[file] not in stems]
-            stems.update(stem[file] for file in found)
-            missed = unreadable_suffixes().union(VIDEOS)  # but not a RAW file or a video beside its JPEG
-            lost = (suffix_of(file) for file in files if stem[file] not in stems)
-            self.skipped.update(suffix for suffix in lost if suffix in missed)
+            stems = {os.path.splitext(file)[0] for file in found}
+            missed = unreadable_suffixes().union(VIDEOS)
+            for file in files:
+                stem, suffix = os.path.splitext(file)
+                if suffix.lower() in missed and stem not in stems:  # not a RAW file or a video beside its JPEG
+                    self.skipped[suffix.lower()] += 1
         return found
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas
 import pytest
 from photos import photo_like
+from PIL import Image
+from raw import dng
 from torchvision.transforms.functional import to_pil_image
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -63,6 +65,15 @@ def test_the_lines_of_the_readme_rank_a_folder(photos):
     run(*lines)
     worst = Path("worst.txt").read_text().splitlines()
     assert len(worst) == 4 and set(worst) <= set(photos) and Path("page/ranking.html").is_file()
+
+
+def test_previews_of_raw_files_are_written_beside_them(photos):
+    with Image.open(photos[0]) as photo:
+        Path("photos/a/raw.dng").write_bytes(dng(photo))
+    (lines,) = lines_of("scoring.md", "What is scored")
+    run(*lines)
+    with Image.open("photos/a/raw.jpg") as preview:
+        assert preview.size == (48, 40)
 
 
 def test_picked_photos_are_copied_and_moved(photos):
