@@ -8,6 +8,7 @@ import gate as measured
 import numpy as np
 import pandas
 import pytest
+from photos import save_grey
 from PIL import Image, ImageFilter
 from refusal import refused
 
@@ -163,21 +164,20 @@ def test_a_blurred_release_fails_with_files_for_ci(clipiqa, folders, command):
 
 
 def test_newly_flagged_and_cut_images_fail_the_gate(folders):
-    draw = np.random.default_rng(0)
-    Image.fromarray(draw.integers(0, 256, (64, 80, 3), np.uint8)).save(folders / "new/3.png")
+    save_grey(folders / "new/3.png", 2, (80, 64))
     for name in ("base/5", "new/5", "new/7"):  # the base image 5 has a band, too
         image = Image.open(folders / f"{name}.png")
         image.paste((128, 128, 128), (0, 44, 80, 64))
         image.save(folders / f"{name}.png")
     metric = CLIPIQA(backbone="mini")
     found = gate(folders / "base", folders / "new", metrics=metric, margin=0.9, device="cpu", out=folders / "gate")
-    assert found.flagged == {"3": "noise", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
+    assert found.flagged == {"3": "almost black", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
     written = json.loads((folders / "gate/gate.json").read_text(), parse_constant=pytest.fail)  # no NaN
     assert found.verdict == "worse" and written["flagged"] == found.flagged
     suite = ElementTree.parse(folders / "gate/gate.xml").getroot()
-    assert suite.get("tests") == "2" and suite.find("testcase/failure").text == "3: noise\n7: cut"
+    assert suite.get("tests") == "2" and suite.find("testcase/failure").text == "3: almost black\n7: cut"
     again = gate(folders / "gate/base.parquet", folders / "gate/new.parquet", margin=0.9)
-    assert again.flagged == {"3": "noise"}  # files of scores know no images
+    assert again.flagged == {"3": "almost black"}  # files of scores know no images
 
 
 def test_a_folder_of_results_by_shard_is_a_run(clipiqa, folders):
