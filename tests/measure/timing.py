@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from importlib.metadata import distributions
 from pathlib import Path
 
 import torch
@@ -19,8 +20,6 @@ from clipiqa_pyiqa.images.memory import give_back_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 sys.stdout.reconfigure(line_buffering=True)  # a long run tells at once what it has found
-COMMAND = ["-c", "import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())"]
-"""What Python runs as the command ``clipiqa``."""
 
 
 def arguments(*paths, **defaults):
@@ -126,14 +125,27 @@ def resident(name):
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def environment(checkout, folder):
-    """Return environment variables that choose a checkout, and keep caches and entry points in a folder."""
+def entry_points_of(checkout, folder):
+    """Return a folder with a checkout's entry points, made from its ``setup.py``."""
     entry_points = folder / f"entry-points-of-{checkout.name}"
     entry_points.mkdir(exist_ok=True)
-    # pyiqa finds the metric by its entry point: that of this checkout, whatever is installed
     command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(entry_points)]
     subprocess.run(command, cwd=checkout, check=True, capture_output=True)
-    path = f"{entry_points}{os.pathsep}{checkout}"
+    return entry_points
+
+
+def command_of(entry_points):
+    """Return what Python runs as the command ``clipiqa`` of the checkout whose entry points are in a folder."""
+    for distribution in distributions(path=[str(entry_points)]):
+        for script in distribution.entry_points.select(group="console_scripts", name="clipiqa"):
+            return ["-c", f"import sys; from {script.module} import {script.attr}; sys.exit({script.attr}())"]
+    return ["-m", "clipiqa_pyiqa"]
+
+
+def environment(checkout, folder):
+    """Return environment variables that choose a checkout, and keep caches and entry points in a folder."""
+    # pyiqa finds the metric by its entry point: that of this checkout, whatever is installed
+    path = f"{entry_points_of(checkout, folder)}{os.pathsep}{checkout}"
     own = {"PYTHONPATH": path, "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     # `python -c` would take the package of the current folder first, for both checkouts
     return {"PATH": os.environ["PATH"], "PYTHONSAFEPATH": "1", "OMP_WAIT_POLICY": "PASSIVE", **own}

@@ -60,5 +60,20 @@ def gradients():
                 show(f"{backbone} {options}, gradient", leaf.grad)
 
 
+def exported():
+    """Print what the files of the cases of ``export`` answer in onnxruntime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    for file in sorted(Path("..").glob("export-*/*.onnx")):
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        for count, side in ((1, (97, 131)), (3, (160, 224))):
+            answers = session.run(names, {"image": photos(count, *side).numpy()})
+            for name, answer in zip(names, answers, strict=True):
+                show(f"{file} {side} {name}", torch.from_numpy(answer))
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()

@@ -14,14 +14,16 @@ BLUR = ImageFilter.GaussianBlur
 
 
 def make_inputs(folder, given):
-    """Fill a new folder with forty photos out of another folder, a few small ones, and what is made of them."""
-    for name in ("few", "photos", "low", "high", "odd", "weights"):
+    """Fill a new folder with up to forty photos out of another folder, a few small ones, and what is made of them."""
+    for name in ("few", "photos", "low", "middle", "high", "odd", "weights"):
         (folder / name).mkdir(parents=True)
-    drawn = random.Random(0).sample(photos(given), 40)
+    every = photos(given)
+    drawn = random.Random(0).sample(every, min(40, len(every)))
     for path in map(Path, drawn):
         shutil.copy(path, folder / "photos")
         high = Image.open(path).convert("RGB").resize((192, 192))
         high.save(folder / "high" / f"{path.stem}.png")
+        high.filter(BLUR(0.5)).save(folder / "middle" / f"{path.stem}.png")
         high.filter(BLUR(1)).save(folder / "low" / f"{path.stem}.png")
     for number, path in enumerate(map(Path, [*photos(DATA), *drawn[:10]])):
         side = (256, 192) if number % 3 else (160, 224)
@@ -74,7 +76,7 @@ def _tables(folder):
     pairs = [(attribute, *hat.sample(names, 2)) for attribute in ("sharpness", "brightness") for _ in range(20)]
     counts = pandas.DataFrame(pairs, columns=["attribute", "first", "second"])
     votes = counts.loc[counts.index.repeat(3)]
-    splits = ["train", "train", "train", "val", "test"] * 8
+    splits = (["train", "train", "train", "val", "test"] * 8)[: len(scores)]
     tables = {
         "scores": scores,
         "few": small,
