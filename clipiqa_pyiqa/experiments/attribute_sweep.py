@@ -204,7 +204,7 @@ def sweep(
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
     if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
-    files = find_inputs(paths)
+    files = find_inputs(paths, options.get("out"))
     metrics = asked(metric, prompts, template, list(chosen))
     limits: dict[str, Any] = {name: value for name, value in options.items() if name in Reading.__dataclass_fields__}
 

@@ -122,7 +122,7 @@ def radar(
         prompts: At least three questions, with named metrics; by default the paper's questions whose words the CLIP
             knows. The range of each score must be closed; a head's is the range of people's scores.
     """
-    files = find_inputs(paths)
+    files = find_inputs(paths, options.get("out"))
     if len(files) > MOST:
         raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
     charts, attributes = dict[str, Sequence[str]](), [*sum(CHARTS.values(), ())]

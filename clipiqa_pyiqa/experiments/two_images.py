@@ -18,6 +18,7 @@ from ..errors import CLIPIQAError, FilePath, checked, counted, few, nearest
 from ..files.csv_files import check_images, read_rows
 from ..prompts.pairs import Columns, Prompts, parse_columns
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, contact_sheet, wrapped
+from ..sources.finding import check_pictures_outside
 from ..sources.naming import in_all_folders, named_images
 from ..stats.intervals import clustered_share, mean_difference, share
 from .experiment import ExperimentOptions, ExperimentResult, asked, file_names, score_files
@@ -115,6 +116,7 @@ def pairs(
         low: Folder or pattern of the low-quality images; see :func:`~clipiqa_pyiqa.sources.naming.named_images`.
         high: Folder or pattern of the high-quality images.
     """
+    check_pictures_outside(options.get("out"), [low, high])
     named = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
     frame, missing = in_all_folders(named, skip_missing)
     metrics = asked(metric, prompts, template)

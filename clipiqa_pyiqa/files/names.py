@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-PICTURE_MARK = {"Software": "clipiqa-pyiqa"}  # text in our PNG files
 _QUOTED = re.compile(r'[",#\r\n]|^\s|\s$')  # in a cell of a CSV file that needs quotes
 
 

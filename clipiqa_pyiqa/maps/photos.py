@@ -21,7 +21,7 @@ from ..images.reader import ImageRecord
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
-from ..sources.finding import find_shards, sources_of
+from ..sources.finding import check_pictures_outside, each_of, find_shards, sources_of
 from .places import PhotoMap, Question, enlarged, smoothed
 
 PAGE = "maps.html"
@@ -69,7 +69,9 @@ def draw_maps(
     if html and out is None:
         raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)
-    given = find_shards(paths, archives=False)
+    sources = list(each_of(paths))
+    check_pictures_outside(out, sources)
+    given = find_shards(sources, archives=False)
     if given.is_empty:
         raise ImageError(f"{given.problem or 'paths has no photos'}: there is nothing to map.")
     # and again below, so that only what is read ahead is in memory

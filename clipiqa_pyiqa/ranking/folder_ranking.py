@@ -108,7 +108,7 @@ def rank(
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
     """
-    files = find_inputs(paths)
+    files = find_inputs(paths, options.get("out"))
     metrics = asked(metric, prompts, template)
     scores = score_files(metrics, files, ["ranking.csv", _SHEETS], **options)
     return Ranking(**vars(scores), count=count).saved(options)

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator
 from PIL import Image
 
 from ..errors import AnySize, FilePath, ImageError
-from ..files.names import PICTURE_MARK, plain_lines, printable
+from ..files.names import plain_lines, printable
 from ..files.writing import replacing
 from ..images.image import File
 
@@ -60,9 +60,9 @@ def plain_texts(figure: Figure) -> Figure:
 
 
 def save_figure(figure: Figure, path: FilePath) -> None:
-    """Write a figure in the format of the file's suffix; PNG files say that they are ours."""
+    """Write a figure in the format of the file's suffix."""
     with replacing(path) as partial:
-        plain_texts(figure).savefig(partial, metadata=PICTURE_MARK if partial.suffix == ".png" else None)
+        plain_texts(figure).savefig(partial)
 
 
 def contact_sheet(

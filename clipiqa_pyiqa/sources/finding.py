@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from ..errors import CLIPIQAError, ImageError, Kind, first_of, log, reason, shown
+from ..errors import CLIPIQAError, FilePath, ImageError, Kind, OutputError, first_of, log, reason, shown
 from ..files.names import printable
+from ..files.writing import resolved
 from ..images.formats import VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import BytesImage, File, Image, NoImage
 from ..images.memory import Room
@@ -33,7 +35,6 @@ from .stores import (
     files_below,
     in_store,
     is_remote,
-    made_here,
     source_at,
     suffix_of,
 )
@@ -182,8 +183,6 @@ class Found:
         alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
         found = next(filter(None, alike), [])
         if not self.features:
-            made = made_here(folder, files)
-            found = [file for file in found if file not in made]
             stems = {os.path.splitext(file)[0] for file in found}
             missed = unreadable_suffixes().union(VIDEOS)
             for file in files:
@@ -293,15 +292,52 @@ AHEAD_BYTES = 64 << 20
 _LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
 
 
-def find_inputs(given: Any) -> list[str]:
-    """Return the image files on this machine that paths name. Raises ``ImageError`` for other paths, and for none."""
-    found = find_shards(given, archives=False)
+def find_inputs(given: Any, out: FilePath | None = None) -> list[str]:
+    """Return the image files on this machine that paths name. Raises ``ImageError`` for other paths, and for none.
+
+    Args:
+        out: As ``folder`` of :func:`check_pictures_outside`.
+    """
+    sources = list(each_of(given))
+    check_pictures_outside(out, sources)
+    found = find_shards(sources, archives=False)
     for item in found.items:
         if not isinstance(item, File):
             found.problems.setdefault(item.name, f"{item.name!r} is not an image file or a folder on this machine")
     if found.problems or not found.items:
         raise ImageError(f"{found.problem or 'there are no images'}: name images or folders of images.")
     return found.paths
+
+
+def check_pictures_outside(folder: FilePath | None, sources: Iterable[Any]) -> None:
+    """Raise ``OutputError`` if pictures in a folder would be images of the next run over the same sources.
+
+    Args:
+        folder: Folder for a command's pictures; None for none.
+        sources: Folders and patterns; others are ignored. Hidden folders in a folder hold no images.
+    """
+    if folder is None:
+        return
+    target = resolved(folder)
+    for source in sources:
+        if not isinstance(source, str | os.PathLike):
+            continue
+        name = os.path.expanduser(source)
+        if os.path.isdir(name):
+            root = resolved(name)
+            is_inside = target.is_relative_to(root) and not _is_hidden(target.relative_to(root))
+        else:
+            matches = _matches(name) if glob.has_magic(name) and not is_remote(name) else []
+            is_inside = target in {resolved(os.path.dirname(match) or ".") for match in matches}
+        if is_inside:
+            raise OutputError(
+                f"{os.fspath(folder)!r} lies in {os.fspath(source)!r}, where the next run would take the pictures for "
+                "photos: name a folder outside of it, or one whose name begins with a dot."
+            )
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def sources_of(items: Iterable[Source]) -> Iterator[Image]:

@@ -12,8 +12,8 @@ from operator import methodcaller
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import FilePath, ImageError, Kind, counted, log, reason
-from ..files.names import PICTURE_MARK, printable
+from ..errors import FilePath, ImageError, Kind, reason
+from ..files.names import printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image
@@ -194,19 +194,6 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
         found += [os.path.join(parent, file) for file in sorted(files) if file[0] != "."]
         folders[:] = sorted(name for name in folders if name[0] != ".")
     return found
-
-
-def made_here(folder: str, files: Sequence[str]) -> set[str]:
-    """Return the pictures that this package put into a folder."""
-    made = set[str]()
-    for file in () if is_remote(folder) else files:
-        if file.endswith(".png"):
-            with suppress(OSError), open_file(file) as picture:
-                if PICTURE_MARK["Software"].encode() in picture.read(200):
-                    made.add(file)
-    if made:
-        log.warning(f"left out: {counted(len(made), 'file')} in {folder!r} that clipiqa made")
-    return made
 
 
 def suffix_of(name: str) -> str:

@@ -1,12 +1,10 @@
 """A second run over a folder in which an earlier run wrote: its own files are no photos."""
 
+import shutil
 from pathlib import Path
 
 import pytest
-from photos import save_exposures, save_grey, write_scores
-
-from clipiqa_pyiqa import CLIPIQA, draw_maps
-from clipiqa_pyiqa.sources.finding import find_inputs
+from photos import save_grey, write_scores
 
 pytestmark = pytest.mark.quick
 
@@ -19,10 +17,6 @@ def photos(tmp_path):
     return tmp_path / "p"
 
 
-def found(folder):
-    return {Path(path).relative_to(folder).as_posix() for path in find_inputs(folder)}
-
-
 @pytest.mark.parametrize("place", ["p", "p/page"])
 def test_thumbnails_of_a_page_are_no_photos(clipiqa, photos, place):
     """The page lies in the folder of photos; each of two runs counts the ten photos."""
@@ -31,13 +25,27 @@ def test_thumbnails_of_a_page_are_no_photos(clipiqa, photos, place):
     assert len(list(photos.rglob(".thumbnails/*/*.jpg"))) == 10
 
 
-def test_our_pictures_are_no_photos(clipiqa, photos, tmp_path):
-    clipiqa(f"rank {photos} -b mini --out {photos}/rk", 0)
-    clipiqa(f"radar {photos}/1.png -b mini --out {photos}/radar", 0)
-    save_exposures(tmp_path / "large")
-    draw_maps(CLIPIQA(backbone="mini"), sorted((tmp_path / "large").iterdir())[:1], out=photos / "maps")
-    assert len(list(photos.rglob("*.png"))) == 13 and len(found(photos)) == 10
-    clipiqa(f"rank {photos}/rk -b mini", 2, "clipiqa made")
+@pytest.mark.parametrize("command", ["rank", "radar", "sweep", "map"])
+@pytest.mark.parametrize("sources, out", [("p", "p"), ("p", "p/deep/out"), ("p link", "link/out"), ("'p/*.png'", "p")])
+def test_pictures_do_not_go_where_the_next_run_would_find_them(clipiqa, photos, command, sources, out):
+    Path("link").symlink_to("p")
+    clipiqa(f"{command} {sources} -b mini --out {out}", 2, f"'{out}' lies in 'p", "begins with a dot")
+    assert len(list(photos.rglob("*"))) == 10
+
+
+def test_both_folders_of_pairs_hold_no_pictures(clipiqa, photos):
+    shutil.copytree(photos, "high")
+    for sources, out in (("p high", "high/out"), ("p high", "p/out"), ("'p/*.png' 'high/*.png'", "high")):
+        clipiqa(f"pairs {sources} -b mini --out {out}", 2, f"'{out}' lies in")
+
+
+def test_sheets_beside_the_photos_or_in_a_hidden_folder_are_no_photos(clipiqa, photos):
+    """Each of two runs counts the ten photos."""
+    for out in ("sheets", "p/.sheets", "p/.hidden/sheets"):
+        for again in ("", "--resume"):
+            clipiqa(f"rank p -b mini --best 10 --out {out} {again}", 0, out="Best 10 of 10")
+        assert Path(out, "rank-quality.png").is_file()
+    clipiqa("rank 'p/*.png' -b mini --best 10 --out p/sheets", 0, out="Best 10 of 10")  # which the pattern leaves out
 
 
 def test_a_photo_counts_once(clipiqa, photos):
