@@ -23,12 +23,13 @@ import numpy as np
 import torch
 
 from ..errors import CLIPIQAError, ConfigError, WeightsError, check_keys, import_pyiqa, log
-from ..files.reading import hash_file
+from ..files.reading import sha256_of
 from ..files.specification import pyiqa_configs
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import column_records, parse_columns
 from ..results.columns import Column, Record
 from .metric import UNCHANGED, Metric
+from .parameters import hash_parameters, opened_weights
 
 
 def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
@@ -39,7 +40,8 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
         return metric
     try:
         metric = _with_record(metric, seed)
-        metric = replace(metric, score=metric.score or _create(metric, device))
+        if metric.score is None:
+            metric = _with_network(metric, device, seed)
         net = getattr(metric.score, "net", metric.score)
         if not metric.label or hasattr(net, "encoding"):
             metric = _of_clip(replace(metric, net=net), device)
@@ -74,6 +76,27 @@ def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
 
         kind = MEMBERS.get(name, CLIPIQA)
     return kind(name, **options).to(device).eval()
+
+
+def _with_network(metric: Metric, device: torch.device, seed: int) -> Metric:
+    """Return a metric that can score; the record of one of pyiqa's tells its parameters, and the files they are from.
+
+    Raises what pyiqa raises.
+    """
+    is_pyiqas = metric.instance is None and not metric.is_ours
+    is_told = any("parameters" in column.record for column in metric.columns)  # in a process of its own
+    if not is_pyiqas or is_told:
+        return replace(metric, score=_create(metric, device))
+    with opened_weights() as paths, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # for parameters that are in no file
+        score = _create(metric, device)
+    fields = dict[str, Any]()
+    if paths:
+        named = metric.columns[0].record.get("files", {})  # by options
+        fields["files"] = {**named, **{path.name: sha256_of(path) for path in paths}}
+    if parameters := hash_parameters(getattr(score, "net", score)):
+        fields["parameters"] = parameters
+    return replace(metric, score=score, columns=noted(metric.columns, fields))
 
 
 def _create(metric: Metric, device: torch.device) -> Any:
@@ -129,12 +152,12 @@ def _with_record(metric: Metric, seed: int) -> Metric:
         files = {
             key: Path(value)
             for key, value in metric.options.items()
-            if isinstance(value, str) and os.path.exists(value) and not os.path.isdir(value)  # hash_file refuses a pipe
+            if isinstance(value, str) and os.path.exists(value) and not os.path.isdir(value)  # sha256_of refuses a pipe
         }
-        hashes = {key: hash_file(file) for key, file in files.items()}
+        hashes = {key: sha256_of(file) for key, file in files.items()}
         more["options"] = {**metric.options, **hashes}
         if files:
-            more["file"] = ", ".join(f"{file.name} {hashes[key][:8]}" for key, file in files.items())
+            more["files"] = {file.name: hashes[key] for key, file in files.items()}
     return replace(metric, columns=noted(metric.columns, more))
 
 

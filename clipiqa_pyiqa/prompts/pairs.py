@@ -239,6 +239,11 @@ def record_text(record: Mapping[str, Any]) -> str:
     return f"learned {learned['sha256'][:8]} ({origin}; ctx {'×'.join(map(str, learned['shape']))} around {question})"
 
 
+def files_text(record: Mapping[str, Any]) -> str:
+    """Return the names of the files of a metric of pyiqa, each with the first digits of its hash."""
+    return ", ".join(f"{name} {sha256[:8]}" for name, sha256 in record.get("files", {}).items())
+
+
 def as_texts(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return provenance as texts; field ``scores`` becomes ``prompts``."""
     texts = {key: value_text(value) for key, value in provenance.items() if key != "scores"}

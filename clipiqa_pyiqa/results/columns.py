@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from ..errors import Kind, OutputError, counted, few, log
 from ..files.journal import Cells
 from ..files.names import on_disk, printable
-from ..prompts.pairs import record_text, value_text
+from ..prompts.pairs import files_text, record_text, value_text
 from ..sources.finding import file_of, split_name
 from ..sources.stores import source_at
 
-NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "decoders")
-"""Fields of a record that may differ between equal columns: hashes of weights and files are compared instead."""
+NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "files", "decoders")
+"""Fields of a record that may differ between equal columns: hashes of weights and parameters are compared instead."""
 _OF_ONE = ("range", "score_range", "lower_better", "questions", "learned", "head", "state", "hash")
 Record = Mapping[str, Any]
 """What scores depend on, or how images were read, as values of JSON."""
@@ -79,12 +79,23 @@ def changes(before: Record, now: Record) -> Changes:
     """Return the fields on which scores depend and that differ between two records, with both values as texts."""
     was, is_now = of_scores(before), of_scores(now)
     values = [(key, was.get(key), is_now.get(key)) for key in {**was, **is_now}]
-    return [(key, value_text(old), value_text(new)) for key, old, new in values if old != new]
+    differing = [(key, value_text(old), value_text(new)) for key, old, new in values if old != new]
+    files = files_text(before), files_text(now)
+    if was.get("parameters") != is_now.get("parameters") and files[0] != files[1]:
+        differing.append(("files", files[0] or "unknown", files[1] or "unknown"))
+    return differing
 
 
 def column_changes(before: Column, now: Column) -> Changes:
     """Return :func:`changes` of a column; each field is named with the column."""
     return [(f"{now.name!r} {key}", was, is_now) for key, was, is_now in changes(before.record, now.record)]
+
+
+def lacks_parameters(column: Column, other: Column) -> bool:
+    """Return whether only the other column tells the parameters of one metric of pyiqa, as this one was not built."""
+    parameters = other.record.get("parameters")
+    is_untold = parameters is not None and "parameters" not in column.record
+    return is_untold and not changes({**column.record, "parameters": parameters}, other.record)
 
 
 def changes_text(found: Changes) -> str:
@@ -139,6 +150,7 @@ def described(columns: Sequence[Column], reading: Record | None = None) -> dict[
         is_group = isinstance(value, Mapping)
         texts |= {name: str(each) for name, each in value.items()} if is_group else {key: value_text(value)}
     texts["prompts"] = "; ".join(dict.fromkeys(filter(None, map(record_text, own.values()))))
+    texts["files"] = ", ".join(dict.fromkeys(filter(None, map(files_text, own.values()))))
     return {name: text for name, text in texts.items() if text}
 
 

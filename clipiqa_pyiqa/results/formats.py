@@ -32,6 +32,7 @@ from .columns import (
     changes,
     column_changes,
     described,
+    lacks_parameters,
     metric_line,
     scale_text,
     shared_and_own,
@@ -138,7 +139,9 @@ def head_changes(before: Head, now: Head) -> Changes:
     earlier, found = before.by_name, changes(before.reading, now.reading)
     for column in now.columns:
         was = earlier.get(column.name, column)
-        if column.fingerprint and "error" not in was.record:  # of a metric that could not be built
+        if not column.fingerprint or "error" in was.record:  # of a metric that could not be built
+            continue
+        if not lacks_parameters(was, column) and not lacks_parameters(column, was):
             found += column_changes(was, column)
     return found
 

@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Kind, choice, first_of, log
 from ..files.journal import Cells, Journal
 from ..files.writing import check_output, locked
-from .columns import Column, Known, Record, ResultsError, Row, changes, changes_text, worst_kind
+from .columns import (
+    Column,
+    Known,
+    Record,
+    ResultsError,
+    Row,
+    changes,
+    changes_text,
+    lacks_parameters,
+    worst_kind,
+)
 from .formats import (
     METRIC,
     SCALE,
@@ -219,6 +229,7 @@ class Results:
                 f"{changes_text(found)}."
             )
             return
+        self.head = self.head.with_columns(_as_before(column, before) for column in self.head.columns)
         earlier = {column.name: column.fingerprint for column in before.columns}
         twins = {made: name for name, made in reversed(earlier.items()) if made}
         for column in self.head.columns:
@@ -226,6 +237,8 @@ class Results:
             known.sources[name] = source = name if made and made == earlier.get(name) else twins.get(made)
             if source not in (None, name):
                 log.info(f"{name!r} is copied from {source!r}: one metric")
+            if name in earlier and lacks_parameters(before.by_name[name], column):
+                log.warning(f"{name} scores all images again, since {path} does not tell the parameters of its scores.")
             if not made:
                 log.warning(f"{name} scores all images again, since its changes cannot be seen.")
         joined = {**before.joined, **self.head.joined}
@@ -287,3 +300,9 @@ class Results:
                 "since the image was new or had changed."
             ).strip()
         return cells
+
+
+def _as_before(column: Column, before: Head) -> Column:
+    """Return the column of an earlier run if the same metric could not be built now, so that its scores are kept."""
+    earlier = before.by_name.get(column.name, column)
+    return earlier if lacks_parameters(column, earlier) else column

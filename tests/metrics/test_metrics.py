@@ -14,6 +14,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.family import MEMBERS
+from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.files.specification import pyiqa_configs
 from clipiqa_pyiqa.metrics.building import build
 from clipiqa_pyiqa.metrics.metric import Metric
@@ -75,7 +76,7 @@ def test_files_among_options_are_told_by_their_content(tmp_path):
         (tmp_path / name).write_bytes(content)
         (metric,) = parse_metrics(f"niqe:pretrained_model_path={tmp_path / name}", trust_weights=True)
         metric = build(metric, CPU)  # it has no parameters of niqe
-        assert metric.error and metric.columns[0].record["file"].split()[0] == name
+        assert metric.error and metric.columns[0].record["files"] == {name: hash_file(tmp_path / name)}
         found.append(metric.columns[0].fingerprint)
     assert found[0] == found[1] != found[2]
 

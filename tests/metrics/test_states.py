@@ -47,11 +47,11 @@ def scored(tmp_path, monkeypatch):
 def test_every_field_of_a_record_counts_but_those_of_names_and_circumstances():
     for given in ["mini", "entropy", Half()]:
         head = ScoringSetup([given], device="cpu").head
-        record = {**dict.fromkeys(("weights", "file", "version")), **head.columns[0].record, **head.reading}
+        record = {**dict.fromkeys(("weights", "file", "files", "version")), **head.columns[0].record, **head.reading}
         for key in [*record, "learned", "seen"]:
             before = {**record, "learned": {"sha256": "1", "from": "x"}}
             now = {**before, key: "other"}
-            counts = key not in ("weights", "file", "version", "versions", "device", "decoders")
+            counts = key not in ("weights", "file", "files", "version", "versions", "device", "decoders")
             assert bool(changes(before, now)) == counts, key
             assert (Column("a", before).fingerprint != Column("b", now).fingerprint) == counts, key
             assert not changes(before, {**before, "learned": {"sha256": "1", "from": "y"}})

@@ -12,6 +12,7 @@ from pandas import DataFrame, MultiIndex, Series, concat
 
 from ...errors import counted
 from ...metrics.metric import Metric
+from ...prompts.pairs import files_text
 from ...report.pictures import differing_crops
 from ...report.report import Report, Reported, Shown
 from ...report.table import Cell, Mark, Table, TableColumn, interval, latex, number, p_value, words
@@ -361,7 +362,7 @@ def _describe(metric: Metric) -> str:
         parts = [maker + words["metric"], *options]
     held = record.get("learned") or record.get("head") or {}
     digest = held.get("sha256") or record.get("file_sha256") or record.get("state")
-    parts.append(f"{words.get('file', 'content')} {digest[:8]}" if digest else words.get("file"))
+    parts.append(f"{words.get('file', 'content')} {digest[:8]}" if digest else files_text(record))
     channel = "on RGB" if metric.name in ("psnr", "ssimc") else ""
     is_y = metric.options.get("test_y_channel", metric.name in ("psnry", "ssim"))
     if is_y and metric.name in ("psnr", "psnry", "ssim"):
