@@ -47,7 +47,12 @@ def scored(tmp_path, monkeypatch):
 def test_every_field_of_a_record_counts_but_those_of_names_and_circumstances():
     for given in ["mini", "entropy", Half()]:
         head = ScoringSetup([given], device="cpu").head
-        record = {**dict.fromkeys(("weights", "file", "files", "version")), **head.columns[0].record, **head.reading}
+        record = {
+            **dict.fromkeys(("weights", "file", "version")),
+            "files": {},
+            **head.columns[0].record,
+            **head.reading,
+        }
         for key in [*record, "learned", "seen"]:
             before = {**record, "learned": {"sha256": "1", "from": "x"}}
             now = {**before, key: "other"}
