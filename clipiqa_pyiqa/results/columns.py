@@ -80,9 +80,11 @@ def changes(before: Record, now: Record) -> Changes:
     was, is_now = of_scores(before), of_scores(now)
     values = [(key, was.get(key), is_now.get(key)) for key in {**was, **is_now}]
     differing = [(key, value_text(old), value_text(new)) for key, old, new in values if old != new]
-    files = files_text(before), files_text(now)
-    if was.get("parameters") != is_now.get("parameters") and files[0] != files[1]:
-        differing.append(("files", files[0] or "unknown", files[1] or "unknown"))
+    if was.get("parameters") != is_now.get("parameters"):
+        earlier_files = files_text(before) or "unknown"
+        files = files_text(now) or "unknown"
+        if files != earlier_files:
+            differing.append(("files", earlier_files, files))
     return differing
 
 
