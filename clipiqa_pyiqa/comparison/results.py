@@ -172,14 +172,14 @@ def _differences(data: DataSetResult) -> Table | None:
         for row in rows.to_dict("records"):
             gap, p = row["difference"], row["p Holm"]
             apart.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
-            is_lowest = row["p"] <= 2 / (resamples + 1)
+            is_lowest = row["p"] <= max(2 / (resamples + 1), 2.0 ** (1 - row["n"]))
             chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
         columns += [TableColumn("difference", apart, group=statistic), TableColumn("p", chances, group=statistic)]
     reading = (
         "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
         f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule for "
         f"{counted(len(columns[0].cells), 'pair')} within each statistic; “p ≤” stands before the lowest p that "
-        f"so many resamples can give. Marked differences (p < {LEVEL}) are larger than chance explains."
+        f"so many resamples and images can give. Marked differences (p < {LEVEL}) are larger than chance explains."
     )
     return Table(f"{data.name}: differences", columns, [reading])
 

@@ -23,7 +23,7 @@ from ..report.table import Table, words
 from ..results.columns import Column, described
 from ..results.scores import Direction, Scores
 from ..stats.drift import FIRST, find_drift, find_modes
-from ..stats.intervals import FEW, LEVEL, fewest, holm, mean_difference, noticed
+from ..stats.intervals import FEW, LEVEL, ROUNDING, fewest, holm, mean_difference, noticed
 
 FAILED = ("worse", "unclear")
 _ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
@@ -50,6 +50,7 @@ class ColumnPair:
         difference, low, high, p: New minus base, with its 95 % interval and p-value.
         rounding: Difference that other threads or another processor may cause: the median of the rows.
         noticed: Loss that four of five such runs find.
+        caveat: Why these differences tell little of other rows, or empty.
         base_of_all: Mean of all rows of the first run, matched or not.
     """
 
@@ -64,6 +65,7 @@ class ColumnPair:
     p: float
     rounding: float
     noticed: float
+    caveat: str = ""
     margin: float | None = None
     p_holm: float | None = None
     equal: bool = False
@@ -107,12 +109,15 @@ class ColumnPair:
                 if self.n < FEW:
                     return "unclear", f", fewer than {FEW} rows"
                 if low <= allowed <= high:
-                    return "unclear", f", a loss of {self.margin:g} is not excluded"
+                    because = f", as {self.caveat}" if self.caveat else ""
+                    return "unclear", f", a loss of {self.margin:g} is not excluded{because}"
                 if high < allowed:
                     return "worse", ""
             is_loss = allowed < low and high < 0
             return "pass", f", a loss beyond chance, but below {self.margin:g}" if is_loss else ""
         text, verdict = f" (a loss of {self.noticed:.2g} would have shown four times in five)", "no change"
+        if self.caveat:
+            text = f", {self.caveat}"
         if 0 < abs(self.difference) <= self.rounding:
             text += f", a difference within rounding ({self.rounding:.0e})"
         elif not low <= 0 <= high:
@@ -165,12 +170,13 @@ def judge(
         apart = mean_difference(new, base)
         if math.isnan(apart.p):
             raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
-        of_rows = np.maximum(abs(base), abs(new)) * 1e-6  # the difference of each row that rounding may cause
+        of_rows = np.maximum(abs(base), abs(new)) * ROUNDING  # the difference of each row that rounding may cause
         for column in reversed(columns):
             low, high = column.ends
             if low is not None and high is not None:
                 of_rows[:] = (high - low) * _ROUNDING[column.record.get("precision", "fp32")]
         rounding = np.median(of_rows)
+        is_equal = bool((abs(new - base) <= of_rows).all())
         pairs[name] = ColumnPair(
             name,
             direction,
@@ -179,8 +185,9 @@ def judge(
             new.mean(),
             *apart.numbers,
             rounding=rounding,
-            equal=bool((abs(new - base) <= of_rows).all()),
+            equal=is_equal,
             noticed=max(rounding, noticed(new - base, LEVEL / count)),
+            caveat="" if is_equal else apart.caveat,
             margin=margins.get(name),
             largest_loss=max((base - new) * (-1 if direction.lower_better else 1)),
             worst_loss=limits["worst_loss"].get(name),
@@ -336,6 +343,9 @@ class Gate(Reported):
             if pair.equal or pair.verdict in ("worse", "better"):
                 differ = "are equal" if pair.equal else "differ by more than chance"
                 yield f"{pair.name}: the runs {differ}, so no margin follows from them"
+                continue
+            if pair.caveat:
+                yield f"{pair.name}: {pair.caveat}, and no margin follows"
                 continue
             yield (
                 f"--margin {pair.name}={noticed(each, power=_SAFE):.2g}: of runs without a change, 99 of 100 pass; a "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import OptionError, counted, nearest
-from .intervals import Array, Estimate, Statistics, arrays, clustered_share, estimates, percentiles, resampled
+from .intervals import LEVEL, Array, Estimate, Statistics, arrays, clustered_share, estimates, percentiles, resampled
 
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
@@ -155,7 +155,8 @@ def paired_differences(
 ) -> dict[tuple[int, int], Estimate]:
     """Return (i, j) with i < j -> a statistic of metric i minus that of metric j, from resampled images.
 
-    The p-value is 2 (k + 1) / (resamples + 1), where k is the number of resamples on the other side of zero.
+    The p-value is 2 (k + 1) / (resamples + 1), where k is the number of resamples on the other side of zero, but at
+    least 2 / 2^K for K different images. With fewer than six, this is above 0.05, and the interval includes 0.
 
     Args:
         scores: ``(P, N)``, a row per metric, high is good.
@@ -166,14 +167,21 @@ def paired_differences(
         raise OptionError(f"there is no statistic {statistic!r}: {nearest(statistic, by_name)}")
     of_counts = by_name[statistic.lower()](rows, np.asarray(mos, np.float64))
     whole, drawn = resampled(rows.shape[1], of_counts, bootstrap, seed)
+    different = np.unique(np.vstack([rows, mos]), axis=1).shape[1]
+    lowest_p = 2.0 ** (1 - different)
     found = {}
     for i, j in itertools.combinations(range(len(rows)), 2):
         apart = drawn[i] - drawn[j]
         apart = apart[np.isfinite(apart)]
+        low, high = percentiles(apart)
         p = math.nan
         if len(apart):
-            p = min(1.0, 2 * (min(np.sum(apart <= 0), np.sum(apart >= 0)) + 1) / (len(apart) + 1))
-        found[i, j] = Estimate(float(whole[i] - whole[j]), *percentiles(apart), p=float(p))
+            others = int(min(np.sum(apart <= 0), np.sum(apart >= 0)))
+            p = min(1.0, max(lowest_p, 2 * (others + 1) / (len(apart) + 1)))
+        if lowest_p >= LEVEL:
+            low = min(low, 0.0)
+            high = max(high, 0.0)
+        found[i, j] = Estimate(float(whole[i] - whole[j]), low, high, p=p)
     return found
 
 

@@ -14,6 +14,12 @@ FEW = 20
 LEVEL = 0.05
 """Largest p-value of a difference beyond chance."""
 _POWER = 0.8
+_RARE = 0.1
+"""Share of cases that a sample may miss; what these hold may cancel the mean of the others."""
+_ALIKE = 1.5
+"""Differences that repeat, with a mean of more standard deviations, tell too little of how far others may lie."""
+ROUNDING = 1e-6
+"""Share of a score by which other threads or processors may change it; smaller differences are equal."""
 _CUBIC = 1 / 20
 """Factor of the cubic term: Hall's 1/27 makes the corrected t flat at one point; 1/20 lets it always rise."""
 Array = NDArray[np.float64]
@@ -131,41 +137,67 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     The interval covers Student's and that of t corrected for skewness (Hall 1992). The p-value is the larger of their
     p-values, at least 2 / 2^N, and below 0.05 exactly if the interval excludes 0. One case gives NaN.
 
+    If differences repeat, and their mean is more than 1.5 standard deviations from 0, all of them may have missed a
+    tenth of the cases, which may differ otherwise. Then p is at least the smaller of 2 / 2^K, for K different
+    differences, and 0.9^N. If K is below 6, there is a ``caveat``, and the interval has room for an unseen share of
+    cases that differ by ten times the mean.
+
     Example:
         >>> round(mean_difference([3.0, 4.0, 6.0], [2.0, 3.0, 5.0]).value, 6)
         1.0
     """
-    from scipy.optimize import brentq
-    from scipy.special import stdtr, stdtrit
-
     first, second = arrays(a, b)
+    n = len(first)
     with np.errstate(invalid="ignore", over="ignore"):
         apart = first - second
-        value, n = float(apart.mean()), len(apart)
+        value = float(apart.mean())
         deviation = float(apart.std(ddof=1)) if n > 1 else math.nan
     if not math.isfinite(deviation):
         return Estimate(value)
     low, high, p = value, value, float(value == 0)
     if deviation > 0:
-        error = deviation / math.sqrt(n)
-        t, quantile = value / error, float(stdtrit(n - 1, 1 - LEVEL / 2))
-        skewness = float(np.mean(((apart - value) / deviation) ** 3)) * n**2 / ((n - 1) * (n - 2)) if n > 2 else 0.0
-        skew = skewness / math.sqrt(n)  # between -1 and 1
-
-        def corrected(t: float) -> float:
-            return t + skew / 6 + skew * t**2 / 3 + _CUBIC * skew**2 * t**3
-
-        def uncorrected(end: float) -> float:
-            reach = 4 * quantile + 1  # the slope of corrected is at least 1 - 20/27
-            return brentq(lambda t: corrected(t) - end, -reach, reach)
-
-        low = value - error * max(quantile, uncorrected(quantile))
-        high = value - error * min(-quantile, uncorrected(-quantile))
-        p = 2 * float(stdtr(n - 1, -min(abs(t), abs(corrected(t)))))
-    p = min(1.0, max(p, 2.0 ** (1 - n)))
+        low, high, p = _student(apart, value, deviation)
+    p = max(p, 2.0 ** (1 - n))
+    caveat = ""
+    rounding = ROUNDING * float(np.median(np.maximum(abs(first), abs(second))))
+    different = 1 + int(np.count_nonzero(np.diff(np.sort(apart)) > rounding))
+    if different < n and abs(value) > _ALIKE * deviation:
+        p = max(p, min(2.0 ** (1 - different), (1 - _RARE) ** n))
+        if different < fewest(1):
+            alike = "are equal" if different == 1 else f"have only {different} values"
+            caveat = f"the {n} differences {alike}, so different ones may be missing"
+            reach = abs(value) / _RARE * (1 - LEVEL ** (1 / n))
+            low = min(low, value - reach)
+            high = max(high, value + reach)
+    p = min(p, 1.0)
     if p >= LEVEL:  # always so with fewer than six cases
-        low, high = min(low, 0.0), max(high, 0.0)
-    return Estimate(value, low, high, p=p)
+        low = min(low, 0.0)
+        high = max(high, 0.0)
+    return Estimate(value, low, high, caveat=caveat, p=p)
+
+
+def _student(apart: Array, value: float, deviation: float) -> tuple[float, float, float]:
+    """Return the ends of the wider interval, and the larger p-value, of Student's t and of t corrected for skewness."""
+    from scipy.optimize import brentq
+    from scipy.special import stdtr, stdtrit
+
+    n = len(apart)
+    error = deviation / math.sqrt(n)
+    t = value / error
+    quantile = float(stdtrit(n - 1, 1 - LEVEL / 2))
+    skewness = float(np.mean(((apart - value) / deviation) ** 3)) * n**2 / ((n - 1) * (n - 2)) if n > 2 else 0.0
+    skew = skewness / math.sqrt(n)  # between -1 and 1
+
+    def corrected(t: float) -> float:
+        return t + skew / 6 + skew * t**2 / 3 + _CUBIC * skew**2 * t**3
+
+    def uncorrected(end: float) -> float:
+        reach = 4 * quantile + 1  # the slope of corrected is at least 1 - 20/27
+        return brentq(lambda t: corrected(t) - end, -reach, reach)
+
+    low = value - error * max(quantile, uncorrected(quantile))
+    high = value - error * min(-quantile, uncorrected(-quantile))
+    return low, high, 2 * float(stdtr(n - 1, -min(abs(t), abs(corrected(t)))))
 
 
 def fewest(count: int) -> int:

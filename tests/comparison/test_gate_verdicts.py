@@ -40,7 +40,7 @@ def test_a_difference_within_rounding_is_no_change_and_the_line_says_so(made):
 
 def test_a_closed_range_has_a_larger_rounding(runs):
     scores, about = (
-        np.linspace(0.2, 0.4, 20),
+        np.linspace(0.2, 0.4, 30),
         {"scale": ['{"q":[0,1,"higher","3f2a9c01"]}'] * 2, "metric": ["clipiqa"] * 2},
     )
     verdicts = [gate(*runs(q=(scores, scores - loss), **about)).verdict for loss in (0, 9e-6, 2e-5)]
@@ -75,6 +75,17 @@ def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(made):
             found = made({"q": sign * normal(mean, count)}, margin=0.01, **options)
             assert found.verdict == found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
             assert because in found.pairs[0].line
+
+
+def test_few_equal_differences_show_nothing_and_the_line_says_why(made):
+    for n, verdict in ((8, "no change"), (28, "no change"), (29, "worse")):
+        (pair,) = made({"q": np.full(n, -0.02)}).pairs
+        assert pair.verdict == verdict and f"the {n} differences are equal, so different ones may be" in pair.line
+    few = made({"q": np.full(20, -0.02)}, margin=0.03)
+    assert few.verdict == "unclear" and ", as the 20 differences are equal" in few.pairs[0].line
+    assert made({"q": np.full(20, -0.002)}, margin=0.03).passed
+    assert "no margin" in next(made({"q": np.full(20, -0.02)}).margins())
+    assert "may be missing" not in made({"q": np.zeros(8)}).pairs[0].line  # equal runs
 
 
 def test_margins_by_name_and_in_the_command(clipiqa, made):

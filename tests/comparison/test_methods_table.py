@@ -84,17 +84,17 @@ def test_numbers_means_ranks_and_differences(results):
 
 def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path):
     for number in range(10):
-        for method, level in {"a": 100, "b": 101 + number % 2}.items():
+        for method, level in {"a": 100, "b": 105 + number}.items():
             save_grey(tmp_path / method / f"{number}.png", level + number)
     methods = {"a": tmp_path / "a", "b": tmp_path / "b"}
     found = table(methods, {"mean": Mean(255), "dark": Mean(-255)}, **CPU)
     cells = found.cells.xs("b", level="method")
     assert cells["significant"].all() and cells["rank"].tolist() == [1, 2]
     row = cells.loc[("", "mean")]
-    assert row["difference"] == pytest.approx(1.5, abs=1e-4) and 1 < row["low"] < 1.5 < row["high"] < 2
+    assert row["difference"] == pytest.approx(9.5, abs=1e-4) and 7 < row["low"] < 9.5 < row["high"] < 12
     said, latex = found.table("markdown"), found.table("latex")
-    assert "**+1.50** \\[" in said and "| -1.50 ▼ \\[" in said and "p ≤ 0.004 |" in said  # 2 × 2 / 2^10
-    assert r"\textbf{+1.50}" in latex and r"\textcolor{orange!70!black}{$-$1.50" in latex
+    assert "**+9.50** \\[" in said and "| -9.50 ▼ \\[" in said and "p ≤ 0.004 |" in said  # 2 × 2 / 2^10
+    assert r"\textbf{+9.50}" in latex and r"\textcolor{orange!70!black}{$-$9.50" in latex
 
 
 def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp_path):

@@ -18,6 +18,9 @@ DIFFERENCES = {
     "very skewed, log-normal (σ = 1)": lambda draw, n: draw.lognormal(size=n) - np.exp(0.5),
 }
 """Differences whose true mean is 0. The long tail of the skewed ones is above 0: then "worse" is called too often."""
+TIED = {"one value": [1.0], "two values": [1.0, 2.0], "three values": [1.0, 2.0, 3.0]}
+UNTIED = {"a thousand values": np.linspace(1, 2, 1000)}
+"""Differences of nine in ten rows; the tenth has the one value that makes the true mean 0."""
 RUNS, COLUMNS, CASES = 2000, (1, 6, 20), (20, 200)
 """Numbers of columns and of rows."""
 
@@ -44,6 +47,32 @@ def false_alarms(name, n, columns, runs=RUNS):
     return share(lambda draw: "worse" in judged(DIFFERENCES[name](draw, (columns, n))), runs)
 
 
+def with_a_tenth(draw, values, n):
+    """Return ``n`` differences: in nine of ten rows one of the values, otherwise what makes the true mean 0."""
+    cancelling = -9 * np.mean(values)
+    return np.where(draw.random(n) < 0.1, cancelling, draw.choice(values, n))
+
+
+def tied_alarms(name, n, runs=RUNS):
+    """Return the share of samples whose mean differs from its true value, 0, by more than chance (p < 0.05)."""
+    values = {**TIED, **UNTIED}[name]
+    return share(lambda draw: mean_difference(with_a_tenth(draw, values, n), np.zeros(n)).p < LEVEL, runs)
+
+
+LOSSES = {
+    "scores in full precision": lambda draw, n: draw.normal(-0.01, 0.015, n),
+    "scores with two decimals": lambda draw, n: draw.normal(-0.01, 0.015, n).round(2),
+    "ratings from 1 to 5, a third lose one": lambda draw, n: draw.integers(-1, 2, n) - (draw.random(n) < 1 / 3),
+    "ratings from 1 to 5, nine in ten lose one": lambda draw, n: -1.0 * (draw.random(n) < 0.9),
+}
+"""Differences with a true loss, as real scores have them."""
+
+
+def losses_found(name, n, runs=RUNS):
+    """Return the share of runs with a true loss that are called worse."""
+    return share(lambda draw: judged(LOSSES[name](draw, n)[None]) == ["worse"], runs)
+
+
 def passed(name, n, runs=RUNS):
     """Return the share of runs that pass with a true loss of the margin; the skewed ones have the tail of losses."""
     return share(lambda draw: judged(-DIFFERENCES[name](draw, (1, n)) - 1, 1.0) == ["pass"], runs)
@@ -67,6 +96,13 @@ def main():
     for name in DIFFERENCES:
         shares = [*(false_alarms(name, *each) for each in alarms), *(passed(name, n) for n in CASES)]
         row(name, *(f"{share:.3f}" for share in shares))
+    counts = (6, 8, 12, 20, 28, 29, 36, 100, 400)
+    head("a tenth cancels", *(f"n = {n}" for n in counts))
+    for name in {**TIED, **UNTIED}:
+        row(name, *(f"{tied_alarms(name, n):.3f}" for n in counts))
+    head("losses found", *(f"n = {n}" for n in counts))
+    for name in LOSSES:
+        row(name, *(f"{losses_found(name, n):.3f}" for n in counts))
     for n, columns in ((20, 1), (200, 1), (200, 6)):
         print(f"power, normal, n = {n}, {columns} columns: {power('normal', n, columns):.3f}")
 

@@ -33,6 +33,16 @@ def test_differences_equal_scipys_on_each_resample():
     assert found.p == pytest.approx(2 * (k + 1) / 201)
 
 
+@pytest.mark.parametrize("copies", [1, 3])
+def test_too_few_different_images_show_no_difference(copies):
+    """Also where each resample has the same one: one metric orders all images as people do, the other the reverse."""
+    for n, p in ((4, 2 / 2**4), (5, 2 / 2**5), (6, 2 / 2**6)):
+        mos = np.repeat(np.arange(n), copies)
+        found = paired_differences([mos, -mos], mos, seed=1)[0, 1]
+        assert found.value == 2 and found.p == p
+        assert (found.low, found.high) == (0 if n < 6 else 2, 2)
+
+
 def test_holm_equals_hand_computed_values():
     # The lowest times 4, the next times 3, …; none below one before it, none above 1.
     assert holm([0.01, 0.5, 0.02, 0.015]).tolist() == pytest.approx([0.04, 0.5, 0.045, 0.045])

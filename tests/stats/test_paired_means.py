@@ -2,6 +2,7 @@
 
 import math
 
+import gate as measured
 import numpy as np
 import pytest
 from scipy import stats
@@ -35,13 +36,38 @@ def test_p_is_below_5_percent_where_the_interval_excludes_0():
 
 def test_p_of_few_cases_equals_hand_computed_values():
     for differences, p in [
-        ([0.1] * 2, 0.5),  # all of one sign: 2 / 2^n
-        ([-0.1] * 6, 2 / 2**6),
+        ([0.1, 0.11], 0.5),  # all of one sign: 2 / 2^n
+        (-0.1 - np.arange(6) / 1000, 2 / 2**6),
         ([0.0] * 9, 1.0),
         ([-1.0] * 18 + [1.0] * 2, 0.0206),  # the few that gained do not hide the many that lost
         ([1e-7] * 397 + [0.1] * 3, 0.0832),  # three of 400 are no proof
+        ([0.1] * 2, 0.81),
+        ([0.1] * 8, 0.9**8),  # eight cases without the one of ten that differs
+        ([0.1] * 28, 0.9**28),  # 0.052
+        ([0.1] * 29, 0.9**29),  # 0.047
+        ([0.1, 0.11] * 4, 0.9**8),
+        ([0.10, 0.11, 0.12, 0.13] * 2, 2 / 2**4),  # four different ones
+        ([0.1 + 1e-8 * n for n in range(8)], 0.9**8),  # equal but for rounding
     ]:
         assert of(differences)[2] == pytest.approx(p, abs=1e-4)
+
+
+def test_equal_differences_have_an_interval_that_shrinks_with_their_number():
+    halves = []
+    for n in (8, 28, 29, 400):
+        low, high, p = of([0.1] * n)
+        assert (p < 0.05) == (low > 0)
+        assert high - 0.1 == pytest.approx(0.1 - low)
+        halves.append(0.1 - low)
+    assert halves == sorted(halves, reverse=True) and halves[-1] < 0.01
+    assert of([0.0] * 8)[:2] == (0, 0)  # equal runs are equal
+
+
+def test_a_change_of_most_cases_is_no_proof_if_a_tenth_may_cancel_it():
+    """In 43 % of samples of eight, none of the tenth is there."""
+    for values in measured.TIED:
+        for n in (6, 8, 12, 20, 29):
+            assert measured.tied_alarms(values, n, runs=400) <= 0.06
 
 
 def test_one_case_and_infinite_values_have_no_interval():

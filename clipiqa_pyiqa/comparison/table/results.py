@@ -262,11 +262,11 @@ def _tables(found: MethodTable) -> list[Table]:
     if len(compared):
         count = compared["p"].count() or 1
         reading = (
-            "Differences are image by image, with a 95 % interval (Student's t, widened for skewed differences) and p "
-            f"corrected by Holm's rule for {counted(count, 'difference')}; “p ≤” stands before the lowest p that so "
-            f"few images can give. Where p < {LEVEL}, bold marks an improvement and ▼ a decline. Fewer than "
-            f"{fewest(count)} images cannot show any of these differences; with fewer than {FEW}, skewed differences "
-            "are less certain."
+            "Differences are image by image, with a 95 % interval (Student's t, widened for skewed and for repeated "
+            f"differences) and p corrected by Holm's rule for {counted(count, 'difference')}; “p ≤” stands before the "
+            f"lowest p that so few images can give. Where p < {LEVEL}, bold marks an improvement and ▼ a decline. "
+            f"Fewer than {fewest(count)} images cannot show any of these differences; with fewer than {FEW}, skewed "
+            "differences are less certain."
         )
         title = f"Differences from {found.baseline}, on the same images"
         tables.append(Table(title, columns_of(compared, _difference), legend=[reading]))
