@@ -38,11 +38,13 @@ class Ranking(ExperimentResult):
 
     def best(self, count: int | str = 10, by: str | None = None) -> list[str]:
         """Return the paths of the best images: a number of them, or a share such as ``'10%'``."""
-        return list(self.photos(by).picked(best=count)[1].index)
+        _, best = self.photos(by).picked(best=count)
+        return list(best.index)
 
     def worst(self, count: int | str = 10, by: str | None = None) -> list[str]:
         """Return the paths of the worst images, the worst first; arguments as for :meth:`best`."""
-        return list(self.photos(by).picked(worst=count)[0].index)
+        worst, _ = self.photos(by).picked(worst=count)
+        return list(worst.index)
 
     def ranked(self, question: str) -> pandas.DataFrame:
         """Return the scores of all images, from the best to the worst score of a question, with a column ``rank``."""
@@ -54,24 +56,27 @@ class Ranking(ExperimentResult):
     def best_and_worst(self, question: str) -> tuple[pandas.DataFrame, pandas.DataFrame]:
         """Return the first and the last ``count`` rows of :meth:`ranked`; no image is in both."""
         order = self.ranked(question)
-        worst = min(self.count, len(order) // 2)
-        return order.head(min(self.count, len(order) - worst)), order.tail(worst)
+        worst_count = min(self.count, len(order) // 2)
+        best_count = min(self.count, len(order) - worst_count)
+        return order.head(best_count), order.tail(worst_count)
 
     def sheet(self, question: str) -> Figure:
-        names, groups = below_common(list(self.frame.index)), {}
+        """Return the best and the worst images with their scores; the most extreme image is the first of each."""
+        names = below_common(list(self.frame.index))
         best, worst = self.best_and_worst(question)
-        ends = ("Lowest", "Highest") if self.is_low_good(question) else ("Highest", "Lowest")
-        for title, chosen in zip(ends, (best, worst[::-1]), strict=True):  # the most extreme image is first
-            captions = [(path, f"{score:.4f}\n{names[path]}") for path, score in chosen[question].items()]
+        titles = ("Lowest", "Highest") if self.is_low_good(question) else ("Highest", "Lowest")
+        groups = {}
+        for title, images in zip(titles, (best, worst[::-1]), strict=True):
+            captions = [(path, f"{score:.4f}\n{names[path]}") for path, score in images[question].items()]
             groups[f"{title} of {len(self.frame)}: {question}"] = captions
         return contact_sheet(groups, self.caption, apply_exif=self.provenance.get("apply_exif", True))
 
     def summary(self) -> pandas.DataFrame:
         """Return the best and the worst images, with columns question, rank, score and path."""
         tables = [
-            shown.assign(question=question, score=shown[question], path=list(map(printable, shown.index)))
+            images.assign(question=question, score=images[question], path=list(map(printable, images.index)))
             for question in self.questions
-            for shown in self.best_and_worst(question)
+            for images in self.best_and_worst(question)
         ]
         return pandas.concat(tables, ignore_index=True)[["question", "rank", "score", "path"]]
 

@@ -37,8 +37,8 @@ class Photos:
             raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
         if not self.values.notna().any():
             raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`by`).")
-        files = map(os.path.abspath, map(self.path, self.values.index))
-        if twice := twice_in(files):
+        twice = twice_in(os.path.abspath(self.path(name)) for name in self.values.index)
+        if twice:
             raise CLIPIQAError(f"{twice!r} has several rows in {self.scores.file!r}: leave one row of each photo.")
 
     @property

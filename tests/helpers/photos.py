@@ -95,8 +95,3 @@ def drawn(figure):
     """Return a figure's pixels (H, W, 3), as they are saved in a PNG file."""
     figure.savefig(file := io.BytesIO())
     return np.asarray(Image.open(file).convert("RGB"))
-
-
-def write_scores(file, names):
-    """Write a CSV file of photos with the scores 0, 1, 2, …"""
-    Path(file).write_text("path,score\n" + "".join(f"{name},{score}\n" for score, name in enumerate(names)))
