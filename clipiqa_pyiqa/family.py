@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .clip.gradient import per_image, recomputed, untraced, wide
-from .clip.model import frozen_clip, middle_square
+from .clip.model import frozen_clip, middle_square, one_thread, unit_text_features
 from .clip.text import tokenize
 from .errors import CLIPIQAError, FilePath, WeightsError
 from .files.reading import sha256_of
@@ -194,10 +194,8 @@ class CLIPScore(CLIPMetric):
                 f"clipscore needs a caption for each image, caption_list=[TEXT, ...]; got {len(captions)} captions "
                 f"for {len(x)} images."
             )
-        dtype = self._image_tower(x).mean.dtype
-        with untraced():
-            tower = self.clip.text_tower(x.device, dtype)
-            texts = F.normalize(tower([f"{self.prefix} {caption}" for caption in captions]), dim=-1)
+        tower = self.clip.text_tower(x.device, self._image_tower(x).mean.dtype)
+        texts = unit_text_features(tower, [f"{self.prefix} {caption}" for caption in captions])
         done = 0
 
         def ask(images: Tensor) -> Tensor:
@@ -373,7 +371,7 @@ class QualiCLIP(CLIPMetric):
 
     def answer(self, features: Tensor) -> Tensor:
         if features.dtype not in self._texts:
-            with untraced():
+            with untraced(), one_thread():
                 tower = self.clip.text_tower(torch.device("cpu"), features.dtype)
                 self._texts[features.dtype] = tower.encode(self._prompts.to(features.dtype), self._ends)
         texts = F.normalize(self._texts[features.dtype], dim=-1).unflatten(0, (-1, 2))

@@ -111,8 +111,9 @@ class TowerMetric(nn.Module):
 
     def _image_tower(self, x: Tensor) -> ImageTower:
         dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
-        self._tower = self.clip.image_tower(x.device, dtype)
-        return self._tower
+        tower = self.clip.image_tower(x.device, dtype)
+        self._tower = tower  # only held: another thread may let go of it meanwhile
+        return tower
 
     def _apply(self, fn: Any, recurse: bool = True) -> TowerMetric:
         self._tower = None  # frees the tower on the old device

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -25,10 +26,10 @@ Encoder = ModifiedResNet | VisionTransformer | EfficientNet
 
 
 @contextmanager
-def one_thread(is_wanted: bool) -> Iterator[None]:
+def one_thread(is_wanted: bool = True) -> Iterator[None]:
     """Compute with one thread of torch, so that results are equal for any number of threads."""
     threads = torch.get_num_threads()
-    if not is_wanted:
+    if not is_wanted or threads == 1:  # what is set here becomes the default of later threads too
         yield
         return
     torch.set_num_threads(1)
@@ -127,14 +128,19 @@ class FrozenCLIP:
         return self._tower(self._build_text, device, dtype)
 
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype) -> Tensor:
-        """Return unit features ``(P, D)`` on the CPU; each text is encoded once."""
-        missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
-        if missing:
-            self.warn_of_unknown(missing)
-            with untraced(), torch.autocast("cpu", enabled=False), one_thread(len(missing) <= 64):
-                features = F.normalize(self.text_tower(torch.device("cpu"), dtype)(missing), dim=-1)
-                self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
+        """Return unit features ``(P, D)`` on the CPU; each text is encoded once, and no other text changes them."""
+        if any((text, dtype) not in self._text_features for text in texts):
+            self._encode_missing(texts, dtype)
         return torch.stack([self._text_features[text, dtype] for text in texts])
+
+    @untraceable
+    def _encode_missing(self, texts: Sequence[str], dtype: torch.dtype) -> None:
+        with self._lock, untraced():
+            missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
+            self.warn_of_unknown(missing)
+            features = unit_text_features(self.text_tower(torch.device("cpu"), dtype), missing)
+            for text, feature in zip(missing, features, strict=True):
+                self._text_features[text, dtype] = feature
 
     def knows(self, *texts: str) -> bool:
         """Return whether the checkpoint was trained on all words; True if its metadata do not list them."""
@@ -176,6 +182,31 @@ class FrozenCLIP:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return frozen_clip, (self.weights, True)
+
+
+TEXTS_PER_THREAD = 8  # for fewer texts, the start of a thread takes longer than it gains
+
+
+def unit_text_features(tower: TextTower, texts: Sequence[str]) -> Tensor:
+    """Return unit features ``(P, D)``, without a gradient.
+
+    On a CPU each text is encoded alone with one thread of torch: sums of a matrix product depend on the number of its
+    rows and on threads, so a batch would change the last digit of a feature.
+    """
+
+    def encoded(part: Sequence[str]) -> Tensor:
+        with untraced(), torch.autocast(tower.projection.device.type, enabled=False):  # also in other threads
+            return F.normalize(tower(part), dim=-1)
+
+    if tower.projection.device.type != "cpu" or not texts:
+        return encoded(texts)
+    alone = [[text] for text in texts]
+    count = min(torch.get_num_threads(), len(texts) // TEXTS_PER_THREAD)
+    with untraced(), one_thread():  # threads that start in here have one thread of torch each
+        if count < 2:
+            return torch.cat([encoded(text) for text in alone])
+        with ThreadPoolExecutor(count, thread_name_prefix="clipiqa-text") as pool:
+            return torch.cat(list(pool.map(encoded, alone)))
 
 
 _shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()

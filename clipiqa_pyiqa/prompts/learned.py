@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..clip.model import FrozenCLIP
+from ..clip.model import FrozenCLIP, one_thread
 from ..clip.text import TextTower, tokenize
 from ..errors import PromptError, checked
 from .pairs import PromptPair, question_record
@@ -106,7 +107,8 @@ class PromptLearner(nn.Module):
             key = texts.dtype, texts.device
             known = self._remembered.get(key)
             if known is None or not torch.equal(known[0], texts):
-                known = self._remembered[key] = texts, self._encode(texts)
+                with one_thread(texts.is_cpu):
+                    known = self._remembered[key] = texts, self._encode(texts)
                 self._tower = None  # not needed again until the context changes, or gradients are asked for
         return _Remembered.apply(embeddings, known[1], self._encode)
 
@@ -149,10 +151,9 @@ class PromptLearner(nn.Module):
     def _encode(self, embeddings: Tensor) -> Tensor:
         ends = torch.tensor(self.words, device="cpu") + self.n_ctx + 1
         with torch.autocast(embeddings.device.type, enabled=False):
-            self._tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
-            return torch.nn.functional.normalize(self._tower.encode(embeddings, ends), dim=-1)[
-                None
-            ]  # (2, D) -> (1, 2, D)
+            tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
+            self._tower = tower  # only held: another thread may let go of it meanwhile
+            return F.normalize(tower.encode(embeddings, ends), dim=-1)[None]  # (2, D) -> (1, 2, D)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}
