@@ -161,7 +161,7 @@ def head_file(name: str) -> PublishedFile:
 
 
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
-    """Return the published file that has this hash or this place in the hub's cache, or None."""
+    """Return the published CLIP that has this hash or this place in the hub's cache, or None."""
     for known in (release(backbone, tag) for backbone in BACKBONES for tag in tags(backbone)):
         in_cache = known.hub_folder.name in path.absolute().parts
         if in_cache or sha256.startswith(known.hashes):
@@ -173,7 +173,8 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
 class Weights(PublishedFile):
     """A checkpoint that was found and checked, with its own hash, and what is known of it.
 
-    For an unpublished file, the tag is ``'file'``, and the other facts are those of OpenAI's file.
+    For an unpublished file, the tag is ``'file'``, and the other facts are those of the file that was asked for: by
+    default OpenAI's.
     """
 
     path: Path
@@ -204,7 +205,7 @@ def find_weights(
     is_name = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
     if clip_weights is None or (is_name and (clip_weights in tags(backbone) or not Path(clip_weights).exists())):
         known = release(backbone, str(clip_weights or ""))
-        return weights_in(find_file(known), known, quick_gelu)
+        return _weights_named(find_file(known), known, quick_gelu)
     path = Path(clip_weights).expanduser()
     if not path.is_file():
         raise WeightsError(
@@ -213,11 +214,32 @@ def find_weights(
     copy = Copy(path, "given path", sha256_of(path))
     recognised = recognise(path, copy.sha256)
     if recognised is None or recognised.backbone != backbone:
-        recognised = replace(release(backbone), tag="file", quick_gelu=quick_gelu is not False)
-    weights = weights_in(copy, recognised, quick_gelu)
-    if weights.tag == "file" and quick_gelu is None:
+        return _unpublished(copy, release(backbone), quick_gelu)
+    return weights_in(copy, recognised, quick_gelu)
+
+
+def _weights_named(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+    """Return the weights in a file that has a published file's name; in the user's folder its hash decides."""
+    if copy.source != VARIABLE or copy.sha256.startswith(known.hashes):
+        return weights_in(copy, known, quick_gelu)
+    recognised = recognise(copy.path, copy.sha256)
+    if recognised is not None and recognised.backbone == known.backbone:
+        raise WeightsError(
+            f"{copy.path} is {recognised.title}, not {known.title}: pass clip_weights={recognised.tag!r}, or rename "
+            "the file."
+        )
+    return _unpublished(copy, known, quick_gelu)
+
+
+def _unpublished(copy: Copy, like: PublishedFile, quick_gelu: bool | None) -> Weights:
+    """Return the weights in a file whose hash is not known; what is not given is as in the published file ``like``."""
+    activation = like.quick_gelu if quick_gelu is None else quick_gelu
+    weights = weights_in(copy, replace(like, tag="file", quick_gelu=activation))
+    if quick_gelu is None:
+        assumed, other = ("QuickGELU", "GELU") if activation else ("GELU", "QuickGELU")
         log.warning(
-            f"{path} is not a published file: QuickGELU is assumed; switch quick_gelu off if the model uses GELU."
+            f"{copy.path} is not a published file: {assumed} is assumed; switch quick_gelu "
+            f"{'off' if activation else 'on'} if the model uses {other}."
         )
     return weights
 
@@ -299,7 +321,7 @@ def copies(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
     """Yield path, place and accepted hashes, or their first digits; without hashes, any file is accepted."""
     folder = os.environ.get(VARIABLE)
     for path in (_folder(folder) / name for name in file.names) if folder and download_places(file) else ():
-        if path.is_file():  # users convert weights to .safetensors, so that their hash is unknown
+        if path.is_file():  # users convert weights to .safetensors; with an unknown hash, they count as unpublished
             yield path, VARIABLE, () if path.suffix == ".safetensors" else file.hashes
     for name in file.hub_names:
         for path in sorted(file.hub_folder.glob(f"snapshots/*/{name}")):
@@ -358,8 +380,12 @@ def _look(file: PublishedFile, download: bool) -> FileAtHand:
         if copy is None:
             state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
             return FileAtHand(file.title, state, " or ".join(download_places(file)), sha256=file.sha256)
-        if file.backbone:
-            weights_in(copy, file)
+        state = "found"
+        if file.title in PYIQA_FILES:
+            if file.backbone:
+                weights_in(copy, file)
+        elif _weights_named(copy, file).tag != file.tag:
+            state = "not published"
     except WeightsError as error:
         return FileAtHand(file.title, "failed" if download else "damaged", str(error).splitlines()[0])
-    return FileAtHand(file.title, "found", f"{copy.source}: {copy.path}", copy.path.stat().st_size, copy.sha256)
+    return FileAtHand(file.title, state, f"{copy.source}: {copy.path}", copy.path.stat().st_size, copy.sha256)

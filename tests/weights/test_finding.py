@@ -112,6 +112,39 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
     assert find_weights(VIT, own, quick_gelu=True).source == "given path"
 
 
+# The hash decides in the user's folder
+
+
+def test_a_file_of_the_hub_in_the_folder_is_recognised_by_its_hash(home, folder, seeded_weights, monkeypatch):
+    path = place(seeded_weights(VIT), folder / "ViT-B-32.safetensors")
+    monkeypatch.setitem(published.PINNED, TIMM, ("main", sha256(path)))
+    assert find_weights(VIT).tag == "openai"
+
+
+def test_an_unknown_hash_in_the_folder_is_not_openais(home, folder, seeded_weights, caplog):
+    """Its name alone made a random network "openai", and published values stood beside its scores."""
+    path = place(seeded_weights(VIT), folder / "ViT-B-32.safetensors")
+    weights = find_weights(VIT)
+    assert weights.short == f"file ViT-B-32.safetensors {sha256(path)[:8]}" and weights.source == "CLIPIQA_WEIGHTS_DIR"
+    assert weights.quick_gelu and "ViT-B-32.safetensors is not a published file" in caplog.text
+    assert not find_weights(VIT, quick_gelu=False).quick_gelu
+    (file,) = published.weights_at_hand([VIT])
+    assert (file.state, file.sha256) == ("not published", sha256(path))
+
+
+def test_an_unknown_file_under_the_name_of_a_tag_has_the_facts_of_this_tag(home, folder, seeded_weights, caplog):
+    place(seeded_weights(VIT), folder / "ViT-B-32-laion2b_s34b_b79k.safetensors")
+    weights = find_weights(VIT, "laion2b_s34b_b79k")
+    assert (weights.tag, weights.quick_gelu) == ("file", False) and "GELU is assumed" in caplog.text
+
+
+def test_another_published_file_under_this_name_is_refused(home, folder, openai_file):
+    place(openai_file, folder / "ViT-B-32-laion2b_s34b_b79k.safetensors")
+    assert "is ViT-B/32 (openai), not" in refused(find_weights, VIT, "laion2b_s34b_b79k")
+    (file,) = published.weights_at_hand([f"{VIT}:laion2b_s34b_b79k"])
+    assert file.state == "damaged" and "is ViT-B/32 (openai), not" in file.where
+
+
 # Damage
 
 
