@@ -224,11 +224,13 @@ def train_context(
     best, history = Agreement(), list[dict[str, float]]()
     if resume and (folder / STATE).is_file():
         state = load_pickled(folder / STATE)
-        if state["run"] != run:
+        if not isinstance(state, dict) or state.get("run") != run:
             raise CLIPIQAError(
                 f"{folder / STATE} was left by another run: use the images, scores, weights, recipe, epochs and seed "
                 "of that run, or choose another folder."
             )
+        if state["ctx"].shape != learner.ctx.shape:  # copying would broadcast it
+            raise CLIPIQAError(f"{folder / STATE} is damaged: begin the training again in another folder.")
         with torch.no_grad():
             learner.ctx.copy_(state["ctx"])
         optimizer.load_state_dict(state["optimizer"])

@@ -12,10 +12,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..clip.model import FrozenCLIP
-from ..errors import FilePath, PromptError, log
+from ..errors import FilePath, PromptError, counted, log
 from ..files.writing import write_bytes
 from ..weights.checkpoint import Checkpoint, open_checkpoint
+from ..weights.published import Weights, is_same_release
 from .antonym import exact, sigmoid
+from .fields import METHODS, read_fields
 from .learned import STATE_KEYS, PromptLearner
 from .pairs import PromptPair, parse_prompts, value_text
 
@@ -50,6 +52,9 @@ def read_prompt_file(path: FilePath) -> tuple[dict[str, Tensor], Mapping[str, st
     before, numbers = found.removesuffix("ctx"), checkpoint[found].numel()
     if numbers > _MOST_NUMBERS:  # a bad file may declare a huge shape for few numbers
         raise PromptError(f"{path} is damaged: its context has {numbers:,} numbers, more than {_MOST_NUMBERS:,}.")
+    layout = checkpoint.metadata.get("format", FORMAT)
+    if layout not in (FORMAT, "pt"):  # pt: what other programs write into every file
+        raise PromptError(f"{path} must be a file of format {FORMAT!r}; got {layout!r}.")
     state = {name: checkpoint[before + name] for name in STATE_KEYS if before + name in checkpoint}
     return state, checkpoint.metadata
 
@@ -57,7 +62,12 @@ def read_prompt_file(path: FilePath) -> tuple[dict[str, Tensor], Mapping[str, st
 def load_prompt_file(learner: PromptLearner, path: FilePath, pos_embedding: str) -> None:
     """Load a file's words and context into a learner; raise PromptError for another backbone or width."""
     state, metadata = read_prompt_file(path)
-    check_origin(path, metadata, learner.clip.weights.backbone, pos_embedding)
+    weights = learner.clip.weights
+    check_origin(path, metadata, weights.backbone, pos_embedding)
+    if metadata.get("format") == FORMAT:  # a file of pyiqa or of the official repository names no weights
+        check_weights(path, metadata, weights)
+    fields = read_fields(path, metadata)
+    _check_context(path, state["ctx"], fields)
     before = learner.pair
     texts = metadata.get("base_positive", before.positive), metadata.get("base_negative", before.negative)
     try:
@@ -73,6 +83,18 @@ def load_prompt_file(learner: PromptLearner, path: FilePath, pos_embedding: str)
     learner.source, learner.metadata = (Path(path).name, learner.content_hash()), metadata
 
 
+def _check_context(path: FilePath, ctx: Tensor, fields: Mapping[str, Any]) -> None:
+    """Raise PromptError if a context has another shape than the file says."""
+    if ctx.dim() < 2:
+        return  # no context at all: refused where it is loaded
+    n_ctx, is_shared = ctx.shape[-2], ctx.dim() == 2
+    if fields.get("n_ctx", n_ctx) != n_ctx or fields.get("shared", is_shared) != is_shared:
+        raise PromptError(
+            f"{path} is damaged: its context has the shape {tuple(ctx.shape)}, but its fields are "
+            f"n_ctx={fields.get('n_ctx')} and shared={fields.get('shared')}; copy or make it again."
+        )
+
+
 def check_origin(name: FilePath, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
     """Raise PromptError if prompts or a head were made for another backbone; warn of another positional embedding."""
     made_for = metadata.get("backbone", backbone)
@@ -86,6 +108,15 @@ def check_origin(name: FilePath, metadata: Mapping[str, str], backbone: str, pos
         log.warning(
             f"{name} was learned with pos_embedding={positions!r}, but the metric has {pos_embedding!r}: its scores "
             "will be wrong."
+        )
+
+
+def check_weights(path: FilePath, metadata: Mapping[str, str], weights: Weights) -> None:
+    """Raise PromptError if prompts or a head were learned on other weights of the backbone."""
+    if not is_same_release(weights, metadata.get("weights_sha256", "")):
+        raise PromptError(
+            f"{path} was learned on other weights of {weights.backbone} ({metadata.get('weights')}) than the metric's "
+            f"({weights.short}): pass the weights that it was learned on as clip_weights, or learn it again."
         )
 
 
@@ -147,7 +178,7 @@ def check_checksum(path: FilePath, checkpoint: Checkpoint) -> None:
 
 
 HEAD_FORMAT = "clipiqa-pyiqa opinion head 1"
-_TENSORS = {"affine": ("direction", "prior"), "ridge": ("direction", "prior", "mean", "weight")}
+_NEEDED = ("score_range", "lower_better", "fit_on", "method", "rated_photos", "base_positive", "base_negative")
 
 
 class OpinionHead(nn.Module):
@@ -160,16 +191,18 @@ class OpinionHead(nn.Module):
             slope and offset of the first function; for ridge, ``mean`` and ``weight`` ``(K,)`` of the K inputs.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]):
+    def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: FilePath = "the head"):
         super().__init__()
+        fields = read_fields(path, metadata, _NEEDED)
         self.metadata = dict(metadata)
-        self.method = metadata["method"]
-        self.on_stages = metadata["fit_on"] == "stages"
-        low, high = json.loads(metadata["score_range"])
-        self.score_range: tuple[float, float] = (low, high)
-        self.lower_better: bool = json.loads(metadata["lower_better"])
-        self.pair = PromptPair("zero-shot", metadata["base_positive"], metadata["base_negative"])
-        for name in _TENSORS[self.method]:
+        self.method: str = fields["method"]
+        self.on_stages: bool = fields["fit_on"] == "stages"
+        self.rated_photos: int = fields["rated_photos"]
+        self.score_range: tuple[float, float] = fields["score_range"]
+        self.lower_better: bool = fields["lower_better"]
+        self.pair = PromptPair("zero-shot", fields["base_positive"], fields["base_negative"])
+        _check_tensors(path, tensors, self.method, self.on_stages)
+        for name in METHODS[self.method]:
             self.register_buffer(name, tensors[name], persistent=False)
 
     direction: Tensor
@@ -188,7 +221,10 @@ class OpinionHead(nn.Module):
         line = slope * sigmoid(features[:, :dim] @ direction) + offset
         if self.method == "affine":
             return line[:, None].to(dtype)
-        x = (features[:, dim:] if self.on_stages else features) - self.mean.to(features)
+        x = features[:, dim:] if self.on_stages else features
+        if x.shape[1] != len(self.mean):
+            raise PromptError(f"the head is for {len(self.mean):,} inputs, but the tower gives {x.shape[1]:,}.")
+        x = x - self.mean.to(features)
         return (line + x @ self.weight.to(features))[:, None].to(dtype)
 
     def scores(self, features: Tensor) -> Tensor:
@@ -205,7 +241,7 @@ class OpinionHead(nn.Module):
                 "sha256": self.content_hash(),
                 "method": self.method,
                 "fit_on": self.metadata["fit_on"],
-                "rated_photos": int(self.metadata["rated_photos"]),
+                "rated_photos": self.rated_photos,
             },
         }
 
@@ -230,14 +266,32 @@ def load_head(path: FilePath, clip: FrozenCLIP, pos_embedding: str) -> OpinionHe
     if metadata.get("format") != HEAD_FORMAT:
         raise PromptError(f"{path} must be a file of format {HEAD_FORMAT!r}; got {metadata.get('format')!r}.")
     check_checksum(path, checkpoint)
-    try:
-        head = OpinionHead(dict(checkpoint), metadata)
-    except (KeyError, ValueError, TypeError) as error:
-        raise PromptError(f"{path} is not a complete head ({error!r}): fit it again.") from error
+    head = OpinionHead(dict(checkpoint), metadata, path)
     check_origin(path, metadata, weights.backbone, pos_embedding)
-    if metadata.get("weights_sha256") != weights.sha256:
+    check_weights(path, metadata, weights)
+    if len(head.direction) != clip.width:
         raise PromptError(
-            f"{path} was fitted on other weights of {weights.backbone} ({metadata.get('weights')}) than the "
-            f"metric's ({weights.short}): pass the head's weights as clip_weights, or fit the head again."
+            f"{path} is for features of {len(head.direction)} numbers, but {weights.backbone} gives {clip.width}: fit "
+            "it again."
         )
     return head
+
+
+def _check_tensors(path: FilePath, tensors: Mapping[str, Tensor], method: str, on_stages: bool) -> None:
+    """Raise PromptError unless a head has its tensors, each with its shape."""
+    for name in METHODS[method]:
+        tensor = tensors.get(name)
+        if tensor is None or tensor.dim() != 1 or not tensor.is_floating_point():
+            raise PromptError(
+                f"{path} is not a complete head: its tensor {name} is missing or no vector; fit it again."
+            )
+    lengths = {"prior": 2}
+    if method == "ridge":
+        inputs = len(tensors["mean"] if on_stages else tensors["direction"])
+        lengths |= {"mean": inputs, "weight": inputs}
+    for name, length in lengths.items():
+        if len(tensors[name]) != length:
+            raise PromptError(
+                f"{path} is not a complete head: its tensor {name} must have {counted(length, 'number')}; got "
+                f"{len(tensors[name])}: fit it again."
+            )

@@ -254,6 +254,14 @@ def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None)
     return Weights(**(vars(known) | copy._asdict()))
 
 
+def is_same_release(weights: Weights, sha256: str) -> bool:
+    """Return whether a hash is that of these weights, or of the same published weights in another file format."""
+    if sha256 == weights.sha256:
+        return True
+    published = () if weights.tag == "file" else release(weights.backbone, weights.tag).hashes
+    return weights.sha256.startswith(published) and sha256.startswith(published)
+
+
 def found_again(weights: Weights) -> Weights:
     """Return weights that another process pickled; the file on this machine must have the same hash."""
     for path in (weights.path, Path(os.environ.get(VARIABLE) or ".").expanduser() / weights.path.name):

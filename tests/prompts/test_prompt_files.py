@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from dataclasses import replace
 
 import pyiqa
 import pytest
@@ -13,6 +14,7 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.files import FORMAT, PUBLISHED, save_prompt_file
+from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.published import PYIQA_FILES
 
 WIDTH = 64  # of mini's texts
@@ -141,6 +143,44 @@ def test_another_backbone_and_positional_embedding_are_named_from_the_metadata(l
     with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
         learned.load_prompts(tmp_path / "mine.safetensors")
     assert "'interpolate'" in caplog.text
+
+
+def test_prompts_of_other_weights_of_the_backbone_are_refused(tmp_path, small_compact, caplog):
+    """They loaded without a word, and gave other scores."""
+    theirs = CLIPIQA("clipiqa+", "mini", clip_weights=small_compact, pretrained=False)
+    theirs.load_state_dict({**theirs.state_dict(), "prompt_learner.ctx": normal(*theirs.prompt_learner.ctx.shape)})
+    path = tmp_path / "theirs.safetensors"
+    save_prompt_file(theirs.prompt_learner, path)
+    theirs.load_prompts(path)
+    said = refused(CLIPIQA, "clipiqa+", pretrained_model_path=path)
+    assert theirs.clip.weights.short in said and "bundled" in said
+
+
+def test_another_file_of_the_same_published_weights_is_accepted(learned, tmp_path, monkeypatch):
+    """As OpenAI's RN50.pt and the hub's open_clip_model.safetensors."""
+    path, weights = tmp_path / "mine.safetensors", learned.clip.weights
+    save_prompt_file(learned.prompt_learner, path, {"weights_sha256": "0" * 64})
+    assert "other weights" in refused(learned.load_prompts, path)
+    release = published.release("mini")
+    monkeypatch.setattr(published, "release", lambda *_: replace(release, hub_sha256="0" * 64))
+    learned.load_prompts(path)
+    assert weights.sha256 == release.sha256
+
+
+def test_a_file_that_contradicts_itself_or_of_an_unknown_format_is_refused(learned, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    for fields, named in (
+        ({"n_ctx": 8}, "n_ctx=8"),
+        ({"shared": True}, "shared=True"),
+        ({"n_ctx": "many"}, "field n_ctx"),
+        ({"score_range": [5, 0]}, "field score_range"),
+        ({"format": "clipiqa-pyiqa learned prompts 3"}, "prompts 3"),
+        ({"format": "other"}, "'other'"),
+    ):
+        save_prompt_file(learned.prompt_learner, path, fields)
+        assert named in refused(learned.load_prompts, path)
+    save_prompt_file(learned.prompt_learner, path, {"format": "pt"})  # as other programs write
+    learned.load_prompts(path)
 
 
 def test_prompts_that_were_not_learned_are_not_saved(metric, tmp_path):
