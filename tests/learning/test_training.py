@@ -26,11 +26,11 @@ def fresh(**context):
     return CLIPIQA("clipiqa+", "mini", pretrained=False, context=context)
 
 
-def train_on(features, metric, folder, recipe=SMALL):
+def train_on(features, metric, folder, recipe=SMALL, resume=False):
     """The losses of the epochs."""
     targets = torch.linspace(0, 1, 6)[:, None]
     val_features = F.normalize(torch.eye(6, metric.clip.width) + 0.1)
-    train_context(metric, recipe, features, targets, val_features, targets, folder)
+    train_context(metric, recipe, features, targets, val_features, targets, folder, resume=resume)
     return pandas.read_csv(folder / "log.csv")["loss"].tolist()
 
 
@@ -62,6 +62,15 @@ def test_trainings_that_cannot_be_are_refused(tmp_path):
         given = torch.full((6, 2, 128), value), fresh(), tmp_path
         refused(lambda given=given, size=size: train_on(*given, with_options(SMALL, batch_size=size)))
     assert "batch_size" in refused(with_options, "plain", batchsize=4)
+
+
+def test_a_saved_context_of_another_shape_is_refused_not_broadcast(tmp_path):
+    features = F.normalize(normal(6, 2, 128), dim=-1)
+    train_on(features, fresh(), tmp_path)
+    state = torch.load(tmp_path / "state.pt")
+    for changes in ({"ctx": state["ctx"][:1]}, {"run": None}):
+        torch.save({**state, **changes}, tmp_path / "state.pt")
+        assert "state.pt" in refused(train_on, features, fresh(), tmp_path, resume=True)
 
 
 def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer():
