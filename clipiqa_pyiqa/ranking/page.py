@@ -95,7 +95,7 @@ class RankingPage:
 
     def _text(self) -> str:
         scores = self.photos.scores
-        rows = scores.frame.loc[list(self.names)].to_dict("records")
+        rows = self.photos.rows(self.names).to_dict("records")
         return render(
             __package__,
             "ranking.html.j2",

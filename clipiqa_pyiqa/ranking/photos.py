@@ -71,6 +71,10 @@ class Photos:
         worst, best = choose(names, self.values, self.direction.lower_better, cuts)
         return self.values.iloc[worst], self.values.iloc[best]
 
+    def rows(self, names: Sequence[str]) -> pandas.DataFrame:
+        """Return all scores of some photos, in their order."""
+        return self.scores.frame.loc[pandas.Index(names, dtype=object)]  # pandas' own text type refuses all but UTF-8
+
     def missing(self, names: Iterable[str]) -> set[str]:
         """Return those photos whose file or shard does not exist."""
         return {name for name in names if not file_of(self.path(name))}
@@ -88,8 +92,8 @@ class Photos:
         return Report(tables, self.scores.frame)
 
     def _table(self, word: str, names: list[str]) -> Table:
-        frame = self.scores.frame
-        rows = frame.loc[names, [self.by, *frame.columns.drop(self.by)]]
+        rows = self.rows(names)
+        rows = rows[[self.by, *rows.columns.drop(self.by)]]
         rows["path"] = list(map(printable, names))
         flags = [self.scores.flags.get(name, "") for name in names]
         if any(flags):

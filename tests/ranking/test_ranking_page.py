@@ -1,6 +1,7 @@
 """The page of ranked photos: what it knows of them, and how a reader moves the threshold and copies paths."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -89,6 +90,15 @@ def test_images_in_shards_have_thumbnails_but_no_link(tmp_path):
     levels = [Image.open(tmp_path / "page" / photo["thumbnail"]).getpixel((5, 5))[0] for photo in photos[:2]]
     assert levels == pytest.approx([120, 40], abs=5)  # JPEG
     assert [photo["link"] for photo in photos] == ["", "", ""] and photos[2]["thumbnail"] == ""
+
+
+def test_a_name_that_is_no_text_is_on_the_page(clipiqa, tmp_path):
+    odd = os.fsdecode(b"photos/caf\xe9.png")
+    save_grey(tmp_path / "photos/a.png", 90).rename(odd)
+    clipiqa("rank photos -b mini --best 1 --page page", 0, out="caf\\xe9.png")
+    page = Path("page/ranking.html").read_text()
+    thumbnail = re.search(r'"(\.thumbnails/[^"]+)"', page)[1]
+    assert '"../photos/caf%E9.png"' in page and Path("page", thumbnail).is_file()
 
 
 def test_markup_in_names_is_text(tmp_path):
