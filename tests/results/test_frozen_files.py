@@ -1,0 +1,187 @@
+"""Result files of earlier versions are resumed, on any machine: nothing is scored again, and all scores are kept.
+
+``tests/helpers/frozen.py`` says how the files in ``tests/results/frozen`` were made.
+"""
+
+import json
+import os
+from functools import partial
+
+import pandas as pd
+import pytest
+from frozen import (
+    COMMANDS,
+    COMMANDS_OF_INTERRUPTED,
+    FROZEN,
+    INTERRUPTED,
+    MOMENT,
+    SCORES_OF_FOLDERS,
+    copy_results,
+    make_inputs,
+    move_images,
+)
+from pandas.testing import assert_frame_equal
+
+from clipiqa_pyiqa import CLIPIQA
+
+READERS = {".csv": pd.read_csv, ".jsonl": partial(pd.read_json, lines=True), ".parquet": pd.read_parquet}
+FILES = [name for name in COMMANDS if name not in SCORES_OF_FOLDERS]
+WITHOUT_FAILURES = ("shards.jsonl", "shards.parquet")
+"""Files of images that can all be scored; of the folder ``photos``, two cannot."""
+CLOSE = 1e-4
+"""The most between scores of an image on two machines; 1e-6 was seen."""
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """The working folder, with the inputs that the frozen files name."""
+    make_inputs(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """The number of images in each call that encodes images for CLIP-IQA."""
+    encode = CLIPIQA.encode_image
+    counts = []
+
+    def counting(net, images):
+        counts.append(len(images))
+        return encode(net, images)
+
+    monkeypatch.setattr(CLIPIQA, "encode_image", counting)
+    return counts
+
+
+@pytest.fixture
+def resume(clipiqa):
+    """Runs the command line of a frozen file again, and demands the exit code that it had."""
+
+    def run(name, command=""):
+        has_failures = name not in (*WITHOUT_FAILURES, *SCORES_OF_FOLDERS)
+        return clipiqa(f"{command or COMMANDS[name]} --out {name} --resume --device cpu", int(has_failures))
+
+    return run
+
+
+def read(path):
+    """Return the rows of a result file in the order of their names."""
+    return READERS[path.suffix](path).set_index("path").sort_index()
+
+
+def score_columns(rows):
+    """Return the names of the columns before the facts of images."""
+    return list(rows)[: list(rows).index("width")]
+
+
+def touch(path):
+    """Let an image or a shard look changed."""
+    os.utime(path, ns=(MOMENT, MOMENT + 10**9))
+
+
+# Finished files
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_finished_file_keeps_all_scores_and_nothing_is_scored(name, inputs, encoded, resume):
+    copy_results(FROZEN, inputs, name)
+    resume(name)
+    assert_frame_equal(read(inputs / name), read(FROZEN / name))
+    assert not encoded
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "name, changed, count", [("several.csv", "photos/canyon-wren.jpg", 1), ("shards.parquet", "shards/photos.tar", 2)]
+)
+def test_only_changed_images_are_scored_again(name, changed, count, inputs, encoded, resume):
+    """This also shows that the calls which encode images are counted."""
+    copy_results(FROZEN, inputs, name)
+    touch(inputs / changed)
+    resume(name)
+    assert sum(encoded) == count
+    rows, before = read(inputs / name), read(FROZEN / name)
+    others = ~before.index.str.startswith(changed)
+    assert others.sum() == len(before) - count
+    assert_frame_equal(rows[others], before[others])
+    columns = score_columns(before)
+    assert_frame_equal(rows[columns], before[columns], rtol=0, atol=CLOSE)
+    assert (rows["stamp"] != before["stamp"]).sum() == count
+
+
+def test_scores_that_another_tool_gives_now_replace_those_in_the_file(inputs, encoded, resume):
+    copy_results(FROZEN, inputs, "several.csv")
+    judge = inputs / "judge.csv"
+    judge.write_text(judge.read_text().replace("1.25", "9.75"))
+    resume("several.csv")
+    rows, before = read(inputs / "several.csv"), read(FROZEN / "several.csv")
+    assert rows["judge"].replace(9.75, 1.25).equals(before["judge"]) and 9.75 in rows["judge"].values
+    assert rows[["mini", "sharp", "taste", "head"]].equals(before[["mini", "sharp", "taste", "head"]])
+    assert not encoded
+
+
+@pytest.mark.parametrize("name", ["one.csv", "one.jsonl", "one.parquet"])
+def test_a_metric_is_added_to_a_finished_file(name, inputs, encoded, resume):
+    copy_results(FROZEN, inputs, name)
+    resume(name, COMMANDS["several.csv"])
+    assert encoded == [1, 1, 1]  # of the two photos and the shade; the others cannot be scored
+    rows, before = read(inputs / name), read(FROZEN / "several.csv")
+    assert rows["mini"].equals(read(FROZEN / name)["mini"])
+    assert_frame_equal(rows[score_columns(before)], before[score_columns(before)], rtol=0, atol=CLOSE)
+
+
+# Interrupted runs
+
+
+def journal_rows(name):
+    """Return the rows in the journal of an interrupted run, the newest of each image."""
+    lines = (FROZEN / f"interrupted/{name}.part.jsonl").read_text("utf-8").splitlines()
+    cells = [json.loads(line)[1] for line in lines]
+    return {row["path"]: row for row in cells[1:]}
+
+
+@pytest.mark.parametrize("is_cut", [False, True], ids=["whole", "cut"])
+@pytest.mark.parametrize("name, count", [("one.csv", 1), ("several.parquet", 1), ("shards.csv", 5), ("added.csv", 1)])
+def test_an_interrupted_run_goes_on_where_it_ended(name, count, is_cut, inputs, encoded, resume):
+    assert name in INTERRUPTED
+    copy_results(FROZEN / "interrupted", inputs, name)
+    journal = inputs / f"{name}.part.jsonl"
+    if is_cut:  # by a kill, within a line
+        journal.write_bytes(journal.read_bytes() + b'["1234abcd", {"path": "photos/can')
+    resume(name, COMMANDS_OF_INTERRUPTED[name])
+    assert sum(encoded) == count and not journal.exists()
+    rows = read(inputs / name)
+    finished = read(FROZEN / ("several.csv" if name == "added.csv" else name))
+    columns = score_columns(finished)
+    assert_frame_equal(rows[columns], finished[columns], rtol=0, atol=CLOSE)
+    for path, cells in journal_rows(name).items():
+        for column in cells.keys() & columns:
+            assert cells[column] in ("", None) or rows.loc[path, column] == float(cells[column])
+
+
+# Folders of results
+
+
+@pytest.fixture
+def folders(inputs):
+    """The working folder, with the frozen folders of results."""
+    for name in SCORES_OF_FOLDERS:
+        copy_results(FROZEN, inputs, name)
+    move_images(inputs / "compare/scores/mine.parquet", inputs)
+    return inputs
+
+
+@pytest.mark.parametrize("name", SCORES_OF_FOLDERS)
+def test_a_folder_of_results_keeps_all_scores_and_nothing_is_scored(name, folders, encoded, resume):
+    scores = folders / name / SCORES_OF_FOLDERS[name][0]
+    before = read(scores)
+    resume(name)
+    assert_frame_equal(read(scores), before)
+    assert not encoded
+
+
+@pytest.mark.parametrize("name, changed", {"compare": "photos/canyon-wren.jpg", "table": "pictures/two/1.ppm"}.items())
+def test_a_changed_image_of_a_folder_of_results_is_scored_again(name, changed, folders, encoded, resume):
+    touch(folders / changed)
+    resume(name)
+    assert encoded == [1]
