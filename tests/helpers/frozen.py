@@ -14,7 +14,10 @@ import tempfile
 from contextlib import chdir
 from pathlib import Path
 
+import numpy as np
 import pyarrow
+import scipy.io
+import torch
 from pyarrow import parquet
 
 FROZEN = Path(__file__).parents[1] / "results/frozen"
@@ -44,6 +47,12 @@ COMMANDS = {
 
 SCORES_OF_FOLDERS = {"compare": ["scores/mine.parquet"], "table": ["images.csv", "images.csv.provenance.json"]}
 """Folder of results -> the files that are its memory; all others are made from these."""
+
+NAMED = "score photos/blue-periwinkle.jpg photos/canyon-wren.jpg -m mini niqe cnniqa entropy"
+"""The command line of ``named.csv``, and of ``without_parameters.csv``, which does not tell the parameters of pyiqa's
+metrics; their files are those of :func:`fill_cache`."""
+NAMED_BY_PYIQA = "0.1.16"
+"""The version of pyiqa that made both: the records of its metrics tell it."""
 
 INTERRUPTED = ("one.csv", "several.parquet", "shards.csv", "added.csv")
 """Files whose run was interrupted after two rows: ``interrupted`` holds what was left, with a journal.
@@ -75,6 +84,16 @@ def make_inputs(folder):
             os.utime(path, ns=(MOMENT, MOMENT))
 
 
+def fill_cache(folder):
+    """Write files that metrics of pyiqa load by default, with plain numbers."""
+    parameters = {"mu_prisparam": np.full((1, 36), 2.0), "cov_prisparam": np.eye(36)}
+    scipy.io.savemat(folder / "niqe_modelparameters.mat", parameters)
+    shapes = {"conv1": (50, 3, 7, 7), "fc1": (800, 100), "fc2": (800, 800), "fc3": (1, 800)}
+    numbers = {f"{name}.weight": torch.full(shape, 0.01) for name, shape in shapes.items()}
+    numbers |= {f"{name}.bias": torch.full(shape[:1], 0.01) for name, shape in shapes.items()}
+    torch.save({"params": numbers}, folder / "CNNIQA_koniq10k-e6f14c91.pth")
+
+
 def picture(width, height, step, added=0):
     """Return a PPM file of stripes."""
     pixels = bytes((step * number + added * (number % 7)) % 256 for number in range(3 * width * height))
@@ -103,6 +122,13 @@ def freeze(folder):
             copy_results(folder, FROZEN, name)
             if name == "compare":
                 move_images(FROZEN / "compare/scores/mine.parquet", "/frozen")
+    if not (FROZEN / "named.csv").exists():
+        from pyiqa.utils import download_util
+
+        fill_cache(folder)
+        download_util.DEFAULT_CACHE_DIR = str(folder)
+        main(shlex.split(f"{NAMED} --out named.csv --device cpu -q"))
+        copy_results(folder, FROZEN, "named.csv")
     for name in INTERRUPTED:
         if not (FROZEN / f"interrupted/{name}.part.jsonl").exists():
             if name == "added.csv":

@@ -6,6 +6,7 @@
 import json
 import os
 from functools import partial
+from importlib.metadata import version
 
 import pandas as pd
 import pytest
@@ -15,12 +16,16 @@ from frozen import (
     FROZEN,
     INTERRUPTED,
     MOMENT,
+    NAMED,
+    NAMED_BY_PYIQA,
     SCORES_OF_FOLDERS,
     copy_results,
+    fill_cache,
     make_inputs,
     move_images,
 )
 from pandas.testing import assert_frame_equal
+from pyiqa.models.inference_model import InferenceModel
 
 from clipiqa_pyiqa import CLIPIQA
 
@@ -128,6 +133,59 @@ def test_a_metric_is_added_to_a_finished_file(name, inputs, encoded, resume):
     rows, before = read(inputs / name), read(FROZEN / "several.csv")
     assert rows["mini"].equals(read(FROZEN / name)["mini"])
     assert_frame_equal(rows[score_columns(before)], before[score_columns(before)], rtol=0, atol=CLOSE)
+
+
+# Files of pyiqa's metrics
+
+SAME_PYIQA = pytest.mark.skipif(
+    version("pyiqa") != NAMED_BY_PYIQA, reason=f"the frozen scores are those of pyiqa {NAMED_BY_PYIQA}"
+)
+
+
+@pytest.fixture
+def called(monkeypatch, inputs):
+    """The name of the metric of each call of a metric of pyiqa, whose parameters are those of the frozen files."""
+    (inputs / "cache").mkdir()
+    fill_cache(inputs / "cache")
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(inputs / "cache"))
+    forward = InferenceModel.forward
+    names = []
+
+    def counting(metric, *images, **options):
+        names.append(metric.metric_name)
+        return forward(metric, *images, **options)
+
+    monkeypatch.setattr(InferenceModel, "forward", counting)
+    return names
+
+
+@SAME_PYIQA
+def test_scores_of_pyiqas_metrics_are_kept(inputs, encoded, called, clipiqa):
+    copy_results(FROZEN, inputs, "named.csv")
+    ran = clipiqa(f"{NAMED} --out named.csv --resume --device cpu", 0)
+    assert_frame_equal(read(inputs / "named.csv"), read(FROZEN / "named.csv"))
+    assert not called and not encoded and "scores all images again" not in ran.err
+    touch(inputs / "photos/canyon-wren.jpg")
+    clipiqa(f"{NAMED} --out named.csv --resume --device cpu", 0)
+    assert sorted(called) == ["cnniqa", "entropy", "niqe"] and encoded == [1]
+
+
+@SAME_PYIQA
+def test_scores_whose_parameters_are_not_told_are_made_again_with_a_line_that_says_why(
+    inputs, encoded, called, clipiqa
+):
+    name = "without_parameters.csv"
+    copy_results(FROZEN, inputs, name)
+    ran = clipiqa(f"{NAMED} --out {name} --resume --device cpu", 0)
+    lines = [line for line in ran.err.splitlines() if "scores all images again" in line]
+    assert ["parameters" in line for line in lines] == [True, True] and "niqe" in lines[0] and "cnniqa" in lines[1]
+    assert sorted(called) == ["cnniqa", "cnniqa", "niqe", "niqe"] and not encoded
+    rows, before = read(inputs / name), read(FROZEN / name)
+    assert rows[["mini", "entropy"]].equals(before[["mini", "entropy"]])
+    assert_frame_equal(rows[["niqe", "cnniqa"]], before[["niqe", "cnniqa"]], rtol=CLOSE)
+    called.clear()
+    clipiqa(f"{NAMED} --out {name} --resume --device cpu", 0)
+    assert not called
 
 
 # Interrupted runs
