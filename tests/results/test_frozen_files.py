@@ -34,7 +34,7 @@ FILES = [name for name in COMMANDS if name not in SCORES_OF_FOLDERS]
 WITHOUT_FAILURES = ("shards.jsonl", "shards.parquet")
 """Files of images that can all be scored; of the folder ``photos``, two cannot."""
 CLOSE = 1e-4
-"""The most between scores of an image on two machines; 1e-6 was seen."""
+"""The most between scores of an image on two machines, which may round sums otherwise."""
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_scores_that_another_tool_gives_now_replace_those_in_the_file(inputs, en
 def test_a_metric_is_added_to_a_finished_file(name, inputs, encoded, resume):
     copy_results(FROZEN, inputs, name)
     resume(name, COMMANDS["several.csv"])
-    assert encoded == [1, 1, 1]  # of the two photos and the shade; the others cannot be scored
+    assert sum(encoded) == 3  # of the two photos and the shade; the others cannot be scored
     rows, before = read(inputs / name), read(FROZEN / "several.csv")
     assert rows["mini"].equals(read(FROZEN / name)["mini"])
     assert_frame_equal(rows[score_columns(before)], before[score_columns(before)], rtol=0, atol=CLOSE)
@@ -167,7 +167,7 @@ def test_scores_of_pyiqas_metrics_are_kept(inputs, encoded, called, clipiqa):
     assert not called and not encoded and "scores all images again" not in ran.err
     touch(inputs / "photos/canyon-wren.jpg")
     clipiqa(f"{NAMED} --out named.csv --resume --device cpu", 0)
-    assert sorted(called) == ["cnniqa", "entropy", "niqe"] and encoded == [1]
+    assert sorted(called) == ["cnniqa", "entropy", "niqe"] and sum(encoded) == 1
 
 
 @SAME_PYIQA
@@ -242,4 +242,4 @@ def test_a_folder_of_results_keeps_all_scores_and_nothing_is_scored(name, folder
 def test_a_changed_image_of_a_folder_of_results_is_scored_again(name, changed, folders, encoded, resume):
     touch(folders / changed)
     resume(name)
-    assert encoded == [1]
+    assert sum(encoded) == 1

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import re
+import zlib
 from importlib.metadata import version
 
 import pyiqa
@@ -369,3 +370,21 @@ def test_the_columns_of_a_file_and_how_its_images_were_read(tmp_path, clipiqa):
         **dict.fromkeys(("width", "height", "scored_width", "scored_height", "exif_orientation"), "int32"),
         "mini": "double",
     }
+
+
+def test_the_lines_of_a_journal(tmp_path, monkeypatch):
+    """The journal that a run leaves has the form of the frozen one."""
+    make_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with score_paths(["mini"], "photos", out="one.csv", device="cpu") as run:
+        for _ in range(2):
+            next(run)
+    lines = (tmp_path / "one.csv.part.jsonl").read_bytes().splitlines()
+    frozen = (FROZEN / "interrupted/one.csv.part.jsonl").read_bytes().splitlines()
+    assert len(lines) == len(frozen) == 3
+    for line, earlier_line in zip(lines, frozen, strict=True):
+        checksum, record = json.loads(line)
+        _, earlier_record = json.loads(earlier_line)
+        assert line.startswith(b'["%s", ' % checksum.encode()) and int(checksum, 16) == zlib.crc32(line[13:-1])
+        assert [*record] == [*earlier_record]
+    assert json.loads(lines[0])[1]["head"]["columns"] == {"mini": CLIP["mini"][0]}
