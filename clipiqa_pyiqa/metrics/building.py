@@ -7,22 +7,20 @@ import pickle
 import re
 import sys
 import textwrap
+import threading
 import traceback
-import urllib.request
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 
-from ..errors import CLIPIQAError, ConfigError, WeightsError, check_keys, import_pyiqa, log
+from ..errors import CLIPIQAError, ConfigError, check_keys, import_pyiqa, log
 from ..files.reading import sha256_of
 from ..files.specification import pyiqa_configs
 from ..metric import CLIPIQA, net_of
@@ -83,13 +81,20 @@ def _with_network(metric: Metric, device: torch.device, seed: int) -> Metric:
 
     Raises what pyiqa raises.
     """
-    is_pyiqas = metric.instance is None and not metric.is_ours
-    is_told = any("parameters" in column.record for column in metric.columns)  # in a process of its own
-    if not is_pyiqas or is_told:
-        return replace(metric, score=_create(metric, device))
-    with opened_weights() as paths, torch.random.fork_rng(devices=[]):
+    if metric.instance is not None:
+        made = metric.instance if metric.label else net_of(metric.instance)
+        made = made.to(device) if metric.label and isinstance(made, torch.nn.Module) else made
+        return replace(metric, score=made)
+    if metric.is_clipiqa:
+        known = inspect.signature(CLIPIQA).parameters
+        check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
+    if metric.is_ours:
+        return replace(metric, score=create_ours(metric.name, device, **metric.options))
+    with _PYIQA, opened_weights() as paths, torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
         torch.default_generator.manual_seed(seed)  # for parameters that are in no file
-        score = _create(metric, device)
+        score = _create_pyiqas(metric, device)
+    if any("parameters" in column.record for column in metric.columns):  # in a process of its own
+        return replace(metric, score=score)
     fields = dict[str, Any]()
     if paths:
         named = metric.columns[0].record.get("files", {})  # by options
@@ -99,25 +104,20 @@ def _with_network(metric: Metric, device: torch.device, seed: int) -> Metric:
     return replace(metric, score=score, columns=noted(metric.columns, fields))
 
 
-def _create(metric: Metric, device: torch.device) -> Any:
-    if metric.instance is not None:
-        made = metric.instance if metric.label else net_of(metric.instance)
-        return made.to(device) if metric.label and isinstance(made, torch.nn.Module) else made
-    if metric.is_clipiqa:
-        known = inspect.signature(CLIPIQA).parameters
-        check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
-    if metric.is_ours:
-        return create_ours(metric.name, device, **metric.options)
-    with redirect_stdout(sys.stderr), _no_vain_downloads():  # pyiqa prints what it loads
-        archs = import_pyiqa(".archs")
-        if not metric.name:
-            return archs.build_network(dict(metric.options)).to(device).eval()
-        try:
-            return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
-        except TypeError:  # perhaps an unknown option
-            kind = archs.ARCH_REGISTRY.get(pyiqa_configs()[metric.name]["metric_opts"]["type"])
-            check_keys(metric.options, inspect.signature(kind).parameters, f"the options of {metric.label!r}")
-            raise
+_PYIQA = threading.Lock()
+"""While a metric of pyiqa is built: standard output, where pyiqa prints, and torch's seed are those of all threads."""
+
+
+def _create_pyiqas(metric: Metric, device: torch.device) -> Any:
+    archs = import_pyiqa(".archs")
+    if not metric.name:
+        return archs.build_network(dict(metric.options)).to(device).eval()
+    try:
+        return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
+    except TypeError:  # perhaps an unknown option
+        kind = archs.ARCH_REGISTRY.get(pyiqa_configs()[metric.name]["metric_opts"]["type"])
+        check_keys(metric.options, inspect.signature(kind).parameters, f"the options of {metric.label!r}")
+        raise
 
 
 def _of_clip(metric: Metric, device: torch.device) -> Metric:
@@ -159,33 +159,6 @@ def _with_record(metric: Metric, seed: int) -> Metric:
         if files:
             more["files"] = {file.name: hashes[key] for key, file in files.items()}
     return replace(metric, columns=noted(metric.columns, more))
-
-
-@contextmanager
-def _no_vain_downloads() -> Iterator[None]:
-    # pyiqa and torchvision do not know HF_HUB_OFFLINE, and wait for minutes for a host that does not answer
-    from huggingface_hub import constants
-
-    from ..weights.download import unreachable  # loads the hub's client
-
-    is_offline, original = constants.HF_HUB_OFFLINE, torch.hub.urlopen  # which is urllib's
-
-    def urlopen(url: Any, *args: Any, **options: Any) -> Any:
-        forbidden = "HF_HUB_OFFLINE is set, which forbids downloads" if is_offline else ""
-        if problem := forbidden or unreachable(getattr(url, "full_url", url)):
-            raise WeightsError(problem)
-        return original(url, *args, **options)
-
-    class Offline:
-        def __bool__(self) -> bool:  # the hub's library asks before it connects: a metric without files asks no host
-            return is_offline or bool(unreachable(constants.ENDPOINT))
-
-    with (
-        mock.patch.object(urllib.request, "urlopen", urlopen),
-        mock.patch.object(torch.hub, "urlopen", urlopen),
-        mock.patch.object(constants, "HF_HUB_OFFLINE", Offline()),
-    ):
-        yield
 
 
 class _Pickler(pickle.Pickler):
@@ -277,6 +250,8 @@ def _as_named(text: str, name: str) -> str:
 def _missing_file(error: BaseException) -> str:
     # after a failed download: a clause about the file to fetch by hand
     calls = {frame.f_code.co_name: frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)}
+    if from_hub := calls.get("hf_hub_download"):  # the hub's function, which timm calls
+        return f"; {from_hub.get('filename')} of {from_hub.get('repo_id')} is missing in the hub's cache"
     download = calls.get("download_url_to_file")  # torch's function, which pyiqa and torchvision call
     if not download:
         return ""
