@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import pickle
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from ..errors import Kind, choice, first_of, log
 from ..files.journal import Cells, Journal
 from ..files.writing import check_output, locked
 from .columns import (
+    FIELDS,
     Column,
     Known,
     Record,
@@ -89,7 +91,12 @@ class Results:
         output: The file, or None.
         reading: How images are read; a file of images read in another way is not continued.
         exact: Leave out earlier rows of images that this run lacks.
+
+    Attributes:
+        is_finished: Whether the run has ended without an error, and so its file is written.
     """
+
+    is_finished = False
 
     def __init__(
         self, output: Output | None, columns: Sequence[Column], reading: Record, *, exact: bool = False
@@ -98,11 +105,12 @@ class Results:
         self._asked, self._exact = [column.name for column in columns], exact
         self.output, self.keeps = output, True
         self._joined: dict[str, Mapping[str, Any]] = {}
-        self._rows: list[Cells] = []  # without an output
+        self._names = ["path", *self._asked, *FIELDS, *self.head.kept.values()]
+        self._rows: list[bytes] = []  # without an output: the values of each row; dicts take far more memory
         self._earlier: tuple[Path, str] | None = None  # with the format
         self._journal: Journal | None = None
         self._lines, self._newest = 0, array("q")  # of the journal; the line of each place
-        self._is_new, self._is_published, self._lock = True, False, contextlib.ExitStack()
+        self._is_new, self._lock = True, contextlib.ExitStack()
         if output is not None:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(locked(output.path))
@@ -169,18 +177,20 @@ class Results:
         with self._lock:
             if self._journal is not None:
                 self._journal.close()
-            if kind is None and self.output is not None:
-                if self._is_new or self._dropped():
-                    self.write(self.output.path, self.output.format)
-                    journal_of(self.output.path).unlink(missing_ok=True)
-                self._is_published = True
+            if kind is not None:
+                return
+            if self.output is not None and (self._is_new or self._dropped()):
+                self.write(self.output.path, self.output.format)
+                journal_of(self.output.path).unlink(missing_ok=True)
+            self.is_finished = True
 
     def cells(self) -> Iterator[Cells]:
         """Yield the rows as they are published, column -> value, or text of a csv file."""
         if self.output is None:
-            yield from map(self._finished, map(dict, self._rows))
+            for values in self._rows:
+                yield self._finished(dict(zip(self._names, pickle.loads(values), strict=True)))
             return
-        if self._is_published:
+        if self.is_finished:
             yield from read_cells(self.output.path, self.output.format, [])
             return
         damage, journal, dropped = list[str](), self._journal, self._dropped()
@@ -205,7 +215,7 @@ class Results:
 
     def write(self, path: Path, format: str) -> None:
         """Write all rows to a file, unless it is the run's own and finished."""
-        if self._is_published and self.output is not None and path == self.output.path:
+        if self.is_finished and self.output is not None and path == self.output.path:
             return
         publish(path, format, self.head, self.cells())
 
@@ -267,7 +277,8 @@ class Results:
 
     def _write(self, cells: Cells, place: int | None) -> None:
         if self.output is None:
-            self._rows += [cells] if self.keeps else []
+            if self.keeps:
+                self._rows.append(pickle.dumps([cells.get(name) for name in self._names]))
             return
         if self._journal is None:
             rows = itertools.chain([{"head": self.head.record}], self._copied())

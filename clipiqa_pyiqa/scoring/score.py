@@ -7,7 +7,7 @@ import inspect
 import os
 import pickle
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import version
@@ -71,6 +71,9 @@ class ScoringSetup:
 class ScoringRun(Iterator[Row]):
     """An iterator that stores each row, then yields it with what is known from an earlier run.
 
+    :meth:`scores` and :meth:`frame` give the whole result at any time and as often as asked, read from the file, or
+    from memory if there is none.
+
     Attributes:
         head: The columns that the run fills, and how images are read.
         known: What is known from an earlier run.
@@ -87,7 +90,7 @@ class ScoringRun(Iterator[Row]):
         count: int | None = None,
     ) -> None:
         self.metrics, self.head, self.count, self.known = metrics, head, count, results.known
-        results.keeps = False  # unless scores() asks for them
+        self._done = 0  # rows so far
 
         def stored() -> Generator[Any, None, None]:
             with results, closing(rows):
@@ -100,6 +103,7 @@ class ScoringRun(Iterator[Row]):
 
     def __next__(self) -> Row:
         row: Row = next(self._rows)
+        self._done += 1
         return row
 
     def run(self) -> None:
@@ -122,19 +126,31 @@ class ScoringRun(Iterator[Row]):
             log.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
     def scores(self, progress: Progress = silent) -> Scores:
-        """Score all images, and return their scores: this run's columns, then others of an earlier run."""
-        self.results.keeps = True
+        """Score the images that are left, and return all scores: this run's columns, then others of an earlier run."""
         total = None if self.count is None else self.known.kept + self.count
-        for done, _ in enumerate(self, self.known.kept + 1):
-            progress(done, total)
-        found = self.results.scores()
+        for _ in self:
+            progress(self.known.kept + self._done, total)
+        found = self._all_scores()
         columns = {**self.head.by_name, **found.columns}
         frame = found.frame[[*columns]].drop(index=[*self.known.unseen], errors="ignore")
         return replace(found, frame=frame, columns=columns)
 
     def frame(self) -> pandas.DataFrame:
-        """Return the rows with index ``path``, a column for each question (NaN: no score), ``flag`` and ``error``."""
-        return _frame(self, self.head)
+        """Score the images that are left, and return all rows.
+
+        The index is ``path``; the columns are one for each question (NaN: no score), ``flag`` and ``error``.
+        """
+        self.run()
+        scores = self._all_scores()
+        texts = scores.other[["flag", "error"]].fillna("")
+        rows = scores.frame[self.head.scores].assign(**{name: texts[name].to_numpy() for name in texts})
+        return rows[~rows.index.isin([*self.known.unseen])]
+
+    def _all_scores(self) -> Scores:
+        """Return the scores of a run that has scored its last image; raise ``CLIPIQAError`` if it ended before."""
+        if not self.results.is_finished:
+            raise CLIPIQAError("the run ended before its last image: call score_paths again (with `resume`).")
+        return self.results.scores()
 
 
 @checked
@@ -190,10 +206,24 @@ def score_paths(
     if out is not None:
         inputs = [*(item.name for item in found.items), *(metric.name for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
-    results = Results(out, head.columns, head.reading)
+    with ExitStack() as until_it_begins:  # an error before the run has begun leaves no lock
+        results = until_it_begins.enter_context(Results(out, head.columns, head.reading))
+        run = _begin(setup, head, found.items, names, results)
+        until_it_begins.pop_all()  # the run closes the results
+    return run
+
+
+def _begin(
+    setup: ScoringSetup,
+    head: Head,
+    items: Sequence[Image | Shard],
+    names: tuple[str, ...] | None,
+    results: Results,
+) -> ScoringRun:
+    """Return a run over items; ``names`` are those of its images, or None if they come shard by shard."""
     if names is not None:
         setup.metrics.join(results, names)
-        head = head.with_columns(metric.columns[0] for metric in files)
+        head = head.with_columns(metric.columns[0] for metric in setup.metrics.files)
 
     def rows() -> Rows:
         yield from score_items(tasks, setup.metrics, setup.options, count)
@@ -201,7 +231,7 @@ def score_paths(
             setup.metrics.join(results)
             results.known.tell()
 
-    tasks: Iterable[Task] = plan(sources_of(found.items), setup.metrics, setup.options, results.known)
+    tasks: Iterable[Task] = plan(sources_of(items), setup.metrics, setup.options, results.known)
     count = left = None if names is None else len(names)
     if results.known and names is not None:
         tasks = list(tasks)
