@@ -15,6 +15,7 @@ import torch
 from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import BatchOptions, CLIPIQAError, Progress, checked, counted, log, silent
+from ..files.reading import FileHashes
 from ..images.batches import WORKERS
 from ..images.image import Image
 from ..metrics.building import build
@@ -118,7 +119,8 @@ def _without_training_photos(
         return data, images
     nets = {metric.label: metric.net for metric in metrics if metric.net is not None}
     has_mini = any(net.clip.weights.backbone == "mini" for net in nets.values())
-    seen = seen_by_mini(data.paths) if has_mini else []
+    hashes = FileHashes()
+    seen = seen_by_mini(data.paths, hashes) if has_mini else []
     if any(seen) and leave_out:
         images = tuple(image for image, was_seen in zip(images, seen, strict=True) if not was_seen)
         if not images:
@@ -134,7 +136,7 @@ def _without_training_photos(
     elif has_mini:
         notes.append("mini was trained on rated photos of BIQ2021, but on none of these images' scores")
     for label, net in nets.items():
-        if learned := count_learned_from(net, [image.name for image in images]):
+        if learned := count_learned_from(net, [image.name for image in images], hashes):
             notes.append(
                 f"{label} was trained on {learned:,} of these {counted(len(images), 'image')}: its agreement with them "
                 "says little"

@@ -4,7 +4,7 @@ import base64
 import os
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas
 
 from ..errors import CLIPIQAError, FilePath, counted, few, import_pyiqa, log, nearest
 from ..files.csv_files import ColumnNames, check_images, read_opinions
-from ..files.reading import hashes_of
+from ..files.reading import FileHashes
 from ..stats.correlation import undefined
 
 
@@ -25,12 +25,14 @@ class ScoreTable:
         frame: ``path``, ``target`` (score in [0, 1], high is good), ``split`` (``'train'``, ``'val'`` or ``'test'``)
             and ``group``; random splits and folds keep groups together.
         score_range: Lowest and highest score, as given.
+        hashes: SHA-256 of the files, so that a run reads each only once for it.
     """
 
     name: str
     frame: pandas.DataFrame
     score_range: tuple[float, float]
     lower_better: bool = False
+    hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
 
     def part(self, split: str) -> pandas.DataFrame:
         return self.frame[self.frame["split"] == split]
@@ -78,7 +80,8 @@ def read_score_table(
         )
     share = (scores - low) / (high - low)
     frame["target"] = 1 - share if lower_better else share
-    photos = [digest or path for digest, path in zip(_digests(frame["path"]), frame["path"], strict=True)]
+    hashes = FileHashes()
+    photos = [digest or path for digest, path in zip(_digests(frame["path"], hashes), frame["path"], strict=True)]
     if again := len(photos) - len({*photos}):
         log.info(f"{counted(again, 'further row')} of photos rated before: each counts, and one photo's stay together")
     groups, joined = None, frame.index.to_series()
@@ -98,7 +101,7 @@ def read_score_table(
         if len(missing):
             log.warning(f"left out: {counted(len(missing), 'missing image')}: {few(missing)}")
     check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
-    table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better))
+    table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better), hashes)
     table.check_splits(needed)
     return table
 
@@ -162,21 +165,21 @@ PHOTO_LIST = Path(__file__).parents[1] / "data" / "mini_photos.bin"
 BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos matches by chance
 
 
-def seen_by_mini(paths: Collection[FilePath]) -> list[bool]:
-    return [digest in digests_of_mini() for digest in _digests(paths)]
+def seen_by_mini(paths: Collection[FilePath], hashes: FileHashes) -> list[bool]:
+    return [digest in digests_of_mini() for digest in _digests(paths, hashes)]
 
 
-def written_digests(paths: Collection[FilePath]) -> str:
+def written_digests(paths: Collection[FilePath], hashes: FileHashes) -> str:
     """Return the files' digests as text, for the metadata of a head or of learned prompts."""
-    return base64.b64encode(bytes.fromhex("".join(_digests(paths)))).decode()
+    return base64.b64encode(bytes.fromhex("".join(_digests(paths, hashes)))).decode()
 
 
-def count_learned_from(metric: Any, paths: Collection[FilePath]) -> int:
+def count_learned_from(metric: Any, paths: Collection[FilePath], hashes: FileHashes) -> int:
     """Return how many of the files a metric's head or prompts were learned from; 0 if not known."""
     learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
     text = learned.metadata.get("trained_on", "") if learned else ""
     known = _split(base64.b64decode(text))
-    return sum(digest in known for digest in _digests(paths)) if known else 0
+    return sum(digest in known for digest in _digests(paths, hashes)) if known else 0
 
 
 def seen_warning(count: int, images: int) -> str:
@@ -188,7 +191,7 @@ def seen_warning(count: int, images: int) -> str:
 
 def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
     """Log how many photos ``mini`` was trained on; return the table, without them if ``leave_out`` is set."""
-    seen = seen_by_mini(table.frame["path"]) if backbone == "mini" else []
+    seen = seen_by_mini(table.frame["path"], table.hashes) if backbone == "mini" else []
     count = sum(seen)
     if count and leave_out:
         table = replace(table, frame=table.frame[[not each for each in seen]])
@@ -199,10 +202,10 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     return table
 
 
-def _digests(paths: Collection[FilePath]) -> list[str]:
+def _digests(paths: Collection[FilePath], hashes: FileHashes) -> list[str]:
     there = [str(path) for path in paths if os.path.exists(path) and os.access(path, os.R_OK)]  # no path holds \0
-    hashes = dict(zip(there, hashes_of(there), strict=True))
-    return [hashes.get(str(path), "")[: 2 * BYTES] for path in paths]
+    known = dict(zip(there, hashes.of(there), strict=True))
+    return [known.get(str(path), "")[: 2 * BYTES] for path in paths]
 
 
 @cache

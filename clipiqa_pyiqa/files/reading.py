@@ -2,16 +2,16 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import FilePath, WeightsError
-from .writing import write_text
 
 
 def open_file(path: FilePath, mode: str = "rb", **options: Any) -> IO[Any]:
@@ -27,41 +27,70 @@ def read_bytes(path: FilePath) -> bytes:
         return bytes(file.read())
 
 
-def sha256_of(path: FilePath) -> str:
-    """Return the SHA-256 of a file in hex. Raises ``WeightsError`` if the file cannot be read."""
-    try:
-        return hashes_of([path])[0]
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def hashes_of(paths: Sequence[FilePath]) -> list[str]:
-    """Return the SHA-256 of files in hex.
-
-    ``$XDG_CACHE_HOME/clipiqa/hashes.json`` stores those of existing files, so that only a new or changed file is read.
-    """
-    known, new = _read_cache(), dict[str, list[Any]]()
-    found = []
-    for path in map(str, paths):
-        name, stamp = os.path.realpath(path), _stamp(path)  # before it is read: a change meanwhile changes the stamp
-        entry = known.get(name)
-        if not isinstance(entry, list) or entry[:-1] != stamp:
-            entry = new[name] = [*stamp, hash_file(Path(path))]
-        found.append(str(entry[-1]))
-    if new:
-        with contextlib.suppress(OSError):
-            user_cache("").mkdir(parents=True, exist_ok=True)
-            kept = {path: entry for path, entry in _read_cache().items() if os.path.exists(path)}
-            write_text(user_cache("hashes.json"), json.dumps({**kept, **new}, indent=1))
-    return found
-
-
 def hash_file(path: FilePath) -> str:
+    """Return the SHA-256 of a file in hex."""
     sha256 = hashlib.sha256()
     with open_file(path) as file:
         while chunk := file.read(1 << 20):
             sha256.update(chunk)
     return sha256.hexdigest()
+
+
+def sha256_of(path: FilePath) -> str:
+    """Return the SHA-256 of a file of weights or parameters in hex; those of earlier calls are in the user's cache.
+
+    Raises ``WeightsError`` if the file cannot be read.
+    """
+    try:
+        return _hashes_of_weights(user_cache("hashes.jsonl")).of([path])[0]
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+class FileHashes:
+    """The SHA-256 of files in hex, each computed once as long as the file's size, times and inode stay the same.
+
+    Args:
+        path: A file that keeps them for the next process; it is read once, and each new hash is a line at its end.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._known = _read_hashes(path) if path is not None else {}
+
+    def of(self, paths: Iterable[FilePath]) -> list[str]:
+        """Return the hashes of files. Raises ``OSError`` if one cannot be read."""
+        hashes, lines = list[str](), list[str]()
+        for path in map(str, paths):
+            name = os.path.realpath(path)
+            stamp = _stamp(path)  # before the file is read: a change meanwhile changes the stamp
+            known_stamp, sha256 = self._known.get(name, (None, ""))
+            if known_stamp != stamp:
+                sha256 = hash_file(path)
+                self._known[name] = (stamp, sha256)
+                lines.append(json.dumps([name, stamp, sha256]))
+            hashes.append(sha256)
+        if lines and self._path is not None:
+            with contextlib.suppress(OSError):  # the hashes are only computed again
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write("\n".join(["", *lines, ""]))  # a kill may have left the last line without an end
+        return hashes
+
+
+_hashes_of_weights = functools.cache(FileHashes)
+
+
+def _read_hashes(path: Path) -> dict[str, tuple[list[int], str]]:
+    """Return the hashes in a file, by name and with stamps; damaged lines are left out."""
+    hashes = dict[str, tuple[list[int], str]]()
+    with contextlib.suppress(OSError), open_file(path, "r", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, TypeError, RecursionError):
+                name, stamp, sha256 = json.loads(line)
+                if isinstance(name, str) and isinstance(sha256, str):
+                    hashes[name] = (stamp, sha256)
+    return hashes
 
 
 def _stamp(path: str) -> list[int]:
@@ -71,11 +100,3 @@ def _stamp(path: str) -> list[int]:
 
 def user_cache(name: str) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / name
-
-
-def _read_cache() -> dict[str, Any]:
-    try:
-        content = json.loads(user_cache("hashes.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..errors import FilePath, ImageError, Kind, Reading, counted, first_of, log
 from ..files.journal import Journal, read_journal
-from ..files.reading import hashes_of, user_cache
+from ..files.reading import FileHashes, user_cache
 from ..files.writing import as_output_error, check_folder
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import File
@@ -74,6 +74,7 @@ def stored_features(
     stages: bool = False,
     device: str | torch.device = "cpu",
     workers: int | None = None,
+    hashes: FileHashes | None = None,
 ) -> Tensor:
     """Return a metric's features ``(N, A, D)`` of augmented images (default the whole image).
 
@@ -82,6 +83,7 @@ def stored_features(
 
     Args:
         stages: Add the statistics of ``encode_stages``.
+        hashes: The files' hashes, if the caller has computed them already.
     """
     if not len(paths):
         return torch.empty(0, 1, 1)
@@ -89,7 +91,7 @@ def stored_features(
     setup = f"{metric.clip.weights.backbone.replace('/', '-')}-{digest[:16]}"
     place = check_folder(Path(folder or user_cache("features")) / setup)
     try:
-        contents = hashes_of([os.fspath(path) for path in paths])
+        contents = (hashes or FileHashes()).of(paths)
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
     wanted = [

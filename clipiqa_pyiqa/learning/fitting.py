@@ -157,7 +157,9 @@ def fit(
             f"method {method!r} needs at least {NEEDED[method]} rated photos to train on; got {len(train)}."
         )
     stages = fit_on == "stages"
-    encoded = stored_features(metric, features, frame["path"], stages=stages, device=device, workers=workers)[:, 0]
+    encoded = stored_features(
+        metric, features, frame["path"], stages=stages, device=device, workers=workers, hashes=table.hashes
+    )[:, 0]
     with torch.no_grad():
         positive, negative = metric.encode_prompts()[0].cpu()
     direction = metric.clip.logit_scale * (positive - negative)  # (D,)
@@ -203,7 +205,7 @@ def fit(
         "score_range": table.score_range if own_scale else (0.0, 1.0),
         "lower_better": own_scale and table.lower_better,
         "method": best,
-        "trained_on": written_digests(train["path"]),
+        "trained_on": written_digests(train["path"], table.hashes),
     }
     tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
     head = OpinionHead({**tensors, "direction": direction}, as_texts(fields))

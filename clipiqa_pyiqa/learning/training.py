@@ -163,17 +163,20 @@ def train(
         def rated(split: str) -> tuple[Tensor, Tensor]:
             part = table.part(split)
             views = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
-            encoded = stored_features(metric, features, part["path"], views, device=device, workers=workers)
+            encoded = stored_features(
+                metric, features, part["path"], views, device=device, workers=workers, hashes=table.hashes
+            )
             return encoded if views else encoded[:, 0].to(device), torch.tensor(part["target"].tolist())[:, None]
 
         parts = {split: rated(split) for split in ("train", "val", "test")}
         tested = {split: part for split, part in parts.items() if split != "train" and len(part[1]) > 1}
         before = {split: evaluate(metric, *part, metric.prompts) for split, part in tested.items()}
+        learned_from = table.frame.query("split != 'test'")  # since validation chooses the epoch
         metadata = {
             "data_set": table.name,
             "score_range": table.score_range,
             "lower_better": table.lower_better,
-            "trained_on": written_digests(table.frame.query("split != 'test'")["path"]),  # validation chooses the epoch
+            "trained_on": written_digests(learned_from["path"], table.hashes),
         }
         rows = *parts["train"], *parts["val"]
         found = {"val": train_context(metric, recipe, *rows, folder, metadata=metadata, resume=resume)}

@@ -37,7 +37,7 @@ def test_table_of_everything_downloads_nothing(clipiqa, home, server, monkeypatc
         assert where.startswith(f"{server.url}/timm/") and "openaipublic" in where
     assert table["CLIPIQA+_RN50_512-89f5d940.pth"][2] == "89f5d940"
     assert server.requests == []
-    assert {file.name for file in home.rglob("*") if file.is_file()} <= {"hashes.json"}  # of mini, remembered
+    assert {file.name for file in home.rglob("*") if file.is_file()} <= {"hashes.jsonl"}  # of mini, remembered
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     clipiqa("weights", 0)
     table = rows(clipiqa("weights --prompt-files", 1).out)

@@ -109,7 +109,7 @@ def test_a_learned_metric_names_its_own_training_rows(rated, tmp_path):
 def test_minis_own_photos_can_be_left_out(contrasts, monkeypatch, caplog):
     for count in (2, 5):
         seen = [True] * count + [False] * (5 - count)
-        monkeypatch.setattr("clipiqa_pyiqa.comparison.compare.seen_by_mini", lambda paths, seen=seen: seen)
+        monkeypatch.setattr("clipiqa_pyiqa.comparison.compare.seen_by_mini", lambda paths, hashes, seen=seen: seen)
         if count == 5:
             refused(compare, {"mini": MINI}, **contrasts, without_mini_photos=True)
         else:

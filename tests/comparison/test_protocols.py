@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections import Counter
 
 import pandas
 import pyiqa
@@ -14,6 +15,7 @@ from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_imag
 
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.comparison.table.protocols import fit_sizes, formula_value, read_protocol, table_metrics
+from clipiqa_pyiqa.files import reading
 from clipiqa_pyiqa.files.yaml import shipped
 
 
@@ -227,6 +229,14 @@ def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, op
     number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
     found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
     assert fits(found) == [change] and f"tried, {change} explains it ({option}); " in found.table() and not found.agrees
+
+
+def test_trials_hash_no_file_again(small, tmp_path, monkeypatch):
+    counts, hash_file = Counter(), reading.hash_file
+    monkeypatch.setattr(reading, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
+    found = compare(small, ["m=psnr", "x=mini"], expect="ours: m=1.00 x=0.123", explain=True, out=tmp_path / "out")
+    assert found.explained["change"].nunique() > 5
+    assert {*found.images.inputs} <= {*counts} and {*counts.values()} == {1}
 
 
 def test_published_numbers_decide_the_exit_code_and_are_written(clipiqa, small, tmp_path):

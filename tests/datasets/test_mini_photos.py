@@ -5,7 +5,7 @@ from refusal import refused
 
 from clipiqa_pyiqa.datasets import score_table
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
-from clipiqa_pyiqa.files.reading import hash_file
+from clipiqa_pyiqa.files.reading import FileHashes, hash_file
 
 
 def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch, caplog):
@@ -14,7 +14,7 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
         file.write_text(file.name)
     known = frozenset(hash_file(file)[: 2 * score_table.BYTES] for file in files[:3])
     monkeypatch.setattr(score_table, "digests_of_mini", lambda: known)
-    assert score_table.seen_by_mini([*files, tmp_path / "gone.jpg"]) == [True] * 3 + [False] * 4
+    assert score_table.seen_by_mini([*files, tmp_path / "gone.jpg"], FileHashes()) == [True] * 3 + [False] * 4
     splits = ["train"] * 3 + ["val"] * 3
     paths, targets = [*map(str, files)], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     table = ScoreTable("mine", pd.DataFrame({"path": paths, "target": targets, "split": splits}), (0, 1))

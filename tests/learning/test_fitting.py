@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.datasets.score_table import read_score_table
+from clipiqa_pyiqa.files import reading
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.learning import fitting
 from clipiqa_pyiqa.metrics.parsing import metric_set
@@ -112,6 +114,14 @@ def copies(tmp_path_factory):
             rows.append((number, path, opinion + dice.uniform(0, 0.5)))
     pandas.DataFrame(rows, columns=["scene", "path", "score"]).to_csv(folder / "scores.csv", index=False)
     return folder / "scores.csv"
+
+
+def test_each_photo_is_hashed_once(table, fit, monkeypatch):
+    counts, hash_file = Counter(), reading.hash_file
+    monkeypatch.setattr(reading, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
+    fit(table, method="affine", splits=0)
+    photos = [path for path in counts if path.endswith(".png")]
+    assert len(photos) == 36 and {*counts.values()} == {1}
 
 
 def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, fit):

@@ -165,24 +165,43 @@ def test_damaged_copies_in_caches_are_passed_over(home, openai_file, caplog):
     assert "snapshots" not in caplog.text
 
 
-@pytest.mark.parametrize("content", ["[1, 2", "[]", '{"PATH": 7, "/gone": []}'])
+@pytest.mark.parametrize("content", ["[1, 2", "{}", '["PATH", 7, 8]', '["PATH", [1, 2, 3, 4], "00"]', "[" * 10**5])
 def test_hashes_are_kept_and_a_damaged_store_is_no_error(home, tmp_path, monkeypatch, content):
-    path, memory = tmp_path / "x", home / "cache/clipiqa/hashes.json"
+    path, store = tmp_path / "x", tmp_path / "hashes.jsonl"
     path.write_bytes(b"one")
-    memory.parent.mkdir(parents=True)
-    memory.write_text(content.replace("PATH", str(path.resolve())))
-    expected = reading.sha256_of(path)
-    assert expected == sha256(path) and list(json.loads(memory.read_text())) == [str(path.resolve())]
+    store.write_text(content.replace("PATH", str(path.resolve())))
+    expected = sha256(path)
+    assert reading.FileHashes(store).of([path]) == [expected]
     with monkeypatch.context() as patch:
         patch.setattr(reading, "hash_file", lambda path: pytest.fail("hashed again"))
-        assert reading.sha256_of(path) == expected
+        assert reading.FileHashes(store).of([path, path]) == [expected] * 2
     (tmp_path / "other").write_bytes(b"two")  # of equal size and time
     os.utime(tmp_path / "other", ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     os.replace(tmp_path / "other", path)
     with monkeypatch.context() as patch:  # changed while it is read
-        patch.setattr(reading, "hash_file", lambda path: path.write_bytes(b"three"))
-        reading.sha256_of(path)
-    assert reading.sha256_of(path) == sha256(path) != expected
+        patch.setattr(reading, "hash_file", lambda path: Path(path).write_bytes(b"three") and "0")
+        reading.FileHashes(store).of([path])
+    assert reading.FileHashes(store).of([path]) == [sha256(path)] != [expected]
+
+
+def test_a_new_hash_is_one_more_line_and_the_rest_is_not_read_again(tmp_path):
+    store = tmp_path / "hashes.jsonl"
+    hashes = reading.FileHashes(store)
+    (tmp_path / "x").write_bytes(b"one")
+    hashes.of([tmp_path / "x"])
+    store.write_text("damaged meanwhile\n")
+    (tmp_path / "y").write_bytes(b"two")
+    assert hashes.of([tmp_path / name for name in "xyx"]) == [sha256(tmp_path / name) for name in "xyx"]
+    damaged, empty, line = store.read_text().splitlines()
+    assert (damaged, empty) == ("damaged meanwhile", "") and json.loads(line)[0] == str(tmp_path / "y")
+
+
+def test_hashes_of_weights_are_kept_in_the_users_cache(home, tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(b"one")
+    expected = reading.sha256_of(tmp_path / "x")
+    assert reading.FileHashes(home / "cache/clipiqa/hashes.jsonl").of([tmp_path / "x"]) == [expected]
+    monkeypatch.setattr(reading, "hash_file", lambda path: pytest.fail("hashed again"))
+    assert reading.sha256_of(tmp_path / "x") == expected
 
 
 def test_hashes_need_no_store_that_can_be_written(home, tmp_path, monkeypatch):

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pandas import DataFrame, Series
 
 from ...errors import CLIPIQAError, FilePath, few
 from ...files.names import printable
+from ...files.reading import FileHashes
 from ...sources.naming import by_set, in_all_folders, named_images
 from .protocols import NO_PROTOCOL, Protocol
 
@@ -22,6 +23,7 @@ class MethodImages:
         files: A row per image, a column per method.
         test_sets: Image -> test set; a single test set is called ``''``.
         weights: Image -> weight in means; None if equal.
+        hashes: SHA-256 of files that were asked for, so that trials of a table do not read them again.
     """
 
     files: DataFrame
@@ -29,6 +31,7 @@ class MethodImages:
     references: Mapping[str, str]
     left_out: Sequence[str] = ()
     weights: Series | None = None
+    hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
 
     @property
     def inputs(self) -> list[str]:

@@ -33,7 +33,7 @@ from ...errors import (
     silent,
 )
 from ...files.names import printable
-from ...files.reading import hash_file
+from ...files.reading import FileHashes
 from ...images.image import File, Image
 from ...images.reader import ImageRecord
 from ...metrics.building import build
@@ -177,9 +177,9 @@ def score_versions(
     read_reference = functools.lru_cache(8)(_read) if reads_references else None
     images = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
     images.insert(0, "test_set", images["image"].map(matched.test_sets))
-    images["sha256"] = images["path"].map(_sha256)
+    images["sha256"] = [_sha256(path, matched.hashes) for path in images["path"]]
     if matched.references:
-        hashes = {name: _sha256(path) for name, path in matched.references.items()}  # once for all methods
+        hashes = {name: _sha256(path, matched.hashes) for name, path in matched.references.items()}
         images["reference_sha256"] = images["image"].map(hashes)
     items = [
         _Pair(row.path, matched.references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
@@ -244,9 +244,9 @@ def _read(path: str, drop_alpha: bool) -> Tensor:
     return File(path).load(AnySize()).pixels if pixels is None else pixels
 
 
-def _sha256(path: str) -> str:
+def _sha256(path: str, hashes: FileHashes) -> str:
     with contextlib.suppress(OSError):
-        return hash_file(Path(path))
+        return hashes.of([path])[0]
     return ""
 
 
