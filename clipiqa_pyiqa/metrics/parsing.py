@@ -181,7 +181,7 @@ def file_metric(label: str, path: str, options: Settings, given: str = "") -> Me
         options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.
         given: The path as the user wrote it, such as ``{method}.csv``.
     """
-    from ..results.scores import direction_by_name, read_scores  # many modules
+    from ..results.scores import direction_by_name, known_word, read_scores  # many modules
 
     label = label or Path(path).stem
     check_kinds(options, _OF_FILES, f"metric {label!r}")
@@ -202,7 +202,8 @@ def file_metric(label: str, path: str, options: Settings, given: str = "") -> Me
         "sha256": hash_file(file),
         "range": [None, None],
     }
-    known = (low, record.get("lower_better"), direction_by_name(column), direction_by_name(label))
+    by_label = None if known_word(column) else direction_by_name(label)
+    known = (low, record.get("lower_better"), direction_by_name(column), by_label)
     direction = next((each for each in known if each is not None), None)
     if direction is None:
         raise CLIPIQAError(

@@ -252,9 +252,12 @@ HIGHER_BETTER = (
     "qualiclip+ qualiclip+-clive qualiclip+-flive qualiclip+-spaq inception_score"
 )
 """Names of pyiqa's metrics, also for machines without pyiqa."""
-_KNOWN = {  # also well-known scores that pyiqa does not have
-    **dict.fromkeys(f"{LOWER_BETTER} mse rmse mae l1 l2 error loss distance dmos kid fvd".split(), True),
-    **dict.fromkeys(f"{HIGHER_BETTER} mos vmaf".split(), False),
+_ALSO_LOWER = "lpips-alex lpips_alex lpips_vgg mse rmse mae l1 l2 error loss distance dmos kid fvd"
+_ALSO_HIGHER = "psnr-y psnr_y psnr-rgb psnr_rgb ssim-y ssim_y ssim-rgb ssim_rgb mos vmaf"
+"""Well-known scores that pyiqa does not have, or not under this name."""
+_KNOWN = {
+    **dict.fromkeys(f"{LOWER_BETTER} {_ALSO_LOWER}".lower().split(), True),
+    **dict.fromkeys(f"{HIGHER_BETTER} {_ALSO_HIGHER}".lower().split(), False),
 }
 
 
@@ -270,9 +273,26 @@ class Direction:
 
 
 def direction_by_name(column: str) -> bool | None:
-    """Return whether low scores are good, as far as a column's name tells."""
+    """Return whether low scores are good, if an arrow at the end or the whole name tells; None otherwise."""
     name = column.lower().strip()
-    return {"↓": True, "↑": False}.get(name[-1:], _KNOWN.get(name, _KNOWN.get(re.split(r"[\s_(-]", name)[0])))
+    if name.endswith("↓"):
+        return True
+    if name.endswith("↑"):
+        return False
+    return _KNOWN.get(name)
+
+
+def known_word(column: str) -> str:
+    """Return a known score's name that stands beside other words, as in ``ssim_loss``, or ``''``.
+
+    The other words may turn its direction round.
+    """
+    if direction_by_name(column) is not None:
+        return ""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", column).lower()  # ssimLoss, SSIMLoss
+    names = "|".join(re.escape(name) for name in sorted(_KNOWN, key=len, reverse=True))
+    match = re.search(rf"(?<![a-z0-9])({names})(?![a-z0-9])", spaced)
+    return match[1] if match else ""
 
 
 def find_direction(runs: Sequence[Scores], column: str, given: bool | None = None) -> Direction:
@@ -294,9 +314,15 @@ def find_direction(runs: Sequence[Scores], column: str, given: bool | None = Non
                 f"{run.file!r} does not say whether a low or a high {column!r} is good: pass lower_better or "
                 "higher_better."
             )
-    if by_name is None:
-        return Direction(False, "assumed, as its name is unknown; if wrong, use the option lower-better")
-    return Direction(by_name, "by its name")
+    if by_name is not None:
+        return Direction(by_name, "by its name")
+    word = known_word(column)
+    if word:
+        raise CLIPIQAError(
+            f"nothing says whether a low or a high {column!r} is good, as {word!r} is not its whole name: pass "
+            "lower_better or higher_better, or name other columns (`by`)."
+        )
+    return Direction(False, "assumed, as its name is unknown; if wrong, use the option lower-better")
 
 
 _SHARE = "percentage such as 10%"

@@ -8,6 +8,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind
+from clipiqa_pyiqa.metrics.parsing import file_metric
 from clipiqa_pyiqa.results.columns import Column, Row
 from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.scores import HIGHER_BETTER, LOWER_BETTER, find_direction, read_scores
@@ -19,9 +20,9 @@ RUN = {"metric": "clipiqa", "weights": "bundled", "weights_sha256": "cd" * 32, "
 
 
 def ours(path, shift=0.0, record=HEAD, name="boss", **run):
-    """A result file as ``clipiqa score`` writes it, of twenty photos and one that has no score."""
+    """A result file as ``clipiqa score`` writes it, of thirty photos and one that has no score."""
     columns = [Column(name, {**RUN, **run, **record})]
-    values = np.random.default_rng(0).uniform(0.3, 0.6, 20) + shift
+    values = np.random.default_rng(0).uniform(0.3, 0.6, 30) + shift
     with Results(Output(path), columns, {}) as results:
         for number, value in enumerate(values):
             results.append(Row(f"out/{number}.png", (float(value),), 64, 64, 64, 64, 1))
@@ -74,16 +75,47 @@ def test_where_the_direction_is_lost_it_is_asked_for(two, clipiqa):
     refused(find_direction, [read_scores(base)], "chief")
 
 
-LOW = ("NIQE (v2)", "lpips-alex", "x ↓", "RMSE")
+LOW = ("NIQE", "lpips-alex", "x ↓", "RMSE", "psnr drop ↓")
+
+
+def of_another_tool(path, name):
+    frame = pandas.DataFrame({"image": [f"{n}.png" for n in range(9)], name: np.arange(9.0), "scale": 4})
+    frame.to_csv(path, index=False)
+    return path
 
 
 def test_the_direction_of_other_tools_columns_is_known_by_their_names(tmp_path):
-    for name in (*LOW, "ssim_y", "niqe ↑", "compiqa"):
-        frame = pandas.DataFrame({"image": [f"{n}.png" for n in range(9)], name: np.arange(9.0), "scale": 4})
-        frame.to_csv(tmp_path / "a.csv", index=False)
-        direction = find_direction([read_scores(tmp_path / "a.csv", columns=[name])], name)
+    for name in (*LOW, "ssim_y", "MS_SSIM", "clipiqa+_vitL14_512", "niqe ↑", "compiqa", "terror"):
+        file = of_another_tool(tmp_path / "a.csv", name)
+        direction = find_direction([read_scores(file, columns=[name])], name)
         assert direction.lower_better == (name in LOW)
-        assert ("assumed" in direction.because) == (name == "compiqa")
+        assert ("assumed" in direction.because) == (name in ("compiqa", "terror"))
+
+
+@pytest.mark.parametrize(
+    "name, known",
+    [
+        ("ssim_loss", "ssim"),
+        ("mos_error", "mos"),
+        ("psnr drop", "psnr"),
+        ("error_free_rate", "error"),
+        ("loss_reduction", "loss"),
+        ("NIQE (v2)", "niqe"),
+        ("inception_score loss", "inception_score"),
+        ("ssimLoss", "ssim"),
+        ("niqe.1", "niqe"),
+    ],
+)
+def test_where_another_word_stands_beside_a_known_name_the_direction_is_asked_for(name, known, tmp_path, clipiqa):
+    """A falling ``ssim_loss`` is good: the known name alone does not tell."""
+    file = of_another_tool(tmp_path / "a.csv", name)
+    asked = f"gate {file} {file} --skip-missing"
+    clipiqa(asked, 2, repr(name), repr(known), "--lower-better or --higher-better")
+    assert "lower is better" in clipiqa(f"{asked} --lower-better '{name}'", 0).out
+    clipiqa(f"rank {file} --by '{name}' --worst 1", 2, repr(known))
+    assert repr("judge") in refused(file_metric, "judge", str(file), {"column": name})
+    assert repr("psnr") in refused(file_metric, "psnr", str(file), {"column": name})  # the label does not tell either
+    assert file_metric("psnr", str(file), {"column": name, "lower_better": True}).columns[0].lower_better
 
 
 def test_the_shipped_names_are_pyiqas():
