@@ -23,7 +23,8 @@ class ScoreTable:
 
     Attributes:
         frame: ``path``, ``target`` (score in [0, 1], high is good), ``split`` (``'train'``, ``'val'`` or ``'test'``)
-            and ``group``; random splits and folds keep groups together.
+            and ``group``; random splits and folds keep groups together. Targets of held-out images may lie outside of
+            [0, 1] if the range is that of the training images.
         score_range: Lowest and highest score, as given.
         hashes: SHA-256 of the files, so that a run reads each only once for it.
     """
@@ -65,31 +66,14 @@ def read_score_table(
     Args:
         root: Folder where relative paths start; default the file's folder.
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
-        score_range: Lowest and highest possible score; default those in the table.
+        score_range: Lowest and highest possible score; default those of the training images.
         lower_better: Whether low scores are good; None means no, but a column ``dmos`` needs True or False.
         group: Name or number of the column of groups, which splits keep together; default a usual name of references.
     """
     path = Path(path).expanduser()
     frame = read_opinions(path, root=root, columns=columns, lower_better=lower_better, group=group)
-    scores = frame["score"]
-    low, high = score_range or (min(scores), max(scores))
-    if not low <= min(scores) < max(scores) <= high:
-        raise CLIPIQAError(
-            f"{path} has scores from {min(scores):g} to {max(scores):g}: they must differ, and lie in the range from "
-            f"{low:g} to {high:g} (the lowest, then the highest)."
-        )
-    share = (scores - low) / (high - low)
-    frame["target"] = 1 - share if lower_better else share
     hashes = FileHashes()
-    photos = [digest or path for digest, path in zip(_digests(frame["path"], hashes), frame["path"], strict=True)]
-    if again := len(photos) - len({*photos}):
-        log.info(f"{counted(again, 'further row')} of photos rated before: each counts, and one photo's stay together")
-    groups, joined = None, frame.index.to_series()
-    while not joined.equals(groups):  # a photo that several people rated is in one group
-        groups = joined
-        for alike in (photos, frame.get("group", photos)):
-            joined = joined.groupby(alike, sort=False).transform("min")
-    frame["group"] = joined.map(frame["group"]) if "group" in frame else joined
+    frame["group"] = _groups(frame, hashes)
     if "split" not in frame:
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
@@ -100,10 +84,45 @@ def read_score_table(
         frame = frame.drop(index=missing.index)
         if len(missing):
             log.warning(f"left out: {counted(len(missing), 'missing image')}: {few(missing)}")
+    low, high = score_range or _range_of_training(path, frame)
+    if score_range and not low <= frame["score"].min() < frame["score"].max() <= high:
+        raise CLIPIQAError(
+            f"{path} has scores from {frame['score'].min():g} to {frame['score'].max():g}: they must differ, and lie "
+            f"in the range from {low:g} to {high:g} (the lowest, then the highest)."
+        )
     check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
+    share = (frame["score"] - low) / (high - low)
+    frame["target"] = 1 - share if lower_better else share
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better), hashes)
     table.check_splits(needed)
     return table
+
+
+def _range_of_training(path: Path, frame: pandas.DataFrame) -> tuple[float, float]:
+    """Return the lowest and highest training score: others must not tell what is learned."""
+    scores = frame["score"][frame["split"] == "train"]
+    if scores.empty:
+        scores = frame["score"]
+    if scores.nunique() < 2:
+        raise CLIPIQAError(
+            f"the {counted(len(scores), 'training score')} of {path} must differ, so that there is something to learn."
+        )
+    return scores.min(), scores.max()
+
+
+def _groups(frame: pandas.DataFrame, hashes: FileHashes) -> pandas.Series:
+    """Return the group of each row: that of its column, joined if a photo (several people may rate one) is in two."""
+    digests = _digests(frame["path"], hashes)
+    photos = [digest or path for digest, path in zip(digests, frame["path"], strict=True)]
+    again = len(photos) - len(set(photos))
+    if again:
+        log.info(f"{counted(again, 'further row')} of photos rated before: each counts, and one photo's stay together")
+    groups, joined = None, frame.index.to_series()
+    while not joined.equals(groups):
+        groups = joined
+        for alike in (photos, frame.get("group", photos)):
+            joined = joined.groupby(alike, sort=False).transform("min")
+    return joined.map(frame["group"]) if "group" in frame else joined
 
 
 def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:

@@ -82,6 +82,26 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path, caplog):
     refused(read_score_table, written(tmp_path, f"path,score,split\n{flat}"), skip_missing=True)
 
 
+def test_the_usual_range_is_that_of_the_training_images(tmp_path):
+    """An extreme score of an image that is held out, or missing, does not change what is learned."""
+    for number in range(12):
+        (tmp_path / f"{number}.png").write_text(str(number))
+    lines = [f"{n}.png,{n},{'train' if n < 6 else 'val' if n < 9 else 'test'}\n" for n in range(12)]
+    lines.append("gone.png,900,train\n")
+    targets = []
+    for extreme in (11, 500):
+        lines[11] = f"11.png,{extreme},test\n"
+        table = read_score_table(written(tmp_path, f"path,score,split\n{''.join(lines)}"), skip_missing=True)
+        assert table.score_range == (0, 5)
+        targets.append(table.part("train")["target"].tolist())
+        assert table.part("test")["target"].iloc[-1] == extreme / 5
+    assert targets[0] == targets[1] == [n / 5 for n in range(6)]
+    drawn = read_score_table(
+        written(tmp_path, "path,score\n" + "".join(f"{n}.png,{n}\n" for n in range(12))), val_fraction=0.3
+    )
+    assert drawn.score_range == (drawn.part("train")["score"].min(), drawn.part("train")["score"].max())
+
+
 def grouped(folder, header):
     """Forty images in ten groups."""
     lines = [header]
