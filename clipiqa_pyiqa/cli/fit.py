@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..errors import OptionError, counted
 from .options.groups import Learning, creation
-from .options.terminal import frame_as_text
+from .options.terminal import frame_as_text, in_shell
 
 
 def run(
@@ -83,9 +83,11 @@ def run(
     for split, agreement in result.held_out.items():
         images = counted(len(result.table.part(split)), f"{split} image")
         rows += [(f"{images}, zero-shot", *result.before[split]), (images, *agreement)]
+    counts = sorted({len(rows) for rows in result.drawn})
+    tested = " to ".join(map(str, counts[:1] + counts[1:][-1:])) + " photos each"
     for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
         if result.splits:
-            rows.append((f"{splits} random splits of 80 and 20 %, {name}", *reduced(result.splits, axis=0)))
+            rows.append((f"{splits} random splits that test {tested}, {name}", *reduced(result.splits, axis=0)))
     low, high = table.score_range if own_scale else (0, 1)
     frame = pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", f"RMSE (scores from {low:g} to {high:g})"])
     frame.iloc[:, 3] *= high - low
@@ -93,6 +95,7 @@ def run(
     found = "found" if result.head.method == "ridge" else "did not find"
     why = f": cross-validation {found} ridge clearly better" if method == "auto" else ""
     print(f"The method is {result.head.method}{why}.")
+    print(f"judgement: {in_shell(str(result.judgement))}")
     print(
         f"rank photos with it (score, gate and compare take it, too):\nclipiqa rank photos/ -m {shlex.quote(str(out))}"
     )

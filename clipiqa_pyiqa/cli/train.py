@@ -91,6 +91,7 @@ def run(
         shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
         print(f"before training, {shown}: {agreement_text(result.before[split])}")
         print(f"best epoch, {shown}: {agreement_text(found)}")
+    print(f"judgement: {result.judgement}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
     network = {**learning.given(), "pos_embedding": result.metric.pos_embedding}
     best = (result.folder / BEST).resolve()

@@ -21,6 +21,7 @@ from ..prompts.files import HEAD_FORMAT, OpinionHead
 from ..prompts.pairs import as_texts
 from ..stats.correlation import plcc, srocc
 from .feature_store import stored_features
+from .judgement import Judgement, judge
 
 PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
 Array = NDArray[np.float64]
@@ -96,13 +97,20 @@ class FitAgreement(NamedTuple):
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted head, and agreements with the scores."""
+    """A fitted head, and agreements with the scores.
+
+    Attributes:
+        judgement: Whether the head gained anything: on the test or validation images, or else on the rated photos, each
+            predicted by a head that was fitted to others.
+        drawn: The rows that each random split tests.
+    """
 
     head: OpinionHead
     table: ScoreTable
     cross_validation: dict[str, FitAgreement]
     held_out: dict[str, FitAgreement]
     before: dict[str, FitAgreement]
+    judgement: Judgement
     splits: tuple[FitAgreement, ...] = ()
     drawn: tuple[list[int], ...] = ()
 
@@ -173,14 +181,16 @@ def fit(
     groups = train["group"].factorize()[0]
     if max(groups) == 0:
         raise CLIPIQAError("all photos to fit belong to one group, so none can be held out: set another `group`.")
-    best, agreements, fitted = _fit(method, fit_to, groups, seed)
-    tested = {split: each for split, each in parts.items() if len(each.shares) > 1}
-    before = {split: _agreement(each.zero_shot, each.shares) for split, each in tested.items()}
-    if best == "affine" and before["train"].plcc < 0:
+    best = _fit(method, fit_to, groups, seed)
+    tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
+    before = {split: _agreement(part.zero_shot, part.shares) for split, part in tested.items()}
+    if best.method == "affine" and before["train"].plcc < 0:
         log.warning("the head turns the order of the metric round, as these opinions contradict it: rate more photos")
     del tested["train"]
-    held_out = {split: _agreement(predict(fitted, each), each.shares) for split, each in tested.items()}
-    again, drawn = [], []
+    held_out = {split: _agreement(predict(best.head, part), part.shares) for split, part in tested.items()}
+    judgement = _judge(table, parts, best, seed)
+    judgement = judgement.advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
+    agreements_of_splits, drawn = [], []
     for number in range(splits):
         rows = draw_groups(train["group"], 0.2, seed + number)
         is_out = train.index.isin(rows)
@@ -190,8 +200,8 @@ def fit(
                 f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits: two groups or "
                 "more must be left to fit to, and a group of up to 40 % of the photos is held out."
             )
-        *_, refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed)
-        again.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
+        refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed).head
+        agreements_of_splits.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
         drawn.append(rows)
     fields = {
         "format": HEAD_FORMAT,
@@ -204,22 +214,37 @@ def fit(
         "seed": seed,
         "score_range": table.score_range if own_scale else (0.0, 1.0),
         "lower_better": own_scale and table.lower_better,
-        "method": best,
+        "method": best.method,
         "trained_on": written_digests(train["path"], table.hashes),
     }
-    tensors = {name: torch.from_numpy(value).float() for name, value in fitted.items()}
+    tensors = {name: torch.from_numpy(value).float() for name, value in best.head.items()}
     head = OpinionHead({**tensors, "direction": direction}, as_texts(fields))
-    return FitResult(head, table, agreements, held_out, before, tuple(again), tuple(drawn))
+    return FitResult(
+        head, table, best.agreements, held_out, before, judgement, tuple(agreements_of_splits), tuple(drawn)
+    )
 
 
-def _fit(
-    method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int
-) -> tuple[str, dict[str, FitAgreement], Fitted]:
-    """Return the chosen method, each method's cross-validation, and the fit to all photos."""
+class _Fit(NamedTuple):
+    """The chosen method's fit to all photos, and each method's cross-validation.
+
+    Attributes:
+        predicted: The chosen method's predictions of each photo, by a head that was fitted to other groups.
+        folds: The number of such heads.
+    """
+
+    method: str
+    head: Fitted
+    agreements: dict[str, FitAgreement]
+    predicted: Array
+    folds: int
+
+
+def _fit(method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int) -> _Fit:
     names = list(FITS) if method == "auto" else [method]
     numbers, predicted = np.unique(groups), pandas.DataFrame(index=range(len(groups)), columns=names, dtype=float)
     order = np.random.default_rng(seed).permutation(numbers)
-    for fold, name in itertools.product(np.array_split(order, min(FOLDS, len(numbers))), names):
+    folds = min(FOLDS, len(numbers))
+    for fold, name in itertools.product(np.array_split(order, folds), names):
         is_out = np.isin(groups, fold)
         predicted.loc[is_out, name] = predict(FITS[name](photos.at(~is_out)), photos.at(is_out))
     agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}
@@ -227,7 +252,39 @@ def _fit(
     gain = squares[names[0]] - squares[names[-1]]
     # ridge must be better by more than a standard error of the groups' mean squared errors
     best = names[-1] if gain.mean() > gain.sem() else names[0]
-    return best, agreements, FITS[best](photos)
+    return _Fit(best, FITS[best](photos), agreements, predicted[best].to_numpy(), folds)
+
+
+def _judge(table: ScoreTable, parts: Mapping[str, RatedPhotos], best: _Fit, seed: int) -> Judgement:
+    """Return the judgement on the test images, those of validation, or by cross-validation: the first that tells.
+
+    Images that share a photo or a scene with those that were fitted do not count.
+    """
+    train = table.part("train")
+    for split, on in (("test", "test image"), ("val", "validation image")):
+        images = table.part(split)
+        is_new = ~images["group"].isin(train["group"]).to_numpy()
+        photos = parts[split].at(is_new)
+        judgement = judge(photos.zero_shot, predict(best.head, photos), images[is_new], on, seed)
+        if judgement.verdict != "unknown":
+            return judgement
+    photos = parts["train"]
+    if best.method == "affine" and best.head["prior"][0] > 0:
+        # the order of all images is the same, but predictions by several heads are not on one scale
+        return judge(photos.zero_shot, photos.zero_shot, train, "rated photo", seed)
+    on = f"rated photo, each predicted by a head that was fitted to others ({best.folds} folds)"
+    return judge(photos.zero_shot, best.predicted, train, on, seed)
+
+
+def _tries(asked: str, best: _Fit, fit_on: str) -> str:
+    """Return what to try where a head gained nothing."""
+    tries = ["more rated photos"]
+    if asked == "affine":
+        tries.append("method=ridge")
+    if fit_on == "features":
+        tries.append("fit_on=stages")
+    keeps_order = best.method == "affine" and best.head["prior"][0] > 0
+    return ", or ".join(tries) + (" (affine changes the scale, never the order of photos)" if keeps_order else "")
 
 
 def _agreement(predicted: Array, shares: Array) -> FitAgreement:

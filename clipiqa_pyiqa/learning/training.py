@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,94 +13,17 @@ import torch
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
-from ..errors import CLIPIQAError, FilePath, SharedOptions, check_keys, checked, choice, counted, import_pyiqa, log
+from ..errors import CLIPIQAError, FilePath, SharedOptions, checked, counted, import_pyiqa, log
 from ..files.writing import check_folder, locked, write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import content_checksum, pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..stats.correlation import krcc, plcc, srocc
+from ..stats.intervals import Array
 from ..weights.checkpoint import load_pickled
-from .feature_store import Augmentation, stored_features
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Options of training.
-
-    Attributes:
-        crop: Side of random square crops in pixels; None: whole images.
-        crops: Number of seeded crops per image.
-        seed: Seed of a random context, of crops and of the images' order.
-    """
-
-    sgd: bool = False
-    lr: float = 2e-3
-    cosine_epochs: float = 50
-    plcc_loss: bool = True
-    batch_size: int = 8
-    epochs: int = 50
-    crop: int | None = None
-    crops: int = 4
-    seed: int = 123
-    network: Mapping[str, Any] = field(default_factory=dict)
-
-
-RECIPES = {
-    "plain": Recipe(),  # whole images give exact features
-    "official": Recipe(
-        sgd=True,
-        cosine_epochs=2727,
-        plcc_loss=False,
-        batch_size=64,
-        epochs=727,
-        network={"context": {"shared": True, "init": "random"}},
-    ),
-    "pyiqa": Recipe(crop=384, network={"pos_embedding": True}),
-}
-
-
-def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
-    """Return a recipe with changed options; None changes nothing.
-
-    Args:
-        recipe: The recipe, or a name in ``RECIPES``.
-        **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0: whole images), ``n_ctx``,
-            ``shared``, ``init``, or arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
-    """
-    base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
-    changes = {name: value for name, value in changes.items() if value is not None}
-    known = [*vars(base), "n_ctx", "shared", "init", *inspect.signature(CLIPIQA).parameters]
-    check_keys(changes, known, "the options of train()")
-    changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(base).items()})
-    if context := {name: changes.pop(name) for name in ("n_ctx", "shared", "init") if name in changes}:
-        changes["context"] = {**(base.network.get("context") or {}), **context}
-    return replace(
-        changed,
-        crop=changed.crop or None,
-        cosine_epochs=changed.cosine_epochs * changed.epochs / base.epochs,
-        network={**changed.network, **changes},
-    )
-
-
-def augmentations_of(recipe: Recipe, row: int) -> list[Augmentation]:
-    crops: list[tuple[int, float, float] | None] = [None]
-    if recipe.crop is not None:
-        generator = seeded(recipe.seed, "crops", row)
-        places = (torch.rand(2, generator=generator, dtype=torch.float64).tolist() for _ in range(recipe.crops))
-        crops = [(recipe.crop, down, right) for down, right in places]
-    return [Augmentation(crop, flip) for crop in crops for flip in (False, True)]
-
-
-def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> int:
-    flip = int(torch.randint(2, (), generator=generator))
-    crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
-    return 2 * crop + flip
-
-
-def seeded(*parts: Any) -> torch.Generator:
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
+from .feature_store import stored_features
+from .judgement import Judgement, judge
+from .recipe import Recipe, augmentations_of, draw_augmentation, seeded, with_options
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
 Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against given scores
@@ -110,7 +31,11 @@ Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The metric with the best epoch's prompts, and agreements on ``'val'`` and ``'test'``; ``before``: untrained."""
+    """The metric with the best epoch's prompts, and agreements on ``'val'`` and ``'test'``; ``before``: untrained.
+
+    Attributes:
+        judgement: Whether the training gained anything, on the test images, or else on those of validation.
+    """
 
     metric: CLIPIQA
     recipe: Recipe
@@ -118,6 +43,7 @@ class TrainingResult:
     folder: Path
     scores: dict[str, Agreement]
     before: dict[str, Agreement]
+    judgement: Judgement
 
 
 @checked
@@ -149,7 +75,8 @@ def train(
     # check the data first: all later steps take time
     table = find_score_table(scores, seed=recipe.seed)
     names = () if resume else (STATE, LAST, BEST, LOG)
-    with locked(folder := check_folder(out, names, overwrite=True)):
+    folder = check_folder(out, names, overwrite=True)
+    with locked(folder):
         for file in map(folder.joinpath, names):
             if file.exists() and not overwrite:
                 raise CLIPIQAError(f"{str(file)!r} exists already: set `resume` to continue its run, or `overwrite`.")
@@ -170,7 +97,8 @@ def train(
 
         parts = {split: rated(split) for split in ("train", "val", "test")}
         tested = {split: part for split, part in parts.items() if split != "train" and len(part[1]) > 1}
-        before = {split: evaluate(metric, *part, metric.prompts) for split, part in tested.items()}
+        first_scores = {split: predict(metric, part[0], metric.prompts) for split, part in tested.items()}
+        before = {split: agreement(first_scores[split], part[1]) for split, part in tested.items()}
         learned_from = table.frame.query("split != 'test'")  # since validation chooses the epoch
         metadata = {
             "data_set": table.name,
@@ -179,11 +107,39 @@ def train(
             "trained_on": written_digests(learned_from["path"], table.hashes),
         }
         rows = *parts["train"], *parts["val"]
-        found = {"val": train_context(metric, recipe, *rows, folder, metadata=metadata, resume=resume)}
+        after = {"val": train_context(metric, recipe, *rows, folder, metadata=metadata, resume=resume)}
         metric.load_prompts(folder / BEST)
+        last_scores = {split: predict(metric, part[0]) for split, part in tested.items()}
         if "test" in tested:
-            found["test"] = evaluate(metric, *tested["test"])
-        return TrainingResult(metric.eval(), recipe, table, folder, found, before)
+            after["test"] = agreement(last_scores["test"], tested["test"][1])
+        judgement = _judge(table, first_scores, last_scores, recipe.seed)
+        judgement = judgement.advised(_TRIES, metric.clip.weights.backbone, _CONFIRM[judgement.on])
+        return TrainingResult(metric.eval(), recipe, table, folder, after, before, judgement)
+
+
+_TRIES = "more rated images, or a head of all features (clipiqa fit)"
+_CONFIRM = {"test image": "", "validation image": "these chose the epoch, so confirm it on images with split test"}
+
+
+def _judge(table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, Array], seed: int) -> Judgement:
+    """Return the judgement on the test images, or if these have no correlation, on those of validation.
+
+    Images that share a photo or a scene with those that were learned from do not count.
+
+    Args:
+        before, after: Split -> scores of its images.
+    """
+    judgements = []
+    for split, on, learned_from in (
+        ("test", "test image", ("train", "val")),
+        ("val", "validation image", ("train",)),
+    ):
+        if split in before:
+            images = table.part(split)
+            groups = table.frame["group"][table.frame["split"].isin(learned_from)]
+            is_new = ~images["group"].isin(groups).to_numpy()
+            judgements.append(judge(before[split][is_new], after[split][is_new], images[is_new], on, seed))
+    return next((each for each in judgements if each.verdict != "unknown"), judgements[-1])
 
 
 def train_context(
@@ -254,7 +210,7 @@ def train_context(
             optimizer.step()
             steps.append(loss.item())
         scheduler.step()
-        mean_loss, found = sum(steps) / len(steps), evaluate(metric, val_features, val_targets)
+        mean_loss, found = sum(steps) / len(steps), agreement(predict(metric, val_features), val_targets)
         is_best = math.isnan(best.get("srocc", math.nan)) or found["srocc"] > best["srocc"]
         best = found if is_best else best
         history.append({"epoch": epoch, "loss": mean_loss, **found})
@@ -275,12 +231,17 @@ def train_context(
     return best
 
 
-def evaluate(metric: CLIPIQA, features: Tensor, targets: Tensor, prompts: Prompts = None) -> Agreement:
-    """Return SROCC, PLCC and KRCC for features ``(M, D)`` and targets ``(M, 1)``; default the metric's own prompts."""
+def predict(metric: CLIPIQA, features: Tensor, prompts: Prompts = None) -> Array:
+    """Return scores ``(M,)`` of features ``(M, D)``; default by the metric's own prompts."""
     with torch.no_grad():
         scores = metric.eval().score(features, prompts, aggregate="mean")
-    pair = [column[:, 0].double().cpu().numpy() for column in (scores, targets)]
-    return {"srocc": srocc(*pair), "plcc": plcc(*pair), "krcc": krcc(*pair)}
+    return scores[:, 0].double().cpu().numpy()
+
+
+def agreement(scores: Array, targets: Tensor) -> Agreement:
+    """Return SROCC, PLCC and KRCC of scores ``(M,)`` with targets ``(M, 1)``."""
+    opinions = targets[:, 0].double().cpu().numpy()
+    return {"srocc": srocc(scores, opinions), "plcc": plcc(scores, opinions), "krcc": krcc(scores, opinions)}
 
 
 def agreement_text(scores: Agreement) -> str:

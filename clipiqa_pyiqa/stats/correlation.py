@@ -151,23 +151,32 @@ def correlations(
 
 
 def paired_differences(
-    scores: ArrayLike, mos: ArrayLike, statistic: str = "srocc", *, bootstrap: int = 1000, seed: int = 0
+    scores: ArrayLike,
+    mos: ArrayLike,
+    statistic: str = "srocc",
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> dict[tuple[int, int], Estimate]:
     """Return (i, j) with i < j -> a statistic of metric i minus that of metric j, from resampled images.
 
     The p-value is 2 (k + 1) / (resamples + 1), where k is the number of resamples on the other side of zero, but at
-    least 2 / 2^K for K different images. With fewer than six, this is above 0.05, and the interval includes 0.
+    least 2 / 2^K for K different images or groups: with fewer than six, it is above 0.05, and the interval includes 0.
 
     Args:
         scores: ``(P, N)``, a row per metric, high is good.
         statistic: ``'srocc'``, ``'plcc'``, ``'krcc'`` or ``'pair accuracy'``.
+        groups: Number of each image's group ``(N,)``, from 0: groups are resampled whole, not images.
     """
     rows, by_name = np.asarray(scores, np.float64), {name.lower(): of for name, of in STATISTICS.items()}
     if statistic.lower() not in by_name:
         raise OptionError(f"there is no statistic {statistic!r}: {nearest(statistic, by_name)}")
     of_counts = by_name[statistic.lower()](rows, np.asarray(mos, np.float64))
-    whole, drawn = resampled(rows.shape[1], of_counts, bootstrap, seed)
-    different = np.unique(np.vstack([rows, mos]), axis=1).shape[1]
+    members = np.arange(rows.shape[1]) if groups is None else np.asarray(groups)
+    cases = int(members.max()) + 1
+    whole, drawn = resampled(cases, lambda counts: of_counts(counts[:, members]), bootstrap, seed)
+    different = min(cases, np.unique(np.vstack([rows, mos]), axis=1).shape[1])
     lowest_p = 2.0 ** (1 - different)
     found = {}
     for i, j in itertools.combinations(range(len(rows)), 2):

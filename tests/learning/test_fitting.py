@@ -14,7 +14,6 @@ import pytest
 import torch
 from close import assert_close
 from draws import uniform
-from photos import PHOTOS, distorted_photos
 from PIL import Image
 from refusal import refused
 from safetensors.torch import load_file, save_file
@@ -30,14 +29,9 @@ from clipiqa_pyiqa.stats.correlation import srocc
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """Photos with scores from 1 to 5 that no zero-shot question asks for: how large their files are."""
-    folder = tmp_path_factory.mktemp("photos")
-    frame = pandas.DataFrame({"path": distorted_photos(folder, PHOTOS, (64, 48), parts=2)[:36]})
-    frame["mos"] = 1 + 4 * frame["path"].map(lambda path: path.stat().st_size).rank(pct=True)
-    frame.to_csv(folder / "scores.csv", index=False)
-    return folder / "scores.csv"
+@pytest.fixture
+def table(sizes):
+    return sizes
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA, train
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.files.writing import LockedError, locked
-from clipiqa_pyiqa.learning.training import RECIPES, augmentations_of, draw_augmentation, train_context, with_options
+from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, draw_augmentation, with_options
+from clipiqa_pyiqa.learning.training import train_context
 
 SMALL = with_options("plain", batch_size=3, epochs=1)
 

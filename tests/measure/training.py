@@ -21,7 +21,8 @@ from pyiqa_trainer import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, Augmentation, stored_features
-from clipiqa_pyiqa.learning.training import RECIPES, augmentations_of, train_context, with_options
+from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, with_options
+from clipiqa_pyiqa.learning.training import train_context
 
 KONIQ = 7058  # training images
 BATCH = 8

@@ -1,0 +1,94 @@
+"""Recipes of training: the authors', pyiqa's and a plain one; and the views of images that they draw."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from ..errors import check_keys, checked, choice
+from ..metric import CLIPIQA
+from .feature_store import Augmentation
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options of training.
+
+    Attributes:
+        crop: Side of random square crops in pixels; None: whole images.
+        crops: Number of seeded crops per image.
+        seed: Seed of a random context, of crops and of the images' order.
+    """
+
+    sgd: bool = False
+    lr: float = 2e-3
+    cosine_epochs: float = 50
+    plcc_loss: bool = True
+    batch_size: int = 8
+    epochs: int = 50
+    crop: int | None = None
+    crops: int = 4
+    seed: int = 123
+    network: Mapping[str, Any] = field(default_factory=dict)
+
+
+RECIPES = {
+    "plain": Recipe(),  # whole images give exact features
+    "official": Recipe(
+        sgd=True,
+        cosine_epochs=2727,
+        plcc_loss=False,
+        batch_size=64,
+        epochs=727,
+        network={"context": {"shared": True, "init": "random"}},
+    ),
+    "pyiqa": Recipe(crop=384, network={"pos_embedding": True}),
+}
+
+
+def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
+    """Return a recipe with changed options; None changes nothing.
+
+    Args:
+        recipe: The recipe, or a name in ``RECIPES``.
+        **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0: whole images), ``n_ctx``,
+            ``shared``, ``init``, or arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
+    """
+    base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    known = [*vars(base), "n_ctx", "shared", "init", *inspect.signature(CLIPIQA).parameters]
+    check_keys(changes, known, "the options of train()")
+    changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(base).items()})
+    if context := {name: changes.pop(name) for name in ("n_ctx", "shared", "init") if name in changes}:
+        changes["context"] = {**(base.network.get("context") or {}), **context}
+    return replace(
+        changed,
+        crop=changed.crop or None,
+        cosine_epochs=changed.cosine_epochs * changed.epochs / base.epochs,
+        network={**changed.network, **changes},
+    )
+
+
+def augmentations_of(recipe: Recipe, row: int) -> list[Augmentation]:
+    crops: list[tuple[int, float, float] | None] = [None]
+    if recipe.crop is not None:
+        generator = seeded(recipe.seed, "crops", row)
+        places = (torch.rand(2, generator=generator, dtype=torch.float64).tolist() for _ in range(recipe.crops))
+        crops = [(recipe.crop, down, right) for down, right in places]
+    return [Augmentation(crop, flip) for crop in crops for flip in (False, True)]
+
+
+def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> int:
+    flip = int(torch.randint(2, (), generator=generator))
+    crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
+    return 2 * crop + flip
+
+
+def seeded(*parts: Any) -> torch.Generator:
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
