@@ -44,6 +44,7 @@ class Kind(StrEnum):
     NOT_FINITE = "not finite"
     UNREADABLE = "unreadable"
     NOT_ASKED = "not asked"  # by the run that wrote the row, or not since the image has changed
+    NOT_IN_FILE = "not in file"  # only another tool's score is missing
     OTHER = "other"
 
 
@@ -224,19 +225,34 @@ class Batches(Machine):
 
 
 @dataclass(frozen=True)
-class Reading:
+class Sizes:
+    """Sizes of images.
+
+    Args:
+        max_side (PX): longest allowed side; larger images are shrunk
+        max_pixels: most allowed pixels; larger images are shrunk
+    """
+
+    max_side: int | None = None
+    max_pixels: int | None = None
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Those of both limits that are set."""
+        limits = {"max_side": self.max_side, "max_pixels": self.max_pixels}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+@dataclass(frozen=True)
+class Reading(Sizes):
     """Images.
 
     Args:
         apply_exif: turn images upright as their EXIF orientation says
-        max_side (PX): longest allowed side; larger images are shrunk
-        max_pixels: most allowed pixels; larger images are shrunk
         damaged: JPEGs with lost or overwritten bytes: 'refuse' reports an error, 'keep' scores the image
     """
 
     apply_exif: bool = True
-    max_side: int | None = None
-    max_pixels: int | None = None
     damaged: Literal["refuse", "keep"] = "refuse"
     min_side = MIN_SIDE  # no option: smallest height and width of images
 
@@ -261,12 +277,17 @@ class BatchOptions(TypedDict, total=False):
     processes: int
 
 
-class ScoringOptions(BatchOptions, total=False):
+class ComparisonOptions(BatchOptions, total=False):
+    """Options of scoring and the sizes of images in Python, as in :class:`Batches` and :class:`Sizes`."""
+
+    max_side: int | None
+    max_pixels: int | None
+
+
+class ScoringOptions(ComparisonOptions, total=False):
     """Options of reading and scoring in Python, as in :class:`SharedOptions`."""
 
     apply_exif: bool
-    max_side: int | None
-    max_pixels: int | None
     damaged: Literal["refuse", "keep"]
 
 

@@ -211,7 +211,7 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
         with printed as write, run:
             for row in run:
                 write(row)
-                if row.kind in (None, Kind.NOT_ASKED):  # the log says which metric cannot be built
+                if row.kind in (None, Kind.NOT_ASKED, Kind.NOT_IN_FILE):  # the log names metrics and files
                     scored += 1
                 else:
                     failed += 1

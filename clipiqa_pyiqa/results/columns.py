@@ -157,9 +157,21 @@ def described(columns: Sequence[Column], reading: Record | None = None) -> dict[
 
 
 def metric_line(columns: Sequence[Column]) -> str:
-    """Return metric, backbone, weights, prompts (long prompts as a hash) and version on one line."""
+    """Return metric, backbone, weights, prompts (long prompts as a hash) and version on one line.
+
+    Several metrics follow one another, each with what its columns share.
+    """
+    by_metric = dict[tuple[str, ...], list[Column]]()
+    for column in columns:
+        key = tuple(str(column.record.get(name, "")) for name in ("metric", "backbone", "weights", "version"))
+        by_metric.setdefault(key, []).append(column)
+    return "; ".join(filter(None, map(_one_metric_line, by_metric.values())))
+
+
+def _one_metric_line(columns: Sequence[Column]) -> str:
     texts = described(columns)
-    if len(prompts := texts.get("prompts", "")) > 60:
+    prompts = texts.get("prompts", "")
+    if len(prompts) > 60:
         texts["prompts"] = f"prompts {hashlib.sha256(prompts.encode()).hexdigest()[:8]}"
     names = ("metric", "backbone", "weights", "prompts", "version")
     return " ".join(", ".join(texts[name] for name in names if texts.get(name)).split())
@@ -190,9 +202,36 @@ def is_final(kind: Kind | None, same_decoders: bool) -> bool:
 
 
 def worst_kind(kinds: Sequence[Kind | None]) -> Kind | None:
-    """Return the kind of several failures in a row, if possible one that is tried again."""
-    found = list(filter(None, kinds))
-    return next((kind for kind in found if kind not in (*OF_THE_IMAGE, Kind.DAMAGED)), next(iter(found), None))
+    """Return the kind of several failures in a row, if possible one that is tried again.
+
+    That another tool's score is missing counts only if nothing else failed.
+    """
+    failures = [kind for kind in kinds if kind and kind != Kind.NOT_IN_FILE]
+    for kind in failures:
+        if not is_final(kind, same_decoders=True):
+            return kind
+    if failures:
+        return failures[0]
+    return Kind.NOT_IN_FILE if Kind.NOT_IN_FILE in kinds else None
+
+
+def failure_with_lacks(path: str, kind: str | None, error: str | None, lacks: Mapping[str, bool]) -> Cells:
+    """Return ``kind`` and ``error`` of a row, which also name the scores of other tools that it lacks.
+
+    Args:
+        kind, error: The row's, perhaps of an earlier run, whose sentences on the same columns no longer hold.
+        lacks: Column of another tool's scores -> whether the row lacks one.
+    """
+    sentences = {name: f"{path!r} has no score in the file of {name!r}." for name in lacks}
+    text = error or ""
+    for sentence in sentences.values():
+        text = text.replace(sentence, "").strip()
+    missing = [sentence for name, sentence in sentences.items() if lacks[name]]
+    if kind == Kind.NOT_IN_FILE and not text:
+        kind = None
+    if missing and not kind:
+        kind = Kind.NOT_IN_FILE
+    return {"kind": kind or None, "error": " ".join(filter(None, [text, *missing]))}
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,8 @@ class ShardedResult:
     @property
     def scored(self) -> int:
         """Number of images with a score by every metric that could be built."""
-        return self.images - self.failures.total() + self.failures[Kind.NOT_ASKED]
+        others = self.failures[Kind.NOT_ASKED] + self.failures[Kind.NOT_IN_FILE]
+        return self.images - self.failures.total() + others
 
     @property
     def absent(self) -> dict[str, list[str]]:
@@ -174,6 +175,7 @@ class ShardedResult:
     def sentences(self) -> list[str]:
         failures = self.failures
         unasked = failures.pop(Kind.NOT_ASKED, 0)
+        failures.pop(Kind.NOT_IN_FILE, 0)  # the run tells of each file
         kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common())
         clauses = [
             f"{self.shards} of {counted(self.shards + len(self.missing), 'shard')}, {counted(self.images, 'image')}: "

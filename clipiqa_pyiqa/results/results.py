@@ -28,6 +28,7 @@ from .columns import (
     Row,
     changes,
     changes_text,
+    failure_with_lacks,
     lacks_parameters,
     worst_kind,
 )
@@ -162,9 +163,16 @@ class Results:
             self._write({"path": row.path, **cells, **facts, **beside}, place)
         if place is None and not self._joined:  # another row would take as long as all the rest
             return row
-        found = [cells.get(name) for name in self._asked]
-        found += [values.get(row.path) for name, values in self._joined.items() if name not in self.head.joined]
-        return replace(row, scores=None if set(found) <= {None} and kind else tuple(found), kind=kind, error=error)
+        joined = self._joined_scores(row.path)
+        failure = failure_with_lacks(row.path, kind, error, {name: score is None for name, score in joined.items()})
+        scores = (*(cells.get(name) for name in self._asked), *joined.values())
+        has_scores = any(score is not None for score in scores)
+        return replace(row, scores=scores if has_scores or not failure["kind"] else None, **failure)
+
+    def _joined_scores(self, image: str) -> dict[str, Any]:
+        """Return column -> the score of an image in another tool's file, or None."""
+        files = {name: values for name, values in self._joined.items() if name not in self.head.joined}
+        return {name: values.get(image) for name, values in files.items()}
 
     def close(self) -> None:
         """Unlock the file, and leave the rows in the journal."""
@@ -303,8 +311,10 @@ class Results:
         for name, values in self._joined.items():
             is_empty = is_of_run or name in self.head.joined  # a value such as a method holds in this run alone
             cells[name] = values.get(path, None if is_empty else cells.get(name))
+        lacks = {name: cells[name] in (None, "") for name in self._joined if name not in self.head.joined}
+        cells.update(failure_with_lacks(path, cells["kind"], cells["error"], lacks))
         missing = [name for name in self.head.scores if name not in cells]
-        if missing and (cells["width"] or not cells["kind"]):
+        if missing and (cells["width"] or cells["kind"] in (None, "", Kind.NOT_IN_FILE)):
             cells["kind"] = worst_kind([cells["kind"], Kind.NOT_ASKED])
             cells["error"] = (
                 f"{cells['error'] or ''} {path!r} has no {', '.join(missing)}: no run asked for it, or could build it, "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CLIPIQAError, FilePath, counted, few, log, nearest
+from ..errors import CLIPIQAError, FilePath, Kind, counted, few, log, nearest
 from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.journal import Cells
 from ..files.names import below_common, printable
@@ -60,7 +60,8 @@ class Scores:
     @property
     def unread(self) -> dict[str, str]:
         """Return image -> why it could not be read."""
-        return _filled(self.other[self.other["width"].isna()]["error"])
+        is_unread = self.other["width"].isna() & self.other["kind"].ne(Kind.NOT_IN_FILE)
+        return _filled(self.other[is_unread]["error"])
 
     def changed(self, names: Iterable[str], path: Callable[[str], str]) -> list[str]:
         """Return the names whose file or shard has changed since it was scored, as stamps tell."""

@@ -54,6 +54,59 @@ def test_scores_of_a_file_stand_beside_ours(photos, clipiqa):
     pandas.testing.assert_series_equal(again["entropy"], found["entropy"])
 
 
+def failures(path):
+    rows = read_scores(path).other[["kind", "error"]].astype(object).fillna("")
+    return dict(zip(rows.index, zip(rows["kind"], rows["error"], strict=True), strict=True))
+
+
+@pytest.mark.parametrize("out", ["s.csv", "s.jsonl", "s.parquet"])
+def test_a_row_that_lacks_a_score_says_so_until_it_has_one(photos, clipiqa, out):
+    (photos / "photos/bad.png").write_bytes(b"no image")
+    save_deqa(range(5))
+    command = f"score photos -m entropy {DEQA} --out {out} --device cpu"
+    ran = clipiqa(command, 1, "6 scored, 1 failed", "deqa has no score for 2 images, such as 'photos/5.png'")
+    lack = "'photos/5.png' has no score in the file of 'deqa'."
+    found = failures(out)
+    assert found["photos/5.png"] == ("not in file", lack) and lack not in ran.err  # which names the first of all
+    kind, error = found["photos/bad.png"]
+    assert kind == "not an image" and error.endswith("'photos/bad.png' has no score in the file of 'deqa'.")
+    assert not any(found["photos/4.png"])
+    before = Path(out).read_bytes()
+    clipiqa(f"{command} --resume", 1)
+    assert Path(out).read_bytes() == before
+    clipiqa(f"score photos -m piqe --out {out} --resume --device cpu")
+    assert failures(out)["photos/5.png"] == ("not in file", lack)
+    with open("deqa.csv", "a") as file:
+        file.write("5.jpg,5\nbad.jpg,6\n")
+    clipiqa(f"{command} --resume", 1, "0 scored")
+    found = failures(out)
+    assert not any(found["photos/5.png"]) and found["photos/bad.png"] == (kind, error.partition(". ")[0] + ".")
+
+
+def test_a_row_that_is_printed_says_what_it_lacks(photos, clipiqa):
+    save_deqa(range(5))
+    printed = clipiqa(f"score photos -m {DEQA} --format csv --device cpu", 1).out
+    assert "not in file,'photos/5.png' has no score in the file of 'deqa'.," in printed.splitlines()[-1]
+    (row,) = (row for row in score_paths(["entropy", DEQA], "photos", **OPTIONS) if row.path == "photos/5.png")
+    assert row.kind == "not in file" and row.scores[0] is not None and row.scores[1] is None
+
+
+def test_an_image_that_only_lacks_a_score_is_no_unread_image(photos):
+    save_deqa(range(5))
+    found = compare(DEQA, "photos", out="out", **OPTIONS)
+    assert not found.data_sets[0].skipped and "no number for" in found.data_sets[0].metrics["deqa"].note
+
+
+def test_each_row_names_backbone_and_weights_beside_other_metrics(photos, clipiqa):
+    clipiqa("score photos -m mini --out one.csv --device cpu -q", 0)
+    clipiqa(f"score photos -m entropy mini {DEQA} --out s.csv --device cpu -q", 0)
+    clipiqa("score photos -b mini -p sharpness quality -m entropy --out two.csv --device cpu -q", 0)
+    tables = [pandas.read_csv(name) for name in ("one.csv", "s.csv", "two.csv")]
+    (alone,), (several,), (two,) = (table["metric"].unique() for table in tables)
+    assert alone.startswith("clipiqa, mini, bundled ") and several == f"entropy; {alone}; score"
+    assert two.startswith("clipiqa, mini, bundled ") and "Sharp photo.|" in two and two.endswith("; entropy")
+
+
 @pytest.mark.parametrize("out", ["s.csv", "results"])
 def test_scores_that_our_own_file_has_gained_are_joined(photos, clipiqa, out):
     for names in ("0.png photos/1.png", ""):

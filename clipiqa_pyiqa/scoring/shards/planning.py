@@ -98,7 +98,8 @@ class Job:
             return "completed"
         same_decoders = found.head.reading.get("decoders") == self.asked.reading.get("decoders")
         is_known = all(column.fingerprint for column in self.asked.columns)
-        is_done = is_known and all(is_final(Kind(kind), same_decoders) for kind in found.failures)
+        kinds = found.failures.keys() - {Kind.NOT_IN_FILE}  # no image is decoded again for another tool's score
+        is_done = is_known and all(is_final(Kind(kind), same_decoders) for kind in kinds)
         if not is_done and self.stamp != MISSING:
             return "completed"
         return "joined" if self.metrics.files else "kept"
