@@ -17,7 +17,7 @@ from ..errors import CLIPIQAError, ConfigError, is_out_of_memory, nearest
 from ..files.names import plain_lines
 from ..files.writing import NAMED
 from .options.parser import Parser, call
-from .options.terminal import Messages, Terminated, drop, in_shell, sigterm_as_interrupt, speaking
+from .options.terminal import Messages, Terminated, drop, in_shell, invoked, sigterm_as_interrupt, speaking
 
 COMMANDS = {
     "demo": "score bundled photos and degraded versions of them, without any download",
@@ -94,6 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str], args: argparse.Namespace) -> int:
+    typed = list(argv)
     if " ".join(argv[:2]) in COMMANDS:  # a command of two words
         argv[:2] = [" ".join(argv[:2])]
     parser, commands = parsers()
@@ -123,7 +124,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     else:
         given = commands[args.command].values_in(given.get("config_file", ())) | given
         vars(args).update(given)
-        with speaking(args.command, given.get("quiet", False)):
+        option_files = given.get("config_file", ())
+        with speaking(args.command, given.get("quiet", False)), invoked(typed, option_files):
             return call(function_of(args.command), given)
     return 0
 

@@ -17,9 +17,10 @@ from ..images.image import File, Image
 from ..metric import is_factory, net_of
 from ..metrics.metric import Metric
 from ..metrics.parsing import parse_metrics
-from ..prompts.pairs import parse_columns
+from ..prompts.pairs import Columns, parse_columns, unknown_names
 from ..report.report import Report, save_files
 from ..report.table import frame_table
+from ..results.results import Output
 from ..results.scores import Scores
 from ..scoring.engine import outputs
 from ..scoring.score import score_paths
@@ -53,6 +54,11 @@ class ExperimentResult:
     provenance: Mapping[str, Any]
     scores: Scores
     intervals: ClassVar[Sequence[str]] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing that was asked for is left out."""
+        return not self.failed
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -130,6 +136,16 @@ def asked(metric: Any, prompts: Any = None, template: str | None = None, default
     return metrics if prompts is None else parse_metrics(metrics, parse_columns(prompts, template))
 
 
+def without_unknown(metric: Metric) -> tuple[Metric, list[str]]:
+    """Return a built CLIP-IQA without the questions whose words its CLIP never saw, and these questions' names."""
+    clip = getattr(metric.net, "clip", None)
+    if clip is None or metric.questions is None:
+        return metric, []
+    unknown = unknown_names(clip, metric.questions)
+    questions = {name: pairs for name, pairs in metric.questions.items() if name not in unknown}
+    return replace(metric, questions=Columns(questions)), unknown
+
+
 def column_names(metrics: Iterable[Metric]) -> list[str]:
     """Return the names of the columns that metrics fill, before they are built."""
     names = []
@@ -141,6 +157,26 @@ def column_names(metrics: Iterable[Metric]) -> list[str]:
         else:
             names += net_of(metric.instance).columns if metric.questions is None else metric.questions
     return names
+
+
+def checked_output(
+    names: Iterable[str],
+    questions: Sequence[str],
+    inputs: Iterable[str],
+    *,
+    out: FilePath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    pictures: str = "png",
+    **_: Any,
+) -> Output | None:
+    """Return the file of scores in ``out``, or None without ``out``; raise if a file there must not be replaced.
+
+    Arguments as for :func:`score_files`; other options of an experiment do not matter.
+    """
+    forms = [name.replace("*", pictures) for name in ("summary.json", *names)]
+    others = [name for form in forms for name in file_names(questions, form).values()]
+    return outputs(out, ["scores.csv"], others, inputs, resume=resume, overwrite=overwrite).get("scores.csv")
 
 
 def score_files(
@@ -167,10 +203,9 @@ def score_files(
     """
     sources = [File(image) if isinstance(image, str) else image for image in dict.fromkeys(images)]
     paths, questions = [source.name for source in sources], column_names(metrics)
-    forms = [name.replace("*", pictures) for name in ("summary.json", *names)]
-    others = [name for form in forms for name in file_names(questions, form).values()]
-    stored = outputs(out, ["scores.csv"], others, [*paths, *inputs], resume=resume, overwrite=overwrite)
-    run = score_paths(metrics, sources, out=stored.get("scores.csv"), strict=True, **options)
+    results: dict[str, Any] = {"out": out, "resume": resume, "overwrite": overwrite, "pictures": pictures}
+    stored = checked_output(names, questions, [*paths, *inputs], **results)
+    run = score_paths(metrics, sources, out=stored, strict=True, **options)
     found = run.scores(progress).under(paths)
     has_scores = found.frame[run.head.scores].notna().all(axis=1)
     failed = {name: found.errors[name] for name in has_scores.index[~has_scores]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import matplotlib
@@ -12,15 +12,24 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure, SubFigure
 
-from ..errors import CLIPIQAError, checked
+from ..errors import CLIPIQAError, checked, log
 from ..files.names import below_common, printable
 from ..metric import find_device
 from ..metrics.building import build
-from ..prompts.pairs import Columns, Prompts, known_names
+from ..prompts.pairs import Prompts
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, fitted, thumbnail, wrapped
 from ..results.columns import Column
 from ..sources.finding import find_inputs
-from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, column_names, score_files
+from .experiment import (
+    ExperimentOptions,
+    ExperimentResult,
+    Paths,
+    asked,
+    checked_output,
+    column_names,
+    score_files,
+    without_unknown,
+)
 
 CHARTS = {
     "look": ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast"),
@@ -28,6 +37,7 @@ CHARTS = {
 }
 """The attributes of Fig. 1: quality perception (a) and abstract perception (b)."""
 MOST = len(COLOURS)  # most images on one chart: each image needs its own colour
+_WRITTEN = ("radar.*",)
 _PER_ROW = 4  # most photos in a row of the legend
 _GREY = "#d5d8dd"
 _LABELS = {"noisiness": "noisiness\n(rim: clean)"}
@@ -128,15 +138,22 @@ def radar(
     charts, attributes = dict[str, Sequence[str]](), [*sum(CHARTS.values(), ())]
     metrics = asked(metric, prompts, template, attributes)
     if prompts is None and column_names(metrics) == attributes:
+        checked_output(_WRITTEN, attributes, files, **options)  # before weights are read
         first = build(metrics[0], find_device(options.get("device")))
-        names = known_names(first.net.clip, first.questions, template)
-        metrics = [replace(first, questions=Columns({name: first.questions[name] for name in names}))]
-        charts = {title: found for title, chart in CHARTS.items() if (found := [n for n in chart if n in names])}
+        metric, unknown = without_unknown(first)
+        metrics = [metric]
+        if unknown:
+            backbone = first.net.clip.weights.backbone
+            log.warning(f"pairs left out, since {backbone} never saw their words: {', '.join(unknown)}")
+        for title, chart in CHARTS.items():
+            known = [name for name in chart if name not in unknown]
+            if known:
+                charts[title] = known
     names = column_names(metrics)
     if len(names) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(names) or 'none'}.")
     charts = charts or {"": names}
-    scores = score_files(metrics, files, ["radar.*"], **options)
+    scores = score_files(metrics, files, _WRITTEN, **options)
     for name, column in scores.scores.columns.items():
         if None in _ends(column):
             raise CLIPIQAError(

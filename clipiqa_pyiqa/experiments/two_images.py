@@ -16,18 +16,30 @@ from matplotlib.figure import Figure
 
 from ..errors import CLIPIQAError, FilePath, checked, counted, few, nearest
 from ..files.csv_files import check_images, read_rows
+from ..metric import find_device
+from ..metrics.building import build
 from ..prompts.pairs import Columns, Prompts, parse_columns
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, contact_sheet, wrapped
 from ..sources.finding import check_pictures_outside
 from ..sources.naming import in_all_folders, named_images
 from ..stats.intervals import clustered_share, mean_difference, share
-from .experiment import ExperimentOptions, ExperimentResult, asked, file_names, score_files
+from .experiment import (
+    ExperimentOptions,
+    ExperimentResult,
+    asked,
+    checked_output,
+    column_names,
+    file_names,
+    score_files,
+    without_unknown,
+)
 
 _VERSIONS = ("low", "high")
 _SHEETS = "pairs-{}.png"
 _SHOWN = 10  # most pairs in the wrong order on a sheet
 _CLEAREST = 4  # most pairs in the right order on a sheet
 _SIDES = ("first", "second")
+_AGREEMENT = ("agreement.csv", "agreement.*")
 
 
 @dataclass(frozen=True)
@@ -198,8 +210,10 @@ class Agreement(ExperimentResult):
         frame: One row per attribute and pair. Columns: those of the votes; ``score_first`` and ``score_second``;
             ``majority`` and ``metric``, the choices of people and metric (``'first'``, ``'second'``, or ``''``);
             ``right`` (None without a majority); ``votes``; ``votes_right``, those that agree with the metric.
+        unknown: Attributes that are left out, as the CLIP never saw their words -> their number of pairs.
     """
 
+    unknown: Mapping[str, int]
     intervals: ClassVar = ("majority accuracy", "vote accuracy")
 
     def summary(self) -> pandas.DataFrame:
@@ -250,7 +264,19 @@ class Agreement(ExperimentResult):
             ((self.frame["majority"] == "").sum(), "pair", "without a majority, counted vote by vote only"),
             (self.frame["undecided"].sum(), "vote", "for neither image, not counted"),
         ]
-        return [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
+        notes = [f"{counted(int(count), noun)} {remark}" for count, noun, remark in counts if count]
+        if self.unknown:
+            pairs = counted(sum(self.unknown.values()), "pair")
+            backbone = self.provenance["backbone"]
+            notes.append(f"left out: {few(self.unknown)} ({pairs}), as {backbone} never saw their words")
+        return notes
+
+    @property
+    def is_complete(self) -> bool:
+        return super().is_complete and not self.unknown
+
+    def details(self) -> dict[str, Any]:
+        return {"unknown": dict(self.unknown)}
 
 
 @checked
@@ -268,12 +294,27 @@ def agreement(
     Args:
         metric, options: As for :func:`~.ranking.rank`.
         prompts: Questions in place of the attributes' own; these and named metrics choose for every attribute.
+            Without them, attributes whose words the CLIP never saw are left out.
         votes, root, template: As for :func:`read_votes`.
     """
     tally, columns = read_votes(votes, root=root, template=template)
-    files = tally[list(_SIDES)].to_numpy().ravel()
     metrics = asked(metric, prompts, template, columns)
-    scores = score_files(metrics, files, ["agreement.csv", "agreement.*"], [os.fspath(votes)], **options)
+    images = tally[list(_SIDES)].to_numpy().ravel()
+    checked_output(_AGREEMENT, column_names(metrics), [*images, os.fspath(votes)], **options)  # before weights are read
+    unknown = dict[str, int]()
+    if prompts is None and column_names(metrics) == [*columns]:
+        first, names = without_unknown(build(metrics[0], find_device(options.get("device"))))
+        if len(names) == len(columns):
+            raise CLIPIQAError(
+                f"{first.net.clip.weights.backbone} never saw the words of any attribute ({few(names)}): use another "
+                "backbone."
+            )
+        metrics = [first]
+        unknown = {name: int((tally["attribute"] == name).sum()) for name in names}
+        columns = first.questions
+        tally = tally[~tally["attribute"].isin(names)]
+    files = tally[list(_SIDES)].to_numpy().ravel()
+    scores = score_files(metrics, files, _AGREEMENT, [os.fspath(votes)], **options)
     frame = tally.assign(score=tally["attribute"])
     if tuple(columns) != scores.questions:
         frame = pandas.concat([tally.assign(score=name) for name in scores.questions], ignore_index=True)
@@ -289,4 +330,4 @@ def agreement(
     frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(frame["majority"] != "", None)
     frame["votes"] = frame["votes_first"] + frame["votes_second"]
     frame["votes_right"] = sum(frame[f"votes_{side}"] * (frame["metric"] == side) for side in _SIDES)
-    return Agreement(**{**vars(scores), "frame": frame}).saved(options)
+    return Agreement(**{**vars(scores), "frame": frame}, unknown=unknown).saved(options)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..clip.tokenizer import tokenizer
-from ..errors import PromptError, log, nearest, shown
+from ..errors import PromptError, nearest, shown
 
 if TYPE_CHECKING:
     from ..clip.model import FrozenCLIP
@@ -124,13 +124,10 @@ def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str
     return columns
 
 
-def known_names(clip: "FrozenCLIP", names: Iterable[str], template: str | None) -> list[str]:
-    """Return the names of pairs whose words a CLIP knows; log the names of all other pairs."""
-    pairs = {name: parse_prompts(name, template)[0] for name in names}
-    unknown = [name for name, pair in pairs.items() if not clip.knows(*pair.texts)]
-    if unknown:
-        log.warning(f"pairs left out, since {clip.weights.backbone} never saw their words: {', '.join(unknown)}")
-    return [name for name in pairs if name not in unknown]
+def unknown_names(clip: "FrozenCLIP", columns: Mapping[str, Iterable[PromptPair]]) -> list[str]:
+    """Return the names of columns with words that a CLIP never saw."""
+    texts = {name: [text for pair in pairs for text in pair.texts] for name, pairs in columns.items()}
+    return [name for name in texts if not clip.knows(*texts[name])]
 
 
 def _are_texts(values: Iterable[Any]) -> bool:

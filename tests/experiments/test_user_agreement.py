@@ -1,5 +1,8 @@
 """``clipiqa agreement``: reading votes, accuracy computed another way, ties, and votes from a known order."""
 
+import json
+
+import pandas
 import pytest
 from photos import save_corrupt, save_grey
 from refusal import refused
@@ -44,6 +47,25 @@ def test_a_corrupt_image_takes_its_pairs_along(folder):
     found = agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
     assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
     refused(agreement, Brightness(), write_votes(folder, "new,a.png,b.png,first"))
+
+
+def test_attributes_that_the_backbone_never_saw_are_left_out_and_named(clipiqa, folder):
+    path = write_votes(
+        folder, "brightness,a.png,b.png,second", "happy,a.png,c.png,first", "happy,b.png,c.png,first",
+        "new,c.png,d.png,first",
+    )  # fmt: skip
+    told = "left out: 'happy', 'new' (3 pairs), as mini never saw their words"
+    printed = clipiqa(f"agreement {path} --backbone mini --out out", 1, told).out
+    assert "happy" not in printed and "brightness" in printed
+    assert pandas.read_csv("out/agreement.csv")["attribute"].tolist() == ["brightness"]
+    assert json.loads((folder / "out/summary.json").read_text())["unknown"] == {"happy": 2, "new": 1}
+    assert len(pandas.read_csv("out/scores.csv")) == 2  # of the images that are still compared
+    clipiqa(f"agreement {path} --backbone mini --prompts happy brightness", 0, "never saw 'happy'", out="new, happy")
+
+
+def test_without_any_known_attribute_there_is_no_agreement(clipiqa, folder):
+    path = write_votes(folder, "happy,a.png,b.png,second")
+    clipiqa(f"agreement {path} --backbone mini", 2, "mini never saw the words of any attribute ('happy')")
 
 
 # Command

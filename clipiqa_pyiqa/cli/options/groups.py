@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import Batches, ImageError, Machine, OptionError, SharedOptions, check_resume
-from .terminal import note, progress, stored, tell
+from ...errors import Batches, ImageError, Machine, OptionError, SharedOptions, Sizes, check_resume
+from .terminal import invocation, note, progress, stored, tell
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +164,13 @@ class Look:
         if unclear := [text for text in self.label if "=" not in text]:
             raise OptionError(f"`label` must be NAME=TEXT; got {unclear[0]!r}.")
         labels = dict(text.rsplit("=", 1) for text in self.label)  # names such as clipiqa:backbone=mini
-        return {"labels": labels, "show": self.show, "caption": self.caption, "key": self.latex_label}
+        return {
+            "labels": labels,
+            "show": self.show,
+            "caption": self.caption,
+            "key": self.latex_label,
+            "invocation": invocation(),
+        }
 
 
 @dataclass(frozen=True)
@@ -244,7 +250,7 @@ def running(options: Any, function: str, *inputs: Any, **more: Any) -> Iterator[
 
 
 @dataclass(frozen=True)
-class Comparing(Look, OutputOptions, Batches, Asked):
+class Comparing(Look, OutputOptions, Sizes, Batches, Asked):
     """Options of commands that compare."""
 
     def report(self, function: str, **options: Any) -> int:
@@ -253,6 +259,9 @@ class Comparing(Look, OutputOptions, Batches, Asked):
             # saved before the table is printed: a program that reads the table may end early
             report = found.save(self.out, **look) if self.out else found.report(**look)
             print(found.describe(self.format) if options.get("describe") else report.text(self.format), end="")
+            if self.format == "csv":  # which has no place for sentences
+                for line in (*report.sentences, *report.metric_lines):
+                    note(line)
         is_good = found.complete and getattr(found, "agrees", True)  # a table may have published numbers beside it
         return 0 if is_good and not report.unknown else 1
 
@@ -282,7 +291,7 @@ class Experiment(OutputOptions, SharedOptions, Metrics):
 
     def conclude(self, result: ExperimentResult) -> int:
         tell(*(f"left out: {reason}" for reason in result.failed.values()), *result.notes())
-        return 1 if result.failed else 0
+        return 0 if result.is_complete else 1
 
 
 @dataclass(frozen=True)

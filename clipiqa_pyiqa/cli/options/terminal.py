@@ -6,14 +6,18 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ...errors import OptionError, log
 from ...files.names import harmless, one_line
+from ...files.reading import hash_file
 
 if TYPE_CHECKING:
     import pandas
@@ -21,6 +25,30 @@ if TYPE_CHECKING:
 EVERY = 30.0  # seconds between lines of progress where no bar is shown
 FLAGS: dict[str, str] = {}  # Python's name of an option of the command -> its flag
 GIVEN = set[str]()  # Python's names of the options on the command line, and in its files
+
+
+Invocation = Mapping[str, str | Mapping[str, str]]
+_invocation: ContextVar[Invocation] = ContextVar("invocation")
+
+
+@contextlib.contextmanager
+def invoked(argv: Sequence[str], option_files: Sequence[str]) -> Iterator[None]:
+    """Let :func:`invocation` tell of this command line, and of the files of options that it names."""
+    told: dict[str, str | Mapping[str, str]] = {"command line": shlex.join(["clipiqa", *argv])}
+    for path in option_files:
+        file = Path(path).expanduser()
+        if file.is_file():  # others are shipped with this package
+            told[f"options in {path}"] = {"sha256": hash_file(file)}
+    token = _invocation.set(told)
+    try:
+        yield
+    finally:
+        _invocation.reset(token)
+
+
+def invocation() -> Invocation:
+    """Return the command line that runs, and the hashes of files of options in it; nothing outside a command."""
+    return _invocation.get({})
 
 
 class _Lines(logging.Handler):
