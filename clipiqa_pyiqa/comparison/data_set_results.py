@@ -2,26 +2,17 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, Literal
+from typing import Any
 
 from pandas import DataFrame, Series
 
-from ..datasets.data_sets import ENSEMBLE, find_published, variant
-from ..errors import counted, few
-from ..files.names import printable
-from ..images.image import Image
-from ..metric import CLIPIQA
-from ..metrics.metric import Metric, MetricSet
-from ..prompts.pairs import PRESETS
-from ..results.columns import Column
-from ..results.results import Output, Results
-from ..scoring.engine import Options, Progress, score_missing
-from ..scoring.score import circumstances
+from ..datasets.data_sets import find_published
 from ..stats.correlation import FITTED, STATISTICS, TOP, WITHIN, correlations, paired_differences, undefined, within
 from ..stats.intervals import LEVEL, Estimate, holm
+from .scored_images import MetricResult
 
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 _RESAMPLES, _PER_PAIR = 4000, 80
@@ -32,86 +23,6 @@ The lowest possible corrected p-value is 0.005 for ten pairs, and at most LEVEL 
 
 
 @dataclass(frozen=True)
-class MetricResult:
-    """The result of one metric on one data set.
-
-    Attributes:
-        seconds_per_image: Median time without decoding, or NaN.
-        published_as: Name of the metric in the published correlations, or empty.
-    """
-
-    column: Column = field(default=Column(""))
-    seconds_per_image: float = math.nan
-    error: str = ""
-    published_as: str = ""
-    note: str = ""
-
-    @property
-    def direction(self) -> Literal["higher", "lower"]:
-        return "lower" if self.column.lower_better else "higher"
-
-    @property
-    def range(self) -> str:
-        ends = ["…" if end is None else f"{end:g}" for end in self.column.ends]
-        return "" if ends == ["…", "…"] else " to ".join(ends)
-
-
-def score_all(
-    title: str,
-    images: Sequence[Image],
-    built: Sequence[Metric],
-    ready: MetricSet,
-    output: Output | None,
-    options: Options,
-    progress: Progress,
-    joined: Mapping[str, Iterable[Any]],
-    noun: str = "image",
-    **how: Any,
-) -> tuple[DataFrame, dict[str, MetricResult], dict[str, str], Results]:
-    """Return scores by those metrics that are ``ready``, each metric's result, unread images, and the results."""
-    names = [image.name for image in images]
-    shown = list(map(printable, names))
-    with Results(output, ready.columns, {**how, **circumstances(options.device)}) as results:
-        for column, values in joined.items():
-            results.join(column, dict(zip(shown, values, strict=True)))
-        ready.join(results, shown)
-        seconds = score_missing(title, images, ready, results, options, progress)
-    found = results.scores().under(names)
-    of_metrics, scores = {}, found.frame.reindex(columns=[metric.label for metric in built])
-    for metric in built:
-        error, note = metric.error, ""
-        if not error:
-            read = scores[metric.label].drop(index=[*found.unread])
-            failed = read.index[read.isna()]
-            if len(failed):
-                without = f"the file has no number for {few(map(printable, failed))}."
-                why = without if metric.mode == "file" else found.errors.get(failed[0])
-                note = f"no score for {len(failed)} of {counted(len(read), noun)}: {why}"
-            if len(failed) == len(read) and len(scores):
-                error, note = note or "no image could be read.", ""
-        each = seconds.get(metric.label, math.nan)
-        of_metrics[metric.label] = MetricResult(metric.columns[0], each, error, published_name(metric), note)
-    return scores, of_metrics, found.unread, results
-
-
-def published_name(metric: Metric) -> str:
-    """Return the metric's name in the published correlations (all of OpenAI's weights), or ``''``."""
-    net = metric.net
-    if not isinstance(net, CLIPIQA):
-        return "" if metric.options else metric.name
-    weights = net.clip.weights
-    if weights.tag != "openai":
-        return ""
-    if net.prompt_learner is not None:
-        return metric.name if set(metric.options) <= {"precision", "clip_weights"} and metric.instance is None else ""
-    if net.prompts == PRESETS["pyiqa"] and weights.backbone == "RN50" and net.pos_embedding == "none":
-        return ENSEMBLE
-    if len(net.prompts) == 1:
-        return variant(weights.backbone, net.pos_embedding, net.prompts[0].positive, net.prompts[0].negative)
-    return ""
-
-
-@dataclass(frozen=True)
 class DataSetResult:
     """The results of all metrics on one data set.
 
@@ -119,6 +30,8 @@ class DataSetResult:
         mos: Opinion scores on the data set's scale; empty without opinion scores.
         mos_lower_better: Whether low opinion scores are good (DMOS).
         published_as: Name of the data set in the published correlations, or empty.
+        source: See :class:`~clipiqa_pyiqa.datasets.data_sets.DataSet`.
+        unfinished: Metrics of an earlier run that are left out, as it did not score all images by them.
         fit: Number of parameters of a logistic fit; 0 without a fit.
         groups: Image -> group; adds the mean SROCC within groups to the statistics.
     """
@@ -131,6 +44,8 @@ class DataSetResult:
     skipped: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     published_as: str = ""
+    source: Mapping[str, str] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
     bootstrap: int = 1000
     seed: int = 0
     fit: int = 0
@@ -199,7 +114,7 @@ class DataSetResult:
             published = find_published(metric.published_as, self.published_as)
             for name in CORRELATIONS:
                 value = float(published.get(name) or math.nan)
-                row |= {f"published {name}": value, f"{name} difference": row[name] - value}
+                row |= {f"published {name}": value, f"{name} minus published": row[name] - value}
             rows.append({**row, "source": published.get("source", ""), "note": self.reason(label)})
         return DataFrame(rows)
 

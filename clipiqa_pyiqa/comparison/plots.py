@@ -1,6 +1,7 @@
 """Plots of scores against opinions, and the images that a metric misjudges most."""
 
 import functools
+import os
 import textwrap
 
 import matplotlib
@@ -55,13 +56,25 @@ def named_points(data: DataSetResult, label: str) -> list[str]:
 
 
 def plots(data: DataSetResult, shown: Shown) -> Markup:
-    drawn, worst, small = [], [], functools.cache(functools.partial(image, side=_SIDE))
-    names, opinion = below_common(list(data.scores.index)), f", {'D' * data.mos_lower_better}MOS {{:.4g}}"
+    names = below_common(list(data.scores.index))
+    small = functools.cache(_thumbnail)
+    unit = "DMOS" if data.mos_lower_better else "MOS"
+    drawn, misjudged = [], []
     for label in data.scored:
         about = f"Scores against opinion: {shown(label)} on {shown(data.name)}"
         drawn.append(plot(scatter(data, label, shown), about, [names[path] for path in named_points(data, label)]))
-        numbers, apart = data.scores[label].map("{:.4g}".format) + data.mos.map(opinion.format), data.misjudged(label)
+        apart = data.misjudged(label)
         ends = {"Ranked too high": apart[apart > 0][:_WORST], "Ranked too low": apart[apart < 0][::-1][:_WORST]}
-        found = {end: [(names[path], small(path), numbers[path]) for path in each.index] for end, each in ends.items()}
-        worst.append((shown(label), found))
-    return block("plots", "Scores against opinion", drawn) + block("misjudged", worst)
+        images = {}
+        for end, chosen in ends.items():
+            images[end] = [
+                (names[path], small(path), f"{data.scores.at[path, label]:.4g}, {unit} {data.mos[path]:.4g}")
+                for path in chosen.index
+            ]
+        misjudged.append((shown(label), images))
+    return block("plots", "Scores against opinion", drawn) + block("misjudged", misjudged)
+
+
+def _thumbnail(path: str) -> Markup:
+    """Return HTML that shows an image; nothing for one that does not exist, as all its scores were in files."""
+    return image(path, side=_SIDE) if os.path.exists(path) else Markup("")

@@ -10,7 +10,8 @@ import pandas
 from ..datasets.data_sets import PAPER, published_rows
 from ..errors import counted, first_of
 from ..files.names import file_name
-from ..report.report import Report, Reported, Shown
+from ..images.image import MISSING
+from ..report.report import PROVENANCE, Report, Reported, Shown
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
 from ..results.columns import described
 from ..results.results import Results
@@ -24,7 +25,7 @@ _TEXTS = {
     "comparison.tex": "latex",
     "report.html": "html",
 }
-OTHERS = (*_TEXTS, "differences.csv")
+OTHERS = (*_TEXTS, "differences.csv", PROVENANCE)
 """Names of the results beside the scores."""
 
 
@@ -38,17 +39,14 @@ class Comparison(Reported):
 
     @property
     def complete(self) -> bool:
-        return not (
-            any(results.known.gone for results in self.stored.values())
-            or any(d.skipped or any(m.note for m in d.metrics.values()) for d in self.data_sets)
-            or any(each.reason for d in self.data_sets for found in d.estimates.values() for each in found.values())
-        )
+        """Whether every metric has scores of every image that is named, or was named before and is gone since."""
+        return all(map(_is_complete, self.data_sets)) and not any(map(_has_lost_images, self.stored.values()))
 
     def frame(self) -> pandas.DataFrame:
         """Return a row per data set and metric.
 
         Columns: data_set, metric, n, direction, range; SROCC, SROCC low, SROCC high (likewise each statistic); seconds
-        per image; published SROCC, SROCC difference (ours minus published, likewise each statistic); source; note.
+        per image; published SROCC, SROCC minus published (likewise each statistic); source; note.
         """
         return pandas.concat([data.frame for data in self.data_sets], ignore_index=True)
 
@@ -66,8 +64,9 @@ class Comparison(Reported):
             f"Image-quality metrics on {', '.join(data.name for data in self.data_sets)}",
             legend=legend(self.data_sets),
             marks="* best of its column, or a difference that is larger than chance explains",
-            metrics={label: described([each.column]) for label, each in self.data_sets[0].metrics.items()},
+            metrics=self._metrics(),
             settings=self.settings,
+            sources={f"data set {data.name}": data.source for data in self.data_sets if data.source},
             pictures=self._plots,
             texts=_TEXTS,
             files={"differences.csv": self.differences()},
@@ -75,10 +74,27 @@ class Comparison(Reported):
             **look,
         )
 
+    def _metrics(self) -> dict[str, dict[str, str]]:
+        """Return label -> what the metric is, of all data sets: an earlier run may have finished it on some only."""
+        columns = {label: metric.column for data in self.data_sets for label, metric in data.metrics.items()}
+        return {label: described([column]) for label, column in columns.items()}
+
     def _plots(self, shown: Shown) -> dict[str, Any]:
         from .plots import plots  # imports matplotlib
 
         return {data.name: plots(data, shown) for data in self.data_sets if len(data.mos) and data.scored}
+
+
+def _is_complete(data: DataSetResult) -> bool:
+    if data.skipped or data.unfinished or any(metric.note for metric in data.metrics.values()):
+        return False
+    return not any(estimate.reason for found in data.estimates.values() for estimate in found.values())
+
+
+def _has_lost_images(results: Results) -> bool:
+    """Return whether images of an earlier run are gone; those of scores without images never were there."""
+    known = results.known
+    return any(known.stamps[place] != MISSING for place in known.gone.values())
 
 
 def score_file(data_set: str) -> str:
@@ -91,7 +107,10 @@ def legend(results: Sequence[DataSetResult]) -> list[str]:
         return []
     intervals = "No intervals: the bootstrap was switched off."
     if rated.bootstrap:
-        intervals = f"In brackets: the 95 % bootstrap interval ({rated.bootstrap} resamples, seed {rated.seed})."
+        intervals = (
+            f"In brackets: the 95 % bootstrap interval of each value alone ({rated.bootstrap} resamples, seed "
+            f"{rated.seed})."
+        )
     plcc = "PLCC is raw, without a fit, as pyiqa and the official code report it"
     if rated.fit:
         plcc += (
@@ -145,8 +164,8 @@ def _metrics(data: DataSetResult) -> Table:
         before.append(f"{counted(len(data.skipped), 'image')} left out of all metrics.")
         reasons["left out"] = f"{first_of(data.skipped.values(), 20)}."
     sure = (
-        f"† marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL}, as in the "
-        "differences); other statistics are not tested."
+        f"† marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL} after Holm's "
+        "correction, as in the differences); other statistics are not tested."
     )
     return Table(data.name, columns, before, reasons, [sure])
 
@@ -174,14 +193,18 @@ def _differences(data: DataSetResult) -> Table | None:
             apart.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
             is_lowest = row["p"] <= max(2 / (resamples + 1), 2.0 ** (1 - row["n"]))
             chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
-        columns += [TableColumn("difference", apart, group=statistic), TableColumn("p", chances, group=statistic)]
-    reading = (
+        columns.append(TableColumn("difference [95 %, uncorrected]", apart, group=statistic))
+        columns.append(TableColumn("p (Holm)", chances, group=statistic))
+    count = counted(len(columns[0].cells), "pair")
+    before = [
         "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
-        f"scored. Its p-value is from a paired bootstrap ({resamples:,} resamples), corrected by Holm's rule for "
-        f"{counted(len(columns[0].cells), 'pair')} within each statistic; “p ≤” stands before the lowest p that "
-        f"so many resamples and images can give. Marked differences (p < {LEVEL}) are larger than chance explains."
-    )
-    return Table(f"{data.name}: differences", columns, [reading])
+        f"scored, with p from a paired bootstrap ({resamples:,} resamples).",
+        f"In brackets: the 95 % interval of each difference alone. p is corrected by Holm's rule for {count} within "
+        f"each statistic, so it may be above {LEVEL} beside an interval without 0. Where p < {LEVEL}, it is marked: "
+        "the difference is larger than chance explains. “p ≤” means that p cannot be lower with so many resamples "
+        "and images.",
+    ]
+    return Table(f"{data.name}: differences", columns, before)
 
 
 def _published(data: DataSetResult) -> Table | None:

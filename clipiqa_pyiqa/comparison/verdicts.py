@@ -34,7 +34,13 @@ fp32, 1e-3 in bf16. fp16 was not measured on a GPU; it has three bits more than 
 """
 WRITTEN = ("gate.json", "gate.xml", "rows.csv")
 PAGE = "gate.html"
-_TABLE = {"metric": "name", "verdict": "verdict", "difference": "interval", "means": "means", "margin": "margin"}
+_TABLE = {
+    "metric": "name",
+    "verdict": "verdict",
+    "difference [95 %, uncorrected]": "interval",
+    "means": "means",
+    "margin": "margin",
+}
 _SHOWN = 6
 """Number of images on the page that lose most; half of it is drawn at random."""
 _SAFE = 0.99

@@ -5,12 +5,13 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from ..errors import (
     CLIPIQAError,
@@ -26,11 +27,12 @@ from ..errors import (
 )
 from ..files.csv_files import SPLITS, find_column, read_opinions, read_rows
 from ..files.names import printable
+from ..files.reading import hash_file
 from ..files.specification import Settings, Specification, check_kinds, parse_specifications
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
-from ..images.reader import ImageRecord, named_errors, whole_files
+from ..images.reader import ImageRecord, named_errors, shrunk, whole_files
 from ..sources.finding import find_inputs
 from .score_table import pyiqa_path
 
@@ -49,6 +51,8 @@ class DataSet:
         images: Images whose names are absolute paths, each once.
         lower_better: Whether low opinion scores are good (DMOS).
         published_as: Name in ``published_correlations.csv``, or empty.
+        table: File of opinions, or empty.
+        source: What it was made from: the ``file`` of opinions with its ``sha256``, and the ``root`` of the images.
     """
 
     name: str
@@ -60,13 +64,16 @@ class DataSet:
     identity: str = ""
     table: str = ""
     groups: tuple[str, ...] = ()
+    source: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
         return tuple(printable(image.name) for image in self.images)
 
 
-def parse_data_sets(given: Any, data_root: FilePath | None = None, within: str = "") -> list[DataSet]:
+def parse_data_sets(
+    given: Any, data_root: FilePath | None = None, within: str = "", needs_images: bool = True
+) -> list[DataSet]:
     """Return the data sets that a user names; no image is read.
 
     Args:
@@ -74,14 +81,16 @@ def parse_data_sets(given: Any, data_root: FilePath | None = None, within: str =
             mapping from label to one of these, to options or to None (the label is the name); a :class:`DataSet`;
             or a list of these.
         data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
+        needs_images: Whether one of the images in a CSV file must exist.
     """
-    found = [_find(specification, data_root, within) for specification in parse_specifications(given, "data set")]
-    if name := twice_in(data.name for data in found):
+    specifications = parse_specifications(given, "data set")
+    data_sets = [_find(specification, data_root, within, needs_images) for specification in specifications]
+    if name := twice_in(data.name for data in data_sets):
         raise CLIPIQAError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
-    return found
+    return data_sets
 
 
-def _find(specification: Specification, data_root: FilePath | None, within: str) -> DataSet:
+def _find(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:
     target, options = specification.target, dict(specification.options)
     if isinstance(target, DataSet):
         return target
@@ -97,42 +106,65 @@ def _find(specification: Specification, data_root: FilePath | None, within: str)
             options["folder" if is_folder else "csv"] = path
             label = label or printable(path.resolve().name if is_folder else path.stem)
         label = label or name
-    if "csv" in options or "folder" in options:
-        return _our_set(label, options, within)
+    if "csv" in options:
+        return _csv_set(label, options, within, needs_images)
+    if "folder" in options:
+        return _folder_set(label, options)
     return _pyiqa_set(label, name, options, data_root, within)
 
 
-def _our_set(label: str, options: Settings, within: str) -> DataSet:
-    check_kinds(options, _CSV if "csv" in options else _FOLDER, f"data set {label!r}")
-    table, mos, groups, split = "", None, tuple[str, ...](), options.get("split")
-    if "csv" in options:
-        columns = tuple(options.get("columns") or (None, None))
-        table = os.path.abspath(Path(options["csv"]).expanduser())
-        if len(columns) not in (2, 3):
-            raise CLIPIQAError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
-        if split not in (None, *SPLITS):
-            raise CLIPIQAError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
-        frame = read_opinions(
-            options["csv"],
-            root=options.get("root"),
-            columns=(*columns, "split")[:3],
-            lower_better=options.get("lower_better"),
-            with_splits=bool(split),
-            group=within or None,
+def _csv_set(label: str, options: Settings, within: str, needs_images: bool) -> DataSet:
+    check_kinds(options, _CSV, f"data set {label!r}")
+    columns = tuple(options.get("columns") or (None, None))
+    split = options.get("split")
+    if len(columns) not in (2, 3):
+        raise CLIPIQAError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
+    if split not in (None, *SPLITS):
+        raise CLIPIQAError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
+    table = os.path.abspath(Path(options["csv"]).expanduser())
+    root = options.get("root")
+    frame = read_opinions(
+        options["csv"],
+        root=root,
+        columns=(*columns, "split")[:3],
+        lower_better=options.get("lower_better"),
+        with_splits=bool(split),
+        group=within or None,
+    )
+    if split:
+        frame = frame[frame["split"] == split]
+    paths = tuple(frame["path"])
+    if needs_images and paths and not any(map(os.path.isfile, paths)):
+        raise CLIPIQAError(
+            f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as {paths[0]!r}: "
+            "pass the folder of the images as root=DIR."
         )
-        if split:
-            frame = frame[frame["split"] == split]
-        groups = tuple(frame["group"]) if within else ()
-        paths, mos = tuple(frame["path"]), tuple(frame["score"])
-        if paths and not any(map(os.path.isfile, paths)):
-            raise CLIPIQAError(
-                f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as "
-                f"{paths[0]!r}: pass the folder of the images as root=DIR."
-            )
-    else:
-        paths = tuple(map(os.path.abspath, find_inputs(options["folder"])))
-    note = [f"split {split}"] if split else []
-    return _finish(DataSet(label, tuple(map(File, paths)), mos, table=table, groups=groups), note, options)
+    data = DataSet(
+        label,
+        tuple(map(File, paths)),
+        tuple(frame["score"]),
+        table=table,
+        groups=tuple(frame["group"]) if within else (),
+        source=_source(table, os.path.dirname(table) if root is None else root),
+    )
+    return _finish(data, [f"split {split}"] if split else [], options)
+
+
+def _folder_set(label: str, options: Settings) -> DataSet:
+    check_kinds(options, _FOLDER, f"data set {label!r}")
+    folder = options["folder"]
+    paths = map(os.path.abspath, find_inputs(folder))
+    root = printable(os.path.abspath(Path(folder).expanduser()))
+    return _finish(DataSet(label, tuple(map(File, paths)), None, source={"root": root}), [], options)
+
+
+def _source(table: str, root: FilePath) -> dict[str, str]:
+    """Return the fields of :attr:`DataSet.source`."""
+    return {
+        "file": printable(os.path.abspath(table)),
+        "sha256": hash_file(table),
+        "root": printable(os.path.abspath(Path(root).expanduser())),
+    }
 
 
 def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | None, within: str) -> DataSet:
@@ -182,6 +214,7 @@ def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | N
         published_as=published_set(name, used, usual) if name in known else "",
         table=used["meta_info_file"],
         groups=groups,
+        source=_source(used["meta_info_file"], used["dataroot_target"]),
     )
     # when pyiqa normalises DMOS, it also reverses the scale: high is good
     return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
@@ -195,13 +228,17 @@ class _PyiqaImage(File):
     index: int
 
     def load(self, reading: Reading) -> ImageRecord:
-        data, path = self.data, self.name
-        with named_errors(path), Image.open(path) as file:
-            set_aside(path, file.width, file.height)
-            if hasattr(data, "paired_trans"):  # as data[index]["img"], without reading the reference
-                image = file.convert("RGB")
-                return ImageRecord.of(data.common_trans(data.paired_trans([image, image])[0]))
-            return ImageRecord.of(data[self.index]["img"])
+        with named_errors(self.name), Image.open(self.name) as file:
+            set_aside(self.name, file.width, file.height)
+            record = ImageRecord.of(self._changed(file))
+            return replace(record, pixels=shrunk(record.pixels, reading))
+
+    def _changed(self, file: Image.Image) -> Tensor:
+        data = self.data
+        if not hasattr(data, "paired_trans"):
+            return data[self.index]["img"]
+        image = file.convert("RGB")  # as data[index]["img"], without reading the reference
+        return data.common_trans(data.paired_trans([image, image])[0])
 
 
 def _finish(data: DataSet, note: list[str], options: Settings) -> DataSet:

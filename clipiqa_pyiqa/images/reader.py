@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ..errors import ImageError, Kind, Reading, log, reason
+from ..errors import ImageError, Kind, Reading, Sizes, log, reason
 from .formats import RAW, readable_formats
 from .memory import MakeRoom, set_aside
 
@@ -269,6 +269,16 @@ def _to_rgb(image: Image.Image, depth: int) -> tuple[Image.Image, str]:
     return image.convert("RGB"), f"{kind}->rgb"
 
 
+def shrunk(pixels: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """Return pixels ``(3, H, W)``, uint8 or floats in [0, 1], of the size that :func:`load` would give them."""
+    height, width = pixels.shape[1:]
+    size = _limited(width, height, sizes)
+    if size == (width, height):
+        return pixels
+    rgb = _resized(pixels.permute(1, 2, 0).numpy(), size)  # (3, H, W) -> (H, W, 3)
+    return torch.from_numpy(rgb).permute(2, 0, 1)
+
+
 def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     if rgb.dtype == np.uint8:
         return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
@@ -276,9 +286,9 @@ def _resized(rgb: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return np.dstack(channels).clip(0, 1)
 
 
-def _limited(width: int, height: int, reading: Reading) -> tuple[int, int]:
-    by_side = (reading.max_side or math.inf) / max(width, height)
-    by_pixels = math.sqrt((reading.max_pixels or math.inf) / (width * height))
+def _limited(width: int, height: int, sizes: Sizes) -> tuple[int, int]:
+    by_side = (sizes.max_side or math.inf) / max(width, height)
+    by_pixels = math.sqrt((sizes.max_pixels or math.inf) / (width * height))
     scale = min(1.0, by_side, by_pixels)
     if scale == 1.0:
         return width, height

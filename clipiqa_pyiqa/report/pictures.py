@@ -122,7 +122,7 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
     if isinstance(image, Image.Image):
         picture = image.convert("RGB")
     else:
-        picture = File(os.fspath(image)).load(AnySize(apply_exif)).picture
+        picture = File(os.fspath(image)).load(AnySize(apply_exif=apply_exif)).picture
     picture.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
     return picture
 

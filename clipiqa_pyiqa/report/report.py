@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import FilePath, log, nearest
 from ..files.names import one_line
+from ..files.reading import hash_file
 from ..files.writing import check_folder, locked, resolved, write_bytes, write_text
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
 
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
     import pandas
     from markupsafe import Markup
 
+About = str | Mapping[str, str]
+"""What something is, as a sentence or as fields."""
 Shown = Callable[[str], str]
 """A function of a name, or of a text with names, that returns it as it is to be shown."""
+PROVENANCE = "provenance.json"
+"""The file beside saved tables that says what they were made from, and how to read them."""
 
 
 @dataclass
@@ -27,7 +33,9 @@ class Report:
     """Tables with all that a reader needs to know about them.
 
     Attributes:
-        metrics: Label -> what the metric is, as a sentence or as fields.
+        metrics: Label -> what the metric is.
+        sources: Name of an input -> what it is, with fields such as ``file``, ``sha256`` and ``root``.
+        invocation: Likewise, the command line that was called, and the files of options in it.
         pictures: Function of :attr:`shown` that returns section of the page -> pictures.
         labels: Name of a metric, method, data set or column -> name to show; not in :attr:`frame`.
         unknown: Those of ``labels`` and ``show`` that no table has.
@@ -44,8 +52,10 @@ class Report:
     title: str = ""
     legend: Sequence[str] = ()
     marks: str = ""
-    metrics: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
+    metrics: Mapping[str, About] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, About] = field(default_factory=dict)
+    invocation: Mapping[str, About] = field(default_factory=dict)
     pictures: Callable[[Shown], Mapping[str, Markup]] = lambda shown: {}
     texts: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
@@ -91,32 +101,82 @@ class Report:
             section=shown(table.section),
         )
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """What the report was made from, as texts: the command line, then each input with its file, hash and folder."""
+        texts = {}
+        for name, about in {**self.invocation, **self.sources}.items():
+            texts[name] = about if isinstance(about, str) else ", ".join(_lines(about))
+        return texts
+
+    @property
+    def notes(self) -> list[str]:
+        """How to read the tables, in sentences."""
+        return [*self.legend, *(line for table in self.tables for line in table.legend)]
+
+    @property
+    def sentences(self) -> list[str]:
+        """All sentences around the tables: :attr:`notes`, then what stands above and below each table."""
+        around = [f"{table.title}: {line}" for table in self.tables for line in (*table.before, *table.after)]
+        return [*self.notes, *around]
+
+    @property
+    def metric_lines(self) -> list[str]:
+        """A line for each metric that says what it is."""
+        lines = []
+        for name, about in self.metrics.items():
+            if isinstance(about, str):
+                lines.append(f"{self.shown(name)}: {about}")
+            else:
+                lines.append(f"{self.shown(name)} = {', '.join(_lines(about)) or 'unknown'}")
+        return lines
+
     def text(self, format: str = "table") -> str:
         """Return the report for a console (``'table'``), as ``'csv'``, ``'markdown'``, ``'latex'``, or as ``'html'``.
 
-        CSV is :attr:`frame` in full precision, for ``pandas.read_csv(file, comment='#')``.
+        CSV is :attr:`frame` in full precision, for ``pandas.read_csv(file)``, and nothing else: :meth:`provenance` has
+        the sentences.
         """
+        if format == "csv":
+            return csv_table(self.frame)
         if format == "html":
             return self._page()
-        legend = [*self.legend, *(line for table in self.tables for line in table.legend)]
-        shown = str if format == "csv" else self.shown  # the frame keeps names
-        metrics = [
-            shown(name) + (f": {about}" if isinstance(about, str) else f" = {', '.join(_lines(about)) or 'unknown'}")
-            for name, about in self.metrics.items()
-        ]
-        run = _lines(self.settings)
-        if format == "csv":
-            return csv_table(self.frame, [*legend, *metrics, *run])
-        if format == "latex":
-            return latex_document(self.tables, [*legend, *metrics, *run], self.caption, self.key)
         if format == "markdown":
-            blocks = [*map(markdown_table, self.tables), markdown_list(legend)]
-            for heading, lines in {"Which metrics exactly": metrics, "Settings": run}.items():
-                blocks += [f"## {heading}", markdown_list(lines)] if lines else []
-        else:
-            head = "\n".join(f"# {one_line(line)}" for line in [*legend, *metrics, self.marks] if line)
-            blocks = [head, *map(console_table, self.tables)]
-        return "\n\n".join(filter(None, blocks)) + "\n"
+            return self._markdown()
+        lines = [*self.notes, *self.metric_lines]
+        if format == "latex":
+            comments = [*lines, *_lines(self.origin), *_lines(self.settings)]
+            return latex_document(self.tables, comments, self.caption, self.key)
+        head = "\n".join(f"# {one_line(line)}" for line in [*lines, self.marks] if line)
+        return _blocks([head, *map(console_table, self.tables)])
+
+    def _markdown(self) -> str:
+        blocks = [*map(markdown_table, self.tables), markdown_list(self.notes)]
+        lists = {
+            "Which metrics exactly": self.metric_lines,
+            "Made from": _lines(self.origin),
+            "Settings": _lines(self.settings),
+        }
+        for heading, lines in lists.items():
+            if lines:
+                blocks += [f"## {heading}", markdown_list(lines)]
+        return _blocks(blocks)
+
+    def provenance(self, hashes: Mapping[str, str]) -> str:
+        """Return JSON that says what saved tables were made from, and how to read them.
+
+        Args:
+            hashes: Name of a saved file -> its SHA-256.
+        """
+        fields = {
+            "command": f"clipiqa {self.command}",
+            "made_from": {**self.invocation, **self.sources},
+            "notes": self.sentences,
+            "metrics": self.metrics,
+            "settings": self.settings,
+            "files": hashes,
+        }
+        return json.dumps(fields, indent=1, ensure_ascii=False, default=dict) + "\n"
 
     def _page(self) -> str:
         from .html import render  # imports matplotlib and jinja2
@@ -151,13 +211,19 @@ class Reported:
             overwrite: Replace existing files; results of this very run are always replaced.
             look: As for :meth:`table`.
         """
-        report, stored, place = self.report(**look), self.stored, resolved(folder)
-        is_own = any(each.output and each.output.path == place / name for name, each in stored.items())
-        names = [*report.texts, *report.files, *stored]
+        report = self.report(**look)
+        place = resolved(folder)
+        is_own = any(each.output and each.output.path == place / name for name, each in self.stored.items())
+        tables = [*report.texts, *report.files]
+        beside = [PROVENANCE] if report.texts else []
+        names = [*tables, *beside, *self.stored]
         check_folder(place, names, overwrite=overwrite or is_own, inputs=report.inputs)
         with locked(place):
             save_files(place, {name: report.text(format) for name, format in report.texts.items()} | {**report.files})
-            for name, results in stored.items():
+            if beside:
+                saved = [place / name for name in tables if (place / name).exists()]
+                write_text(place / PROVENANCE, report.provenance({path.name: hash_file(path) for path in saved}))
+            for name, results in self.stored.items():
                 results.write(place / name, Path(name).suffix[1:])
         return report
 
@@ -182,3 +248,7 @@ def save_files(folder: Path, files: Mapping[str, Any]) -> None:
 
 def _lines(values: Mapping[str, str]) -> list[str]:
     return [f"{key}: {value}" for key, value in values.items()]
+
+
+def _blocks(blocks: Sequence[str]) -> str:
+    return "\n\n".join(filter(None, blocks)) + "\n"

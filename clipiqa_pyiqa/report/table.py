@@ -204,12 +204,12 @@ def latex_table(table: Table, caption: str, key: str) -> str:
     return "\n".join(lines)
 
 
-def csv_table(frame: pandas.DataFrame, comments: Iterable[str] = ()) -> str:
+def csv_table(frame: pandas.DataFrame) -> str:
     """Return a frame as CSV; an index with a name is the first column."""
     is_named = frame.index.name is not None
     names = [*([frame.index.name] if is_named else []), *frame.columns]
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named)
-    return "".join([*(f"# {one_line(line)}\n" for line in comments), *map(csv_line, [names, *cells])])
+    return "".join(map(csv_line, [names, *cells]))
 
 
 def markdown(text: str) -> str:

@@ -10,6 +10,7 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from graded import graded_data_set
 from photos import BUNDLED
 from PIL import Image
 
@@ -77,3 +78,11 @@ def create(name, device=None, **options):
 def stand_ins(monkeypatch, seeded_weights):
     monkeypatch.setattr(pyiqa, "create_metric", create)
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(seeded_weights().parent))
+
+
+@pytest.fixture
+def contrasts(tmp_path):
+    """One photo in five contrasts, as arguments: what its spread and the score must come to is known."""
+    root = tmp_path / "contrasts"
+    options = graded_data_set(root, [BUNDLED / "canyon-wren.jpg"], ["contrast"], size=(64, 48))
+    return {"data_sets": {"data": options}, "data_root": root}

@@ -21,7 +21,7 @@ from refusal import refused
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA, WeightsError, compare
-from clipiqa_pyiqa.comparison.data_set_results import published_name
+from clipiqa_pyiqa.comparison.scored_images import published_name
 from clipiqa_pyiqa.datasets.data_sets import ENSEMBLE, PAPER, DataSet, find_published, parse_data_sets
 from clipiqa_pyiqa.errors import AnySize
 from clipiqa_pyiqa.files.specification import parse_argument

@@ -13,6 +13,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.comparison.table.matching import match_images
+from clipiqa_pyiqa.comparison.table.tables import build_tables
 from clipiqa_pyiqa.report.pictures import differing_crops
 
 CPU = {"device": "cpu", "workers": 1}
@@ -95,6 +96,29 @@ def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path):
     said, latex = found.table("markdown"), found.table("latex")
     assert "**+9.50** \\[" in said and "| -9.50 ▼ \\[" in said and "p ≤ 0.004 |" in said  # 2 × 2 / 2^10
     assert r"\textbf{+9.50}" in latex and r"\textcolor{orange!70!black}{$-$9.50" in latex
+
+
+def test_ranks_are_true_and_the_csv_file_needs_no_options(results, tmp_path):
+    methods = {f"{name} {number}": place for number in "12" for name, place in folders(results, "Set3").items()}
+    copies = {name: shutil.copytree(place, tmp_path / name) for name, place in methods.items()}
+    copies["gt"] = results / "gt/Set3"
+    found = table(copies, {"flat": lambda x: x.mean() * 0, "detail": lambda x: x.std()}, **CPU)
+    found.save(tmp_path / "out")
+    saved = pandas.read_csv(tmp_path / "out/table.csv").set_index(["metric", "method"])
+    assert saved["rank"]["flat"].eq(1).all() and saved["direction"].eq("higher").all()
+    ranks = saved["rank"]["detail"].to_dict()
+    assert ranks == {"gt": 1, "mild 1": 2, "mild 2": 2, "strong 1": 4, "strong 2": 4}
+    marks = {row[0].text: (row[1].mark, row[2].mark) for row in found.report().tables[0].rows}
+    assert marks["gt"] == ("", "best") and marks["mild 1"] == marks["mild 2"] == ("", "second")
+    assert marks["strong 1"] == ("", "")
+
+
+def test_a_table_says_which_numbers_are_corrected(results):
+    found = table(folders(results, "Set3"), {"mean": Mean()}, **CPU)
+    (differences,) = found.report().tables[1:]
+    assert differences.title == "Differences from strong [95 %, uncorrected], p (Holm)"
+    assert "Holm's rule for 1 difference " in differences.before[0]
+    assert "after Holm's correction" in build_tables(found)[0].legend[1]
 
 
 def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp_path):

@@ -13,8 +13,9 @@ import pandas
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.data_set_results import DataSetResult
 from clipiqa_pyiqa.comparison.results import Comparison, build_tables, legend
+from clipiqa_pyiqa.comparison.scored_images import MetricResult
 from clipiqa_pyiqa.datasets.data_sets import PAPER
 from clipiqa_pyiqa.report.table import PACKAGES
 from clipiqa_pyiqa.results import columns
@@ -90,12 +91,21 @@ def test_without_bootstrap_there_are_no_intervals_and_differences(tmp_path):
     assert dataclasses.replace(data, mos=pandas.Series()).pairs.empty
 
 
-def test_csv_is_the_frame_in_full_precision_with_comments(comparison):
-    text, frame = comparison.table("csv"), comparison.frame().replace("", math.nan)
-    read = pandas.read_csv(io.StringIO(text), comment="#")
+def test_csv_is_the_frame_in_full_precision_and_nothing_else(comparison):
+    read = pandas.read_csv(io.StringIO(comparison.table("csv")))
+    frame = comparison.frame().replace("", math.nan)
     pandas.testing.assert_frame_equal(read, frame, rtol=1e-15, check_dtype=False)
-    assert f"# {legend(comparison.data_sets)[0]}\n" in text and "# command: clipiqa compare -m <x>\n" in text
-    assert "# sharp = metric: CLIP-IQA <RN50>, weights: seeded\n" in text
+    row = frame.loc[1]
+    assert row["metric"] == "niqe" and row["direction"] == "lower"
+    assert row["SROCC minus published"] == pytest.approx(row["SROCC"] - row["published SROCC"])
+
+
+def test_intervals_and_p_values_say_whether_they_are_corrected(comparison):
+    table = named(comparison, "graded: differences")
+    heads = [(column.group, column.name) for column in table.columns]
+    assert heads[1:3] == [("SROCC", "difference [95 %, uncorrected]"), ("SROCC", "p (Holm)")]
+    assert "interval of each difference alone" in table.before[1] and "Holm's rule for 1 pair" in table.before[1]
+    assert "of each value alone" in legend(comparison.data_sets)[1]
 
 
 def test_names_columns_caption_and_key_are_the_authors(comparison, caplog):

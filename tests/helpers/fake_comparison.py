@@ -4,8 +4,9 @@ import numpy as np
 import pandas
 from PIL import Image
 
-from clipiqa_pyiqa.comparison.data_set_results import DataSetResult, MetricResult
+from clipiqa_pyiqa.comparison.data_set_results import DataSetResult
 from clipiqa_pyiqa.comparison.results import Comparison
+from clipiqa_pyiqa.comparison.scored_images import MetricResult
 from clipiqa_pyiqa.results.columns import Column
 
 NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"

@@ -1,8 +1,7 @@
 """The result of ``table``: scores, means, ranks and paired differences, as texts, files and a page."""
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,27 +9,25 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame, MultiIndex, Series, concat
 
-from ...errors import counted
+from ...errors import Sizes
 from ...metrics.metric import Metric
 from ...prompts.pairs import files_text
 from ...report.pictures import differing_crops
-from ...report.report import Report, Reported, Shown
-from ...report.table import Cell, Mark, Table, TableColumn, interval, latex, number, p_value, words
-from ...results.columns import described
+from ...report.report import PROVENANCE, About, Report, Reported, Shown
+from ...report.table import latex, number
+from ...results.columns import Record, described
 from ...results.results import Results
-from ...stats.intervals import FEW, LEVEL, fewest, holm, mean_difference
-from ..data_set_results import MetricResult
+from ...stats.intervals import LEVEL, holm, mean_difference
+from ..scored_images import MetricResult, limits_text
 from .matching import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
+from .tables import build_tables
 
 _SHOWN = 10  # images whose crops are shown
-_LISTED = 20  # most changes that are listed
 _COLUMN = ["test_set", "metric"]
 _NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
+_FRAME = [*_COLUMN, "direction", "method", *_NUMBERS[:3], "rank", *_NUMBERS[3:], "p Holm", "significant"]
 
-
-_BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
-_RANKS: tuple[Mark, ...] = ("", "best", "second")
 _PROMPTS = {
     0: "a fitted head",
     1: "one prompt pair (most restoration papers use pyiqa's five: clipiqa:prompts=pyiqa)",
@@ -43,7 +40,7 @@ _Y = {  # of pyiqa's colour spaces
 _TEXTS = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "report.html": "html"}
 _FRAMES = ("expect.csv", "explain.csv", "changes.csv")
 IMAGES, SETS = "images.csv", "sets.csv"
-OTHERS = (*_TEXTS, *_FRAMES)
+OTHERS = (*_TEXTS, *_FRAMES, PROVENANCE)
 """Names of the results beside the scores."""
 
 
@@ -56,6 +53,7 @@ class MethodTable(Reported):
             metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         unknown: Names of published numbers that the table lacks.
+        sources: What the table was made from, as in :class:`~clipiqa_pyiqa.report.report.Report`.
         explained: Result of :func:`~.published.explain`, or None.
         changed: Result of :func:`~.published.differences`, or None.
     """
@@ -70,6 +68,8 @@ class MethodTable(Reported):
     inputs: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, About] = field(default_factory=dict)
+    sizes: Sizes = field(default=Sizes())
     expected: DataFrame | None = None
     unknown: str = ""
     explained: DataFrame | None = None
@@ -118,17 +118,26 @@ class MethodTable(Reported):
         if (score := self.protocol.score) and score not in self.scores:
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
                 frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
-        better = index.get_level_values("metric").map({label: each.direction for label, each in self.columns.items()})
-        groups = frame["mean"].where(better == "lower", -frame["mean"]).groupby(_COLUMN)
-        ranks = groups.rank("dense").where(groups.transform("nunique") > 1)
+        directions = {label: metric.direction for label, metric in self.columns.items()}
+        frame["direction"] = index.get_level_values("metric").map(directions)
+        frame["n"] = frame["n"].fillna(0).astype(int)
+        frame["rank"] = self._badness(frame).groupby(_COLUMN).rank("min").astype("Int64")
         p = frame["p"].dropna()
         frame["p Holm"] = Series(holm(p), p.index)
-        return frame.assign(
-            better=better,
-            n=frame["n"].fillna(0).astype(int),
-            rank=ranks.where(ranks <= 2, 0).astype(int),
-            significant=frame["p Holm"] < LEVEL,
-        )
+        frame["significant"] = frame["p Holm"] < LEVEL
+        return frame
+
+    @cached_property
+    def marks(self) -> Series:
+        """The mark of each of :attr:`cells`: the best mean of a column, and the second best, if its means differ."""
+        badness = self._badness(self.cells).groupby(_COLUMN)
+        places = badness.rank("dense").where(badness.transform("nunique") > 1)
+        return places.map({1: "best", 2: "second"}).fillna("")
+
+    @staticmethod
+    def _badness(cells: DataFrame) -> Series:
+        """Return means that are low where the method is good."""
+        return cells["mean"].where(cells["direction"] == "lower", -cells["mean"])
 
     def _summary(self, test_set: str, label: str) -> DataFrame:
         """Return a row per method, of the images that have scores for every method; columns of ``_NUMBERS``."""
@@ -152,11 +161,11 @@ class MethodTable(Reported):
     def frame(self) -> DataFrame:
         """Return a row per test set, metric and method, in full precision.
 
-        Columns: test_set, metric, method, n (images with scores for all methods; 0 for a whole set), mean, sd; the
-        paired difference from the baseline: difference, low, high, p, p Holm; better, rank (1, 2, otherwise 0),
-        significant.
+        Columns: test_set, metric, direction, method, n (images with scores for all methods; 0 for a whole set), mean,
+        sd, rank (1 for the best mean; equal means share a rank); the paired difference from the baseline: difference,
+        low, high, p (the interval and the p-value of this difference alone), p Holm, significant.
         """
-        return self.cells.reset_index()
+        return self.cells.reset_index()[_FRAME]
 
     def spread(self) -> Series:
         """Return how much the methods differ on each image, the largest first; the index is test_set, image.
@@ -173,7 +182,7 @@ class MethodTable(Reported):
 
     def report(self, **look: Any) -> Report:
         """Return the tables with the sentences and crops that belong to them."""
-        tables = _tables(self)
+        tables = build_tables(self)
         return Report(
             tables,
             self.frame(),
@@ -182,6 +191,7 @@ class MethodTable(Reported):
             marks="* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline",
             metrics=self._described(),
             settings=self.settings,
+            sources=self.sources,
             pictures=self._crops,
             texts=_TEXTS,
             files=dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True)),
@@ -209,6 +219,8 @@ class MethodTable(Reported):
             "Shown are the images on which the methods' scores differ most. Each crop is the square in which the "
             "pixels differ most, at 100 % (unscaled)."
         )
+        if self.sizes.limits:
+            note += f" Metrics saw the images shrunk {limits_text(self.sizes)}."
         return {"Where the methods differ most": block("crops", note, images)}
 
     def describe(self, format: str = "table") -> str:
@@ -222,131 +234,11 @@ class MethodTable(Reported):
         return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
 
 
-def _tables(found: MethodTable) -> list[Table]:
-    def columns_of(cells: DataFrame, cell: Callable[[Series, int], Cell]) -> list[TableColumn]:
-        columns = [words("method", cells.index.unique("method"))]
-        for (test_set, label), values in cells.groupby(_COLUMN, sort=False):
-            digits = found.digits(label)
-            numbers = [cell(value, digits) for _, value in values.iterrows()]
-            columns.append(TableColumn(label, numbers, values["better"].iloc[0], test_set))
-        return columns
-
-    means = (
-        f"{'Mean ± standard deviation' if found.sd else 'Mean'} over the images of a test set; an image on which a "
-        "metric failed is left out of every method. The best is bold, the second best underlined; ↑ higher and ↓ lower "
-        "is better."
-    )
-    sure = f"† differs from {found.baseline} by more than chance (p < {LEVEL})."
-    cells = found.cells if found.sd else found.cells.assign(sd=math.nan)
-    counts = cells["n"].groupby(_COLUMN, sort=False).max()
-    most = counts.groupby("test_set").max()
-    fewer = [
-        f"{test_set} {label} (n = {count})".strip()
-        for (test_set, label), count in counts.items()
-        if 0 < count < most[test_set]
-    ]
-    legend = [means, sure, *([f"Means over fewer images: {', '.join(fewer)}."] if fewer else []), *found.notes]
-    reasons = {
-        label: f"not computed here: {why}"
-        for label, why in found.protocol.not_computed.items()
-        if label not in found.columns
-    }
-    reasons |= {label: why for label, each in found.columns.items() if (why := each.error or each.note)}
-    if (score := found.protocol.score) and cells["mean"].xs(score, level="metric").hasnans:
-        reasons[score] = "its formula needs all of its scores and values."
-    scored = most.sum() or len(found.images.files)  # 0: all metrics are of sets
-    title = f"{counted(len(found.methods), 'method')} on {counted(scored, 'image')}"
-    tables = [Table(title, columns_of(cells, _mean), reasons=reasons, legend=legend)]
-    compared = cells[cells["difference"].groupby(_COLUMN).transform("count") > 0]
-    compared = compared.drop(found.baseline, level="method")
-    if len(compared):
-        count = compared["p"].count() or 1
-        reading = (
-            "Differences are image by image, with a 95 % interval (Student's t, widened for skewed and for repeated "
-            f"differences) and p corrected by Holm's rule for {counted(count, 'difference')}; “p ≤” stands before the "
-            f"lowest p that so few images can give. Where p < {LEVEL}, bold marks an improvement and ▼ a decline. "
-            f"Fewer than {fewest(count)} images cannot show any of these differences; with fewer than {FEW}, skewed "
-            "differences are less certain."
-        )
-        title = f"Differences from {found.baseline}, on the same images"
-        tables.append(Table(title, columns_of(compared, _difference), legend=[reading]))
-    if found.expected is not None:
-        tables.append(_published(found))
-    if (changed := found.changed) is not None:
-        before = [
-            f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."
-        ]
-        if len(changed) > _LISTED:
-            before.append(f"The first {_LISTED} are listed; with --out, changes.csv lists all.")
-        columns = [words(name, changed[name].head(_LISTED)) for name in changed]
-        tables.append(Table("Beside an earlier table", columns, before))
-    return tables
-
-
-def _mean(value: Series, digits: int) -> Cell:
-    detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
-    text = number(value["mean"], digits) + "†" * value["significant"]
-    return Cell(text, detail, value["mean"], _RANKS[value["rank"]])
-
-
-def _difference(value: Series, digits: int) -> Cell:
-    apart, detail = value["difference"], ""
-    if not math.isnan(value["p"]):
-        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
-        detail = f"{interval(value['low'], value['high'], digits)} {p_value(value['p Holm'], is_lowest)}"
-    is_better = (apart < 0) == (value["better"] == "lower")
-    mark: Mark = ("gain" if is_better else "loss") if value["significant"] else ""
-    return Cell(number(apart, digits, "+"), detail, apart, mark)
-
-
-def _published(found: MethodTable) -> Table:
-    expected: Any = found.expected
-    rows = []
-    for row in expected.itertuples():
-        if row.published == "–":
-            digits, mark = 4, "not compared"
-        else:
-            digits, gap = len(row.published.partition(".")[2]), abs(row.computed - float(row.published))
-            mark = "✓" if row.agrees else "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
-        method, computed = f"{row.test_set} {row.method}".strip(), f"{number(row.computed, digits)} {mark}"
-        rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
-    agrees = expected["agrees"]
-    before = [
-        f"{agrees.eq(True).sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓). "
-        "≈ marks a gap that is known between machines (niqe: 0.02)."
-    ]
-    if expected["averaged"].any():
-        before.append("Published numbers of single images are averaged.")
-    if found.unknown:
-        before.append(f"Published, but not in this table: {found.unknown}")
-    if found.explained is not None:
-        before += _trials(found.explained)
-    heads = ("method", "metric", "published", "computed", "units")
-    return Table("Beside published numbers", list(map(words, heads, zip(*rows, strict=True))), before)
-
-
-def _trials(explained: DataFrame) -> Iterator[str]:
-    """Yield a line per metric: changes that explain its numbers, their options, and how many were tried."""
-    if explained.empty:
-        yield "No number differs that a change to its metric could explain, so no change was tried."
-    for metric, rows in explained.groupby("metric", sort=False):
-        tried = rows[rows["verdict"] != "not tried"].groupby("change", sort=False)
-        fits = [
-            f"{change} explains it ({each['option'].iloc[0]})"
-            for change, each in tried
-            if each["verdict"].eq("fits").all()
-        ]
-        yield (
-            f"{metric}: of the {counted(len(tried), 'change')} tried, {' or '.join(fits) or 'none explains it'}; "
-            f"{rows['change'].nunique() - len(tried)} could not be tried."
-        )
-
-
 def _describe(metric: Metric) -> str:
     words, record = described(metric.columns), metric.columns[0].record
     if metric.mode == "file":
         return f"{record.get('metric', metric.label)} as {metric.name} has it."
-    seen = "" if metric.mode == "set" else record.get("seen", "whole images")
+    seen = "" if metric.mode == "set" else _seen(record)
     if metric.net is not None:
         pairs = len(record.get("questions", ()))
         prompts = "learned prompts" if record.get("learned") else _PROMPTS.get(pairs, f"{pairs} prompt pairs")
@@ -369,3 +261,12 @@ def _describe(metric: Metric) -> str:
         channel = _Y.get(metric.options.get("color_space", "yiq"), "")
     parts += [channel, seen, words.get("precision", "fp32")]
     return f"{', '.join(filter(None, parts))}."
+
+
+def _seen(record: Record) -> str:
+    """Return which part of images a metric sees, and how far they were shrunk before."""
+    sizes = Sizes(record.get("max_side"), record.get("max_pixels"))
+    part = record.get("seen", "")
+    if not sizes.limits:
+        return part or "whole images"
+    return ", ".join(filter(None, [f"images shrunk {limits_text(sizes)}", part]))

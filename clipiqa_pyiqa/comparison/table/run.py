@@ -21,30 +21,34 @@ from torch import Tensor
 
 from ...errors import (
     AnySize,
-    BatchOptions,
     CLIPIQAError,
+    ComparisonOptions,
     FilePath,
     ImageError,
     Progress,
     Reading,
+    Sizes,
     checked,
+    counted,
     log,
     nearest,
     silent,
 )
 from ...files.names import printable
-from ...files.reading import FileHashes
+from ...files.reading import FileHashes, hash_file
+from ...files.yaml import shipped
 from ...images.image import File, Image
-from ...images.reader import ImageRecord
+from ...images.reader import ImageRecord, shrunk
 from ...metrics.building import build
 from ...metrics.metric import Metric, MetricSet
 from ...metrics.parsing import of_methods
+from ...report.report import About
 from ...results.results import Output, Results
 from ...scoring.engine import Options, outputs
 from ..compare import run_settings
-from ..data_set_results import MetricResult, score_all
+from ..scored_images import MetricResult, limits_text, score_all
 from .matching import MethodImages, match_images, parse_methods
-from .protocols import NO_PROTOCOL, fit_sizes, read_protocol, table_metrics, without_alpha
+from .protocols import NO_PROTOCOL, Protocol, fit_sizes, read_protocol, table_metrics, without_alpha
 from .published import differences, read_expected, with_published
 from .published import explain as try_changes
 from .results import IMAGES, OTHERS, SETS, MethodTable
@@ -75,7 +79,7 @@ def table(
     sd: bool = True,
     describe: bool = False,
     progress: Progress = silent,
-    **batches: Unpack[BatchOptions],
+    **batches: Unpack[ComparisonOptions],
 ) -> MethodTable:
     """Return scores of several methods on the same images, side by side.
 
@@ -93,7 +97,9 @@ def table(
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
         describe: Build the metrics for :meth:`MethodTable.describe`, and without ``out`` score no image.
         resume: Compute only the scores that ``out`` lacks; changed files are scored again.
-        seed, overwrite, trust_weights, strict, progress, batches: As for ``compare``.
+        seed, overwrite, trust_weights, strict, progress: As for ``compare``.
+        batches: As for ``compare``; references shrink with their images. A protocol, and metrics of sets, take whole
+            images only.
     """
     folders, inputs = parse_methods(methods), dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
@@ -118,6 +124,7 @@ def table(
     for name in inputs.keys() - chosen.values:
         raise CLIPIQAError(f"the protocol's formula has no value {name!r}.")
     options = Options.of(batches, seed=seed)
+    _check_sizes(options, chosen, wanted)
     images = match_images(folders, reference, chosen, skip_missing=skip_missing)
     for line in images.left_out:
         log.warning(line)
@@ -145,12 +152,67 @@ def table(
         *images.left_out,
         *found.notes,
     ]
-    found = replace(found, protocol=chosen, inputs=inputs, settings=run_settings(options), notes=notes, sd=sd)
+    sources = _sources(folders, reference, protocol, expect)
+    settings = run_settings(options)
+    found = replace(
+        found,
+        protocol=chosen,
+        inputs=inputs,
+        settings=settings,
+        notes=notes,
+        sd=sd,
+        sources=sources,
+        sizes=Sizes(**options.limits),
+    )
     if published is not None:
         found = with_published(found, published)
     if explain:
         found = replace(found, explained=try_changes(found, score))
     return replace(found, changed=differences(found, earlier)) if earlier else found
+
+
+def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Iterable[Metric]) -> None:
+    """Raise ``CLIPIQAError`` if a size limit is set, but something takes whole images only."""
+    if not sizes.limits:
+        return
+    option = next(iter(sizes.limits))
+    if protocol.name:
+        raise CLIPIQAError(
+            f"protocol {protocol.name!r} says which size metrics see: leave out {option}, or write a protocol of your "
+            "own with a `view`."
+        )
+    of_sets = [metric.label for metric in metrics if metric.mode == "set"]
+    if of_sets:
+        raise CLIPIQAError(f"{', '.join(of_sets)} reads whole images from their folders: leave it out, or {option}.")
+
+
+def _sources(
+    methods: Mapping[str, str],
+    reference: FilePath | None,
+    protocol: FilePath | None,
+    expect: FilePath | Sequence[FilePath] | None,
+) -> dict[str, About]:
+    """Return what a table is made from: places of images, and files with their SHA-256."""
+    sources: dict[str, About] = {}
+    for method, place in methods.items():
+        sources[f"method {method}"] = {"images": _shown_path(place)}
+    if reference is not None:
+        sources["reference"] = {"images": _shown_path(reference)}
+    if protocol is not None and str(protocol).lower() not in shipped(protocols=True):
+        sources["protocol"] = _file_source(protocol)
+    texts = [expect] if isinstance(expect, str | os.PathLike) else expect or ()
+    for number, text in enumerate(texts, 1):
+        is_file = os.path.isfile(os.path.expanduser(text))
+        sources[f"published numbers {number}"] = _file_source(text) if is_file else str(text)
+    return sources
+
+
+def _file_source(path: FilePath) -> dict[str, str]:
+    return {"file": _shown_path(path), "sha256": hash_file(Path(path).expanduser())}
+
+
+def _shown_path(path: FilePath) -> str:
+    return printable(os.path.abspath(Path(path).expanduser()))
 
 
 def score_versions(
@@ -166,7 +228,8 @@ def score_versions(
 ) -> MethodTable:
     """Return the scores of every image and set; ``drop_alpha``: ignore transparency, for a trial."""
     reads_references = unequal or any(metric.mode == "FR" for metric in metrics)
-    how = {"unequal": unequal} if unequal and matched.references else {}
+    how: dict[str, Any] = dict(options.limits)
+    how |= {"unequal": unequal} if unequal and matched.references else {}
     how |= {"alpha": "dropped"} if drop_alpha else {}
     built = [build(metric, options.device, options.seed, strict) for metric in metrics]
     for place, metric in enumerate(built):
@@ -192,12 +255,16 @@ def score_versions(
         chosen = [metric for metric in built if (metric.mode == "set") == of_sets]
         ready = MetricSet(_of_folders(metric) if of_sets else metric for metric in chosen if not metric.error)
         noun, joined = "set" if of_sets else "image", rows.drop(columns="path", errors="ignore")
-        scores, found, unread, stored[name] = score_all(
-            f"{noun}s", asked, chosen, ready, files.get(name), options, progress, joined, noun
-        )
-        columns.update(found)
-        notes.extend(f"Left out of all methods: {reason}" for reason in unread.values())
-        return concat([rows, scores.reset_index(drop=True)], axis=1)
+        title, output = f"{noun}s", files.get(name)
+        found = score_all(title, asked, chosen, ready, output, options, progress, joined, noun, reading={})
+        stored[name] = found.results
+        columns.update(found.metrics)
+        notes.extend(f"Left out of all methods: {reason}" for reason in found.unread.values())
+        if options.limits:
+            extent = f"{found.shrunk:,} of {counted(len(asked), 'image')}"
+            with_reference = ", with their references" if matched.references else ""
+            notes.append(f"{extent} shrunk {limits_text(options)}{with_reference}, before metrics saw them.")
+        return concat([rows, found.scores.reset_index(drop=True)], axis=1)
 
     scores = scored(IMAGES if drop_alpha is None else _TRIALS, images, items)
     sets = images.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
@@ -229,14 +296,18 @@ class _Pair(Image):
         return None if None in stamps else ",".join(map(str, stamps))
 
     def load(self, reading: Reading) -> ImageRecord:
-        pixels, beside = _read(self.name, self.drop_alpha), dict[str, Any]()
+        pixels = _read(self.name, self.drop_alpha)
+        reference: Any = None
         if self.reference and self.read_reference:
             try:
                 reference = self.read_reference(self.reference, self.drop_alpha)
-                pixels, beside["reference"] = fit_sizes(pixels, reference, self.unequal)
+                pixels, reference = fit_sizes(pixels, reference, self.unequal)
             except ImageError as error:
-                beside["reference"] = str(error)
-        return ImageRecord.of(pixels, **beside)
+                reference = str(error)
+        if isinstance(reference, Tensor):  # of the image's size, so that both shrink alike
+            reference = shrunk(reference, reading)
+        record = replace(ImageRecord.of(pixels), pixels=shrunk(pixels, reading))
+        return record if reference is None else replace(record, reference=reference)
 
 
 def _read(path: str, drop_alpha: bool) -> Tensor:
