@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .maps.photos import draw_maps
     from .metric import CLIPIQA
     from .ranking.folder_ranking import rank
+    from .ray_data import score_on_ray
     from .results.folder import merge_shards
     from .reward import CLIPIQAReward
     from .scoring.score import Scorer, score_images, score_paths
@@ -59,6 +60,7 @@ __all__ = [
     "radar",
     "rank",
     "score_images",
+    "score_on_ray",
     "score_paths",
     "score_sources",
     "search_prompts",
@@ -86,6 +88,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",
     "score_images": "scoring.score",
+    "score_on_ray": "ray_data",
     "score_paths": "scoring.score",
     "score_sources": "scoring.shards.run",
     "search_prompts": "learning.word_search",

@@ -153,6 +153,8 @@ def run(
     by_shard = format is None and is_folder
     if not by_shard and replace(shards, image_column=None, keep=()) != Shards():
         raise OptionError("--embeddings, --part and --engine need results by shard: name a folder, --out DIR/.")
+    if shards.engine == "ray":
+        return _on_ray(paths, asked, images, shards, cluster, videos, output, null=null, drop_vanished=drop_vanished)
     if by_shard and drop_vanished:
         raise OptionError("--drop-vanished is for a file of results, not for results by shard.")
     if shards.keep and not out:
@@ -177,10 +179,9 @@ def run(
     again = "the same command continues"
     with on_interrupt(again) if by_shard else stored(out), progress("shard" if by_shard else "image") as show:
         if out and by_shard:
-            from ..scoring.shards.run import RayEngine, score_sources
+            from ..scoring.shards.run import score_sources
 
-            options |= {**vars(shards), "engine": RayEngine(**vars(cluster)) if shards.engine == "ray" else None}
-
+            options |= {name: value for name, value in vars(shards).items() if name != "engine"}
             options["progress"] = lambda images, done, total: show(done, total, detail=f"{images:,} images")
             done = score_sources(metrics, found, **options)
             unmatched, failed = done.unmatched, _report(done, videos)
@@ -197,6 +198,40 @@ def run(
     if has_videos and not by_shard:
         videos.judge(run.scores())
     return 1 if failed or unmatched else 0
+
+
+def _on_ray(
+    paths: Sequence[str],
+    asked: Asked,
+    images: SharedOptions,
+    shards: Shards,
+    cluster: Cluster,
+    videos: Videos,
+    output: OutputOptions,
+    **others: bool,
+) -> int:
+    """Score on Ray into a folder of Parquet files; return the exit code."""
+    from ..sources.finding import find_shards
+
+    if output.out is None or output.overwrite:
+        raise OptionError("--engine ray needs a folder, --out DIR, and does not go with --overwrite.")
+    reading: dict[str, Any] = {"keep": shards.keep, "image_column": shards.image_column, **videos.sampling}
+    found = find_shards(paths, null_separated=others.pop("null"), **reading)
+    metrics, device = asked.chosen(also=("file",)), start(images)
+    from ..ray_data import score_on_ray
+    from ..results.scores import read_scores
+
+    options = {**reading, **vars(cluster), **images.keywords(), **asked.building(), **others}
+    # Ray prints on standard output
+    with stored(output.out), contextlib.redirect_stdout(sys.stderr):
+        result = score_on_ray(
+            metrics, found, output.out, device=device, resume=output.resume, progress=not output.quiet, **options
+        )
+    for sentence in result.sentences():
+        (note if result.is_complete else tell)(sentence)
+    if result.images:
+        videos.judge(read_scores(output.out))
+    return 0 if result.is_complete else 1
 
 
 def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Callable[..., None]) -> Any:

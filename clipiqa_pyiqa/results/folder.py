@@ -279,7 +279,10 @@ def merge_shards(
         schema = pyarrow.unify_schemas(schemas, promote_options="permissive")
     except pyarrow.ArrowException as error:
         raise ResultsError(f"the shards' columns hold different types: {reason(error)}.") from error
-    metadata = {**found.head.schema.metadata, **found.head.metadata(schema, found.images, found.failures)}
+    metadata = {
+        **found.head.schema.metadata,
+        **found.head.metadata(schema, images=found.images, failures=found.failures),
+    }
     empty = schema.empty_table()  # adds columns of null where a table lacks them
     tables = (pyarrow.concat_tables([empty, table], promote_options="permissive") for table in found.tables())
     if format != "parquet":

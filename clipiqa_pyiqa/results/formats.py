@@ -46,6 +46,8 @@ SCALE, METRIC = "scale", "metric"
 """The last two columns, equal in every row: the meaning of the scores, and what made them."""
 PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds the head as JSON."""
+RECORD = "_clipiqa.json"
+"""Name of the head in a folder of Parquet files; Arrow and Spark take names with an underscore first for no data."""
 JOURNAL = ".part.jsonl"  # added to the name of the result
 GROUP = 10_000  # rows of a row group in a Parquet file, and in memory at a time
 
@@ -128,9 +130,9 @@ class Head:
         types |= dict.fromkeys(self.scores, pyarrow.float64()) | dict.fromkeys(NUMBERS, pyarrow.int32())
         return pyarrow.schema(types, {b"PANDAS_ATTRS": json.dumps({**self.provenance, **self.about})})
 
-    def metadata(self, schema: pyarrow.Schema, images: int, failures: Mapping[str, int]) -> dict[bytes, bytes]:
-        """Return the metadata of a Parquet file of this schema: the record, and numbers of rows and failures."""
-        record = {**self.record, "images": images, "failures": failures}
+    def metadata(self, schema: pyarrow.Schema, **counts: Any) -> dict[bytes, bytes]:
+        """Return the metadata of a Parquet file of this schema: the record, and numbers such as that of its rows."""
+        record = {**self.record, **counts}
         return {PARQUET_KEY: json.dumps({**record, "check": _check(record, schema)}).encode()}
 
 
@@ -271,7 +273,7 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Cells]) -> None:
             writer.write_table(pyarrow.Table.from_pydict(columns, schema))
             images += len(group)
             failures.update(row["kind"] for row in group if row["kind"])
-        writer.add_key_value_metadata(head.metadata(schema, images, failures))
+        writer.add_key_value_metadata(head.metadata(schema, images=images, failures=failures))
 
 
 def _array(values: list[Any]) -> pyarrow.Array:

@@ -23,9 +23,9 @@ from ..files.names import below_common, printable
 from ..images.formats import VIDEOS
 from ..images.image import MISSING
 from ..sources.finding import find_shards, split_name
-from ..sources.stores import source_at
+from ..sources.stores import address_of, is_remote, source_at
 from .columns import FIELDS, NUMBERS, Column, Record, read_scales
-from .formats import METRIC, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
+from .formats import METRIC, RECORD, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
 
 if TYPE_CHECKING:
     import pandas
@@ -107,6 +107,8 @@ def is_score_file(path: FilePath) -> bool:
         return Path(path).suffix.lower() in SUFFIXES
     from .folder import read_run
 
+    if is_folder_of_rows(path):
+        return True
     with contextlib.suppress(CLIPIQAError):
         return read_run(os.fspath(path)) is not None and not find_shards(path, archives=False).paths
     return False
@@ -127,10 +129,10 @@ def read_scores(
         key: The column of image names; None finds it.
         partial: Accept an unfinished folder of results; None: the caller has no such option.
     """
-    path = Path(path).expanduser()
     import pandas
 
-    rows, head = _rows(path, partial)
+    is_folder, address, path = is_folder_of_rows(path), address_of(path), Path(path).expanduser()
+    rows, head = _rows_of_folder(address) if is_folder else _rows(path, partial)
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
     table = pandas.DataFrame(rows)
@@ -138,6 +140,7 @@ def read_scores(
         known = head.by_name if head else read_scales(table.get(SCALE, ()))
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
+    key = key or ("path" if head else None)
     name = find_column(path, list(table.columns), key, PATH_COLUMNS, option="key")
     table.index = pandas.Index(table.pop(name).map(str), name="path", dtype=object)
     if "" in table.index:
@@ -166,6 +169,22 @@ def read_scores(
     ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
     other = table.drop(columns=[*chosen, *(SCALE, METRIC) * ours], errors="ignore")
     return Scores(frame, other, known, head.reading if head else {}, str(path), ours)
+
+
+def is_folder_of_rows(path: FilePath) -> bool:
+    """Return whether a path may be a folder of Parquet files that a run on Ray wrote; in a store any folder may be."""
+    address = address_of(path)
+    return is_remote(address) or os.path.isfile(os.path.join(address, RECORD))
+
+
+def _rows_of_folder(address: str) -> tuple[list[Cells], Head]:
+    from .parquet_folder import ParquetFolder  # imports pyarrow
+
+    folder = ParquetFolder(address)
+    head = folder.head()
+    if head is None:
+        raise CLIPIQAError(f"{address!r} holds no {RECORD}, so it is no folder of results: name another folder.")
+    return folder.table().to_pylist(), head
 
 
 def _rows(path: Path, partial: bool | None) -> tuple[list[Cells], Head | None]:

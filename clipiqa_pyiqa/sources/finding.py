@@ -254,7 +254,11 @@ def find_shards(
             if not names:
                 found.note("-", "is a list on standard input, which is empty", Kind.EMPTY)
         else:
-            found.find(address_of(item))
+            name = address_of(item)
+            if is_remote(name):
+                with in_store(name) as (fs, _):
+                    fs.invalidate_cache()  # else a stamp could be that of an earlier listing
+            found.find(name)
     if note := skipped_note(found.skipped):
         log.info(note)
     return found
@@ -341,18 +345,35 @@ def _is_hidden(path: Path) -> bool:
 
 
 def sources_of(items: Iterable[Source]) -> Iterator[Image]:
-    """Yield the images, also those in shards; an unreadable shard is a ``NoImage``."""
+    """Yield the images, also those in shards."""
     for item in items:
-        if not isinstance(item, Shard):
-            yield item
+        if isinstance(item, Shard):
+            yield from images_of(item)
         else:
-            coming = read_ahead(item)
-            try:
-                yield next(coming, NoImage(item.name, "holds no images", Kind.EMPTY))
-                yield from coming
-            except ShardError as error:
-                why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
-                yield NoImage(item.name, why, error.kind)
+            yield item
+
+
+def images_of(shard: Shard) -> Iterator[Image]:
+    """Yield a shard's images, with its stamp; a ``NoImage`` stands for a shard that is empty or cannot be read."""
+    stamp, count = None, 0
+    try:
+        with as_shard_error(shard.name):
+            stamp = shard.stamp()  # before reading, so that a change in between is noticed
+        for image in read_ahead(shard):
+            yield _stamped(image, stamp)
+            count += 1
+        if not count:
+            yield _stamped(NoImage(shard.name, "holds no images", Kind.EMPTY), stamp)
+    except ShardError as error:
+        why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
+        yield _stamped(NoImage(shard.name, why, error.kind), stamp)
+
+
+def _stamped(image: Image, stamp: str | None) -> Image:
+    """Return an image from a shard; others, such as files, have stamps of their own."""
+    if isinstance(image, BytesImage | NoImage):
+        image.shard_stamp = stamp
+    return image
 
 
 def read_ahead(shard: Shard) -> Generator[Image, None, None]:
@@ -363,10 +384,7 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
         end = None
         try:
             with as_shard_error(shard.name):
-                stamp = shard.stamp()
                 for source in shard.entries():
-                    if isinstance(source, BytesImage | NoImage):
-                        source.shard_stamp = stamp
                     if not room.take(_size(source)):
                         break
                     coming.put(source)

@@ -81,16 +81,20 @@ def address_of(place: FilePath) -> str:
 
 
 @contextmanager
-def in_store(name: str) -> Iterator[tuple[Any, str]]:
-    """Give fsspec's file system for an address, and the path in it. Raises ``ShardError``."""
-    with as_shard_error(name):
+def in_store(name: str, done: str = "read") -> Iterator[tuple[Any, str]]:
+    """Give fsspec's file system for an address, and the path in it. Raises ``ShardError``.
+
+    Args:
+        done: What is done with the file, in the words of an error.
+    """
+    with as_shard_error(name, done):
         import fsspec
 
         yield fsspec.core.url_to_fs(name)
 
 
 @contextmanager
-def as_shard_error(name: str) -> Iterator[None]:
+def as_shard_error(name: str, done: str = "read") -> Iterator[None]:
     try:
         yield
     except ShardError:
@@ -100,7 +104,7 @@ def as_shard_error(name: str) -> Iterator[None]:
             error = error.__cause__  # fsspec's HTTP reports a refused connection as a missing file
         if isinstance(error, FileNotFoundError):
             raise ShardError("does not exist", Kind.MISSING, name) from error
-        raise ShardError(f"cannot be read: {reason(error)}", Kind.UNREADABLE, name) from error
+        raise ShardError(f"cannot be {done}: {reason(error)}", Kind.UNREADABLE, name) from error
 
 
 def opened(name: str) -> IO[bytes]:
@@ -113,15 +117,25 @@ def opened(name: str) -> IO[bytes]:
 
 def write_whole(name: str, data: bytes) -> None:
     if is_remote(name):
-        with in_store(name) as (fs, path):
+        with in_store(name, "written") as (fs, path):
             fs.pipe_file(path, data)
     else:
         os.makedirs(os.path.dirname(name), exist_ok=True)
         write_bytes(name, data)
 
 
+def write_new(name: str, data: bytes) -> None:
+    """Write a file of a store that is not there, or raise a ``ShardError`` from a ``FileExistsError``."""
+    with in_store(name, "written") as (fs, path):
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except FileNotFoundError:  # only some stores have folders
+            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            fs.pipe_file(path, data, mode="create")
+
+
 def remove(name: str) -> None:
-    with in_store(name) as (fs, path):
+    with in_store(name, "removed") as (fs, path):
         fs.rm_file(path)
 
 
@@ -178,6 +192,7 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
     found, seen = list[str](), set[tuple[int, int]]()
     if is_remote(folder):
         with in_store(folder) as (fs, path), suppress(FileNotFoundError):
+            fs.invalidate_cache()  # fsspec keeps listings: a file that was written since would be missing
             below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
             found = [folder.rstrip("/") + file for file in below if "/." not in file]
         return found

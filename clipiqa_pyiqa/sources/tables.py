@@ -1,6 +1,6 @@
 """Parquet files of images (bytes, or Hugging Face's structs of bytes and path), and stored image features."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -86,6 +86,33 @@ def image_column(shard: ShardFile, schema: pyarrow.Schema, of_lists: bool = Fals
 def _is_image(kind: pyarrow.DataType) -> bool:
     is_struct = str(kind).startswith("struct<") and kind.get_field_index("bytes") >= 0
     return is_struct or str(kind).startswith(("binary", "large_binary", "fixed_size_binary"))
+
+
+def kept_types(items: Sequence[Any], names: Sequence[str]) -> dict[str, pyarrow.DataType]:
+    """Return name to keep -> the type of its column: that of the first Parquet file, where all sources are such files.
+
+    Whole numbers, numbers and truths keep their type; all others, such as dates and lists, become texts.
+    """
+    types = dict.fromkeys(names, pyarrow.string())
+    tables = [item for item in items if isinstance(item, ParquetShard)]
+    if not names or len(tables) < len(items):
+        return types
+    for shard in tables:
+        try:
+            with opened_table(shard.name) as table:
+                schema = table.schema_arrow
+        except ShardError:  # its turn will say what is wrong
+            continue
+        return types | {name: _simple(schema.field(name).type) for name in names if name in schema.names}
+    return types
+
+
+def _simple(kind: pyarrow.DataType) -> pyarrow.DataType:
+    if pyarrow.types.is_integer(kind):
+        return pyarrow.int64()
+    if pyarrow.types.is_floating(kind):
+        return pyarrow.float64()
+    return pyarrow.bool_() if pyarrow.types.is_boolean(kind) else pyarrow.string()
 
 
 _FEATURES = 4096  # rows of features read at a time

@@ -1,5 +1,6 @@
 """Servers on the loopback, for tests of downloads."""
 
+import functools
 import http.server
 import threading
 from contextlib import contextmanager
@@ -15,3 +16,13 @@ def serving(handler):
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def folder_served(folder):
+    """The address of a server of a folder's files."""
+    return serving(functools.partial(_Files, directory=str(folder)))
