@@ -10,7 +10,8 @@ from typing import Any
 from pandas import DataFrame, Series
 
 from ..datasets.data_sets import find_published
-from ..stats.correlation import FITTED, STATISTICS, TOP, WITHIN, correlations, paired_differences, undefined, within
+from ..stats.agreement import FITTED, TOP, WITHIN, correlations, paired_differences, within
+from ..stats.correlation import STATISTICS, undefined
 from ..stats.intervals import LEVEL, Estimate, holm
 from .scored_images import MetricResult
 

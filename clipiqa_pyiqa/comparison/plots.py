@@ -14,7 +14,7 @@ from ..report.html import block, image, plot
 from ..report.pictures import BLUE, ORANGE, STYLE, WORDS
 from ..report.report import Shown
 from ..report.table import number
-from ..stats.correlation import fit_logistic
+from ..stats.logistic import fit_logistic
 from .data_set_results import DataSetResult
 
 _POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels

@@ -1,7 +1,9 @@
 """Statistics with intervals: correlations, logistic fits, shares and paired differences."""
 
-from .correlation import correlations, fit_logistic, krcc, paired_differences, plcc, srocc
+from .agreement import correlations, paired_differences
+from .correlation import krcc, plcc, srocc
 from .intervals import clustered_share, holm, mean_difference, share
+from .logistic import fit_logistic
 
 __all__ = [
     "clustered_share",

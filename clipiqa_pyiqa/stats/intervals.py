@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,8 +23,8 @@ ROUNDING = 1e-6
 _CUBIC = 1 / 20
 """Factor of the cubic term: Hall's 1/27 makes the corrected t flat at one point; 1/20 lets it always rise."""
 Array = NDArray[np.float64]
-Statistics = Callable[[Array], Array]
-"""A function that maps counts of drawn cases ``(b, N)`` to ``P`` statistics ``(P, b)``."""
+StatisticsOfCounts = Callable[[Array], Array]
+"""A function from how often each case counts, ``(b, N)``, to ``P`` statistics ``(P, b)``."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ def holm(p: ArrayLike) -> Array:
     return np.minimum(stepped, 1)[np.argsort(order)]
 
 
-def resampled(cases: int, of_counts: Statistics, bootstrap: int, seed: int) -> tuple[Array, Array]:
+def resampled(cases: int, statistics_of: StatisticsOfCounts, bootstrap: int, seed: int) -> tuple[Array, Array]:
     """Return ``P`` statistics of all cases, ``(P,)``, and of each resample, ``(P, bootstrap)``."""
-    whole = of_counts(np.ones((1, cases)))
-    drawn = [of_counts(counts) for counts in resamples(cases, bootstrap, seed)]
-    return whole[:, 0], np.concatenate([whole[:, :0], *drawn], axis=1)
+    whole = statistics_of(np.ones((1, cases)))
+    none = whole[:, :0]  # for no resamples
+    drawn = [statistics_of(counts) for counts in resamples(cases, bootstrap, seed)]
+    return whole[:, 0], np.concatenate([none, *drawn], axis=1)
 
 
 def resamples(cases: int, bootstrap: int, seed: int) -> Iterator[Array]:
@@ -84,18 +85,18 @@ def resamples(cases: int, bootstrap: int, seed: int) -> Iterator[Array]:
         yield np.bincount(drawn.ravel(), minlength=size * cases).reshape(size, cases).astype(np.float64)
 
 
-def estimates(cases: int, of_counts: Statistics, bootstrap: int, seed: int) -> list[Estimate]:
+def estimates(cases: int, statistics_of: StatisticsOfCounts, bootstrap: int, seed: int) -> list[Estimate]:
     """Return ``P`` statistics with intervals; arguments as for :func:`resampled`."""
-    whole, drawn = resampled(cases, of_counts, bootstrap, seed)
-    return [Estimate(float(value), *percentiles(values)) for value, values in zip(whole, drawn, strict=True)]
+    whole, drawn = resampled(cases, statistics_of, bootstrap, seed)
+    return [Estimate(float(statistic), *percentiles(row)) for statistic, row in zip(whole, drawn, strict=True)]
 
 
-def percentiles(values: Array) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % percentiles of finite values."""
-    values = values[np.isfinite(values)]
-    if not len(values):
+def percentiles(numbers: Array) -> tuple[float, float]:
+    """Return the 2.5 % and 97.5 % percentiles of finite numbers."""
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
         return math.nan, math.nan
-    low, high = np.percentile(values, (2.5, 97.5))
+    low, high = np.percentile(finite, (2.5, 97.5))
     return float(low), float(high)
 
 
@@ -105,7 +106,8 @@ def share(right: int, count: int) -> Estimate:
 
     if count == 0:
         return Estimate(math.nan, reason="there are no cases")
-    return Estimate(right / count, *binomtest(right, count).proportion_ci(method="wilson"))
+    interval = binomtest(right, count).proportion_ci(method="wilson")
+    return Estimate(right / count, interval.low, interval.high)
 
 
 def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
@@ -117,15 +119,23 @@ def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
     groups = int(np.count_nonzero(counts))
     if groups == 0:
         return share(0, 0)
+
+    def share_of(draws: Array) -> Array:
+        return (draws @ rights / (draws @ counts))[None]
+
     with np.errstate(invalid="ignore"):  # a resample of groups without cases has no share
-        (found,) = estimates(len(counts), lambda n: (n @ rights / (n @ counts))[None], 10_000, 0)
+        (estimate,) = estimates(len(counts), share_of, 10_000, 0)
     if groups == 1:
-        return Estimate(found.value)
-    return share(int(found.value) * groups, groups) if found.value in (0, 1) else found
+        return Estimate(estimate.value)
+    if estimate.value in (0, 1):
+        return share(int(estimate.value) * groups, groups)
+    return estimate
 
 
 def arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    """Return two lists of one length as arrays."""
+    x = np.asarray(x, np.float64)
+    y = np.asarray(y, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"two lists of one length are needed; got shapes {x.shape} and {y.shape}.")
     return x, y
@@ -149,55 +159,73 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     first, second = arrays(a, b)
     n = len(first)
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = first - second
-        value = float(apart.mean())
-        deviation = float(apart.std(ddof=1)) if n > 1 else math.nan
+        differences = first - second
+        mean = float(differences.mean())
+        deviation = float(differences.std(ddof=1)) if n > 1 else math.nan
     if not math.isfinite(deviation):
-        return Estimate(value)
-    low, high, p = value, value, float(value == 0)
+        return Estimate(mean)
     if deviation > 0:
-        low, high, p = _student(apart, value, deviation)
-    p = max(p, 2.0 ** (1 - n))
-    caveat = ""
+        estimate = _students(differences, mean, deviation)
+    else:
+        estimate = Estimate(mean, mean, mean, p=1.0 if mean == 0 else 0.0)
+    estimate = replace(estimate, p=max(estimate.p, 2.0 ** (1 - n)))
+    different = _different(first, second)
+    if different < n and abs(mean) > _ALIKE * deviation:
+        estimate = _of_repeated(estimate, different, n)
+    p = min(estimate.p, 1.0)
+    if p < LEVEL:
+        return replace(estimate, p=p)
+    # always so with fewer than six cases
+    return replace(estimate, p=p, low=min(estimate.low, 0.0), high=max(estimate.high, 0.0))
+
+
+def _different(first: Array, second: Array) -> int:
+    """Return how many differences there are that differ by more than rounding."""
     rounding = ROUNDING * float(np.median(np.maximum(abs(first), abs(second))))
-    different = 1 + int(np.count_nonzero(np.diff(np.sort(apart)) > rounding))
-    if different < n and abs(value) > _ALIKE * deviation:
-        p = max(p, min(2.0 ** (1 - different), (1 - _RARE) ** n))
-        if different < fewest(1):
-            alike = "are equal" if different == 1 else f"have only {different} values"
-            caveat = f"the {n} differences {alike}, so different ones may be missing"
-            reach = abs(value) / _RARE * (1 - LEVEL ** (1 / n))
-            low = min(low, value - reach)
-            high = max(high, value + reach)
-    p = min(p, 1.0)
-    if p >= LEVEL:  # always so with fewer than six cases
-        low = min(low, 0.0)
-        high = max(high, 0.0)
-    return Estimate(value, low, high, caveat=caveat, p=p)
+    return 1 + int(np.count_nonzero(np.diff(np.sort(first - second)) > rounding))
 
 
-def _student(apart: Array, value: float, deviation: float) -> tuple[float, float, float]:
-    """Return the ends of the wider interval, and the larger p-value, of Student's t and of t corrected for skewness."""
+def _of_repeated(estimate: Estimate, different: int, n: int) -> Estimate:
+    """Return the estimate of a mean where ``n`` differences have only a number of ``different`` values."""
+    p = max(estimate.p, min(2.0 ** (1 - different), (1 - _RARE) ** n))
+    if different >= fewest(1):
+        return replace(estimate, p=p)
+    alike = "are equal" if different == 1 else f"have only {different} values"
+    reach = abs(estimate.value) / _RARE * (1 - LEVEL ** (1 / n))
+    return replace(
+        estimate,
+        low=min(estimate.low, estimate.value - reach),
+        high=max(estimate.high, estimate.value + reach),
+        caveat=f"the {n} differences {alike}, so different ones may be missing",
+        p=p,
+    )
+
+
+def _students(differences: Array, mean: float, deviation: float) -> Estimate:
+    """Return the mean with the wider interval and the larger p-value of two: Student's, and corrected for skewness."""
     from scipy.optimize import brentq
     from scipy.special import stdtr, stdtrit
 
-    n = len(apart)
+    n = len(differences)
     error = deviation / math.sqrt(n)
-    t = value / error
+    t = mean / error
     quantile = float(stdtrit(n - 1, 1 - LEVEL / 2))
-    skewness = float(np.mean(((apart - value) / deviation) ** 3)) * n**2 / ((n - 1) * (n - 2)) if n > 2 else 0.0
+    skewness = 0.0
+    if n > 2:
+        skewness = float(np.mean(((differences - mean) / deviation) ** 3)) * n**2 / ((n - 1) * (n - 2))
     skew = skewness / math.sqrt(n)  # between -1 and 1
 
     def corrected(t: float) -> float:
         return t + skew / 6 + skew * t**2 / 3 + _CUBIC * skew**2 * t**3
 
-    def uncorrected(end: float) -> float:
+    def uncorrected(corrected_t: float) -> float:
         reach = 4 * quantile + 1  # the slope of corrected is at least 1 - 20/27
-        return brentq(lambda t: corrected(t) - end, -reach, reach)
+        return brentq(lambda t: corrected(t) - corrected_t, -reach, reach)
 
-    low = value - error * max(quantile, uncorrected(quantile))
-    high = value - error * min(-quantile, uncorrected(-quantile))
-    return low, high, 2 * float(stdtr(n - 1, -min(abs(t), abs(corrected(t)))))
+    low = mean - error * max(quantile, uncorrected(quantile))
+    high = mean - error * min(-quantile, uncorrected(-quantile))
+    p = 2 * float(stdtr(n - 1, -min(abs(t), abs(corrected(t)))))
+    return Estimate(mean, low, high, p=p)
 
 
 def fewest(count: int) -> int:
@@ -205,14 +233,15 @@ def fewest(count: int) -> int:
     return math.floor(math.log2(count / LEVEL)) + 2
 
 
-def noticed(apart: ArrayLike, level: float = LEVEL, power: float = _POWER) -> float:
+def noticed(differences: ArrayLike, level: float = LEVEL, power: float = _POWER) -> float:
     """Return the mean difference for which the share ``power`` of samples have a p-value below ``level``.
 
     Args:
-        apart: Differences ``(N,)``; the samples are like these.
+        differences: ``(N,)``; the samples are like these.
     """
     from scipy.special import stdtrit
 
-    n = len(apart := np.asarray(apart, np.float64))
+    sample = np.asarray(differences, np.float64)
+    n = len(sample)
     quantiles = stdtrit(n - 1, 1 - level / 2) + stdtrit(n - 1, power)
-    return float(apart.std(ddof=1) / math.sqrt(n) * quantiles)
+    return float(sample.std(ddof=1) / math.sqrt(n) * quantiles)

@@ -17,7 +17,8 @@ from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.learning.feature_store import stored_features
 from clipiqa_pyiqa.learning.word_search import make_candidates, read_words, search
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
-from clipiqa_pyiqa.stats.correlation import correlations, srocc
+from clipiqa_pyiqa.stats.agreement import correlations
+from clipiqa_pyiqa.stats.correlation import srocc
 
 pytestmark = pytest.mark.quick
 

@@ -4,33 +4,36 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.stats.correlation import paired_differences, srocc
+from clipiqa_pyiqa.stats.agreement import paired_differences
+from clipiqa_pyiqa.stats.correlation import srocc
 from clipiqa_pyiqa.stats.intervals import clustered_share, holm, resamples, share
 
 pytestmark = pytest.mark.quick
 
 
-def three(n=120, seed=0):
-    """Opinion, and two metrics whose errors are mostly the same: what is hard for one is hard for the other."""
-    generator = np.random.default_rng(seed)
-    mos = generator.normal(size=n)
-    shared = mos + generator.normal(size=n)
-    return mos, shared + 0.1 * generator.normal(size=n), shared + 0.5 * generator.normal(size=n)
+def opinions_and_two_metrics():
+    """Opinions, and two metrics whose errors are mostly the same: what is hard for one is hard for the other."""
+    generator = np.random.default_rng(0)
+    mos = generator.normal(size=120)
+    shared = mos + generator.normal(size=120)
+    first = shared + 0.1 * generator.normal(size=120)
+    second = shared + 0.5 * generator.normal(size=120)
+    return mos, first, second
 
 
 def test_differences_equal_scipys_on_each_resample():
-    mos, a, b = three()
-    found = paired_differences([a, b], mos, bootstrap=200, seed=3)[0, 1]
-    drawn = np.concatenate(list(resamples(len(mos), 200, seed=3))).astype(int)
+    mos, first, second = opinions_and_two_metrics()
+    estimate = paired_differences([first, second], mos, bootstrap=200, seed=3)[0, 1]
+    draws = np.concatenate(list(resamples(len(mos), 200, seed=3))).astype(int)
 
-    def scipys(values):
-        return np.array([stats.spearmanr(np.repeat(values, counts), np.repeat(mos, counts))[0] for counts in drawn])
+    def scipys(scores):
+        return np.array([stats.spearmanr(np.repeat(scores, counts), np.repeat(mos, counts))[0] for counts in draws])
 
-    apart = scipys(a) - scipys(b)
-    assert found.value == pytest.approx(srocc(a, mos) - srocc(b, mos), abs=1e-12)
-    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(apart, (2.5, 97.5))), abs=1e-9)
-    k = min(np.sum(apart <= 0), np.sum(apart >= 0))
-    assert found.p == pytest.approx(2 * (k + 1) / 201)
+    differences = scipys(first) - scipys(second)
+    assert estimate.value == pytest.approx(srocc(first, mos) - srocc(second, mos), abs=1e-12)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(np.percentile(differences, (2.5, 97.5))), abs=1e-9)
+    on_the_other_side = min(np.sum(differences <= 0), np.sum(differences >= 0))
+    assert estimate.p == pytest.approx(2 * (on_the_other_side + 1) / 201)
 
 
 @pytest.mark.parametrize("copies", [1, 3])
@@ -38,9 +41,10 @@ def test_too_few_different_images_show_no_difference(copies):
     """Also where each resample has the same one: one metric orders all images as people do, the other the reverse."""
     for n, p in ((4, 2 / 2**4), (5, 2 / 2**5), (6, 2 / 2**6)):
         mos = np.repeat(np.arange(n), copies)
-        found = paired_differences([mos, -mos], mos, seed=1)[0, 1]
-        assert found.value == 2 and found.p == p
-        assert (found.low, found.high) == (0 if n < 6 else 2, 2)
+        difference = paired_differences([mos, -mos], mos, seed=1)[0, 1]
+        assert difference.value == 2 and difference.p == p
+        assert difference.low == (0 if n < 6 else 2)
+        assert difference.high == 2
 
 
 def test_holm_equals_hand_computed_values():
