@@ -11,7 +11,8 @@ import pandas
 from numpy.typing import ArrayLike
 
 from ..errors import counted
-from ..stats.correlation import paired_differences, srocc, undefined
+from ..stats.agreement import paired_differences
+from ..stats.correlation import srocc, undefined
 from ..stats.intervals import LEVEL, Estimate, fewest
 
 
