@@ -35,6 +35,7 @@ WORDS = {"SMALL": "--backbone mini --max-side 256", "MINI": "--backbone mini", "
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 TIME = re.compile(r"\d+\.\d+ (s\b|images/s|% of the time)|\d{4}-\d\d-\d\dT[\d:.+]+")
 """Durations and moments, which differ between any two runs."""
+LAST_NUMBER = re.compile(r"\d+(?:\.\d+)?(?=\D*$)")
 
 
 def all_commands():
@@ -65,7 +66,7 @@ def run_side(checkout, stage, chosen):
         folder = stage / "run" / name
         folder.mkdir(parents=True)
         ran = subprocess.run([sys.executable, *words], cwd=folder, env=variables, capture_output=True)
-        (folder / "stdout").write_bytes(ran.stdout)
+        (folder / "stdout").write_bytes(ran.stdout.replace(bytes(checkout), b"CHECKOUT"))
         (folder / MESSAGES).write_bytes(ran.stderr)
         (folder / "code").write_text(f"{ran.returncode}\n")
 
@@ -83,11 +84,25 @@ def table_of(path):
     rows = "".join(line for line in lines if not line.startswith("#"))
     if rows.startswith('{"path"'):
         return pandas.read_json(io.StringIO(rows), lines=True)
-    return pandas.read_csv(io.StringIO(rows)) if path.suffix == ".csv" or rows.startswith("path,") else None
+    is_csv = path.suffix == ".csv" or rows.startswith(("path,", "data_set,"))
+    return pandas.read_csv(io.StringIO(rows)) if is_csv else None
 
 
 def table_of_arrays(arrays):
     return pandas.DataFrame({name: pandas.Series(array.ravel()) for name, array in arrays.items()})
+
+
+def text_of(path):
+    """Return a file's text without times and widths of columns; times per image end the rows of a printed table."""
+    lines = []
+    is_timed = False
+    for line in path.read_text("utf8", "replace").splitlines():
+        if "ms/image" in line:
+            is_timed = True
+        elif not line.strip():
+            is_timed = False
+        lines.append(LAST_NUMBER.sub("…", line) if is_timed else line)
+    return re.sub("-{3,}", "---", TIME.sub("…", "\n".join(lines)))
 
 
 def differs(old, new, tolerance):
@@ -96,7 +111,7 @@ def differs(old, new, tolerance):
         return f"not in {'NEW' if old.is_file() else 'OLD'}", 0
     tables = table_of(old), table_of(new)
     if any(table is None for table in tables):
-        texts = [TIME.sub("…", path.read_text("utf8", "replace")) for path in (old, new)]
+        texts = [text_of(path) for path in (old, new)]
         for one, other in zip_longest(*(NUMBER.sub("#", text).splitlines() for text in texts), fillvalue=""):
             if one.split() != other.split():
                 return f"{one[:100]!r} ≠ {other[:100]!r}", 0
