@@ -26,8 +26,6 @@ def run(
     higher_better: Sequence[str] = (),
     worst_loss: Sequence[str] = (),
     skip_missing: bool = False,
-    history: Path | None = None,
-    commit: str | None = None,
     page: Path | None = None,
     format: Literal["text", "markdown"] = "text",
     suggest_margin: bool = False,
@@ -41,7 +39,7 @@ def run(
 
     examples:
       clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
-      clipiqa gate base.parquet new.parquet --margin 0.01 --history nights.jsonl --page gate/
+      clipiqa gate base.parquet new.parquet --margin 0.01 --page gate/
       clipiqa gate base1.parquet base2.parquet --suggest-margin
 
     Args:
@@ -54,9 +52,7 @@ def run(
         higher_better: columns whose high values are good
         worst_loss (D|NAME=D): fail if an image loses more than D
         skip_missing: leave out rows without a score in one of the runs
-        history (FILE): append this run to FILE (JSON lines), and look for a drift over its runs
-        commit (SHA): with --history: the commit that made the second run
-        page (DIR): folder for gate.html, a page with images and all runs of the history
+        page (DIR): folder for gate.html, a page with images
         format: markdown: a table for a job's summary
         suggest_margin: print a margin, and the loss that it finds; BASE and NEW are two runs without a change
     """
@@ -81,8 +77,6 @@ def run(
             lower_better=lower_better,
             higher_better=higher_better,
             skip_missing=skip_missing,
-            history=history,
-            commit=commit,
             page=page,
             progress=show,
             **options,

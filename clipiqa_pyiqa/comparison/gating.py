@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -28,14 +27,14 @@ from ..errors import (
     nearest,
     silent,
 )
-from ..files.writing import append_line, check_folder, check_output, write_text
+from ..files.writing import check_folder, write_text
 from ..images.formats import VIDEOS
 from ..images.image import File
 from ..results.columns import changes, column_changes
 from ..results.results import Output
 from ..results.scores import Scores, find_direction, is_score_file, matching_names, per_video, read_scores
 from ..sources.finding import find_shards
-from .verdicts import PAGE, WRITTEN, Gate, Nights, judge, read_nights
+from .verdicts import PAGE, WRITTEN, Gate, judge
 
 
 @checked
@@ -53,8 +52,6 @@ def gate(
     skip_missing: bool = False,
     out: FilePath | None = None,
     page: FilePath | None = None,
-    history: FilePath | None = None,
-    commit: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -77,8 +74,6 @@ def gate(
             ``missing``). A column without any score in a run is always missing.
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         page: Folder for ``gate.html``, a page with pictures.
-        history: File (JSON lines) to which this night's verdicts are added, and in which a slow drift is found.
-        commit: Commit of what made the second run; in the history, its last run counts.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
 
@@ -103,9 +98,6 @@ def gate(
         out = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
     if page is not None:
         page = check_folder(page, [PAGE], overwrite=overwrite or resume)
-    if history is not None:
-        history = check_output(history, overwrite=True, inputs=given.values())
-    past, damaged = read_nights(history, commit) if history else ([], [])
     scores = {side: read_scores(path, columns=by, key=key) for side, path in given.items() if side not in folders}
     for side, found in folders.items():
         from ..scoring.score import score_paths  # loads torch
@@ -145,25 +137,20 @@ def gate(
     if "new" in folders:
         photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
         flagged |= _newly_cut(photos.drop(index=[*flagged], errors="ignore"))
-    notes += [f"left out: {line}" for line in (*damaged, *left_out)]
+    notes += [f"left out: {line}" for line in left_out]
     if resized := int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum()):
         notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
-    nights = [Nights(past, pair) for pair in pairs] if history is not None else []
-    notes += [note for each in nights for note in each.notes]
     about = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit,
         "version": __version__,
         **runs[1].reading,
     }
     metrics = {name: column.record for name, column in runs[1].columns.items() if name in names}
-    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, nights, metrics, about)
+    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, metrics, about)
     if out is not None:
         gated.save(out, overwrite=overwrite or resume)
     if page is not None:
         write_text(page / PAGE, gated.report().text("html"))
-    if history is not None:
-        append_line(history, json.dumps(gated.summary(), ensure_ascii=False))
     return gated
 
 

@@ -1,6 +1,5 @@
-"""Verdicts of ``gate`` on a column, its nights, and two runs, as texts, files and a page."""
+"""Verdicts of ``gate`` on a column and on two runs, as texts, files and a page."""
 
-import contextlib
 import json
 import math
 import os
@@ -15,14 +14,12 @@ from xml.etree import ElementTree
 import numpy as np
 from pandas import DataFrame, Series
 
-from ..errors import CLIPIQAError, FilePath, counted
+from ..errors import CLIPIQAError, counted
 from ..files.names import one_line
-from ..files.reading import open_file
 from ..report.report import Report, Reported, Shown
 from ..report.table import Table, words
 from ..results.columns import Column, described
 from ..results.scores import Direction, Scores
-from ..stats.drift import FIRST, find_drift, find_modes
 from ..stats.intervals import FEW, LEVEL, ROUNDING, fewest, holm, mean_difference, noticed
 
 FAILED = ("worse", "unclear")
@@ -57,7 +54,6 @@ class ColumnPair:
         rounding: Difference that other threads or another processor may cause: the median of the rows.
         noticed: Loss that four of five such runs find.
         caveat: Why these differences tell little of other rows, or empty.
-        base_of_all: Mean of all rows of the first run, matched or not.
     """
 
     name: str
@@ -77,8 +73,6 @@ class ColumnPair:
     equal: bool = False
     largest_loss: float = 0.0
     worst_loss: float | None = None
-    fingerprint: str = ""
-    base_of_all: float = 0.0
 
     @property
     def sign(self) -> int:
@@ -197,76 +191,10 @@ def judge(
             margin=margins.get(name),
             largest_loss=max((base - new) * (-1 if direction.lower_better else 1)),
             worst_loss=limits["worst_loss"].get(name),
-            fingerprint=columns[1].fingerprint,
-            base_of_all=runs[0].frame[name].replace([math.inf, -math.inf], math.nan).mean(),
         )
     for name, p in zip(corrected, holm([pairs[name].p for name in corrected]), strict=True):
         pairs[name] = replace(pairs[name], p_holm=p)
     return tuple(pairs.values())
-
-
-class Nights:
-    """A column's comparable nights: those with the same metric and base.
-
-    Attributes:
-        drift: A slow loss, as :func:`~clipiqa_pyiqa.stats.drift.find_drift` returns it.
-        warning: The drift in a sentence, or empty.
-        notes: Modes, or how many nights there are so far.
-    """
-
-    def __init__(self, past: Sequence[Mapping[str, Any]], pair: ColumnPair) -> None:
-        self.pair, self.warning, self.notes = pair, "", list[str]()
-        self.all = [
-            night
-            for night in [*past, {**pair.record, "of": ""}]
-            if (night["fingerprint"] or night["name"]) == (pair.fingerprint or pair.name)
-            and abs(night["base_of_all"] - pair.base_of_all) <= pair.rounding
-        ]
-        # a night that lost more than its margin says nothing about a slow loss
-        usual = [night["gains"][1] for night in self.all if night["gains"][2] >= -(night["margin"] or math.inf)]
-        least = max(pair.rounding, 1e-12)
-        # where nothing varies, each harmless change would be a drift, so the margin tells what matters
-        self.drift = find_drift(usual, least, (pair.margin or 0) / 10)
-        if self.drift:
-            nights, loss, spread = self.drift
-            self.warning = (
-                f"{pair.name}: drift: in the last {counted(nights, 'night')} a loss of {loss:.4f} beside the first "
-                f"{FIRST} nights, whose spread is {spread:.4f}; the gate fails until one night is as good as the first "
-                f"{FIRST} on average"
-            )
-        if modes := find_modes(usual, least):
-            words = " and ".join(f"{gain:+.4f} in {nights} nights" for gain, nights in modes)
-            self.notes.append(
-                f"{pair.name}: the gains of the nights may have two modes, {words}: look for what differs between "
-                "them, such as the machine, a library or a seed"
-            )
-        if len(usual) < FIRST:
-            self.notes.append(f"{pair.name}: {len(usual)} of the {FIRST} nights that a drift needs")
-
-
-def read_nights(path: FilePath, commit: str | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the columns of all nights in a history, and a sentence about damaged lines.
-
-    Of several nights of one commit, only the last counts; the nights of ``commit`` are left out.
-    """
-    nights, damaged = {}, []
-    with contextlib.suppress(FileNotFoundError), open_file(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                night = json.loads(line)
-                of = f" ({night['commit'] or night['time']}, gate: {night['verdict']})"
-                nights[night["commit"] or number] = {  # one metric under two names has one night
-                    each["fingerprint"] or each["name"]: {**each, "of": of}
-                    for each in night["columns"]
-                    if each["gains"]
-                }
-            except (ValueError, LookupError, TypeError):
-                damaged.append(str(number))
-    if damaged and not nights:
-        raise CLIPIQAError(f"{os.fspath(path)!r} holds no night of clipiqa gate: name another file as `history`.")
-    nights.pop(commit, None)
-    notes = [f"damaged lines of {os.fspath(path)!r}: {', '.join(damaged)}"] if damaged else []
-    return [column for night in nights.values() for column in night.values()], notes
 
 
 def junit(title: str, cases: Sequence[tuple[str, str, str, Sequence[str]]]) -> bytes:
@@ -302,13 +230,12 @@ class Gate(Reported):
     missing: Sequence[str]
     flagged: Mapping[str, str]
     paths: DataFrame
-    nights: Sequence[Nights]
     metrics: Mapping[str, Mapping[str, Any]]
     about: Mapping[str, Any]
 
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
-        """``'worse'``: a column is worse or drifts, or an image is newly flagged; ``'unclear'``: scores are missing."""
+        """``'worse'``: a column is worse, or an image is newly flagged; ``'unclear'``: scores are missing."""
         found = {verdict for _, verdict, *_ in self.checks()}
         return "worse" if "worse" in found else "unclear" if "unclear" in found else "pass"
 
@@ -334,7 +261,6 @@ class Gate(Reported):
         for pair in self.pairs:
             losses = self.worst(pair.name, count).map("{:+.4f}".format)
             found.append((pair.name, pair.verdict, pair.line, [f"{row}: {loss}" for row, loss in losses.items()]))
-        found += [("drift", "worse", nights.warning, []) for nights in self.nights if nights.drift]
         if self.flagged:
             flags = [f"{row}: {flag}" for row, flag in self.flagged.items()]
             found.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
@@ -367,11 +293,10 @@ class Gate(Reported):
         """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
         columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
         names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "metrics")
-        drifts = [nights.warning for nights in self.nights if nights.drift]
-        return {**self.about, **{name: getattr(self, name) for name in names}, "drifts": drifts, "columns": columns}
+        return {**self.about, **{name: getattr(self, name) for name in names}, "columns": columns}
 
     def report(self) -> Report:
-        """Return the verdicts as a table with sentences, as Markdown or as a page with the nights and images.
+        """Return the verdicts as a table with sentences, as Markdown or as a page with images.
 
         Its files are ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
         """
@@ -402,4 +327,4 @@ class Gate(Reported):
         some = self.paths.sample(min(_SHOWN // 2, len(self.paths)), random_state=0).index
         chosen = dict.fromkeys([*self.flagged, *worst, *some])
         rows = [row for row in chosen if os.path.exists(self.paths.loc[row, "new"])]
-        return {"Nights": block("nights", self.nights), "Images": block("pairs", self, rows)}
+        return {"Images": block("pairs", self, rows)}

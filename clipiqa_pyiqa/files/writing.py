@@ -192,13 +192,3 @@ def _acquired(path: Path, output: FilePath) -> TextIO:
                     os.write(file.fileno(), holder.encode())
                 return file
         file.close()
-
-
-def append_line(path: FilePath, text: str) -> None:
-    """Append a line to a file, made if needed; runs wait for each other. Raises ``OutputError``."""
-    with as_output_error(path), open(path, "ab+") as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read() != b"\n":
-            text = f"\n{text}"  # a kill has left the last line incomplete
-        file.write(f"{printable(text)}\n".encode())

@@ -17,7 +17,7 @@ from ...errors import ConfigError, OptionError, OutputError, check_bounds, check
 from ...files.writing import NAMED
 from .terminal import FLAGS, GIVEN
 
-_OUTPUTS = ("out", "splits_out", "path", "history", "videos", "page")
+_OUTPUTS = ("out", "splits_out", "path", "videos", "page")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights")
 _CONFIG = "a YAML file of options (such as max_side: 512), or a shipped file by name (fig1); the command line wins"
 _METAVARS = {int: "N", float: "X", str: "NAME", Path: "FILE"}

@@ -1,0 +1,46 @@
+"""``clipiqa gate`` for a job: its page, the worst images, and a margin to begin with."""
+
+import numpy as np
+from PIL import Image
+
+from clipiqa_pyiqa import gate
+
+
+def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
+    base, lost = np.linspace(0.3, 0.7, 100), np.zeros(100)
+    lost[[7, 8, 9, 10]] = [0.137, 0.02, 0.03, 0.01]
+    runs(q=(base, base - lost))
+    for limit, code in (("0.2", 0), ("q=0.1", 1)):
+        said = clipiqa(f"gate base.csv new.csv --margin 0.05 --worst-loss {limit}", code).out
+        assert [line.strip() for line in said.splitlines()[1:4]] == ["7: -0.1370", "9: -0.0300", "8: -0.0200"]
+    assert "q: worse" in said and "0.1370" in said.splitlines()[0]
+    clipiqa("gate base.csv new.csv --worst-loss p=0.1", 2)
+    clipiqa("gate base.csv new.csv --worst-loss 0.1 0.2", 2, "'0.1 0.2'")
+
+
+def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
+    draw, passed, margin = np.random.default_rng(0), [], None
+    base = draw.normal(0.5, 0.1, 100)
+    for _ in range(40):
+        files = runs(q=(base, base + draw.normal(0, 0.02, 100)))
+        if margin is None:
+            assert "--margin" not in clipiqa("gate base.csv base.csv --suggest-margin").out
+            said = clipiqa("gate base.csv new.csv --suggest-margin", 0).out
+            margin = float(said.split("q=")[1].split(":")[0])
+        passed.append(gate(*files, margin=margin).passed)
+    assert np.mean(passed) >= 0.95 and not gate(*files, margin=margin / 2).passed
+    runs(q=(base, base - 0.1))
+    assert "--margin" not in clipiqa("gate base.csv new.csv --suggest-margin", 1).out
+
+
+def test_the_page_and_the_summary(clipiqa, folders, command):
+    Image.new("RGB", (80, 64)).save(folders / "new/3.png")
+    page = folders / "page"
+    asked = f"{command} mini --page {page}"
+    said = clipiqa(f"{asked} --format markdown", 1).out
+    assert "| mini |" in said and "newly flagged" in said and said.startswith("## worse")
+    text = (page / "gate.html").read_text()
+    assert text.count("data:image/jpeg") >= 8 and "://" not in text
+    assert "3</bdi>: " in text
+    clipiqa(asked, 2)
+    clipiqa(f"{asked} --overwrite", 1)
