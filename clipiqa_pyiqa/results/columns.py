@@ -15,7 +15,7 @@ from ..errors import Kind, OutputError, counted, few, log
 from ..files.journal import Cells
 from ..files.names import on_disk, printable
 from ..prompts.pairs import files_text, record_text, value_text
-from ..sources.finding import file_of, split_name
+from ..sources.finding import file_of, spellings, split_name
 from ..sources.stores import source_at
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "files", "decoders")
@@ -284,6 +284,7 @@ class Known:
     Attributes:
         sources: Asked column -> the earlier column with its values, or None.
         places: Image -> the place of its newest row.
+        renamed: Name in the earlier rows -> another spelling of the same path, under which this run has the image.
         scores: Earlier column -> score of each place; NaN: none; ``_NOT_COME``: the earlier run had not reached it.
         failures: Place -> kind and words of a failure, and whether it holds for every metric.
         same_decoders: Whether a damaged image would fail again.
@@ -293,6 +294,7 @@ class Known:
     def __init__(self) -> None:
         self.sources = dict[str, str | None]()
         self.places = dict[str, int]()
+        self.renamed = dict[str, str]()
         self.stamps, self.stamp = list[str](), ""
         self.scores: dict[str, array[float]] = {}
         self.failures = dict[int, tuple[Kind, str, bool]]()
@@ -323,6 +325,7 @@ class Known:
         False stands for a changed image and for a failure that is tried again. The image has ``name`` and ``stamp()``.
         Only columns that are ``able`` to score count; by default all do.
         """
+        self._rename(printable(image.name))
         place = self.places.get(printable(image.name))
         if place is None:
             self.new += 1
@@ -342,6 +345,17 @@ class Known:
             self.kept += 1
             self.failed += place in self.failures and None in self.cells(place, self.sources).values()
         return found
+
+    def _rename(self, name: str) -> None:
+        """Let the row of an image under another spelling of its path have this name."""
+        if name in self.places:
+            return
+        for other in spellings(name):
+            place = self.places.get(other)
+            if place is not None and not self.seen[place]:
+                self.places[name] = self.places.pop(other)
+                self.renamed[other] = name
+                return
 
     def lasting(self, place: int, stamp: str) -> str:
         """Return the stamp of a row if its image is the same, else ``''``; only one stamp may include a reference's."""

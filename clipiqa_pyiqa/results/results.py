@@ -187,7 +187,7 @@ class Results:
                 self._journal.close()
             if kind is not None:
                 return
-            if self.output is not None and (self._is_new or self._dropped()):
+            if self.output is not None and (self._is_new or self.known.renamed or self._dropped()):
                 self.write(self.output.path, self.output.format)
                 journal_of(self.output.path).unlink(missing_ok=True)
             self.is_finished = True
@@ -204,6 +204,7 @@ class Results:
         damage, journal, dropped = list[str](), self._journal, self._dropped()
         rows = self._earlier_cells(damage) if journal is None else read_cells(journal.path, "jsonl", damage)
         for number, cells in enumerate(rows):
+            cells["path"] = self.known.renamed.get(cells["path"], cells["path"])
             place = self.known.places.get(cells["path"])
             if place is None or (self._newest[place] == number and place not in dropped):
                 yield self._finished(cells)
@@ -277,6 +278,7 @@ class Results:
         """Yield the earlier run's rows, with its cells under this run's names; numbers of csv stay texts."""
         others = {name: source for name, source in self.known.sources.items() if source != name}
         for cells in read_cells(*self._earlier, damage) if self._earlier else ():
+            cells["path"] = self.known.renamed.get(cells["path"], cells["path"])
             copies = [(name, cells[source]) for name, source in others.items() if source in cells]
             for name in (*others, SCALE, METRIC):
                 cells.pop(name, None)

@@ -49,6 +49,23 @@ def split_name(name: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", name)
 
 
+def spellings(name: str) -> list[str]:
+    """Return a local image's name with its path absolute, relative to the working directory, and relative with ``./``.
+
+    A member of a shard has the shard's path; an address in a store has no other spelling.
+    """
+    shard, member = split_name(name)
+    if "://" in name:
+        return []
+    full = os.path.abspath(shard or name)
+    try:
+        relative = os.path.relpath(full)
+    except ValueError:  # on another drive of Windows
+        return [name]
+    end = f"::{member}" if shard else ""
+    return [f"{path}{end}" for path in (full, relative, os.path.join(os.curdir, relative))]
+
+
 def file_of(path: str) -> str:
     """Return the file or shard of a photo; empty if the file does not exist."""
     file = split_name(path)[0] or path
