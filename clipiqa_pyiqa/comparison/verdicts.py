@@ -174,7 +174,7 @@ def judge(
         for column in reversed(columns):
             low, high = column.ends
             if low is not None and high is not None:
-                of_rows[:] = (high - low) * _ROUNDING[column.record.get("precision", "fp32")]
+                of_rows[:] = (high - low) * _ROUNDING.get(column.record.get("precision", "")[:4], _ROUNDING["fp32"])
         rounding = np.median(of_rows)
         is_equal = bool((abs(new - base) <= of_rows).all())
         pairs[name] = ColumnPair(

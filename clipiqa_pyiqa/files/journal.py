@@ -1,5 +1,6 @@
 """Journals: append-only files of rows; a killed run loses no row that it has written."""
 
+import contextlib
 import json
 import os
 import zlib
@@ -49,14 +50,18 @@ class Journal:
 
 
 def read_journal(path: Path, damage: list[str]) -> Iterator[Cells]:
-    """Yield the rows of a journal; ``damage`` receives lines with wrong checksums, such as ``'line 7'``."""
+    """Yield the rows of a journal; ``damage`` receives lines that hold no row as it was written, as ``'line 7'``."""
     with open_file(path) as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return  # a kill has left this line incomplete
             text = line[13:-2]
+            row = None
             if line == _checked(text):
-                yield json.loads(text.decode("utf-8", "surrogatepass"))
+                with contextlib.suppress(ValueError, RecursionError):
+                    row = json.loads(text.decode("utf-8", "surrogatepass"))
+            if isinstance(row, dict):
+                yield row
             else:
                 damage.append(f"line {number}")
 

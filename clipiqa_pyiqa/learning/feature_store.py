@@ -150,9 +150,15 @@ def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], lis
     for path in sorted(folder.glob("*.jsonl")):
         lines = list[str]()
         with as_output_error(path):
-            for ((key, feature),) in map(dict.items, read_journal(path, lines)):
+            for row in read_journal(path, lines):
+                try:
+                    ((key, text),) = row.items()
+                    feature = np.frombuffer(base64.b64decode(text, validate=True), np.float32)
+                except (TypeError, ValueError):
+                    lines.append("a line that holds no feature")
+                    continue
                 if key in wanted:
-                    found[key] = np.frombuffer(base64.b64decode(feature), np.float32)
+                    found[key] = feature
         damaged += [f"{line} of {str(path)!r}" for line in lines]
     return found, damaged
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -158,14 +159,32 @@ def _of_object(given: Specification) -> Metric:
 
 
 def _column(label: str, name: str, told: Callable[[str, Any], Any]) -> Column:
-    """Return a column with the range and direction that are told; None: an open end.
+    """Return a column with the range and direction that are told."""
+    ends, is_low_good = told("score_range", None), told("lower_better", None)
+    if isinstance(is_low_good, str):
+        raise CLIPIQAError(f"lower_better of metric {label!r} must be True or False; got {shown(is_low_good)}.")
+    return Column(label, {"metric": name, "range": _range(label, ends), "lower_better": bool(is_low_good)})
 
-    pyiqa writes ranges as ``'0, ~100'``.
+
+def _range(label: str, ends: Any) -> list[float | None]:
+    """Return the lowest and the highest possible score; None: an open end.
+
+    Args:
+        ends: Two numbers or Nones, or a text as pyiqa writes it, ``'0, ~100'``.
     """
-    ends = told("score_range", None)
-    texts = f"{ends or ''},".split(",") if isinstance(ends, str | None) else ends
-    numbers = [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", str(end)) else None for end in texts[:2]]
-    return Column(label, {"metric": name, "range": numbers, "lower_better": bool(told("lower_better", None))})
+    if ends is None:
+        return [None, None]
+    if isinstance(ends, str):
+        texts = f"{ends},".split(",")[:2]
+        return [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", end) else None for end in texts]
+    try:
+        low, high = [math.nan if end is None else float(end) for end in ends]
+    except (TypeError, ValueError) as error:
+        raise CLIPIQAError(
+            f"score_range of metric {label!r} must be two numbers (None: no limit), or a text such as '0, 1'; got "
+            f"{shown(ends)}."
+        ) from error
+    return [end if math.isfinite(end) else None for end in (low, high)]
 
 
 METHOD = "{method}"  # in a file's name: one file for each method of a table

@@ -21,6 +21,7 @@ from ..files.journal import Cells, is_journal, read_journal
 from ..files.names import csv_line, one_line
 from ..files.reading import hash_file, open_file
 from ..files.writing import replacing, write_text
+from .checks import check_head, check_row
 from .columns import (
     FIELDS,
     NUMBERS,
@@ -117,7 +118,9 @@ class Head:
         return {**shared, **self.reading, "scores": own}
 
     @classmethod
-    def of(cls, record: Record) -> Head:
+    def of(cls, record: Any) -> Head:
+        """Return the head with this record. Raises ``ValueError`` if the record is not that of a head."""
+        check_head(record)
         columns = tuple(Column(name, fields) for name, fields in record["columns"].items())
         return cls(columns, record["reading"], record["joined"], record["about"])
 
@@ -185,10 +188,12 @@ def read_head(path: Path, format: str) -> Head | None:
         else:
             with contextlib.suppress(FileNotFoundError):
                 record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
-            if record is not None and record["sha256"] != hash_file(path):
-                raise ValueError(
-                    f"it has changed since it was written (to rank it so, delete {provenance_of(path).name})"
-                )
+            if record is not None:
+                check_head(record)
+                if record.get("sha256") != hash_file(path):
+                    raise ValueError(
+                        f"it has changed since it was written (to rank it so, delete {provenance_of(path).name})"
+                    )
         return None if record is None else Head.of(record)
 
 
@@ -207,29 +212,60 @@ def _check(record: Record, schema: pyarrow.Schema) -> str:
     return hashlib.sha256(f"{json.dumps(record, sort_keys=True)}{schema.remove_metadata()}".encode()).hexdigest()
 
 
-def read_cells(path: Path, format: str, damage: list[str], names: Sequence[str] | None = None) -> Iterator[Cells]:
+def read_cells(
+    path: Path,
+    format: str,
+    damage: list[str],
+    names: Sequence[str] | None = None,
+    scores: Sequence[str] | None = None,
+) -> Iterator[Cells]:
     """Yield the rows of a file or a journal as column -> value; values of csv files are texts.
 
     Args:
         damage: Receives a journal's damaged lines.
         names: The columns that are needed; others may come too.
+        scores: The columns of scores of a file of ours, whose rows are checked.
     """
     with checked_reading(path, format):
-        if format == "parquet":
-            with _parquet(path) as file:
-                known = None if names is None else [name for name in names if name in file.schema_arrow.names]
-                for batch in file.iter_batches(GROUP, columns=known):
-                    yield from batch.to_pylist()
-        elif is_journal(path):
-            yield from (record for record in read_journal(path, damage) if "path" in record)  # not the head
-        elif format == "csv":
-            yield from (cells for _, cells in csv_rows(path))
+        if format != "parquet" and is_journal(path):
+            yield from _journal_rows(path, damage)
+            return
+        for cells in _file_rows(path, format, names):
+            if scores is not None:
+                check_row(cells, scores)
+            yield cells
+
+
+def _file_rows(path: Path, format: str, names: Sequence[str] | None) -> Iterator[Cells]:
+    if format == "parquet":
+        with _parquet(path) as file:
+            known = None if names is None else [name for name in names if name in file.schema_arrow.names]
+            for batch in file.iter_batches(GROUP, columns=known):
+                yield from batch.to_pylist()
+    elif format == "csv":
+        for _, cells in csv_rows(path):
+            yield cells
+    else:
+        with open_file(path, "r", encoding="utf-8") as lines:
+            for line in filter(str.strip, lines):
+                cells = json.loads(line)
+                if not isinstance(cells, dict):
+                    raise ValueError(f"a line is no JSON object: {line.strip()!r:.80}")
+                yield cells
+
+
+def _journal_rows(path: Path, damage: list[str]) -> Iterator[Cells]:
+    """Yield the rows of a journal; ``damage`` receives those that are not rows of results."""
+    lines = read_journal(path, damage)
+    head = next(lines, {}).get("head")
+    scores = head.get("columns", ()) if isinstance(head, Mapping) else ()
+    for cells in lines:
+        try:
+            check_row(cells, scores)
+        except ValueError as error:
+            damage.append(str(error))
         else:
-            with open_file(path, "r", encoding="utf-8") as lines:
-                for line in filter(str.strip, lines):
-                    if not isinstance(cells := json.loads(line), dict):
-                        raise ValueError(f"a line is no JSON object: {line.strip()!r:.80}")
-                    yield cells
+            yield cells
 
 
 def publish(path: Path, format: str, head: Head, rows: Iterable[Cells]) -> None:
@@ -312,12 +348,17 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
         yield
     except CLIPIQAError:
         raise
+    except RecursionError as error:
+        raise ResultsError(f"{str(path)!r} cannot be read as {format}: it is nested too deeply; {_WAY_OUT}.") from error
     except (OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
             raise ResultsError(f"{unfinished(path)}.") from error
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}"
-        raise ResultsError(f"{why}; name another file, or delete a damaged result to make it again.") from error
+        raise ResultsError(f"{why}; {_WAY_OUT}.") from error
+
+
+_WAY_OUT = "name another file, or delete a damaged result to make it again"
 
 
 @contextlib.contextmanager

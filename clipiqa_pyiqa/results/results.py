@@ -94,10 +94,11 @@ class Results:
         exact: Leave out earlier rows of images that this run lacks.
 
     Attributes:
+        is_open: Whether the run has not ended.
         is_finished: Whether the run has ended without an error, and so its file is written.
     """
 
-    is_finished = False
+    is_open, is_finished = True, False
 
     def __init__(
         self, output: Output | None, columns: Sequence[Column], reading: Record, *, exact: bool = False
@@ -182,6 +183,7 @@ class Results:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.is_open = False
         with self._lock:
             if self._journal is not None:
                 self._journal.close()
@@ -268,7 +270,7 @@ class Results:
         known.scores = {name: array("d") for name in earlier}
         damage = list[str]()
         needed = ["path", "width", "kind", "error", "stamp", *earlier]
-        for number, cells in enumerate(read_cells(path, format, damage, needed)):
+        for number, cells in enumerate(read_cells(path, format, damage, needed, [*earlier])):
             place = known.add(cells)
             self._newest[place : place + 1] = array("q", [number])
         if damage:

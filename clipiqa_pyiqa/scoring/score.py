@@ -122,7 +122,7 @@ class ScoringRun(Iterator[Row]):
         self.close()
 
     def __del__(self) -> None:
-        if self.results.output and inspect.getgeneratorstate(self._rows) != inspect.GEN_CLOSED:
+        if self.results.output and self.results.is_open:
             log.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
 
     def scores(self, progress: Progress = silent) -> Scores:

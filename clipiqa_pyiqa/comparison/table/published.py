@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from pandas import DataFrame, Series, concat, to_numeric
 
-from ...errors import CLIPIQAError, FilePath, few, first_of, log, nearest
+from ...errors import CLIPIQAError, FilePath, few, first_of, log, nearest, reason
 from ...files.csv_files import read_rows
 from ...metrics.metric import Metric, Preprocess
 from ...metrics.parsing import parse_metrics
 from ...results.columns import changes
+from ...results.formats import Head
 from .matching import MethodImages
 from .protocols import without_alpha
 from .results import IMAGES, MethodTable
@@ -256,10 +257,11 @@ def _cells(rows: DataFrame, names: Sequence[str], *more: DataFrame) -> Series:
 def _records(path: Path) -> dict[str, Any]:
     """Return label -> record of its metric in ``images.csv.provenance.json``; empty without this file."""
     try:
-        return dict(json.loads(path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8"))["columns"])
+        record = json.loads(path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8"))
+        return {column.name: column.record for column in Head.of(record).columns}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CLIPIQAError(
-            f"{path.name}.provenance.json beside {str(path)!r} cannot be read: {error!r:.200}."
+            f"{path.name}.provenance.json beside {str(path)!r} cannot be read: {reason(error):.200}."
         ) from error
