@@ -20,7 +20,7 @@ from shard_makers import picture, samples, save_parquet, save_tar
 from standin import Brightness
 
 from clipiqa_pyiqa import ray_data, score_paths
-from clipiqa_pyiqa.files.writing import locked
+from clipiqa_pyiqa.files.locking import locked
 from clipiqa_pyiqa.images.image import BytesImage
 from clipiqa_pyiqa.ray_data import score_on_ray
 from clipiqa_pyiqa.results.parquet_folder import ParquetFolder

@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 
 from .. import __version__
 from ..errors import CLIPIQAError, ConfigError, is_out_of_memory, nearest
-from ..files.names import plain_lines
+from ..files.printable import plain_lines
 from ..files.writing import NAMED
 from .options.parser import Parser, call
 from .options.terminal import Messages, Terminated, drop, in_shell, invoked, sigterm_as_interrupt, speaking

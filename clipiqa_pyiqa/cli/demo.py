@@ -23,7 +23,7 @@ def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
         out (-o FILE): picture to write, .png, .svg or .pdf
         overwrite: replace an existing picture
     """
-    from ..files.names import one_line
+    from ..files.printable import one_line
     from ..files.writing import check_output
 
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):

@@ -58,7 +58,7 @@ def run(
     """
     from ..comparison.gating import gate
     from ..comparison.verdicts import FAILED
-    from ..files.names import one_line
+    from ..files.printable import one_line
 
     options = output.storage()
     if asked != Asked():
@@ -106,7 +106,8 @@ def publish_error(argv: Sequence[str], args: Namespace, text: str) -> None:
         print(f"## error\n\n{markdown(text)}")
     if given.get("out"):
         from ..comparison.verdicts import WRITTEN, junit
-        from ..files.writing import check_folder, write_bytes
+        from ..files.folders import check_folder
+        from ..files.writing import write_bytes
 
         with suppress(CLIPIQAError):
             out = check_folder(given["out"], WRITTEN, overwrite="overwrite" in given)

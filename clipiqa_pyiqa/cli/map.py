@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ..errors import SharedOptions
-from ..files.names import printable
+from ..files.printable import printable
 from .options.groups import Model, Questions, check_inputs, start
 from .options.terminal import frame_as_text, note, progress, tell
 

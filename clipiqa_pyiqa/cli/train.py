@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import counted
-from ..files.names import one_line
+from ..files.printable import one_line
 from .options.groups import Learning, creation
 from .options.terminal import on_interrupt
 

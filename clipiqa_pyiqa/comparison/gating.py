@@ -27,7 +27,8 @@ from ..errors import (
     nearest,
     silent,
 )
-from ..files.writing import check_folder, write_text
+from ..files.folders import check_folder
+from ..files.writing import write_text
 from ..images.formats import VIDEOS
 from ..images.image import File
 from ..results.columns import changes, column_changes

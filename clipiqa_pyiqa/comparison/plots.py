@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ..files.names import below_common
+from ..files.shown_text import below_common
 from ..report.html import block, image, plot
 from ..report.pictures import BLUE, ORANGE, STYLE, WORDS
 from ..report.report import Shown

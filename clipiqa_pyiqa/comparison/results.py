@@ -9,7 +9,7 @@ import pandas
 
 from ..datasets.data_sets import PAPER, published_rows
 from ..errors import counted, first_of
-from ..files.names import file_name
+from ..files.folders import file_name
 from ..images.image import MISSING
 from ..report.report import PROVENANCE, Report, Reported, Shown
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words

@@ -9,7 +9,7 @@ from pandas import DataFrame
 
 from ..datasets.data_sets import ENSEMBLE, variant
 from ..errors import Kind, Sizes, counted, few
-from ..files.names import printable
+from ..files.printable import printable
 from ..images.image import Image
 from ..metric import CLIPIQA
 from ..metrics.metric import Metric, MetricSet

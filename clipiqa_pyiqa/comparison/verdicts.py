@@ -15,7 +15,7 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from ..errors import CLIPIQAError, counted
-from ..files.names import one_line
+from ..files.printable import one_line
 from ..report.report import Report, Reported, Shown
 from ..report.table import Table, words
 from ..results.columns import Column, described

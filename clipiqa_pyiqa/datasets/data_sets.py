@@ -25,15 +25,16 @@ from ..errors import (
     shown,
     twice_in,
 )
-from ..files.csv_files import SPLITS, find_column, read_opinions, read_rows
-from ..files.names import printable
+from ..files.csv_files import find_column, read_rows
+from ..files.named import Settings, Specification, check_kinds, parse_specifications
+from ..files.printable import printable
 from ..files.reading import hash_file
-from ..files.specification import Settings, Specification, check_kinds, parse_specifications
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
 from ..images.reader import ImageRecord, named_errors, shrunk, whole_files
 from ..sources.finding import find_inputs
+from .opinion_csv import SPLITS, read_opinions
 from .score_table import pyiqa_path
 
 _PATH = str | Path

@@ -12,9 +12,10 @@ from typing import Any
 import pandas
 
 from ..errors import CLIPIQAError, FilePath, counted, few, import_pyiqa, log, nearest
-from ..files.csv_files import ColumnNames, check_images, read_opinions
+from ..files.csv_files import check_images_exist
 from ..files.reading import FileHashes
 from ..stats.correlation import undefined
+from .opinion_csv import ColumnNames, read_opinions
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def read_score_table(
             f"{path} has scores from {frame['score'].min():g} to {frame['score'].max():g}: they must differ, and lie "
             f"in the range from {low:g} to {high:g} (the lowest, then the highest)."
         )
-    check_images(path, frame["path"], ", or leave out the missing images (skip_missing)")
+    check_images_exist(path, frame["path"], ", or leave out the missing images (skip_missing)")
     share = (frame["score"] - low) / (high - low)
     frame["target"] = 1 - share if lower_better else share
     table = ScoreTable(name or path.stem, frame, (low, high), bool(lower_better), hashes)

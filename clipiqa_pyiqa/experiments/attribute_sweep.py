@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageEnhance, ImageFilter
 
 from ..errors import CLIPIQAError, ImageError, Reading, checked, choice, shown
-from ..files.names import printable
+from ..files.printable import printable
 from ..images.image import File, read_image
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 import pandas
 
 from ..errors import FilePath, ImageError, Progress, ScoringOptions, first_of, silent
-from ..files.names import file_name, free_name
-from ..files.writing import check_folder, locked
+from ..files.folders import check_folder, file_name, free_names
+from ..files.locking import locked
 from ..images.image import File, Image
 from ..metric import is_factory, net_of
 from ..metrics.metric import Metric
@@ -219,5 +219,6 @@ def score_files(
 
 
 def file_names(questions: Iterable[str], form: str) -> dict[str, str]:
-    taken = dict[str, int]()
-    return {question: form.format(free_name(file_name(question)[:60], taken)) for question in questions}
+    questions = list(questions)
+    names = free_names(file_name(question)[:60] for question in questions)
+    return {question: form.format(name) for question, name in zip(questions, names, strict=True)}

@@ -13,7 +13,8 @@ import pandas
 from matplotlib.figure import Figure, SubFigure
 
 from ..errors import CLIPIQAError, checked, log
-from ..files.names import below_common, printable
+from ..files.printable import printable
+from ..files.shown_text import below_common
 from ..metric import find_device
 from ..metrics.building import build
 from ..prompts.pairs import Prompts

@@ -15,7 +15,7 @@ import pandas
 from matplotlib.figure import Figure
 
 from ..errors import CLIPIQAError, FilePath, checked, counted, few, nearest
-from ..files.csv_files import check_images, read_rows
+from ..files.csv_files import check_images_exist, read_rows
 from ..metric import find_device
 from ..metrics.building import build
 from ..prompts.pairs import Columns, Prompts, parse_columns
@@ -181,7 +181,7 @@ def read_votes(
         if (name, second, first) in tallied:
             first, second, votes = second, first, votes[[1, 0, 2]]
         tallied[name, first, second] += votes
-    check_images(path, {file for _, *pair in tallied for file in pair})
+    check_images_exist(path, {file for _, *pair in tallied for file in pair})
     table = [(*key, *votes) for key, votes in tallied.items()]
     head = ["attribute", "first", "second", "votes_first", "votes_second", "undecided"]
     return pandas.DataFrame(table, columns=head), columns

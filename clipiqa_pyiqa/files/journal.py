@@ -1,6 +1,5 @@
 """Journals: append-only files of rows; a killed run loses no row that it has written."""
 
-import contextlib
 import json
 import os
 import zlib
@@ -14,6 +13,9 @@ from .writing import as_output_error, replacing
 Cells = dict[str, Any]
 """Column -> value, of a row."""
 
+_START = b'["'
+_JSON = slice(len('["01234567", '), -len("]\n"))  # of a line: the row, after its checksum
+
 
 class Journal:
     """A new file of rows, in place of the file at ``path``, which is open for appending.
@@ -24,16 +26,19 @@ class Journal:
     def __init__(self, path: Path, rows: Iterable[Cells] = ()) -> None:
         self.path = path
         with replacing(path) as partial, open(partial, "wb") as file:
-            file.writelines(map(_line, rows))
+            file.writelines(_line(row) for row in rows)
         with as_output_error(path):  # a deleted journal is an error: a new file would lack the earlier rows
             self._file = open(path, "rb+", buffering=0)  # noqa: SIM115 - closed by close()
 
     def append(self, row: Cells) -> None:
-        rest, end = memoryview(_line(row)), self._file.seek(0, os.SEEK_END)
+        """Write a row at the end of the file, whole or not at all."""
+        unwritten = memoryview(_line(row))
+        end = self._file.seek(0, os.SEEK_END)
         try:
             with as_output_error(self.path):
-                while rest:
-                    rest = rest[self._file.write(rest) :]
+                while unwritten:
+                    written = self._file.write(unwritten)
+                    unwritten = unwritten[written:]
         except BaseException:  # also if Ctrl-C interrupts the writing of a row
             self._file.truncate(end)
             raise
@@ -55,28 +60,37 @@ def read_journal(path: Path, damage: list[str]) -> Iterator[Cells]:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return  # a kill has left this line incomplete
-            text = line[13:-2]
-            row = None
-            if line == _checked(text):
-                with contextlib.suppress(ValueError, RecursionError):
-                    row = json.loads(text.decode("utf-8", "surrogatepass"))
-            if isinstance(row, dict):
-                yield row
-            else:
+            row = _row_in(line)
+            if row is None:
                 damage.append(f"line {number}")
+            else:
+                yield row
+
+
+def _row_in(line: bytes) -> Cells | None:
+    """Return the row of a whole line; None if its checksum is wrong, or if it is no row."""
+    row_as_json = line[_JSON]
+    if line != _with_checksum(row_as_json):
+        return None
+    try:
+        row = json.loads(row_as_json.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def is_journal(path: Path) -> bool:
+    """Return whether a file begins as a journal does."""
     with open_file(path) as file:
-        return file.read(2) == b'["'
+        return bool(file.read(len(_START)) == _START)
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode  # dates and the like become texts
 
 
 def _line(row: Cells) -> bytes:
-    return _checked(_as_json(row).encode("utf-8", "surrogatepass"))
+    return _with_checksum(_as_json(row).encode("utf-8", "surrogatepass"))
 
 
-def _checked(text: bytes) -> bytes:
-    return b'["%08x", %s]\n' % (zlib.crc32(text), text)
+def _with_checksum(row_as_json: bytes) -> bytes:
+    return b'["%08x", %s]\n' % (zlib.crc32(row_as_json), row_as_json)

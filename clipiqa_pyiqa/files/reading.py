@@ -23,6 +23,7 @@ def open_file(path: FilePath, mode: str = "rb", **options: Any) -> IO[Any]:
 
 
 def read_bytes(path: FilePath) -> bytes:
+    """Return the content of a file, which must be no pipe and no device."""
     with open_file(path) as file:
         return bytes(file.read())
 
@@ -60,7 +61,8 @@ class FileHashes:
 
     def of(self, paths: Iterable[FilePath]) -> list[str]:
         """Return the hashes of files. Raises ``OSError`` if one cannot be read."""
-        hashes, lines = list[str](), list[str]()
+        hashes = list[str]()
+        new_lines = list[str]()
         for path in map(str, paths):
             name = os.path.realpath(path)
             stamp = _stamp(path)  # before the file is read: a change meanwhile changes the stamp
@@ -68,17 +70,21 @@ class FileHashes:
             if known_stamp != stamp:
                 sha256 = hash_file(path)
                 self._known[name] = (stamp, sha256)
-                lines.append(json.dumps([name, stamp, sha256]))
+                new_lines.append(json.dumps([name, stamp, sha256]))
             hashes.append(sha256)
-        if lines and self._path is not None:
+        if new_lines and self._path is not None:
             with contextlib.suppress(OSError):  # the hashes are only computed again
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write("\n".join(["", *lines, ""]))  # a kill may have left the last line without an end
+                _append(self._path, new_lines)
         return hashes
 
 
 _hashes_of_weights = functools.cache(FileHashes)
+
+
+def _append(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n".join(["", *lines, ""]))  # a kill may have left the last line without an end
 
 
 def _read_hashes(path: Path) -> dict[str, tuple[list[int], str]]:
@@ -99,4 +105,5 @@ def _stamp(path: str) -> list[int]:
 
 
 def user_cache(name: str) -> Path:
+    """Return the path of a file or folder in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / name

@@ -24,8 +24,9 @@ class _Loader(yaml.SafeLoader):
         return event
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        if name := twice_in(key.value for key, _ in node.value if isinstance(key.value, str)):
-            raise yaml.YAMLError(f"the key {name!r} occurs twice")
+        repeated = twice_in(key.value for key, _ in node.value if isinstance(key.value, str))
+        if repeated:
+            raise yaml.YAMLError(f"the key {repeated!r} occurs twice")
         return super().construct_mapping(node, deep)
 
 
@@ -49,22 +50,19 @@ def shipped(protocols: bool = False) -> dict[str, Path]:
     folder = package / "configs"
     if not folder.is_dir():  # in a clone
         folder = package.parent / "configs"
-    return {
-        path.stem: path for path in sorted(folder.glob("*/*.yml")) if (path.parent.name == "protocols") == protocols
-    }
+    files = dict[str, Path]()
+    for path in sorted(folder.glob("*/*.yml")):
+        is_protocol = path.parent.name == "protocols"
+        if is_protocol == protocols:
+            files[path.stem] = path
+    return files
 
 
 def read_yaml(path: FilePath) -> Any:
     """Return the value in a YAML file, or in the file of a name in :func:`shipped`. Raises ``ConfigError``."""
     path = Path(os.path.expanduser(path))
-    if len(path.parts) == 1 and not path.suffix and not path.exists():
-        known = shipped()
-        if path.name not in known:
-            raise ConfigError(
-                f"{str(path)!r} is neither a file nor one of the configurations of this package: "
-                f"{nearest(path.name, known)}"
-            )
-        path = known[path.name]
+    if _is_a_name(path):
+        path = _shipped_file(path.name)
     try:
         with open_file(path) as file:
             content = file.read(LARGEST_CONFIG + 1)
@@ -77,8 +75,23 @@ def read_yaml(path: FilePath) -> Any:
 
 def read_mapping(path: FilePath, known: Collection[str]) -> dict[str, Any]:
     """Return the keys and values of a YAML file, without null values. Raises ``ConfigError``."""
-    shown, config = os.path.expanduser(path), read_yaml(path)
+    config = read_yaml(path)
+    name = os.path.expanduser(path)
     if not isinstance(config, Mapping):
-        raise ConfigError(f"{shown!r} must be a mapping with the keys {', '.join(known)}.")
-    check_keys(config, known, shown)
+        raise ConfigError(f"{name!r} must be a mapping with the keys {', '.join(known)}.")
+    check_keys(config, known, name)
     return {key: value for key, value in config.items() if value is not None}
+
+
+def _is_a_name(path: Path) -> bool:
+    """Return whether a path has neither a folder nor a suffix, and no file is there."""
+    return len(path.parts) == 1 and not path.suffix and not path.exists()
+
+
+def _shipped_file(name: str) -> Path:
+    files = shipped()
+    if name not in files:
+        raise ConfigError(
+            f"{name!r} is neither a file nor one of the configurations of this package: {nearest(name, files)}"
+        )
+    return files[name]

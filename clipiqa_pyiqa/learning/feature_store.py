@@ -18,9 +18,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import FilePath, ImageError, Kind, Reading, counted, first_of, log
+from ..files.folders import check_folder
 from ..files.journal import Journal, read_journal
 from ..files.reading import FileHashes, user_cache
-from ..files.writing import as_output_error, check_folder
+from ..files.writing import as_output_error
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import File
 from ..images.memory import scoring_bytes

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
 from ..errors import CLIPIQAError, FilePath, SharedOptions, checked, counted, import_pyiqa, log
-from ..files.writing import check_folder, locked, write_bytes, write_text
+from ..files.folders import check_folder
+from ..files.locking import locked
+from ..files.writing import write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import content_checksum, pickled, save_prompt_file
 from ..prompts.pairs import Prompts

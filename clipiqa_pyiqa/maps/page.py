@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files.names import printable
+from ..files.printable import printable
 from ..files.writing import replacing
 from ..prompts.pairs import as_texts
 from ..report.html import embedded, render

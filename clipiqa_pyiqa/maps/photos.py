@@ -12,8 +12,9 @@ from typing import Any, Literal, Unpack
 import torch
 
 from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, few, log, silent
-from ..files.names import file_name, free_name, printable
-from ..files.writing import check_folder, write_text
+from ..files.folders import check_folder, file_name, free_names
+from ..files.printable import printable
+from ..files.writing import write_text
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import Image
 from ..images.memory import scoring_bytes
@@ -76,8 +77,9 @@ def draw_maps(
         raise ImageError(f"{given.problem or 'paths has no photos'}: there is nothing to map.")
     # and again below, so that only what is read ahead is in memory
     names = [source.name for source in sources_of(given.items)]
-    taken = {"maps": 1}
-    files = {path: free_name(file_name(printable(Path(path).stem)), taken) for path in dict.fromkeys(names)}
+    photos = list(dict.fromkeys(names))
+    stems = [file_name(printable(Path(photo).stem)) for photo in photos]
+    files = dict(zip(photos, free_names(stems, taken=["maps"]), strict=True))
     if out is not None:
         written = [f"{name}.{suffix}" for name in files.values() for suffix in (pictures, "npz")]
         check_folder(out, [*written, *([PAGE] if html else [])], overwrite=overwrite, inputs=names)

@@ -22,10 +22,10 @@ import torch
 
 from ..errors import CLIPIQAError, ConfigError, check_keys, import_pyiqa, log
 from ..files.reading import sha256_of
-from ..files.specification import pyiqa_configs
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import column_records, parse_columns
 from ..results.columns import Column, Record
+from .configurations import pyiqa_configs
 from .metric import UNCHANGED, Metric
 from .parameters import hash_parameters, opened_weights
 

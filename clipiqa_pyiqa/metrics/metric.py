@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, keeps_pyiqas_classes, log
-from ..files.specification import Settings
+from ..files.named import Settings
 from ..results.columns import Column
 
 if TYPE_CHECKING:

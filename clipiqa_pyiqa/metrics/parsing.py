@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, counted, few, import_pyiqa, log, nearest, shown
-from ..files.names import on_disk
+from ..files.named import Settings, Specification, check_kinds, parse_specifications
+from ..files.printable import on_disk
 from ..files.reading import hash_file
-from ..files.specification import Settings, Specification, check_kinds, parse_specifications, pyiqa_configs
 from ..prompts.pairs import PromptPair, Prompts
 from ..results.columns import Column
+from .configurations import pyiqa_configs
 from .metric import Metric, MetricSet, Mode, scores_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from ..experiments.experiment import (
     file_names,
     score_files,
 )
-from ..files.names import below_common, printable
+from ..files.printable import printable
+from ..files.shown_text import below_common
 from ..report.pictures import contact_sheet
 from ..results.columns import scale_text
 from ..sources.finding import find_inputs

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import AnySize, CLIPIQAError, Progress, counted, silent
-from ..files.names import printable
-from ..files.writing import check_folder, replacing, write_text
+from ..files.folders import check_folder
+from ..files.printable import printable
+from ..files.writing import replacing, write_text
 from ..images.batches import prefetch
 from ..images.image import File, Image
 from ..report.html import render

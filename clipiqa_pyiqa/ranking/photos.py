@@ -10,7 +10,7 @@ from typing import Any
 import pandas
 
 from ..errors import CLIPIQAError, first_of, nearest, twice_in
-from ..files.names import on_disk, printable
+from ..files.printable import on_disk, printable
 from ..report.report import Report
 from ..report.table import Table, frame_table
 from ..results.scores import Direction, Scores, choose, find_direction

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ..errors import ImageError
-from ..files.names import one_line, plain_lines
+from ..files.printable import one_line, plain_lines
 from .pictures import INK, plain_texts, thumbnail
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator
 from PIL import Image
 
 from ..errors import AnySize, FilePath, ImageError
-from ..files.names import plain_lines, printable
+from ..files.printable import plain_lines, printable
 from ..files.writing import replacing
 from ..images.image import File
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FilePath, log, nearest
-from ..files.names import one_line
+from ..files.folders import check_folder
+from ..files.locking import locked
+from ..files.printable import one_line
 from ..files.reading import hash_file
-from ..files.writing import check_folder, locked, resolved, write_bytes, write_text
+from ..files.writing import resolved, write_bytes, write_text
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
 
 if TYPE_CHECKING:

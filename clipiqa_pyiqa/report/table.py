@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..files.names import csv_line, one_line
+from ..files.csv_files import csv_line
+from ..files.printable import one_line
 
 if TYPE_CHECKING:
     import pandas

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..errors import Kind, OutputError, counted, few, log
 from ..files.journal import Cells
-from ..files.names import on_disk, printable
+from ..files.printable import on_disk, printable
 from ..prompts.pairs import files_text, record_text, value_text
 from ..sources.finding import file_of, spellings, split_name
 from ..sources.stores import source_at

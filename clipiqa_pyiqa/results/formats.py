@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import CLIPIQAError, reason, twice_in
-from ..files.csv_files import csv_rows
+from ..files.csv_files import csv_line, csv_rows
 from ..files.journal import Cells, is_journal, read_journal
-from ..files.names import csv_line, one_line
+from ..files.printable import one_line
 from ..files.reading import hash_file, open_file
 from ..files.writing import replacing, write_text
 from .checks import check_head, check_row

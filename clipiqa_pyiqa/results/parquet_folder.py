@@ -15,7 +15,8 @@ import pyarrow
 from pyarrow import parquet
 
 from ..errors import FilePath, Kind, log
-from ..files.writing import check_folder, locked
+from ..files.folders import check_folder
+from ..files.locking import locked
 from ..sources.stores import (
     ShardError,
     address_of,

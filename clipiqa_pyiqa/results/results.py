@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Kind, choice, first_of, log
 from ..files.journal import Cells, Journal
-from ..files.writing import check_output, locked
+from ..files.locking import locked
+from ..files.writing import check_output
 from .columns import (
     FIELDS,
     Column,

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..errors import CLIPIQAError, FilePath, Kind, counted, few, log, nearest
 from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.journal import Cells
-from ..files.names import below_common, printable
+from ..files.printable import printable
+from ..files.shown_text import below_common
 from ..images.formats import VIDEOS
 from ..images.image import MISSING
 from ..sources.finding import find_shards, split_name

@@ -30,7 +30,7 @@ from ..errors import (
     is_out_of_memory,
     log,
 )
-from ..files.writing import check_folder
+from ..files.folders import check_folder
 from ..images.batches import WAIT, WORKERS, images_at_once, processed, stacked
 from ..images.flags import flag
 from ..images.image import Image

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import Kind, counted, few, log
-from ..files.names import on_disk, printable
+from ..files.printable import on_disk, printable
 from ..images.image import MISSING, File, Image
 from ..results.columns import is_final
 from ..results.formats import Head

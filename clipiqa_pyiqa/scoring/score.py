@@ -19,7 +19,7 @@ import torch
 
 from .. import __version__
 from ..errors import MIN_SIDE, CLIPIQAError, FilePath, Progress, Reading, RunOptions, checked, log, silent
-from ..files.names import printable
+from ..files.printable import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
 from ..images.image import Image

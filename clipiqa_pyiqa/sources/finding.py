@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CLIPIQAError, FilePath, ImageError, Kind, OutputError, first_of, log, reason, shown
-from ..files.names import printable
+from ..files.printable import printable
 from ..files.writing import resolved
 from ..images.formats import VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import BytesImage, File, Image, NoImage

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pandas
 
 from ..errors import CLIPIQAError, counted, few
-from ..files.names import printable
+from ..files.printable import printable
 from .finding import find_inputs
 
 

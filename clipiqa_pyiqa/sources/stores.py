@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import FilePath, ImageError, Kind, reason
-from ..files.names import printable
+from ..files.printable import printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image

@@ -7,7 +7,7 @@ from photos import save_grey
 from refusal import refused
 
 from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.files.writing import check_folder
+from clipiqa_pyiqa.files.folders import check_folder
 
 pytestmark = pytest.mark.quick
 

@@ -24,7 +24,7 @@ from clipiqa_pyiqa import CLIPIQA, WeightsError, compare
 from clipiqa_pyiqa.comparison.scored_images import published_name
 from clipiqa_pyiqa.datasets.data_sets import ENSEMBLE, PAPER, DataSet, find_published, parse_data_sets
 from clipiqa_pyiqa.errors import AnySize
-from clipiqa_pyiqa.files.specification import parse_argument
+from clipiqa_pyiqa.files.named import parse_argument
 from clipiqa_pyiqa.files.yaml import read_yaml
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.metrics.building import build

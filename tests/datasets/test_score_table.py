@@ -8,8 +8,9 @@ import pyiqa
 import pytest
 from refusal import refused
 
+from clipiqa_pyiqa.datasets.opinion_csv import read_opinions
 from clipiqa_pyiqa.datasets.score_table import find_score_table, read_score_table
-from clipiqa_pyiqa.files.csv_files import read_opinions, read_rows
+from clipiqa_pyiqa.files.csv_files import read_rows
 
 pytestmark = pytest.mark.quick
 

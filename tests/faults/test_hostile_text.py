@@ -14,7 +14,8 @@ from photos import save_grey
 from stored import read_results
 
 from clipiqa_pyiqa.cli import main
-from clipiqa_pyiqa.files.names import csv_line, one_line, plain_lines, printable
+from clipiqa_pyiqa.files.csv_files import csv_line
+from clipiqa_pyiqa.files.printable import one_line, plain_lines, printable
 from clipiqa_pyiqa.report.table import csv_table
 
 NAMES = [

@@ -9,15 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.files.writing import LockedError, lock_file, locked
+from clipiqa_pyiqa.files.locking import LockedError, lock_file, locked
 
-HOLD = "import sys, time\nfrom clipiqa_pyiqa.files.writing import locked\n"
-HOLD += "with locked(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(100)\n"
+HOLD = """
+import sys, time
+from clipiqa_pyiqa.files.locking import locked
+with locked(sys.argv[1]):
+    print('held', flush=True)
+    time.sleep(100)
+"""
 
 
-def holder(output):
+def process_that_holds(output):
     process = subprocess.Popen([sys.executable, "-c", HOLD, output], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
     return process
 
 
@@ -26,10 +32,10 @@ def test_a_lock_holds_against_another_process(tmp_path):
         output = tmp_path / "out"
         if kind == "folder":
             output.mkdir()
-        with holder(output) as process:
+        with process_that_holds(output) as process:
+            message = rf"out' is being written by process {process.pid} on '.*', since 20"
             for _ in range(3):  # what is said of the holder survives those who ask
-                said = rf"out' is being written by process {process.pid} on '.*', since 20"
-                with pytest.raises(LockedError, match=said), locked(output):
+                with pytest.raises(LockedError, match=message), locked(output):
                     pass
             process.kill()
         with locked(output):  # what it leaves does not block
@@ -40,29 +46,30 @@ def test_a_lock_holds_against_another_process(tmp_path):
 def test_a_lock_ends_with_its_context(tmp_path):
     with pytest.raises(KeyboardInterrupt), locked(tmp_path / "out"):
         raise KeyboardInterrupt
-    held, again = locked(tmp_path / "out"), locked(tmp_path / "out")
-    with held, pytest.raises(LockedError), again:
+    with locked(tmp_path / "out"), pytest.raises(LockedError), locked(tmp_path / "out"):
         pass
     assert os.listdir(tmp_path) == []
 
 
 def test_four_threads_never_hold_one_lock_at_once(tmp_path):
     """Held and removed over and over by four threads: the counter would tell of two in the context."""
-    inside, counts = [], []
+    threads_inside = []
+    counts = []
 
-    def work(_):
+    def enter_twenty_times(thread):
         entered = 0
         while entered < 20:  # entered, not tried: how often it is refused depends on the machine
             with contextlib.suppress(LockedError), locked(tmp_path / "out"):
                 entered += 1
-                inside.append(entered)
-                counts.append(len(inside))
+                threads_inside.append(thread)
+                counts.append(len(threads_inside))
                 os.stat(tmp_path)  # lets other threads run
-                inside.pop()
+                threads_inside.pop()
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4)))
-    assert counts == [1] * 80 and os.listdir(tmp_path) == []
+        list(pool.map(enter_twenty_times, range(4)))
+    assert counts == [1] * 80
+    assert os.listdir(tmp_path) == []
 
 
 def test_links_and_long_names_share_one_lock(tmp_path):

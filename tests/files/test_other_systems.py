@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.files import writing
+from clipiqa_pyiqa.files import locking, writing
 
 PHOTOS = Path(__file__).parents[1] / "data"
 WITHOUT = """
@@ -37,7 +37,8 @@ def test_modules_and_functions_of_unix_are_not_needed(tmp_path):
     command = [sys.executable, "-c", WITHOUT, str(PHOTOS / "canyon-wren.jpg"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "scores.csv").exists() and (tmp_path / "rank/summary.json").exists()
+    assert (tmp_path / "scores.csv").exists()
+    assert (tmp_path / "rank/summary.json").exists()
 
 
 def test_a_file_that_another_program_has_open_is_named(tmp_path, monkeypatch):
@@ -49,12 +50,13 @@ def test_a_file_that_another_program_has_open_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(OutputError):
         writing.write_text(tmp_path / "x.txt", "new")
-    assert (tmp_path / "x.txt").read_text() == "old" and os.listdir(tmp_path) == ["x.txt"]
+    assert (tmp_path / "x.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.txt"]
 
 
 def test_without_flock_a_warning_says_so(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(writing, "fcntl", None)
-    with writing.locked(tmp_path / "x.csv"):
+    monkeypatch.setattr(locking, "fcntl", None)
+    with locking.locked(tmp_path / "x.csv"):
         assert "x.csv cannot be locked on this file system" in caplog.text
 
 

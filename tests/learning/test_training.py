@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, train
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
-from clipiqa_pyiqa.files.writing import LockedError, locked
+from clipiqa_pyiqa.files.locking import LockedError, locked
 from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, draw_augmentation, with_options
 from clipiqa_pyiqa.learning.training import train_context
 

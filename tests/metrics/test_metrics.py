@@ -15,8 +15,8 @@ from refusal import refused
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.family import MEMBERS
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.files.specification import pyiqa_configs
 from clipiqa_pyiqa.metrics.building import build
+from clipiqa_pyiqa.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.metrics.metric import Metric
 from clipiqa_pyiqa.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.prompts.files import save_prompt_file

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ...errors import OptionError, log
-from ...files.names import harmless, one_line
+from ...files.printable import one_line
 from ...files.reading import hash_file
+from ...files.shown_text import harmless
 
 if TYPE_CHECKING:
     import pandas

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pandas import DataFrame, Series
 
 from ...errors import CLIPIQAError, FilePath, few
-from ...files.names import printable
+from ...files.printable import printable
 from ...files.reading import FileHashes
 from ...sources.naming import by_set, in_all_folders, named_images
 from .protocols import NO_PROTOCOL, Protocol

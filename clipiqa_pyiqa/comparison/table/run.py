@@ -34,7 +34,7 @@ from ...errors import (
     nearest,
     silent,
 )
-from ...files.names import printable
+from ...files.printable import printable
 from ...files.reading import FileHashes, hash_file
 from ...files.yaml import shipped
 from ...images.image import File, Image

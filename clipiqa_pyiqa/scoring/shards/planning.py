@@ -15,8 +15,9 @@ from typing import Any
 import pyarrow
 
 from ...errors import CLIPIQAError, Kind, log, reason
-from ...files.names import below_common, printable
-from ...files.writing import LockedError
+from ...files.locking import LockedError
+from ...files.printable import printable
+from ...files.shown_text import below_common
 from ...images.image import MISSING
 from ...metrics.metric import MetricSet
 from ...results.columns import ResultsError, Row, changes, changes_text, is_final

@@ -17,8 +17,8 @@ from typing import Any, Unpack
 import torch
 
 from ...errors import CLIPIQAError, FilePath, Kind, Progress, RunOptions, checked, counted, reason, silent
-from ...files.names import printable
-from ...files.writing import check_folder
+from ...files.folders import check_folder
+from ...files.printable import printable
 from ...images.image import MISSING, NoImage
 from ...images.memory import keep_memory
 from ...metrics.building import noted
