@@ -222,11 +222,11 @@ class Reported:
         check_folder(place, names, overwrite=overwrite or is_own, inputs=report.inputs)
         with locked(place):
             save_files(place, {name: report.text(format) for name, format in report.texts.items()} | {**report.files})
-            if beside:
-                saved = [place / name for name in tables if (place / name).exists()]
-                write_text(place / PROVENANCE, report.provenance({path.name: hash_file(path) for path in saved}))
             for name, results in self.stored.items():
                 results.write(place / name, Path(name).suffix[1:])
+            if beside:
+                saved = [name for name in (*tables, *self.stored) if (place / name).exists()]
+                write_text(place / PROVENANCE, report.provenance({name: hash_file(place / name) for name in saved}))
         return report
 
 

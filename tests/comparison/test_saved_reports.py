@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shlex
 
 import pandas
@@ -10,6 +11,7 @@ from photos import save_grey
 from PIL import Image
 
 from clipiqa_pyiqa import compare
+from clipiqa_pyiqa.comparison.results import score_file
 from clipiqa_pyiqa.datasets.data_sets import parse_data_sets
 
 
@@ -41,7 +43,8 @@ def test_a_comparison_names_its_file_its_folder_and_its_command(clipiqa, rated, 
         "options in options.yml": {"sha256": sha256(tmp_path / "options.yml")},
         "data set our set": source,
     }
-    tables = ["comparison.csv", "comparison.md", "comparison.tex", "differences.csv", "report.html"]
+    texts = ["comparison.csv", "comparison.md", "comparison.tex", "report.html"]
+    tables = [*texts, "differences.csv", score_file("our set")]
     assert provenance["files"] == {name: sha256(tmp_path / "out" / name) for name in tables}
     assert any("negated" in note for note in provenance["notes"]) and provenance["metrics"]["entropy"]
     page = (tmp_path / "out/report.html").read_text()
@@ -69,7 +72,7 @@ def test_a_table_names_its_folders_and_files(clipiqa, rated, tmp_path):
         "published numbers 1": {"file": str(paper), "sha256": sha256(paper)},
         "published numbers 2": "a: psnr=2",
     }
-    assert {"table.csv", "expect.csv", "report.html"} <= provenance["files"].keys()
+    assert {"table.csv", "expect.csv", "images.csv", "report.html"} <= provenance["files"].keys()
     assert "Protocol own: T; as its users reconstructed it (here)." in provenance["notes"]
 
 
@@ -77,6 +80,15 @@ def test_a_command_that_prints_csv_says_the_rest_beside_it(clipiqa, rated, tmp_p
     printed = clipiqa("compare -m entropy -d lists/mos.csv:root=photos --device cpu --format csv", 0, "negated")
     (tmp_path / "printed.csv").write_text(printed.out)
     assert pandas.read_csv(tmp_path / "printed.csv")["metric"].tolist() == ["entropy"]
+
+
+def test_names_need_not_be_utf_8(clipiqa, rated, tmp_path):
+    folder = os.fsdecode(b"caf\xe9")
+    (tmp_path / "photos").rename(tmp_path / folder)
+    clipiqa(f"table --methods a={folder} -m entropy --device cpu --out out", 0)
+    made_from = json.loads((tmp_path / "out/provenance.json").read_text())["made_from"]
+    assert made_from["method a"] == {"images": f"{tmp_path}/caf\\xe9"}
+    assert "a=caf\\xe9" in made_from["command line"]
 
 
 def test_what_python_compares_has_no_command(rated, tmp_path):

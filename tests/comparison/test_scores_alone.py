@@ -49,5 +49,6 @@ def test_rows_that_the_file_no_longer_has_are_no_loss(clipiqa, alone):
     clipiqa(f"compare {METRICS} -d all.csv --out out --resume", 0, out="28 images")
 
 
-def test_a_metric_that_reads_images_needs_them(alone):
+def test_a_metric_that_reads_images_needs_them_and_a_size_limit_needs_such_a_metric(alone):
     assert "root=DIR" in refused(compare, ["mini", f"niqe={alone}"], alone, device="cpu")
+    assert "max_side" in refused(compare, f"niqe={alone}", alone, max_side=64, device="cpu")

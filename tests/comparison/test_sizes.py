@@ -106,6 +106,8 @@ def test_protocols_and_metrics_of_sets_refuse_them(clipiqa, photos):
     command = "table --methods more=more --reference gt --device cpu"
     clipiqa(f"{command} --protocol osediff --only psnr --max-side 128", 2, "protocol 'osediff'", "--max-side")
     clipiqa(f"{command} -m fid --max-pixels 5000", 2, "fid", "--max-pixels")
+    (photos / "judge.csv").write_text("image,niqe\nmore/0.png,1\nmore/1.png,2\n")
+    clipiqa(f"{command} -m niqe=judge.csv --max-side 64", 2, "all scores are in files", "--max-side")
     clipiqa(f"{command} -m psnr --max-pixels 5000 --out out", 0)
     assert pandas.read_csv("out/images.csv")["scored_width"].max() < 90
     clipiqa("compare -m entropy -d gt --max-side 64 --device cpu", 0, out="4 images shrunk to at most 64 px a side")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ...errors import OptionError, log
-from ...files.printable import one_line
+from ...files.printable import one_line, printable
 from ...files.reading import hash_file
 from ...files.shown_text import harmless
 
@@ -35,11 +35,11 @@ _invocation: ContextVar[Invocation] = ContextVar("invocation")
 @contextlib.contextmanager
 def invoked(argv: Sequence[str], option_files: Sequence[str]) -> Iterator[None]:
     """Let :func:`invocation` tell of this command line, and of the files of options that it names."""
-    told: dict[str, str | Mapping[str, str]] = {"command line": shlex.join(["clipiqa", *argv])}
+    told: dict[str, str | Mapping[str, str]] = {"command line": printable(shlex.join(["clipiqa", *argv]))}
     for path in option_files:
         file = Path(path).expanduser()
         if file.is_file():  # others are shipped with this package
-            told[f"options in {path}"] = {"sha256": hash_file(file)}
+            told[f"options in {printable(path)}"] = {"sha256": hash_file(file)}
     token = _invocation.set(told)
     try:
         yield

@@ -171,7 +171,7 @@ def table(
     return replace(found, changed=differences(found, earlier)) if earlier else found
 
 
-def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Iterable[Metric]) -> None:
+def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[Metric]) -> None:
     """Raise ``CLIPIQAError`` if a size limit is set, but something takes whole images only."""
     if not sizes.limits:
         return
@@ -181,6 +181,8 @@ def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Iterable[Metric]) ->
             f"protocol {protocol.name!r} says which size metrics see: leave out {option}, or write a protocol of your "
             "own with a `view`."
         )
+    if all(metric.mode == "file" for metric in metrics):
+        raise CLIPIQAError(f"all scores are in files, so that no image is shrunk: leave out {option}.")
     of_sets = [metric.label for metric in metrics if metric.mode == "set"]
     if of_sets:
         raise CLIPIQAError(f"{', '.join(of_sets)} reads whole images from their folders: leave it out, or {option}.")
