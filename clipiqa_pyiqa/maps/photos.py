@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Unpack
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, few, log, silent
-from ..files.folders import check_folder, file_name, free_names
-from ..files.printable import printable
-from ..files.writing import write_text
+from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, silent
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import Image
 from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
 from ..metric import CLIPIQA, net_of
-from ..prompts.pairs import PromptPair, Prompts, parse_columns
+from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
-from ..sources.finding import check_pictures_outside, each_of, find_shards, sources_of
+from ..sources.finding import Found, check_pictures_outside, each_of, find_shards, sources_of
+from .folder import MapFolder
 from .places import PhotoMap, Question, enlarged, smoothed
-
-PAGE = "maps.html"
 
 
 @dataclass
@@ -70,78 +69,137 @@ def draw_maps(
     if html and out is None:
         raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
     columns = None if prompts is None else parse_columns(prompts, template)
+    photos = _photos(paths, out)
+    # the photos are listed again when they are mapped, so that only what is read ahead is in memory
+    names = [photo.name for photo in sources_of(photos.items)]
+    folder = None
+    if out is not None:
+        folder = MapFolder(out, names, pictures, has_page=html)
+        folder.prepare(overwrite)
+    net = net_of(metric)
+    columns = _usable_columns(net, columns)
+    mapper = _Mapper(net, columns, smooth, scale, ScoringSetup(net, columns, **options))
+    photo_maps = PhotoMaps(mapper.provenance)
+    with closing(mapper.outcomes(sources_of(photos.items), len(names))) as outcomes:
+        for done, (name, map_or_reason) in enumerate(zip(names, outcomes, strict=True), 1):
+            if isinstance(map_or_reason, PhotoMap):
+                photo_maps.maps.append(map_or_reason)
+                if folder is not None:
+                    folder.write_map(map_or_reason)
+            else:
+                photo_maps.failed[name] = map_or_reason
+            progress(done, len(names))
+    if html and folder is not None and photo_maps.maps:
+        folder.write_page(photo_maps.maps, photo_maps.failed)
+    return photo_maps
+
+
+def _photos(paths: Paths, out: FilePath | None) -> Found:
+    """Return the photos that paths name; raise if there are none, or if ``out`` would be among them."""
     sources = list(each_of(paths))
     check_pictures_outside(out, sources)
-    given = find_shards(sources, archives=False)
-    if given.is_empty:
-        raise ImageError(f"{given.problem or 'paths has no photos'}: there is nothing to map.")
-    # and again below, so that only what is read ahead is in memory
-    names = [source.name for source in sources_of(given.items)]
-    photos = list(dict.fromkeys(names))
-    stems = [file_name(printable(Path(photo).stem)) for photo in photos]
-    files = dict(zip(photos, free_names(stems, taken=["maps"]), strict=True))
-    if out is not None:
-        written = [f"{name}.{suffix}" for name in files.values() for suffix in (pictures, "npz")]
-        check_folder(out, [*written, *([PAGE] if html else [])], overwrite=overwrite, inputs=names)
-        earlier = sorted({file.stem for file in Path(out).glob("*.npz")} - {*files.values()})
-        if overwrite and earlier:
-            log.warning(f"{out} also holds maps of an earlier run: {few(earlier)}")
-    net: CLIPIQA = net_of(metric)
-    net.encode_prompts(columns)  # raises for prompts that cannot be used, before any photo is read
+    photos = find_shards(sources, archives=False)
+    if photos.is_empty:
+        raise ImageError(f"{photos.problem or 'paths has no photos'}: there is nothing to map.")
+    return photos
+
+
+def _usable_columns(net: CLIPIQA, columns: Columns | None) -> Columns | None:
+    """Return the columns of maps; None for learned prompts. Raise for what the network cannot map."""
+    net.encode_prompts(columns)
     net.check_map()
     if columns is None and net.prompt_learner is None:
-        columns = parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
-    asked: Mapping[str, Sequence[PromptPair]] = dict.fromkeys(net.columns, ()) if columns is None else columns
-    questions = tuple(
-        Question(name, pairs[0].negative, pairs[0].positive) if len(pairs) == 1 else Question(name)
-        for name, pairs in asked.items()
-    )
-    setup = ScoringSetup(net, columns, **options)
-    device = setup.device
-    size = f"places of {net.clip.cell} px" + (", each the mean of 3×3" if smooth else "")
-    found = PhotoMaps({**setup.head.provenance, "map": size, "scale": scale})
+        return parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
+    return columns
 
-    def scored(items: list[Image], records: list[ImageRecord]) -> list[PhotoMap | str]:
+
+@dataclass(frozen=True)
+class _Mapper:
+    """A network and its questions, which map photos in batches.
+
+    Args:
+        columns: The pairs of each question; None asks the learned prompts.
+        smooth, scale: As for :func:`draw_maps`.
+    """
+
+    net: CLIPIQA
+    columns: Columns | None
+    smooth: bool
+    scale: float
+    setup: ScoringSetup
+
+    @functools.cached_property
+    def questions(self) -> tuple[Question, ...]:
+        if self.columns is None:
+            return tuple(Question(name) for name in self.net.columns)
+        return tuple(_question(name, pairs) for name, pairs in self.columns.items())
+
+    @functools.cached_property
+    def provenance(self) -> dict[str, Any]:
+        places = f"places of {self.net.clip.cell} px"
+        if self.smooth:
+            places += ", each the mean of 3×3"
+        return {**self.setup.head.provenance, "map": places, "scale": self.scale}
+
+    def outcomes(self, photos: Iterable[Image], count: int) -> Generator[PhotoMap | str, None, None]:
+        """Return an iterator over the map of each of ``count`` photos, in order, or the reason why there is none."""
+        device = self.setup.device
+        whole = scoring_bytes(self.net, device)
+        places = math.ceil(self.scale**2 * scoring_bytes(self.net, device, "maps"))
+        options = self.setup.options
+        return processed(
+            photos,
+            lambda photo: photo.load(options),
+            self.maps,
+            _reason,
+            workers=options.workers,
+            batch_size=options.most_in_batch,
+            at_once=images_at_once(device, count),
+            scoring=max(whole, places),
+        )
+
+    def maps(self, photos: list[Image], records: list[ImageRecord]) -> list[PhotoMap]:
+        """Return the maps of photos whose decoded images have the same size."""
         with torch.no_grad():
-            x = stacked([record.pixels for record in records], device)
-            if scale == 1:
-                score, places = (net.score(features, columns) for features in net.encode_with_map(x))
-            else:  # scores the photo without enlargement
-                score = net.score(net.encode_image(x), columns)
-                places = net.score(net.encode_map(enlarged(x, scale)), columns)
-            shown = smoothed(places) if smooth else places
-        parts = zip(items, *(part.float().cpu().numpy() for part in (score, shown, places)), strict=True)
-        known = (*x.shape[2:], net.clip.cell / scale, found.provenance)
-        return [PhotoMap(item.name, questions, *maps, *known) for item, *maps in parts]
+            x = stacked([record.pixels for record in records], self.setup.device)
+            score, places = self.scores(x)
+            scores = smoothed(places) if self.smooth else places
+        height, width = x.shape[2:]
+        return [
+            PhotoMap(
+                path=photo.name,
+                questions=self.questions,
+                score=_array(score[row]),
+                scores=_array(scores[row]),
+                places=_array(places[row]),
+                height=height,
+                width=width,
+                step=self.net.clip.cell / self.scale,
+                provenance=self.provenance,
+            )
+            for row, photo in enumerate(photos)
+        ]
 
-    def failed(item: Image, record: ImageRecord | None, error: ImageError) -> PhotoMap | str:
-        return str(error) if record is None else f"{item.name!r} cannot be mapped: {error}"
+    def scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores of photos ``(N, 3, H, W)``: ``(N, P)``, and of their places: ``(N, P, h, w)``."""
+        if self.scale == 1:
+            features, local_features = self.net.encode_with_map(x)
+        else:
+            features = self.net.encode_image(x)  # a photo itself is scored without enlargement
+            local_features = self.net.encode_map(enlarged(x, self.scale))
+        return self.net.score(features, self.columns), self.net.score(local_features, self.columns)
 
-    cost = max(scoring_bytes(net, device), math.ceil(scale**2 * scoring_bytes(net, device, "maps")))
-    at_once = images_at_once(device, len(names))
-    batches = processed(
-        sources_of(given.items),
-        lambda image: image.load(setup.options),
-        scored,
-        failed,
-        workers=setup.options.workers,
-        batch_size=setup.options.most_in_batch,
-        at_once=at_once,
-        scoring=cost,
-    )
-    with closing(batches) as results:
-        for done, (name, result) in enumerate(zip(names, results, strict=True), 1):
-            if isinstance(result, str):
-                found.failed[name] = result
-            else:
-                found.maps.append(result)
-                if out is not None:
-                    from .page import write_map  # imports matplotlib
 
-                    write_map(result, Path(out, files[name]), pictures)
-            progress(done, len(names))
-    if html and out is not None and found.maps:
-        from .page import map_page
+def _array(scores: Tensor) -> NDArray[np.float32]:
+    return scores.float().cpu().numpy()
 
-        write_text(Path(out, PAGE), map_page(found.maps, found.failed))
-    return found
+
+def _question(name: str, pairs: Sequence[PromptPair]) -> Question:
+    if len(pairs) == 1:
+        return Question(name, low=pairs[0].negative, high=pairs[0].positive)
+    return Question(name)
+
+
+def _reason(photo: Image, record: ImageRecord | None, error: ImageError) -> str:
+    """Return why a photo has no map: it cannot be read, or the decoded image cannot be mapped."""
+    return str(error) if record is None else f"{photo.name!r} cannot be mapped: {error}"

@@ -70,11 +70,15 @@ def quality_map(
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
     """
     scores = metric.score_map(enlarged(x, scale), prompts)
-    scores = smoothed(scores) if smooth else scores
-    return upsampled(scores, (x.shape[2], x.shape[3]), metric.clip.cell / scale) if upsample else scores
+    if smooth:
+        scores = smoothed(scores)
+    if upsample:
+        scores = upsampled(scores, (x.shape[2], x.shape[3]), metric.clip.cell / scale)
+    return scores
 
 
 def enlarged(x: Tensor, scale: float) -> Tensor:
+    """Return images ``(N, 3, H, W)`` with sides multiplied by ``scale``."""
     if scale == 1:
         return x
     size = [round(side * scale) for side in x.shape[2:]]
@@ -82,6 +86,7 @@ def enlarged(x: Tensor, scale: float) -> Tensor:
 
 
 def smoothed(scores: Tensor) -> Tensor:
+    """Return maps ``(N, P, h, w)``, each place the mean of itself and its neighbours."""
     return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
 
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, GamingAlarm
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.maps import quality_map
-from clipiqa_pyiqa.maps.page import overlay
+from clipiqa_pyiqa.maps.pictures import overlay
 from clipiqa_pyiqa.report.pictures import contact_sheet
 from clipiqa_pyiqa.sources.finding import find_inputs
 

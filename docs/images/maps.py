@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
-from clipiqa_pyiqa.maps.page import map_figure, overlay
+from clipiqa_pyiqa.maps.pictures import map_figure, overlay
 from clipiqa_pyiqa.maps.places import quality_map
 
 HERE = Path(__file__).parent

@@ -15,7 +15,8 @@ EVIL = "<img src=x onerror=alert(1)>"
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """Two photos, 3×4 places each; the first ascends from place to place, the second question is its opposite."""
-    folder, maps = tmp_path_factory.mktemp("photos"), []
+    folder = tmp_path_factory.mktemp("photos")
+    maps = []
     provenance = {"metric": "clipiqa", "backbone": "mini", "weights": "x", "version": "1", "map": "places of 32 px"}
     for name in ("a.png", f"{EVIL.replace('/', '')}\u202e.png"):
         Image.new("RGB", (128, 110), (200, 90, 40)).save(folder / name)
@@ -87,11 +88,12 @@ DRIVER = """
 def test_the_page_works_in_a_browser(page, browser, tmp_path, width):
     """Pointer, arrow keys, sliders and questions; the page is never wider than its window."""
     (tmp_path / "maps.html").write_text(page)
-    opened, complaints = browser.new_page(viewport={"width": width, "height": 900}), []
-    opened.on("console", lambda said: complaints.append(said.text))
-    opened.goto((tmp_path / "maps.html").as_uri())
-    seen = opened.evaluate(DRIVER)
-    assert not [said for said in complaints if "willReadFrequently" not in said]
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    messages = []
+    tab.on("console", lambda message: messages.append(message.text))
+    tab.goto((tmp_path / "maps.html").as_uri())
+    seen = tab.evaluate(DRIVER)
+    assert not [message for message in messages if "willReadFrequently" not in message]
     assert seen["width"] <= width and seen["overflow"] <= seen["width"]
     assert seen["outlined"] == "6 of 12 places (50 %) have sharpness below 0.50."
     assert seen["lower"] == "4 of 12 places (33 %) have sharpness below 0.30."

@@ -15,7 +15,7 @@ from refusal import refused
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.images.image import read_image
-from clipiqa_pyiqa.maps.page import map_figure
+from clipiqa_pyiqa.maps.pictures import map_figure
 from clipiqa_pyiqa.maps.places import smoothed
 
 QUESTIONS = ["sharpness", ("Crisp photo.", "Hazy photo.")]
@@ -41,29 +41,31 @@ def maps(metric, photos, tmp_path_factory):
 
 
 def test_numbers_are_those_of_the_metric(metric, photos, maps):
-    found, out = maps
-    assert [Path(one.path).name for one in found.maps] == ["a <b>&$x$.png", "half.png"]
+    photo_maps, out = maps
+    assert [Path(photo_map.path).name for photo_map in photo_maps.maps] == ["a <b>&$x$.png", "half.png"]
     x = read_image(photos / "half.png").pixels[None].float() / 255
     with torch.no_grad():
-        places, score = metric.score_map(x, QUESTIONS)[0], metric(x, QUESTIONS, aggregate=None)[0]
+        places = metric.score_map(x, QUESTIONS)[0]
+        score = metric(x, QUESTIONS, aggregate=None)[0]
     with np.load(out / "half.npz") as file:
-        kept = dict(file)
-    np.testing.assert_allclose(kept.pop("places"), places, atol=1e-6)
-    np.testing.assert_allclose(kept.pop("scores"), smoothed(places[None])[0], atol=1e-6)
-    np.testing.assert_allclose(kept.pop("score"), score, atol=1e-6)
-    said = json.loads(str(kept.pop("provenance")))
-    assert {name: value.tolist() for name, value in kept.items()} == {
+        arrays = dict(file)
+    np.testing.assert_allclose(arrays.pop("places"), places, atol=1e-6)
+    np.testing.assert_allclose(arrays.pop("scores"), smoothed(places[None])[0], atol=1e-6)
+    np.testing.assert_allclose(arrays.pop("score"), score, atol=1e-6)
+    provenance = json.loads(str(arrays.pop("provenance")))
+    assert provenance["backbone"] == "mini"
+    assert provenance["map"] == "places of 32 px, each the mean of 3×3"
+    assert {name: array.tolist() for name, array in arrays.items()} == {
         "questions": ["sharpness", "Crisp photo.|Hazy photo."],
         "step": 32,
         "size": [144, 256],
         "path": str(photos / "half.png"),
     }
-    assert said["backbone"] == "mini" and said["map"] == "places of 32 px, each the mean of 3×3"
 
 
 def test_bad_photos_are_named_and_cost_only_their_picture(photos, maps):
-    found, out = maps
-    assert sorted(Path(path).name for path in found.failed) == ["broken.jpg", "small.png"]
+    photo_maps, out = maps
+    assert sorted(Path(path).name for path in photo_maps.failed) == ["broken.jpg", "small.png"]
     assert sorted(path.name for path in out.iterdir()) == [
         *("a-b-x.npz", "a-b-x.png", "half.npz", "half.png", "maps.html")
     ]
@@ -71,27 +73,30 @@ def test_bad_photos_are_named_and_cost_only_their_picture(photos, maps):
 
 def test_the_picture_shows_photo_map_and_scale(maps):
     """A panel for the photo and each question, with scores and words; nothing is read as mathematics."""
-    first = maps[0].maps[0]
+    photo_maps, _ = maps
+    first = photo_maps.maps[0]
     figure = map_figure(first)
     figure.draw_without_rendering()
-    said = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
+    texts = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
     title = f"sharpness {first.score[0]:.2f}\n0: Blurry photo.\n1: Sharp photo."
-    assert {"a <b>&$x$.png", "70×101 px", title} <= said and len(figure.images) == 4
+    assert {"a <b>&$x$.png", "70×101 px", title} <= texts
+    assert len(figure.images) == 4
 
 
 def test_a_photo_that_is_named_twice_is_mapped_once_and_not_replaced(metric, photos, tmp_path):
     shutil.copy(photos / "half.png", tmp_path)
-    found = draw_maps(metric, [tmp_path, tmp_path / "half.png"], device="cpu")
-    assert [one.path for one in found.maps] == [str(tmp_path / "half.png")]
+    photo_maps = draw_maps(metric, [tmp_path, tmp_path / "half.png"], device="cpu")
+    assert [photo_map.path for photo_map in photo_maps.maps] == [str(tmp_path / "half.png")]
     refused(draw_maps, metric, tmp_path / "half.png", out=tmp_path, device="cpu")
 
 
 def test_learned_prompts_draw_maps(photos):
     plus = CLIPIQA("clipiqa+", backbone="mini", pretrained=False).train()
-    found = draw_maps(plus, photos / "half.png", None, device="cpu")
-    ((question,),) = (one.questions for one in found.maps)
+    photo_maps = draw_maps(plus, photos / "half.png", None, device="cpu")
+    (photo_map,) = photo_maps.maps
+    (question,) = photo_map.questions
     assert (question.name, question.low) == ("clipiqa+", "low")
-    assert "learned" in found.provenance["scores"]["clipiqa+"]
+    assert "learned" in photo_maps.provenance["scores"]["clipiqa+"]
 
 
 MAP = "map -b mini --device cpu -q"
@@ -99,8 +104,8 @@ MAP = "map -b mini --device cpu -q"
 
 def test_the_command_writes_pictures_numbers_and_a_page(clipiqa, photos, tmp_path):
     options = "-p sharpness pyiqa -o maps --html --pictures svg"
-    said = clipiqa(f"{MAP} {photos}/h*.png missing.png {options}", 1, "missing.png").out
-    assert [line.split()[1] for line in said.splitlines()[1:]] == ["sharpness", "pyiqa"]
+    table = clipiqa(f"{MAP} {photos}/h*.png missing.png {options}", 1, "missing.png").out
+    assert [line.split()[1] for line in table.splitlines()[1:]] == ["sharpness", "pyiqa"]
     assert sorted(os.listdir("maps")) == ["half.npz", "half.svg", "maps.html"]
     again = f"{MAP} {photos}/half.png -o maps"
     clipiqa(again, 2, "--overwrite")
@@ -112,14 +117,27 @@ def test_the_command_writes_pictures_numbers_and_a_page(clipiqa, photos, tmp_pat
 
 
 def test_bad_options_are_refused(clipiqa, photos):
-    for arguments, named in {
+    for arguments, message in {
         "--pos-embedding fixed": "'fixed'",
         "--html": "html",
         "--scale 0.5": "--scale must",
         "--scale 9": "--scale must",
         "--learned-prompts clipiqa+ -p quality": "--learned-prompts",
     }.items():
-        ran = clipiqa(f"{MAP} {photos}/half.png {arguments}", 2, named)
-        assert ran.err.count("\n") == 1 and not ran.out
+        printed = clipiqa(f"{MAP} {photos}/half.png {arguments}", 2, message)
+        assert printed.err.count("\n") == 1 and not printed.out
     clipiqa(f"{MAP} no", 2)
-    assert not clipiqa(f"{MAP} {photos}/broken.jpg -o maps --html", 1).out and not os.listdir("maps")
+
+
+def test_without_any_map_nothing_is_written(clipiqa, photos):
+    printed = clipiqa(f"{MAP} {photos}/broken.jpg -o maps --html", 1)
+    assert not printed.out and not os.listdir("maps")
+
+
+def test_the_folder_may_begin_with_a_tilde(clipiqa, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    draw = f"{MAP} {photos}/half.png -o ~/maps --overwrite"
+    clipiqa(draw, 0)
+    assert sorted(os.listdir(tmp_path / "maps")) == ["half.npz", "half.png"]
+    (tmp_path / "maps/old.npz").touch()
+    clipiqa(draw, 0, "maps of an earlier run: 'old'")

@@ -17,20 +17,24 @@ pytestmark = pytest.mark.quick
 
 def test_smoothing_equals_hand_computed_values():
     scores = torch.arange(12.0).view(1, 1, 3, 4)
-    found = smoothed(scores)[0, 0]
-    assert found[1, 1] == scores[0, 0, 0:3, 0:3].mean() and found[0, 0] == scores[0, 0, :2, :2].mean()
-    assert found.shape == (3, 4) and torch.equal(smoothed(torch.ones(2, 3, 1, 5)), torch.ones(2, 3, 1, 5))
+    means = smoothed(scores)[0, 0]
+    assert means.shape == (3, 4)
+    assert means[1, 1] == scores[0, 0, 0:3, 0:3].mean()
+    assert means[0, 0] == scores[0, 0, :2, :2].mean()
+    equal = torch.ones(2, 3, 1, 5)
+    assert torch.equal(smoothed(equal), equal)
 
 
 def test_enlarging_keeps_places_where_they_are():
     """The middle of a place has its score, what is left over repeats the border, and a ramp stays a ramp."""
     for size in [(70, 127), (63, 95)]:
         scores = torch.arange(3.0).expand(1, 2, 2, 3)
-        found = upsampled(scores, size, 32)
-        assert found.shape == (1, 2, *size)
-        assert found[0, 0, 5, 47:49].mean() == 1
-        assert (found[0, 0, 5, 80:] == 2).all() and (found[0, 0, :, :16] == 0).all()
-        steps = found[0, 0, 5, 16:80].diff()
+        pixels = upsampled(scores, size, 32)
+        assert pixels.shape == (1, 2, *size)
+        assert pixels[0, 0, 5, 47:49].mean() == 1
+        assert (pixels[0, 0, 5, 80:] == 2).all()
+        assert (pixels[0, 0, :, :16] == 0).all()
+        steps = pixels[0, 0, 5, 16:80].diff()
         torch.testing.assert_close(steps, torch.full_like(steps, 1 / 32))
 
 
@@ -57,9 +61,11 @@ DAMAGE = {
 
 def test_the_map_shows_which_half_was_damaged(metric):
     """On a bundled photo, which mini was not trained on; each half in turn, every place by its middle."""
-    for question in DAMAGE:
-        areas, photo = [], Image.open(min(PHOTOS.glob("*.jpg"))).convert("RGB")
-        middle, damaged = photo.width // 2, DAMAGE[question](photo)
+    photo = Image.open(min(PHOTOS.glob("*.jpg"))).convert("RGB")
+    middle = photo.width // 2
+    for question, damage in DAMAGE.items():
+        damaged = damage(photo)
+        areas = []
         for left, right in ((0, middle), (middle, photo.width)):
             changed = photo.copy()
             changed.paste(damaged.crop((left, 0, right, photo.height)), (left, 0))
