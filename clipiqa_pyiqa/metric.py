@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +16,13 @@ from .clip.device import Part, is_slow_on_cpu
 from .clip.gradient import is_ahead, per_image, untraceable
 from .clip.inputs import check_features, check_images
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
-from .errors import OVERSHOOT, CLIPIQAError, FilePath, ImageError, PromptError, checked, choice, shown
+from .errors import OVERSHOOT, CLIPIQAError, FilePath, PromptError, checked, choice, shown
 from .prompts.antonym import antonym_scores, column_means, margins
 from .prompts.files import HEAD_FORMAT, PUBLISHED, LearnedType, OpinionHead, check_origin, load_head, load_prompt_file
 from .prompts.learned import PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
 from .weights.checkpoint import open_checkpoint
 from .weights.published import find_file, find_weights, pyiqa_file
-
-if TYPE_CHECKING:
-    import pandas
 
 ModelType = Literal["clipiqa"] | LearnedType
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -242,25 +239,6 @@ class CLIPIQA(TowerMetric):
     def columns(self) -> tuple[str, ...]:
         """Names of score columns; learned prompts have the name of their file or ``model_type``."""
         return (self._learned_name,) if self.questions is None else tuple(self.questions)
-
-    def score_files(self, paths: Any, prompts: Any = None, **options: Any) -> pandas.DataFrame:
-        """Return scores of image files.
-
-        Args:
-            paths: one or several files, folders or globs.
-            prompts: questions, a column for each; default the metric's own prompts.
-            **options: options of :func:`~clipiqa_pyiqa.score_paths`; default device is the metric's.
-
-        Returns:
-            A row for each image, with index ``path``, a column for each question, ``flag``, and ``error`` (why a score
-            is missing, or ``''``).
-        """
-        from . import score_paths  # imported here, since scoring imports this module
-
-        frame = score_paths(self, paths, prompts, **{"device": self._device, **options}).frame()
-        if frame.empty:
-            raise ImageError("paths must name images; got none: pass files, folders or globs.")
-        return frame
 
     @checked
     def load_prompts(self, path: FilePath) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from .clip.pixels import psnr, to_tensors
 from .errors import CLIPIQAError, ImageError, checked, shown
-from .images.in_memory import to_tensors
 from .metric import CLIPIQA
 
 
@@ -45,8 +45,11 @@ class CLIPIQAReward:
     ):
         if not 0 < quantile <= 1:
             raise CLIPIQAError(f"quantile must be above 0 and at most 1; got {quantile}.")
-        self.local, self.quantile, self.fidelity = local, quantile, fidelity
-        self.batch_size, self.device = batch_size, device
+        self.local = local
+        self.quantile = quantile
+        self.fidelity = fidelity
+        self.batch_size = batch_size
+        self.device = device
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
         if local:
             self.metric.check_map()
@@ -62,28 +65,44 @@ class CLIPIQAReward:
             references: images of the same sizes that the images should resemble. The reward becomes
                 ``margin + fidelity * PSNR``.
         """
-        found = to_tensors(images)
-        batches: Sequence[Tensor] = [image[None] for image in found]
-        if len({image.shape for image in found}) == 1:  # images of one size are encoded together
-            batches = torch.stack(found).split(self.batch_size)
-        rewards = torch.cat([self._margins(batch) for batch in batches]) if batches else torch.empty(0)
+        pixels = to_tensors(images)
         if references is None:
-            return rewards
-        like = to_tensors(references)
-        sizes, theirs = ([(image.shape[2], image.shape[1]) for image in each] for each in (found, like))
-        if sizes != theirs:
-            raise ImageError(f"references must have the sizes of the images, {shown(sizes)}; got {shown(theirs)}.")
-        return rewards + self.fidelity * torch.tensor([*map(psnr, found, like)])
+            return self._rewards(pixels)
+        reference_pixels = to_tensors(references)
+        _check_sizes(pixels, reference_pixels)
+        decibels = [psnr(image, reference) for image, reference in zip(pixels, reference_pixels, strict=True)]
+        return self._rewards(pixels) + self.fidelity * torch.tensor(decibels)
 
-    def _margins(self, batch: Tensor) -> Tensor:
+    def _rewards(self, images: list[Tensor]) -> Tensor:
+        """Return the margins ``(N,)`` of whole images or of their worst places."""
+        if not images:
+            return torch.empty(0)
+        return torch.cat([self._rewards_of_batch(batch) for batch in self._batches(images)])
+
+    def _batches(self, images: list[Tensor]) -> Sequence[Tensor]:
+        """Return batches ``(n, 3, H, W)``: images of one size are encoded together."""
+        shapes = {image.shape for image in images}
+        if len(shapes) == 1:
+            return torch.stack(images).split(self.batch_size)
+        return [image[None] for image in images]
+
+    def _rewards_of_batch(self, batch: Tensor) -> Tensor:
         x = batch.to(self.device or batch.device)
         self.metric.check(x, None)  # to_tensors checked the values
-        places = self.metric.margins_unchecked(x, self.metric.encode_prompts(), self.local).mean(2)
-        worst = places.topk(math.ceil(self.quantile * places.shape[1]), largest=False).values
+        margins = self.metric.margins_unchecked(x, self.metric.encode_prompts(), self.local)  # (n, places, pairs)
+        places = margins.mean(2)
+        count = math.ceil(self.quantile * places.shape[1])
+        worst = places.topk(count, largest=False).values
         return worst.mean(1).cpu()
 
 
-def psnr(x: Tensor, y: Tensor) -> float:
-    """Return PSNR in dB of an image in [0, 1], at most that of rounding to 8 bits (58.9 dB)."""
-    error = (x.cpu().double() - y.cpu().double()).square().mean().item()
-    return -10 * math.log10(max(error, 1 / 12 / 255**2))
+def _check_sizes(images: list[Tensor], references: list[Tensor]) -> None:
+    sizes = [_size(image) for image in images]
+    reference_sizes = [_size(image) for image in references]
+    if sizes != reference_sizes:
+        raise ImageError(f"references must have the sizes of the images, {shown(sizes)}; got {shown(reference_sizes)}.")
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    """Return width and height."""
+    return image.shape[2], image.shape[1]

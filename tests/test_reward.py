@@ -25,18 +25,29 @@ def reward():
 
 def test_rewards_are_the_logits_of_the_scores(metric):
     reward = CLIPIQAReward(["quality", "sharpness"], backbone="mini", batch_size=2)
-    found = reward(IMAGES.clone().requires_grad_())
+    rewards = reward(IMAGES.clone().requires_grad_())
     scores = metric(IMAGES, ["quality", "sharpness"], None)
     # logit() of a score in fp32 loses digits: 1e-4 of margins around 1
-    assert (found - scores.logit().mean(1)).abs().max() < 1e-4
-    assert found.shape == (5,) and not found.requires_grad
+    assert (rewards - scores.logit().mean(1)).abs().max() < 1e-4
+    assert rewards.shape == (5,)
+    assert not rewards.requires_grad
 
 
 def test_every_form_of_images_has_one_reward(reward):
     x = (IMAGES * 255).byte()
-    rows = x.permute(0, 2, 3, 1)
-    for form in (x, rows.numpy(), rows / 255, list(x), list(map(Image.fromarray, rows.numpy()))):
+    channels_last = x.permute(0, 2, 3, 1)
+    arrays = channels_last.numpy()
+    pil_images = [Image.fromarray(array) for array in arrays]
+    for form in (x, arrays, channels_last / 255, list(x), pil_images):
         assert torch.equal(reward(form), reward(x / 255))
+
+
+def test_paths_bytes_and_dicts_are_refused(reward, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (64, 64)).save(path)
+    for image in (str(path), path, path.read_bytes(), {"path": str(path)}, {"bytes": path.read_bytes()}):
+        assert "not a PIL image, an array" in refused(reward, image)
+        assert "'image 1'" in refused(reward, [IMAGES[0], image])
 
 
 def test_images_of_several_sizes_and_a_little_out_of_range(reward):
@@ -48,11 +59,12 @@ def test_images_of_several_sizes_and_a_little_out_of_range(reward):
 
 
 def test_values_far_outside_are_refused_by_the_images_place():
+    reward = CLIPIQAReward(backbone="mini", batch_size=2)
     for factor in (255, -1):
-        images = [*IMAGES]
+        images = list(IMAGES)
         images[3] = images[3] * factor
-        for form in (images, torch.stack(images)):
-            assert "image 3" in refused(CLIPIQAReward(backbone="mini", batch_size=2), form)
+        assert "image 3" in refused(reward, images)
+        assert "image 3" in refused(reward, torch.stack(images))
 
 
 def test_the_local_reward_is_the_mean_of_the_worst_places(metric):
@@ -74,20 +86,21 @@ class OnGPU(Tensor):
 
 def test_only_the_rewards_own_device_gets_a_tower():
     images = IMAGES.as_subclass(OnGPU)
-    with mock.patch.object(FrozenCLIP, "image_tower", autospec=True, side_effect=FrozenCLIP.image_tower) as asked:
+    with mock.patch.object(FrozenCLIP, "image_tower", autospec=True, side_effect=FrozenCLIP.image_tower) as image_tower:
         assert CLIPIQAReward(backbone="mini", batch_size=1, device="cpu")(images).shape == (5,)
-    assert {call.args[1].type for call in asked.call_args_list} == {"cpu"}
+    assert {call.args[1].type for call in image_tower.call_args_list} == {"cpu"}
 
 
 def test_references_add_psnr():
     """By hand: an error of 0.1 everywhere is 20 dB; one below the rounding to 8 bits is 58.9 dB."""
     images = 0.8 * IMAGES + 0.1
     references = torch.stack([images[0] + 0.1, images[1] - 0.01, *images[2:]])
+    rounding = 20 * math.log10(255 * math.sqrt(12))
+    decibels = [20, 40, rounding, rounding, rounding]
     for fidelity in (1.0, 0.25):
         reward = CLIPIQAReward(backbone="mini", fidelity=fidelity, batch_size=2)
         added = reward(images, references) - reward(images)
-        rounding = 20 * math.log10(255 * math.sqrt(12))
-        assert added.tolist() == pytest.approx([fidelity * db for db in (20, 40, *[rounding] * 3)], rel=1e-4)
+        assert added.tolist() == pytest.approx([fidelity * db for db in decibels], rel=1e-4)
 
 
 def test_references_that_do_not_fit_are_refused(reward):

@@ -5,26 +5,31 @@ import pytest
 import torch
 from photos import BUNDLED
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, ImageError, score_paths
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, score_paths
 
 pytestmark = pytest.mark.quick
 
 
-# Score files
+# Score paths
 
 
-def test_score_files_takes_paths_folders_and_globs(tmp_path):
+def test_a_frame_has_a_row_for_each_file_of_paths_folders_and_globs(tmp_path):
     net = CLIPIQA(backbone="mini", prompts=["quality", "sharpness"], aggregate=None).eval()
     assert net.columns == ("quality", "sharpness")
     (tmp_path / "broken.png").write_bytes(b"no")
-    found = net.score_files([BUNDLED, tmp_path / "*.png"])
-    assert list(found.columns) == ["quality", "sharpness", "flag", "error"] and len(found) == 3
+    frame = score_paths(net, [BUNDLED, tmp_path / "*.png"], device="cpu").frame()
+    assert list(frame.columns) == ["quality", "sharpness", "flag", "error"]
+    assert len(frame) == 3
     rows = list(score_paths(net, BUNDLED, device="cpu"))
-    assert found.iloc[:2, :2].to_numpy().tolist() == [list(row.scores or ()) for row in rows]
-    assert "is not an image" in found["error"].iloc[2] and np.isnan(found["quality"].iloc[2])
-    assert list(net.score_files(BUNDLED, ["brightness"], max_side=64)) == ["brightness", "flag", "error"]
-    with pytest.raises(ImageError):
-        net.score_files([])
+    assert frame.iloc[:2, :2].to_numpy().tolist() == [list(row.scores) for row in rows]
+    assert "is not an image" in frame["error"].iloc[2]
+    assert np.isnan(frame["quality"].iloc[2])
+
+
+def test_a_frame_has_a_column_for_each_question():
+    net = CLIPIQA(backbone="mini").eval()
+    frame = score_paths(net, BUNDLED, ["brightness"], max_side=64, device="cpu").frame()
+    assert list(frame.columns) == ["brightness", "flag", "error"]
 
 
 # Hints

@@ -7,7 +7,7 @@ import pytest
 from draws import uniform
 from world import make_world
 
-from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa import CLIPIQA, score_paths
 
 ROOT = Path(__file__).parents[1]
 MINI = "-b mini --device cpu -q"
@@ -75,7 +75,8 @@ def test_a_command_works(forked_bare, folder, small_compact, command):
     if command.startswith("rank niqe.csv"):
         assert job.out == "8.png\n"  # high is bad
     if "out.csv" in command:
-        expected = CLIPIQA(backbone="mini").eval().score_files(folder / "photos/0.png")["quality"].item()
+        metric = CLIPIQA(backbone="mini").eval()
+        expected = score_paths(metric, folder / "photos/0.png", device="cpu").frame()["quality"].item()
         found = float((folder / "out.csv").read_text().splitlines()[1].split(",")[1])
         assert found == pytest.approx(expected, abs=1e-5)  # another number of threads rounds otherwise
 

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import OVERSHOOT, ImageError, Kind, Reading, shown
+from ..errors import ImageError, Kind, shown
 from .image import BytesImage, File
 from .image import Image as AnyImage
 from .memory import MakeRoom
-from .reader import Decoded, depth_of, named_errors, rgb_pixels, taken_orientation
+from .reader import Decoded, depth_of, rgb_pixels, taken_orientation
 
 _FILE = bytes | bytearray | memoryview
+_ROUNDING = 1e-4  # largest distance from [0, 1] that rounding explains
 _loading = threading.Lock()  # PIL cannot load an image in two threads at once, and a list may hold an image twice
 
 
@@ -57,22 +58,6 @@ def memory_image(name: str, image: Any) -> AnyImage:
     return BytesImage(name, bytes(image)) if isinstance(image, _FILE) else _Pixels(name, image)
 
 
-def to_tensors(images: Any) -> list[Tensor]:
-    """Return images, as :func:`memory_images` takes them, as ``(3, H, W)`` in fp32 in [0, 1]; raise ``ImageError``.
-
-    Tensors stay on their device. Floats may lie 0.5 outside [0, 1], and are clamped.
-    """
-    found = []
-    for source in memory_images(images):
-        if isinstance(source, _Pixels) and not isinstance(source.image, Image.Image):
-            with named_errors(source.name):
-                pixels = source.tensor(OVERSHOOT).permute(2, 0, 1)
-        else:
-            pixels = source.load(Reading()).pixels
-        found.append(pixels if pixels.is_floating_point() else pixels.float() / 255)
-    return found
-
-
 @dataclass
 class _Pixels(AnyImage):
     name: str
@@ -90,7 +75,7 @@ class _Pixels(AnyImage):
         make_room(found.pixels.shape[1], found.pixels.shape[0])
         return found
 
-    def tensor(self, overshoot: float = 1e-4) -> Tensor:  # rounding explains this distance from [0, 1]
+    def tensor(self) -> Tensor:
         """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""
         samples = self._samples()
         if samples.dtype == torch.uint16:  # the high byte, as of 16-bit files
@@ -99,7 +84,7 @@ class _Pixels(AnyImage):
             samples = samples.float()
             if not samples.isfinite().all():
                 raise ImageError("has NaN or infinite values: check its source", Kind.NOT_FINITE)
-            if not ((samples - 0.5).abs() <= 0.5 + overshoot).all():
+            if not ((samples - 0.5).abs() <= 0.5 + _ROUNDING).all():
                 low, high = samples.aminmax()
                 raise ImageError(
                     f"has values from {low:.4g} to {high:.4g}, outside [0, 1]: divide 8-bit values by 255, turn "

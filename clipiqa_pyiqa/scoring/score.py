@@ -268,7 +268,7 @@ def score_images(
         images: One image, a list of images, a batch ``(N, H, W, 3)`` or ``(N, 3, H, W)``, or a column of a table.
 
     Returns:
-        The columns of :meth:`CLIPIQA.score_files <clipiqa_pyiqa.CLIPIQA.score_files>`.
+        A column for each question, ``flag``, and ``error`` (why a score is missing, or ``''``).
     """
     return _scored(ScoringSetup(metric, prompts, **options), images)
 

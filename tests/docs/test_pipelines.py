@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from shard_makers import save_tar
 
-from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa import CLIPIQA, score_paths
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = (ROOT / "docs/scale.md").read_text(encoding="utf-8").split("```python\n")[1:]
@@ -49,7 +49,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(folder):
-    scores = CLIPIQA(backbone="mini").eval().score_files(folder / "photos", device="cpu")["quality"]
+    metric = CLIPIQA(backbone="mini").eval()
+    scores = score_paths(metric, folder / "photos", device="cpu").frame()["quality"]
     return {Path(path).stem: score for path, score in scores.items()}
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.images.image import read_image
-from clipiqa_pyiqa.images.in_memory import memory_image, memory_images, to_tensors
+from clipiqa_pyiqa.images.in_memory import memory_image, memory_images
 
 RGB = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 ALPHA = np.concatenate([RGB, RGB[..., :1]], axis=2)
@@ -34,19 +34,10 @@ def test_floats_n_255_are_8_bit_n_to_the_last_bit():
     for dtype in [np.float32, np.float64]:
         values = np.arange(48 * 256, dtype=np.uint8).reshape(48, 256)
         assert loaded(values / dtype(255)).dtype == torch.float32
-        (of_floats, of_bytes), batch = to_tensors([values / dtype(255), values]), to_tensors(RGB[None] / dtype(255))
-        assert torch.equal(of_floats, of_bytes)
-        assert torch.equal(batch[0], torch.from_numpy(RGB).permute(2, 0, 1).float() / 255)
+        assert torch.equal(loaded(values / dtype(255)), loaded(values).float() / 255)
         assert torch.equal(
             loaded(np.full((40, 40), 0.5, dtype)), torch.full((40, 40, 3), 0.5)
         )  # between two 8-bit values
-
-
-def test_tensors_of_networks_may_overshoot_and_are_clamped():
-    (found,) = to_tensors(torch.linspace(-0.4, 1.4, 40 * 40).view(1, 1, 40, 40))
-    assert found.shape == (3, 40, 40) and found.min() == 0 and found.max() == 1
-    with pytest.raises(ImageError):
-        to_tensors([RGB, torch.linspace(-1, 1, 40 * 40).view(40, 40)])
 
 
 def test_an_orientation_turns_a_pil_image_as_it_turns_its_file():
@@ -87,6 +78,7 @@ REFUSED = {
     Kind.UNCLEAR_SCALE: [
         np.zeros((64, 64, 3), np.int64),
         torch.linspace(-1, 1, 32 * 32).view(32, 32),
+        torch.linspace(-0.1, 1, 32 * 32).view(32, 32),
         Image.fromarray(np.full((40, 40), 255, np.int32)),
     ],
     Kind.NOT_FINITE: [np.full((64, 64), np.nan)],
@@ -124,5 +116,6 @@ def test_a_batch_is_its_images_and_an_image_is_a_batch_of_one():
         pyarrow.array([png(RGB)] * 3),
         pandas.Series([RGB] * 3),
     ):
-        assert [each.shape for each in to_tensors(batch)] == [(3, 48, 64)] * 3
-    assert to_tensors([]) == to_tensors(np.empty((0, 48, 64, 3))) == []
+        assert [read_image(image).pixels.shape for image in memory_images(batch)] == [(3, 48, 64)] * 3
+    assert list(memory_images([])) == []
+    assert list(memory_images(np.empty((0, 48, 64, 3)))) == []

@@ -14,7 +14,7 @@ from refusal import refused
 from shard_makers import picture
 from standin import Brightness
 
-from clipiqa_pyiqa import OptionError, PromptError, Scorer, score_images
+from clipiqa_pyiqa import OptionError, PromptError, Scorer, score_images, score_paths
 
 DATA = Path(__file__).parents[1] / "data"
 FILE = DATA / "canyon-wren.jpg"
@@ -37,7 +37,7 @@ def test_the_same_pixels_have_the_same_score_to_the_last_bit_in_every_form(metri
     ]
     found = score_images(metric, forms, ["quality", "sharpness"], device="cpu")[["quality", "sharpness"]]
     assert len(found) == len(forms) and found.nunique().tolist() == [1, 1]
-    of_file = metric.score_files(path, ["quality", "sharpness"])
+    of_file = score_paths(metric, path, ["quality", "sharpness"], device="cpu").frame()
     assert of_file[["quality", "sharpness"]].iloc[0].tolist() == found.iloc[0].tolist()
 
 
