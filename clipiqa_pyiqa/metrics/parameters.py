@@ -29,7 +29,8 @@ def opened_weights() -> Iterator[list[Path]]:
     """
     _watch_opening()
     weights = list[Path]()
-    _watched.paths = paths = dict[str, None]()
+    paths = dict[str, None]()
+    _watched.paths = paths
     try:
         yield weights
     finally:

@@ -42,7 +42,8 @@ def check_row(cells: Cells, scores: Iterable[str]) -> None:
     for name in ("path", "width", "kind", "error", "stamp"):
         if name not in cells:
             raise ValueError(f"a row lacks {name!r}")
-    path, kind = cells["path"], cells["kind"]
+    path = cells["path"]
+    kind = cells["kind"]
     if not isinstance(path, str):
         raise ValueError(f"a row has the path {shown(path)}, but it must be a text")
     for name in ("kind", "error", "stamp"):
