@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from .comparison.table.run import table
     from .experiments.attribute_sweep import sweep
     from .experiments.demonstration import demo
+    from .experiments.image_pairs import pairs
     from .experiments.radar_chart import radar
-    from .experiments.two_images import agreement, pairs
+    from .experiments.user_agreement import agreement
     from .export.onnx_file import export_onnx
     from .gaming import GamingAlarm
     from .learning.fitting import fit
@@ -76,7 +77,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "CLIPIQAReward": "reward",
     "GamingAlarm": "gaming",
     "Scorer": "scoring.score",
-    "agreement": "experiments.two_images",
+    "agreement": "experiments.user_agreement",
     "compare": "comparison.compare",
     "demo": "experiments.demonstration",
     "draw_maps": "maps.photos",
@@ -84,7 +85,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "fit": "learning.fitting",
     "gate": "comparison.gating",
     "merge_shards": "results.folder",
-    "pairs": "experiments.two_images",
+    "pairs": "experiments.image_pairs",
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",
     "score_images": "scoring.score",

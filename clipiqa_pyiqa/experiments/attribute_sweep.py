@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import io
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
 import matplotlib
-import numpy as np
 import pandas
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image
 
 from ..errors import CLIPIQAError, ImageError, Reading, checked, choice, shown
 from ..files.printable import printable
@@ -24,86 +24,15 @@ from ..prompts.pairs import Prompts
 from ..report.pictures import COLOURS, STYLE, captioned
 from ..sources.finding import each_of, find_inputs
 from ..stats.correlation import srocc
-from .experiment import ExperimentOptions, ExperimentResult, Paths, asked, because, score_files
+from .changes import CHANGES, Change
+from .experiment_result import ExperimentResult, end_with_reasons
+from .options import ExperimentOptions, Paths
+from .questions import metrics_with_questions
+from .scoring import scored_images
 
-_MOST_SCALE = 8
-_PICTURES_KEPT = 2  # decoded images at a scale, which all of their versions share
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change of one attribute of an image.
-
-    Attributes:
-        question: Name of the prompt pair whose score should grow from ``first`` to ``last``.
-    """
-
-    question: str
-    first: float
-    last: float
-    plain: float
-    unit: str
-    apply: Callable[[Image.Image, float], Image.Image]
-
-
-def _noise(image: Image.Image, sigma: float) -> Image.Image:
-    # PIL's effect_noise takes no seed. All steps use the same noise pattern, so that only its strength differs.
-    grain = np.random.default_rng(0).standard_normal((image.height, image.width, 3), dtype=np.float32)
-    grain *= sigma
-    grain += np.asarray(image)
-    return Image.fromarray(grain.round(out=grain).clip(0, 255, out=grain).astype(np.uint8))
-
-
-def _enhanced(enhancer: Callable[[Image.Image], Any]) -> Callable[[Image.Image, float], Image.Image]:
-    return lambda image, factor: enhancer(image).enhance(factor)
-
-
-CHANGES = {
-    change.question: change
-    for change in (
-        Change(
-            "brightness", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Brightness", _enhanced(ImageEnhance.Brightness)
-        ),
-        Change("noisiness", 48.0, 0.0, 0.0, "standard deviation of noise, of 255", _noise),
-        Change("colorfulness", 0.0, 2.0, 1.0, "factor of PIL's ImageEnhance.Color", _enhanced(ImageEnhance.Color)),
-        Change(
-            "sharpness",
-            4.0,
-            0.0,
-            0.0,
-            "radius of PIL's GaussianBlur, in pixels",
-            lambda image, radius: image.filter(ImageFilter.GaussianBlur(radius)),
-        ),
-        Change("contrast", 0.2, 1.8, 1.0, "factor of PIL's ImageEnhance.Contrast", _enhanced(ImageEnhance.Contrast)),
-    )
-}
-"""Changes of the paper's five attributes. The paper names only PIL, so amounts, noise and blur are our choice."""
-
-
-@dataclass(frozen=True)
-class _Version(AnyImage):
-    """A changed image; ``scaled`` returns it at a scale, ``how`` says what else it depends on."""
-
-    path: str
-    scale: float
-    change: Change
-    step: int
-    amount: float
-    scaled: Callable[[str, float], Image.Image]
-    how: str
-
-    @property
-    def name(self) -> str:  # type: ignore[override]  # changes that leave the image as it is have one name
-        words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
-        return f"{self.path} [scale {self.scale:g}, {words}]"
-
-    def stamp(self) -> str:
-        return f"{File(self.path).stamp()} {self.how}"
-
-    def read(self) -> bytes:
-        picture = self.change.apply(self.scaled(self.path, self.scale), self.amount)
-        picture.save(file := io.BytesIO(), "PPM")
-        return file.getvalue()
+_WRITTEN = ("sweep.csv", "spearman.csv", "sweep.*")
+_LARGEST_SCALE = 8
+_IMAGES_KEPT = 2  # decoded images at a scale, which all of their versions share
 
 
 @dataclass(frozen=True)
@@ -117,9 +46,10 @@ class Sweep(ExperimentResult):
 
     def spearman(self) -> pandas.DataFrame:
         """Return Spearman's correlation of score with step per image, scale and change; NaN for constant scores."""
+        questions = list(self.questions)
         frame = self.frame.assign(path=self.frame["path"].map(printable))
-        versions = frame.groupby(["path", "scale", "change"], sort=False)[["step", *self.questions]]
-        return versions.apply(lambda rows: rows[list(self.questions)].apply(srocc, y=rows["step"])).reset_index()
+        versions = frame.groupby(["path", "scale", "change"], sort=False)[["step", *questions]]
+        return versions.apply(lambda rows: rows[questions].apply(srocc, y=rows["step"])).reset_index()
 
     def summary(self) -> pandas.DataFrame:
         """Return one row per change and scale (and per question, if none has the change's name).
@@ -127,27 +57,20 @@ class Sweep(ExperimentResult):
         ``images`` counts images with changing scores, ``constant`` the others; ``spread`` is the standard deviation of
         Spearman's correlation.
         """
-        keys, rows = ["change", "scale"], []
-        scores = self.frame.groupby(keys)
-        for (change, scale), correlations in self.spearman().groupby(keys, sort=False):
-            for name in self.shown(change):
-                found, means = correlations[name], scores.get_group((change, scale)).groupby("step")[name].mean()
-                row = {
-                    "change": change,
-                    **({} if name == change else {"score": name}),
-                    "scale": scale,
-                    "images": found.count(),
-                    "constant": found.isna().sum(),
-                    "mean Spearman": found.mean(),
-                    "spread": found.std(),
-                    "lowest": found.min(),
-                    "first step": means.iloc[0],
-                    "last step": means.iloc[-1],
-                }
+        rows = []
+        scores = self.frame.groupby(["change", "scale"])
+        for (change, scale), correlations in self.spearman().groupby(["change", "scale"], sort=False):
+            means = scores.get_group((change, scale)).groupby("step")
+            for question in self.questions_of(change):
+                row: dict[str, Any] = {"change": change}
+                if question != change:
+                    row["score"] = question
+                row["scale"] = scale
+                row |= _summary_numbers(correlations[question], means[question].mean())
                 rows.append(row)
         return pandas.DataFrame(rows)
 
-    def shown(self, change: str) -> Sequence[str]:
+    def questions_of(self, change: str) -> Sequence[str]:
         """Return the questions whose scores belong to a change."""
         return [change] if change in self.questions else self.questions
 
@@ -156,27 +79,47 @@ class Sweep(ExperimentResult):
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
-        changes = self.frame.groupby("change", sort=False)
-        figure = Figure(figsize=(3 * len(changes) + 1.5, 3), layout="constrained")
-        panels = figure.subplots(1, len(changes), squeeze=False)[0]
-        for axes, (name, scores) in zip(panels, changes, strict=True):
-            change, by_scale = CHANGES[str(name)], scores.groupby("scale", sort=False)
-            lines = [(scale, rows, name) for scale, rows in by_scale for name in self.shown(change.question)]
-            for colour, (scale, rows, question) in zip(COLOURS * len(lines), lines, strict=False):
-                steps = rows.groupby("amount", sort=False)[question]
-                means, low, high = steps.mean(), steps.quantile(0.1), steps.quantile(0.9)
-                label = f"scale {scale:g}" if question == change.question else f"{question}, scale {scale:g}"
-                axes.fill_between(means.index, low, high, color=colour, alpha=0.15, linewidth=0)
-                axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=label)
-            if change.first > change.last:
-                axes.invert_xaxis()  # the attribute grows to the right
-            axes.set(title=change.question, ylabel="score")
-            if self.frame[list(self.questions)].stack().between(0, 1).all():
-                axes.set_ylim(-0.02, 1.02)
-            axes.set_xlabel(change.unit, fontsize=8)
+        """Return the mean score at each step, in a panel for each change."""
+        frames = self.frame.groupby("change", sort=False)
+        figure = Figure(figsize=(3 * len(frames) + 1.5, 3), layout="constrained")
+        panels = figure.subplots(1, len(frames), squeeze=False)[0]
+        for axes, (name, frame) in zip(panels, frames, strict=True):
+            self._draw_curves(axes, CHANGES[str(name)], frame)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
         figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
         return captioned(figure, self.caption)
+
+    def _draw_curves(self, axes: Axes, change: Change, frame: pandas.DataFrame) -> None:
+        """Draw a curve for each scale and question of a change."""
+        colours = itertools.cycle(COLOURS)
+        for scale, rows in frame.groupby("scale", sort=False):
+            for question in self.questions_of(change.question):
+                scores = rows.groupby("amount", sort=False)[question]
+                means = scores.mean()
+                colour = next(colours)
+                label = f"scale {scale:g}" if question == change.question else f"{question}, scale {scale:g}"
+                band = (scores.quantile(0.1), scores.quantile(0.9))
+                axes.fill_between(means.index, *band, color=colour, alpha=0.15, linewidth=0)
+                axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=label)
+        if change.first > change.last:
+            axes.invert_xaxis()  # the attribute grows to the right
+        axes.set(title=change.question, ylabel="score")
+        if self.frame[list(self.questions)].stack().between(0, 1).all():
+            axes.set_ylim(-0.02, 1.02)
+        axes.set_xlabel(change.unit, fontsize=8)
+
+
+def _summary_numbers(correlations: pandas.Series, means: pandas.Series) -> dict[str, Any]:
+    """Return the numbers of a row of the summary, from the images' correlations and the mean score of each step."""
+    return {
+        "images": correlations.count(),
+        "constant": correlations.isna().sum(),
+        "mean Spearman": correlations.mean(),
+        "spread": correlations.std(),
+        "lowest": correlations.min(),
+        "first step": means.iloc[0],
+        "last step": means.iloc[-1],
+    }
 
 
 @checked
@@ -195,46 +138,107 @@ def sweep(
 
     Args:
         metric, paths, prompts, template, options: As for :func:`~.ranking.rank`.
-        changes: Names in :data:`CHANGES`; each name is also a question, if neither a metric nor a question is named.
+        changes: Names in :data:`~.changes.CHANGES`; each name is also a question, if neither a metric nor a question is
+            named.
         steps: Number of steps, at least 3.
         scales: Factors, up to 8, by which width and height are multiplied before the changes.
     """
     chosen = {name: choice("changes", name, CHANGES) for name in each_of(changes)}
     if not chosen:
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
-    if not scales or not all(0 < scale <= _MOST_SCALE for scale in scales):
-        raise CLIPIQAError(f"scales must be positive factors up to {_MOST_SCALE}; got {shown(list(scales))}.")
+    if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
+        raise CLIPIQAError(f"scales must be positive factors up to {_LARGEST_SCALE}; got {shown(list(scales))}.")
     files = find_inputs(paths, options.get("out"))
-    metrics = asked(metric, prompts, template, list(chosen))
-    limits: dict[str, Any] = {name: value for name, value in options.items() if name in Reading.__dataclass_fields__}
+    metrics = metrics_with_questions(metric, prompts, template, list(chosen))
+    limits = {name: limit for name, limit in options.items() if name in Reading.__dataclass_fields__}
+    versions = _versions(files, list(dict.fromkeys(scales)), list(chosen.values()), steps, limits)
+    different_versions = {version.name: version for version in versions}.values()
+    as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}  # versions have their size
+    scored = scored_images(metrics, different_versions, _WRITTEN, as_they_are, files)
+    failed = {_path_of(name): reason for name, reason in scored.failed.items()}
+    frame = _frame([version for version in versions if version.path not in failed], scored.frame)
+    if frame.empty:
+        raise ImageError("none of the images could be scored" + end_with_reasons(failed))
+    result = Sweep(frame, failed, {**scored.provenance, **limits}, scored.scores)
+    result.save_if_asked(options)
+    return result
 
-    @functools.lru_cache(_PICTURES_KEPT)
+
+@dataclass(frozen=True)
+class _Version(AnyImage):
+    """A changed image.
+
+    Attributes:
+        scaled: Returns the image at a scale.
+        limits: What the image depends on, besides its file, scale and change.
+    """
+
+    path: str
+    scale: float
+    change: Change
+    step: int
+    amount: float
+    scaled: Callable[[str, float], Image.Image]
+    limits: str
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # changes that leave the image as it is have one name
+        words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
+        return f"{self.path} [scale {self.scale:g}, {words}]"
+
+    def stamp(self) -> str:
+        return f"{File(self.path).stamp()} {self.limits}"
+
+    def read(self) -> bytes:
+        changed = self.change.apply(self.scaled(self.path, self.scale), self.amount)
+        file = io.BytesIO()
+        changed.save(file, "PPM")
+        return file.getvalue()
+
+
+def _path_of(name: str) -> str:
+    """Return the path in a version's name, also of a version of an earlier run."""
+    return name.rpartition(" [")[0]
+
+
+def _versions(
+    files: Sequence[str],
+    scales: Sequence[float],
+    changes: Sequence[Change],
+    steps: int,
+    limits: Mapping[str, Any],
+) -> list[_Version]:
+    """Return all versions of the images; those of one image at one scale follow each other."""
+    scaled = _scaled_images(limits)
+    return [
+        _Version(path, scale, change, step, amount, scaled, str(limits))
+        for path, scale, change in itertools.product(files, scales, changes)
+        for step, amount in enumerate(change.amounts(steps))
+    ]
+
+
+def _scaled_images(limits: Mapping[str, Any]) -> Callable[[str, float], Image.Image]:
+    """Return a function that reads an image, if there is memory for it, and multiplies its sides by a scale."""
+
+    @functools.lru_cache(_IMAGES_KEPT)
     def scaled(path: str, scale: float) -> Image.Image:
-        """Return an image with sides multiplied by ``scale``, if there is memory for it."""
         record = read_image(path, **limits)
-        size = width, height = [max(1, round(side * scale)) for side in record.size]
+        width, height = [max(1, round(side * scale)) for side in record.size]
         set_aside(path, width, height)
-        return record.picture if scale == 1 else record.picture.resize(size, Image.Resampling.LANCZOS)
+        if scale == 1:
+            return record.picture
+        return record.picture.resize((width, height), Image.Resampling.LANCZOS)
 
-    planned = [
-        _Version(path, scale, change, step, round(float(amount), 6), scaled, str(limits))
-        for path, scale, change in itertools.product(files, dict.fromkeys(scales), chosen.values())
-        for step, amount in enumerate(np.linspace(change.first, change.last, steps))
-    ]
-    as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}
-    results = ["sweep.csv", "spearman.csv", "sweep.*"]
-    scores = score_files(metrics, {each.name: each for each in planned}.values(), results, files, **as_they_are)
-    failed = {name.rpartition(" [")[0]: error for name, error in scores.failed.items()}
+    return scaled
+
+
+def _frame(versions: Iterable[_Version], scores: pandas.DataFrame) -> pandas.DataFrame:
+    """Return a row for each version, with its scores."""
     rows = [
-        (each.path, each.scale, each.change.question, each.step, each.amount, each.name)
-        for each in planned
-        if each.path not in failed
+        (version.path, version.scale, version.change.question, version.step, version.amount, version.name)
+        for version in versions
     ]
-    if not rows:
-        raise ImageError("none of the images could be scored" + because(failed))
-    head = ["path", "scale", "change", "step", "amount", "name"]
-    frame = pandas.DataFrame(rows, columns=head, dtype=object)  # pandas' own text type refuses names that are not UTF-8
+    columns = ["path", "scale", "change", "step", "amount", "name"]
+    frame = pandas.DataFrame(rows, columns=columns, dtype=object)  # pandas' texts refuse names that are not UTF-8
     frame = frame.astype({"scale": float, "step": int, "amount": float})
-    frame = frame.join(scores.frame, on="name").drop(columns="name")
-    known = {"frame": frame, "failed": failed, "provenance": {**scores.provenance, **limits}}
-    return Sweep(**{**vars(scores), **known}).saved(options)
+    return frame.join(scores, on="name").drop(columns="name")

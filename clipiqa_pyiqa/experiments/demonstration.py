@@ -11,7 +11,7 @@ from ..errors import FilePath, checked
 from ..metric import CLIPIQA
 from ..report.pictures import contact_sheet, save_figure
 from ..scoring.score import score_images
-from .attribute_sweep import CHANGES
+from .changes import CHANGES
 
 PHOTOS = Path(__file__).parents[1] / "data/photos"
 ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "brightness")
@@ -19,7 +19,7 @@ ATTRIBUTES = ("quality", "sharpness", "noisiness", "contrast", "colorfulness", "
 
 @dataclass(frozen=True)
 class Demonstration:
-    """Pictures and their scores."""
+    """Versions of photos, and their scores; both have the keys ``(photo, version)``."""
 
     images: dict[tuple[str, str], Image.Image]
     scores: pd.DataFrame
@@ -41,17 +41,20 @@ def demo() -> Demonstration:
     """Return scores of bundled photos and degraded versions, without any download."""
     images = dict[tuple[str, str], Image.Image]()
     for path in sorted(PHOTOS.glob("*.jpg")):
+        name = path.stem.replace("-", " ")
         photo = Image.open(path).convert("RGB")
-        photo.save(compressed := io.BytesIO(), "JPEG", quality=8)
-        versions = {
-            "as it is": photo,
-            "blurred": CHANGES["sharpness"].apply(photo, 3.0),
-            "noisy": CHANGES["noisiness"].apply(photo, 25.0),
-            "JPEG quality 8": Image.open(compressed).convert("RGB"),
-            "low contrast": CHANGES["contrast"].apply(photo, 0.3),
-        }
-        images |= {(path.stem.replace("-", " "), version): image for version, image in versions.items()}
+        images[name, "as it is"] = photo
+        images[name, "blurred"] = CHANGES["sharpness"].apply(photo, 3.0)
+        images[name, "noisy"] = CHANGES["noisiness"].apply(photo, 25.0)
+        images[name, "JPEG quality 8"] = _compressed(photo, quality=8)
+        images[name, "low contrast"] = CHANGES["contrast"].apply(photo, 0.3)
     metric = CLIPIQA(backbone="mini", prompts=list(ATTRIBUTES), aggregate=None)
     index = pd.MultiIndex.from_tuples(images, names=["photo", "version"])
     scores = score_images(metric, list(images.values()), device="cpu")
     return Demonstration(images, scores[list(ATTRIBUTES)].set_axis(index))
+
+
+def _compressed(photo: Image.Image, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")

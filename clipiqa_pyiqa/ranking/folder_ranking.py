@@ -9,14 +9,10 @@ import pandas
 from matplotlib.figure import Figure
 
 from ..errors import checked, first_of
-from ..experiments.experiment import (
-    ExperimentOptions,
-    ExperimentResult,
-    Paths,
-    asked,
-    file_names,
-    score_files,
-)
+from ..experiments.experiment_result import ExperimentResult, file_names
+from ..experiments.options import ExperimentOptions, Paths
+from ..experiments.questions import metrics_with_questions
+from ..experiments.scoring import scored_images
 from ..files.printable import printable
 from ..files.shown_text import below_common
 from ..report.pictures import contact_sheet
@@ -115,6 +111,8 @@ def rank(
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
     """
     files = find_inputs(paths, options.get("out"))
-    metrics = asked(metric, prompts, template)
-    scores = score_files(metrics, files, ["ranking.csv", _SHEETS], **options)
-    return Ranking(**vars(scores), count=count).saved(options)
+    metrics = metrics_with_questions(metric, prompts, template)
+    scored = scored_images(metrics, files, ["ranking.csv", _SHEETS], options)
+    result = Ranking(scored.frame, scored.failed, scored.provenance, scored.scores, count)
+    result.save_if_asked(options)
+    return result

@@ -1,7 +1,6 @@
 """The experiments as functions: what they return and what they save."""
 
 import json
-from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -10,6 +9,7 @@ import pytest
 from photos import save_grey
 from refusal import refused
 from standin import Brightness
+from votes_file import write_votes
 
 from clipiqa_pyiqa import agreement, pairs, radar, rank, sweep
 
@@ -20,12 +20,15 @@ def versions(tmp_path):
     for side, levels in {"low": (20, 60, 100), "high": (90, 130, 170)}.items():
         for number, level in enumerate(levels):
             save_grey(tmp_path / side / f"{number}.png", level)
-    rows = [f"quality,low/{n}.png,high/{n}.png,second" for n in range(3)]
-    (tmp_path / "votes.csv").write_text("\n".join(["attribute,first,second,choice", *rows]))
+    write_votes(tmp_path, *(f"quality,low/{number}.png,high/{number}.png,second" for number in range(3)))
     return tmp_path
 
 
-EXPERIMENTS = {
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+EXPERIMENTS = {  # inputs, options, and the names of the results
     rank: (["low"], {}, {"ranking.csv", "rank-quality.png"}),
     radar: (["low"], {"prompts": ["happy", "new", "scary"]}, {"radar.png"}),
     sweep: (["low"], {"changes": "brightness", "steps": 3, "scales": [1]}, {"sweep.csv", "spearman.csv", "sweep.png"}),
@@ -37,22 +40,39 @@ EXPERIMENTS = {
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_a_result_saves_itself_as_with_out(experiment, versions, monkeypatch):
     monkeypatch.chdir(versions)
-    given, options, names = EXPERIMENTS[experiment]
-    run = partial(experiment, Brightness(), *given, **options)
-    progress = mock.Mock()
-    kept = run(out="kept", progress=progress)
-    count = progress.call_count
-    assert progress.call_args_list == [mock.call(done, count) for done in range(1, count + 1)]
-    result = run()
+    inputs, options, names = EXPERIMENTS[experiment]
+    result = experiment(Brightness(), *inputs, **options)
     result.save("saved")
-    with_out, saved = ({path.name: path.read_bytes() for path in Path(name).iterdir()} for name in ("kept", "saved"))
-    assert saved.keys() == {*names, "summary.json"} and saved.items() <= with_out.items()
-    assert with_out.keys() - saved.keys() == {"scores.csv", "scores.csv.provenance.json"}
-    pd.testing.assert_frame_equal(result.summary(), kept.summary())
-    report, first = result.report(), result.summary().columns[0]
-    assert report.text("markdown").startswith(f"| {first} | ") and rf"{first} & " in report.text("latex")
-    said = json.loads(Path("saved/summary.json").read_text())
-    assert len(said["summary"]) == len(result.summary()) and said["provenance"]["metric"] == "brightness"
+    saved = contents("saved")
+    assert saved.keys() == {*names, "summary.json"}
+    with_out = experiment(Brightness(), *inputs, **options, out="out")
+    pd.testing.assert_frame_equal(result.summary(), with_out.summary())
+    assert saved.items() <= contents("out").items()
+    assert contents("out").keys() - saved.keys() == {"scores.csv", "scores.csv.provenance.json"}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_progress_counts_each_image(experiment, versions, monkeypatch):
+    monkeypatch.chdir(versions)
+    inputs, options, _ = EXPERIMENTS[experiment]
+    progress = mock.Mock()
+    experiment(Brightness(), *inputs, **options, progress=progress)
+    count = progress.call_count
+    assert count > 0
+    assert progress.call_args_list == [mock.call(done, count) for done in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_summary_is_in_the_report_and_in_a_file(experiment, versions, monkeypatch):
+    monkeypatch.chdir(versions)
+    inputs, options, _ = EXPERIMENTS[experiment]
+    result = experiment(Brightness(), *inputs, **options, out="out")
+    first_column = result.summary().columns[0]
+    assert result.report().text("markdown").startswith(f"| {first_column} | ")
+    assert f"{first_column} & " in result.report().text("latex")
+    fields = json.loads(Path("out/summary.json").read_text())
+    assert len(fields["summary"]) == len(result.summary())
+    assert fields["provenance"]["metric"] == "brightness"
 
 
 class Bright(Brightness):
@@ -73,20 +93,35 @@ class Low:
         return self.factor * (1 - x.mean())
 
 
-def test_any_metric_may_stand_in_an_experiment(versions):
-    metrics = [Bright(), {"low": Low()}]
-    found = rank(metrics, versions / "low", ["quality"], count=1)
-    best = found.summary().groupby("question").first()["path"]
+def test_rank_takes_any_metric(versions):
+    result = rank([Bright(), {"low": Low()}], versions / "low", ["quality"], count=1)
+    best = result.summary().groupby("question").first()["path"]
     assert best.tolist() == [str(versions / "low/2.png")] * 2  # the low end of the second is the good one
-    found = pairs(metrics, versions / "low", versions / "high", ["quality"]).summary().set_index("question")
-    assert found["right"].to_dict() == {"quality": 3, "low": 3} and found.loc["low", "mean difference"] < 0
-    found = agreement(["entropy", {"low": Low()}], versions / "votes.csv").summary().set_index("attribute")
-    assert found["majority accuracy"].to_dict() == {"quality, entropy": 0, "quality, low": 1, "all": 0.5}
-    found = sweep({"low": Low()}, versions / "low", changes="brightness", steps=3, scales=[1]).summary().iloc[0]
-    assert (found["score"], found["mean Spearman"]) == ("low", -1)
-    charts = radar([Bright(), {"low": Low()}], versions / "low", ["happy", "new"])
-    assert charts.charts == {"": ["happy", "new", "low"]}
-    assert charts.shares()["low"].tolist() == pytest.approx([20 / 255, 60 / 255, 100 / 255])
+
+
+def test_pairs_takes_any_metric(versions):
+    result = pairs([Bright(), {"low": Low()}], versions / "low", versions / "high", ["quality"])
+    table = result.summary().set_index("question")
+    assert table["right"].to_dict() == {"quality": 3, "low": 3}
+    assert table.loc["low", "mean difference"] < 0
+
+
+def test_agreement_takes_any_metric(versions):
+    result = agreement(["entropy", {"low": Low()}], versions / "votes.csv")
+    table = result.summary().set_index("attribute")
+    assert table["majority accuracy"].to_dict() == {"quality, entropy": 0, "quality, low": 1, "all": 0.5}
+
+
+def test_sweep_takes_any_metric(versions):
+    result = sweep({"low": Low()}, versions / "low", changes="brightness", steps=3, scales=[1])
+    (row,) = result.summary().to_dict(orient="records")
+    assert (row["score"], row["mean Spearman"]) == ("low", -1)
+
+
+def test_radar_takes_any_metric_with_a_closed_range(versions):
+    result = radar([Bright(), {"low": Low()}], versions / "low", ["happy", "new"])
+    assert result.charts == {"": ["happy", "new", "low"]}
+    assert result.shares()["low"].tolist() == pytest.approx([20 / 255, 60 / 255, 100 / 255])
     refused(radar, [Bright(), {"open": lambda x: x.mean()}], versions / "low", ["happy", "new"])
 
 
@@ -97,8 +132,8 @@ def test_the_commands_take_named_metrics_and_questions(clipiqa, versions):
         "sweep low --changes contrast --steps 3 --scales 1",
         "agreement votes.csv",
     ):
-        said = clipiqa(f"{command} -b mini -p quality -m entropy --device cpu -q", 0).out
-        assert "quality" in said and "entropy" in said
+        printed = clipiqa(f"{command} -b mini -p quality -m entropy --device cpu -q", 0).out
+        assert "quality" in printed and "entropy" in printed
     assert clipiqa("rank low -m entropy --worst 1 --paths -q", 0).out.startswith("low/")
     (versions / "s.csv").write_text("path,x\nlow/0.png,1\n")
     clipiqa("rank low -m s.csv:lower_better=true", 2, "in a file")

@@ -44,15 +44,19 @@ def test_the_table_counts_pairs_and_tests_their_mean_difference(tmp_path):
     for n, (level, gain) in enumerate(draw.tolist()):
         save_grey(tmp_path / f"low/{n}.png", level)
         save_grey(tmp_path / f"high/{n}.png", level + gain - 60)
-    found = pairs(Brightness(), tmp_path / "low", tmp_path / "high")
-    low, high = (found.frame[f"quality {side}"].to_numpy() for side in ("low", "high"))
-    row = found.summary().iloc[0]
-    assert row["right"] == np.count_nonzero(high > low) and row["equal"] == 1 and row["pairs"] == 30
-    apart = mean_difference(high, low)
-    assert [row["mean difference"], row["mean difference low"], row["p"]] == [apart.value, apart.low, apart.p]
-    shown = [text.get_text().split("\n")[0] for text in found.sheet("quality").findobj(Text)]
-    worst = found.frame["quality difference"].nsmallest(min(10, 30 - row["right"])).index
-    assert [name for name in shown if name in worst][::2] == [*worst]  # both versions have captions
+    result = pairs(Brightness(), tmp_path / "low", tmp_path / "high")
+    low = result.frame["quality low"].to_numpy()
+    high = result.frame["quality high"].to_numpy()
+    row = result.summary().iloc[0]
+    assert row["right"] == np.count_nonzero(high > low)
+    assert row["equal"] == 1
+    assert row["pairs"] == 30
+    difference = mean_difference(high, low)
+    expected = [difference.value, difference.low, difference.p]
+    assert [row["mean difference"], row["mean difference low"], row["p"]] == expected
+    captions = [text.get_text().split("\n")[0] for text in result.sheet("quality").findobj(Text)]
+    worst = result.frame["quality difference"].nsmallest(min(10, 30 - row["right"])).index
+    assert [name for name in captions if name in worst][::2] == list(worst)  # both versions have captions
 
 
 def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_path):
@@ -61,21 +65,25 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
         save_grey(tmp_path / f"high/{n}.png", level + 51)
     save_corrupt(tmp_path / "high/1.png")
     metric = Brightness()
-    found = pairs(metric, tmp_path / "low", tmp_path / "high", ["brightness", "happy"])
+    frame = pairs(metric, tmp_path / "low", tmp_path / "high", ["brightness", "happy"]).frame
     assert sum(batch[0] for batch in metric.batches) == 5
-    assert list(found.frame.index) == ["0", "2"] and found.frame.loc["2", "low"] == f"{tmp_path}/low/2.png"
-    np.testing.assert_allclose(found.frame[["brightness difference", "happy difference"]], [[0.2, 0.1]] * 2, atol=1e-6)
+    assert list(frame.index) == ["0", "2"]
+    assert frame.loc["2", "low"] == f"{tmp_path}/low/2.png"
+    np.testing.assert_allclose(frame[["brightness difference", "happy difference"]], [[0.2, 0.1]] * 2, atol=1e-6)
     refused(pairs, metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
 
 
 def test_a_blurred_folder_loses(clipiqa, tmp_path):
-    low, high, out = save_blurred(tmp_path / "low", 2.5), save_blurred(tmp_path / "high", 0), tmp_path / "out"
-    args = f"--backbone mini -p sharpness quality --max-side 160 -q --out {out}"
-    assert clipiqa(f"pairs {high} {low} {args}", 0).out.splitlines()[1].split()[:4] == ["sharpness", "2", "0", "0"]
+    low = save_blurred(tmp_path / "low", 2.5)
+    high = save_blurred(tmp_path / "high", 0)
+    out = tmp_path / "out"
+    options = f"--backbone mini -p sharpness quality --max-side 160 -q --out {out}"
+    first_row = clipiqa(f"pairs {high} {low} {options}", 0).out.splitlines()[1]
+    assert first_row.split()[:4] == ["sharpness", "2", "0", "0"]
     assert (pd.read_csv(out / "pairs.csv")["sharpness difference"] < 0).all()
     with Image.open(out / "pairs-sharpness.png") as wrong:
         height = wrong.height
-    clipiqa(f"pairs {low} {high} {args} --overwrite", 0)
+    clipiqa(f"pairs {low} {high} {options} --overwrite", 0)
     with Image.open(out / "pairs-sharpness.png") as right:  # pictures of both sides, though no order is wrong
         assert right.height == height
 
@@ -83,5 +91,6 @@ def test_a_blurred_folder_loses(clipiqa, tmp_path):
 def test_images_without_a_partner_are_left_out_when_asked(tmp_path):
     for name in ("low/1.png", "high/1.png", "high/2.png"):
         save_grey(tmp_path / name, 9)
-    found = pairs(Brightness(), tmp_path / "low", tmp_path / "high", skip_missing=True)
-    assert found.missing == {"low": ["2"]} and found.notes() == ["left out: low lacks '2'"]
+    result = pairs(Brightness(), tmp_path / "low", tmp_path / "high", skip_missing=True)
+    assert result.missing == {"low": ["2"]}
+    assert result.notes() == ["left out: low lacks '2'"]

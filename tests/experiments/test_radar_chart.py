@@ -21,11 +21,11 @@ def test_the_papers_that_the_clip_knows_or_one(tmp_path):
 
 def test_the_figures_lines_are_the_scores(tmp_path):
     paths = [save_grey(tmp_path / f"{level}.png", level) for level in (90, 200)]
-    found = radar(Brightness(), paths, [*CHARTS["look"]])
-    (panel,) = (axes for axes in found.figure().findobj() if getattr(axes, "name", "") == "polar")
-    for line, (_, row) in zip(panel.lines, found.frame.iterrows(), strict=True):
-        angles, values = line.get_data()
-        np.testing.assert_allclose(values, [*row, row.iloc[0]])
+    result = radar(Brightness(), paths, list(CHARTS["look"]))
+    (panel,) = (axes for axes in result.figure().findobj() if getattr(axes, "name", "") == "polar")
+    for line, (_, scores) in zip(panel.lines, result.frame.iterrows(), strict=True):
+        angles, radii = line.get_data()
+        np.testing.assert_allclose(radii, [*scores, scores.iloc[0]])
         assert math.isclose(angles[1], 2 * math.pi / 6)
 
 
@@ -33,8 +33,8 @@ def test_a_heads_scale_is_that_of_people(clipiqa, tmp_path):
     paths = [save_grey(tmp_path / f"{level}.png", level) for level in (20, 90, 200)]
     (tmp_path / "s.csv").write_text("path,mos\n20.png,1\n90.png,5\n200.png,2\n")
     clipiqa("fit s.csv -b mini --method affine --range 1 5 --own-scale --out h.safetensors", 0)
-    found = radar([f"{label}=h.safetensors" for label in "abc"], paths)
-    np.testing.assert_allclose(found.shares(), ((found.frame - 1) / 4).clip(0, 1))
+    result = radar([f"{label}=h.safetensors" for label in "abc"], paths)
+    np.testing.assert_allclose(result.shares(), ((result.frame - 1) / 4).clip(0, 1))
     # a head alone answers no questions of the paper
     clipiqa("radar 20.png --learned-prompts h.safetensors", 2, "three questions")
     refused(radar, CLIPIQA("clipiqa+", backbone="mini", pretrained_model_path="h.safetensors"), paths)
@@ -42,12 +42,12 @@ def test_a_heads_scale_is_that_of_people(clipiqa, tmp_path):
 
 def test_images_of_one_name_are_told_apart(tmp_path):
     paths = [save_grey(tmp_path / folder / "a.png", 20) for folder in ("x", "y")]
-    found = radar(Brightness(), paths, ["happy", "new", "scary"])
-    assert list(found.summary()) == ["question", "x/a.png", "y/a.png"]
+    result = radar(Brightness(), paths, ["happy", "new", "scary"])
+    assert list(result.summary()) == ["question", "x/a.png", "y/a.png"]
 
 
 def test_charts_that_cannot_be_drawn_are_refused(clipiqa, tmp_path):
     for number in range(9):
         save_grey(tmp_path / f"{number}.png", number)
-    for given, message in ((f"{tmp_path}/1.png -p happy new", "three questions"), (tmp_path, "at most 8 images")):
-        clipiqa(f"radar {given} --backbone mini", 2, message)
+    clipiqa(f"radar {tmp_path}/1.png -p happy new --backbone mini", 2, "three questions")
+    clipiqa(f"radar {tmp_path} --backbone mini", 2, "at most 8 images")

@@ -30,22 +30,23 @@ def test_by_hand(folder):
         folder, "happy,a.png,b.png,1,4", "happy,d.png,c.png,5,0", "happy,a.png,c.png,3,2", "happy,b.png,d.png,2,2",
         head="attribute,first,second,votes_first,votes_second",
     )  # fmt: skip
-    found = agreement(Brightness(), path)
-    row = found.summary().iloc[0]
+    result = agreement(Brightness(), path)
+    row = result.summary().iloc[0]
     assert (row["pairs"], row["tied"], row["votes"]) == (3, 1, 19)
-    assert found.frame["right"].tolist() == [True, True, False, None]
+    assert result.frame["right"].tolist() == [True, True, False, None]
     assert row["majority accuracy"] == pytest.approx(2 / 3)
     assert row["vote accuracy"] == pytest.approx((4 + 5 + 2 + 2) / 19)
     assert row["ceiling"] == pytest.approx((4 + 5 + 3 + 2) / 19)
-    axes = found.figure().axes[0]
-    assert {round(bar.get_height(), 6) for bar in axes.patches} == {round(2 / 3, 6), round(13 / 19, 6)}
+    heights = sorted(bar.get_height() for bar in result.figure().axes[0].patches)
+    assert heights == pytest.approx([2 / 3, 13 / 19])
     assert row["vote accuracy low"] < row["vote accuracy"] < row["vote accuracy high"]
 
 
 def test_a_corrupt_image_takes_its_pairs_along(folder):
     save_corrupt(folder / "b.png")
-    found = agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
-    assert len(found.frame) == 1 and "b.png" in next(iter(found.failed))
+    result = agreement(Brightness(), write_votes(folder, "new,a.png,b.png,first", "new,a.png,c.png,first"))
+    assert len(result.frame) == 1
+    assert list(result.failed) == [str(folder / "b.png")]
     refused(agreement, Brightness(), write_votes(folder, "new,a.png,b.png,first"))
 
 

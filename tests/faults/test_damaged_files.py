@@ -25,7 +25,7 @@ from world import make_world
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit, score_sources
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import AnySize
-from clipiqa_pyiqa.experiments.two_images import read_votes
+from clipiqa_pyiqa.experiments.votes import read_votes
 from clipiqa_pyiqa.images.formats import readable_formats
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.memory import limit_memory

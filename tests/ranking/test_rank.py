@@ -13,7 +13,7 @@ from refusal import refused
 from standin import Brightness
 
 from clipiqa_pyiqa import rank
-from clipiqa_pyiqa.experiments.experiment import file_names
+from clipiqa_pyiqa.experiments.experiment_result import file_names
 
 pytestmark = pytest.mark.quick
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from ...datasets.score_table import ScoreTable
-    from ...experiments.experiment import ExperimentResult
+    from ...experiments.experiment_result import ExperimentResult
     from ...metrics.metric import Metric
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per period, and the period, in microseconds

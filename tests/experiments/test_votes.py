@@ -5,7 +5,7 @@ from photos import save_grey
 from refusal import refused
 from votes_file import write_votes
 
-from clipiqa_pyiqa.experiments.two_images import read_votes
+from clipiqa_pyiqa.experiments.votes import read_votes
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_an_attribute_may_be_a_pair_of_texts_and_must_be_there(folder):
 
 
 def test_rows_that_cannot_be_used_are_refused(folder):
-    for line, named in {
+    for line, words in {
         "hapy,a.png,b.png,first": "'happy'",
         "happy,a.png,b.png,frist": "'first'",
         "happy,a.png,b.png,": "tie",
@@ -37,4 +37,11 @@ def test_rows_that_cannot_be_used_are_refused(folder):
         "happy,a.png,a.png,first": "line 2",
         "happy,a.png,first": "4 columns",
     }.items():
-        assert named in refused(read_votes, write_votes(folder, line))
+        assert words in refused(read_votes, write_votes(folder, line))
+
+
+def test_votes_on_a_pair_are_added_up_in_either_order(folder):
+    head = "attribute,first,second,votes_first,votes_second"
+    votes, _ = read_votes(write_votes(folder, "happy,a.png,b.png,5,1", "happy,b.png,a.png,2,0", head=head))
+    assert votes[["votes_first", "votes_second"]].to_numpy().tolist() == [[5, 3]]
+    refused(read_votes, write_votes(folder, "happy,a.png,b.png,5,-1", head=head))
