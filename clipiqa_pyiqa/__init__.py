@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .gaming import GamingAlarm
     from .learning.fitting import fit
     from .learning.training import train
-    from .learning.word_search import search_prompts
     from .loss import CLIPIQALoss
     from .maps.photos import draw_maps
     from .metric import CLIPIQA
@@ -64,7 +63,6 @@ __all__ = [
     "score_on_ray",
     "score_paths",
     "score_sources",
-    "search_prompts",
     "sweep",
     "table",
     "train",
@@ -92,7 +90,6 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "score_on_ray": "ray_data",
     "score_paths": "scoring.score",
     "score_sources": "scoring.shards.run",
-    "search_prompts": "learning.word_search",
     "sweep": "experiments.attribute_sweep",
     "table": "comparison.table.run",
     "train": "learning.training",

@@ -9,7 +9,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TextIO, cast
 
 from .. import __version__
@@ -28,7 +28,6 @@ COMMANDS = {
     "protocols": "list how papers compute their tables, with the source of each protocol",
     "gate": "check whether a second run over the same inputs got worse, for continuous integration",
     "prompts": "list the named prompt pairs",
-    "prompts search": "find the prompt pairs that agree best with scores that people gave",
     "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
     "fit": "fit a metric to a few rated photos of your own, in seconds",
     "export": "write a metric as an ONNX file, for programs without PyTorch",
@@ -94,9 +93,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str], args: argparse.Namespace) -> int:
-    typed = list(argv)
-    if " ".join(argv[:2]) in COMMANDS:  # a command of two words
-        argv[:2] = [" ".join(argv[:2])]
     parser, commands = parsers()
     if argv and argv[0] in commands:
         args.command = argv[0]  # so that messages about wrong options name the command
@@ -113,7 +109,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     if completion:
         import shtab
 
-        parser, commands = parsers(name for name in COMMANDS if " " not in name)
+        parser, commands = parsers()
         for name, command in commands.items():
             command.declare(function_of(name))
             command.complete_paths()
@@ -125,12 +121,12 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         given = commands[args.command].values_in(given.get("config_file", ())) | given
         vars(args).update(given)
         option_files = given.get("config_file", ())
-        with speaking(args.command, given.get("quiet", False)), invoked(typed, option_files):
+        with speaking(args.command, given.get("quiet", False)), invoked(argv, option_files):
             return call(function_of(args.command), given)
     return 0
 
 
-def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]:
+def parsers() -> tuple[Parser, dict[str, Parser]]:
     """Return the command line's parser, and command -> its parser, without options yet."""
     parser = Parser(prog="clipiqa", description="CLIP-IQA measures the look and feel of photos in numbers.")
     parser.add_argument("--version", action="version", version=f"clipiqa-pyiqa {__version__}")
@@ -141,8 +137,8 @@ def parsers(names: Iterable[str] = COMMANDS) -> tuple[Parser, dict[str, Parser]]
         help="print a completion script for bash, zsh or fish, and exit",
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in names}
+    return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in COMMANDS}
 
 
 def function_of(command: str) -> Any:
-    return importlib.import_module(f".{command.replace(' ', '_')}", __package__).run
+    return importlib.import_module(f".{command}", __package__).run

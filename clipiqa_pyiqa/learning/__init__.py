@@ -1,1 +1,1 @@
-"""Learning from people's scores: prompts, words and heads."""
+"""Learning from people's scores: prompts and heads."""

@@ -19,7 +19,6 @@ WRITTEN = {  # by command and option: arguments, and a file that the command wri
     "gate page": ("s.csv s.csv", "o/gate.html"),
     "map out": ("in -b mini", "o/photo.png"),
     "pairs out": ("in in -b mini", "o/scores.csv"),
-    "prompts search out": ("s.csv -b mini", "words.csv"),
     "radar out": ("in -b mini", "o/scores.csv"),
     "rank out": ("in -b mini", "o/ranking.csv"),
     "rank page": ("in -b mini", "o/ranking.html"),

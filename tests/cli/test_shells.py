@@ -20,7 +20,7 @@ def test_a_tab_completes_options_and_files(clipiqa, tmp_path):
 
 REFUSED = (
     "rank a|map a|sweep a|radar a|pairs a b|agreement a|gate -m=mini a b|train a.csv --out h|fit a.csv --out h|"
-    "prompts search a.csv|rank . --out scores.csv/x|compare -m x -d . --out scores.csv/x"
+    "rank . --out scores.csv/x|compare -m x -d . --out scores.csv/x"
 )
 
 

@@ -1,5 +1,6 @@
 """Metrics side by side: the numbers, what is shared, what is left out, and what is kept of a run that ends early."""
 
+import io
 import math
 import os
 import re
@@ -75,6 +76,13 @@ def test_only_images_of_the_split_are_compared(rated):
     assert "split test" in data.note
     for split in ("test2", "val"):
         refused(parse_data_sets, f"{rated}:split={split}")
+
+
+def test_words_are_compared_by_their_agreement_with_people(clipiqa, rated):
+    words = "--prompts 'Bright photo.|Dark photo.' 'Dark photo.|Bright photo.'"
+    line = f"compare -b mini {words} -d mine={rated}:split=test --bootstrap 100 --format csv"
+    table = pandas.read_csv(io.StringIO(clipiqa(line, 0).out), comment="#").set_index("metric")["SROCC"]
+    assert table["Bright photo.|Dark photo."] == -table["Dark photo.|Bright photo."] != 0
 
 
 def test_the_mean_correlation_within_scenes_is_that_of_each_scene(clipiqa, rated):

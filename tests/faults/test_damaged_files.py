@@ -29,7 +29,6 @@ from clipiqa_pyiqa.experiments.votes import read_votes
 from clipiqa_pyiqa.images.formats import readable_formats
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.memory import limit_memory
-from clipiqa_pyiqa.learning.word_search import read_words
 from clipiqa_pyiqa.results.folder import read_shard_result, read_table
 from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.sources.finding import find_shards
@@ -120,7 +119,6 @@ READERS = {
     "base.csv": read_scores,
     "base.jsonl": read_scores,
     "base.parquet": read_scores,
-    "pairs.txt": read_words,
     "shard.tar": read_shards,
     "shard.tar.gz": read_shards,
     "shard.parquet": read_shards,

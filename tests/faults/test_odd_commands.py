@@ -36,7 +36,6 @@ GOOD = {  # a command line of each command that works, in a folder as `make_worl
     "gate": "base.csv new.csv",
     "prompts": "",
     "protocols": "",
-    "prompts search": f"scores.csv --candidates pairs.txt --bootstrap 5 {MINI} {FEATURES}",
     "train": f"scores.csv --epochs 1 {MINI} {FEATURES} --out new/run",
     "fit": f"scores.csv {MINI} --method affine {FEATURES} --out new/head.safetensors",
     "export": f"new/model.onnx {MINI}",

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def make_world(folder):
-    """Photos in two versions, opinions, scores of two runs, votes, words, and what is no regular file."""
+    """Photos in two versions, opinions, scores of two runs, votes, and what is no regular file."""
     for place, more in (("photos", 0), ("better", 3), ("new", 0)):
         (folder / place).mkdir()
         for n in range(4 if place != "new" else 0):
@@ -19,7 +19,6 @@ def make_world(folder):
     pd.DataFrame({"path": names, "quality": scores / 10}).to_csv(folder / "base.csv", index=False)
     pd.DataFrame({"path": names, "quality": scores / 9}).to_csv(folder / "new.csv", index=False)
     (folder / "votes.csv").write_text("attribute,first,second,choice\nquality,photos/0.png,photos/1.png,first\n")
-    (folder / "pairs.txt").write_text("Good photo.|Bad photo.\nBright photo.|Dark photo.\n")
     (folder / "empty").touch()
     (folder / "loop").symlink_to("loop")
     (folder / "full").symlink_to("/dev/full")

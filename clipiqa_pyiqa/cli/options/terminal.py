@@ -157,10 +157,10 @@ def progress(unit: str = "image") -> Iterator[Callable[..., None]]:
         yield show
 
 
-def frame_as_text(frame: pandas.DataFrame, intervals: Sequence[str] = ()) -> str:
+def frame_as_text(frame: pandas.DataFrame) -> str:
     from ...report.table import console_table, frame_table
 
-    return console_table(frame_table(frame, intervals))
+    return console_table(frame_table(frame))
 
 
 def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
