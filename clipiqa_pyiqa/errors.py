@@ -396,12 +396,19 @@ def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -
             raise ConfigError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")
 
 
-def check_resume(out: object, resume: bool) -> None:
+def check_storage(out: object, resume: bool, overwrite: bool, drop_vanished: bool = False) -> None:
+    """Raise OptionError for an option of stored results that would have no effect."""
     if resume and out is None:
         raise OptionError("`resume` needs `out`, the results to continue.")
+    if overwrite and out is None:
+        raise OptionError("`overwrite` needs `out`, the results to replace.")
+    if drop_vanished and not resume:
+        raise OptionError("drop_vanished needs `resume`: only rows of an earlier run can be left out.")
 
 
 def check_path(name: str, value: FilePath) -> None:
+    if not os.fspath(value):
+        raise OptionError(f"{name} must be a path; got an empty text.")
     try:
         os.stat(Path(value).expanduser())
     except (FileNotFoundError, NotADirectoryError, PermissionError):

@@ -134,7 +134,7 @@ class CLIPIQALoss(nn.Module):
     """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
 
     @untraceable  # the gradient in the forward pass cannot be traced
-    def forward(self, pred: Tensor, target: Any = None, weight: Any = None) -> Tensor:
+    def forward(self, pred: Tensor, target: Any = None) -> Tensor:
         """Return the loss, a scalar or ``(N,)``, in fp32 (float64 for float64 images).
 
         Args:
@@ -229,10 +229,12 @@ class CLIPIQALoss(nn.Module):
 def _range(input_range: Sequence[float]) -> tuple[float, float]:
     try:
         low, high = map(float, input_range)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low = high = 0.0
-    if not low < high:
-        raise CLIPIQAError(f"input_range must be (low, high), such as (-1, 1); got {shown(input_range)}.")
+    if not 0 < high - low < math.inf:  # of an endless range every image would be the same point
+        raise CLIPIQAError(
+            f"input_range must be two finite numbers (low, high), such as (-1, 1); got {shown(input_range)}."
+        )
     return low, high
 
 

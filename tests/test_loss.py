@@ -282,9 +282,15 @@ def test_options_that_cannot_be_used_are_refused(metric):
         *({"beside": "l1", "share": share} for share in (0.0, -1.0, "much")),
         {"beside": "l1", "share": 0.3, "loss_weight": 0.1},
         {"loss_weight": -1.0},
-        {"input_range": (1, 0)},
+        *({"input_range": ends} for ends in [(1, 0), (0, torch.inf), (-torch.inf, 0), (torch.nan, 1), (0, 10**400)]),
         {"crop": 16},
         *({"prompt_weights": weights} for weights in ([1, 2], [-1.0], ["much"])),
         *({"prompts": "quality"}, {"criterion": "another"}),  # a ready metric takes none
     ]:
         refused(CLIPIQALoss, metric=metric, **more)
+
+
+def test_a_weight_of_pixels_would_have_no_effect(metric):
+    x = torch.rand(1, 3, 64, 64)
+    with pytest.raises(TypeError, match="weight"):
+        CLIPIQALoss(metric=metric)(x, x, weight=x)

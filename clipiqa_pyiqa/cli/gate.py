@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import CLIPIQAError, SharedOptions
 from .options.groups import Asked, OutputOptions, check_inputs, start
@@ -60,7 +60,7 @@ def run(
     from ..comparison.verdicts import FAILED
     from ..files.printable import one_line
 
-    options = output.storage()
+    options: dict[str, Any] = {name: getattr(output, name) for name in ("out", "resume", "overwrite")}
     if asked != Asked():
         options |= {"metrics": asked.chosen(), **asked.building()}
     if "metrics" in options or images != SharedOptions():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError, counted, few
+from ..errors import OptionError, check_storage, counted, few
 from .options.groups import Experiment, start
 from .options.terminal import note, progress, tell
 
@@ -111,6 +111,7 @@ def run(
     """
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
+    check_storage(experiment.out, experiment.resume, experiment.overwrite and page is None)
     cuts = picks.cuts()
     if picks.paths and not cuts:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
@@ -158,7 +159,8 @@ def _score_or_read(
         return photos, not left_out
     if order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
-    ranking = experiment.result("rank", sources, count=count)
+    scoring = replace(experiment, overwrite=experiment.overwrite and experiment.out is not None)  # else of the page
+    ranking = scoring.result("rank", sources, count=count)
     code = experiment.conclude(ranking)
     return ranking.photos(order.by, direction), code == 0
 

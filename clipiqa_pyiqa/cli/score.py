@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import ImageError, Kind, OptionError, SharedOptions, check_resume, counted
+from ..errors import ImageError, Kind, OptionError, SharedOptions, check_storage, counted
 from ..files.writing import check_output, write_text
 from ..results.formats import printing
 from ..results.results import Output
@@ -146,7 +146,7 @@ def run(
         raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
     if partial or (null and "-" not in paths) or (cluster != Cluster() and shards.engine != "ray"):
         raise OptionError("--partial needs --merge, -0 needs - (standard input), and --actors … need --engine ray.")
-    check_resume(out, output.resume)
+    check_storage(out, output.resume, overwrite and videos.videos is None, drop_vanished)
     metrics = asked.chosen(also=("file",))
     # os.path returns False for invalid names; the error follows when the file is written
     is_folder = out and (os.path.isdir(out) or not (out.suffix or os.path.exists(out)))

@@ -20,6 +20,7 @@ from ..errors import (
     FilePath,
     Progress,
     RunOptions,
+    check_storage,
     checked,
     counted,
     few,
@@ -95,6 +96,7 @@ def gate(
         )
     for name in {*lower_better} & {*higher_better}:
         raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
+    check_storage(out, resume, overwrite and page is None)
     if out is not None:
         out = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
     if page is not None:

@@ -31,7 +31,9 @@ def parse_argument(text: str) -> Specification:
         {'pretrained_model_path': 'niqe.mat', 'test_y_channel': False}
     """
     name, *typed_options = _BEFORE_OPTIONS.split(text, maxsplit=1)
-    label, _, target = name.rpartition("=")
+    label, equals, target = name.rpartition("=")
+    if equals and not label.strip():
+        raise CLIPIQAError(f"{text!r} has an empty label: write a name before the first =, or leave = out.")
     if not target.strip():
         raise CLIPIQAError(f"{text!r} names no metric or data set: expected [LABEL=]NAME[:KEY=VALUE,...].")
     options = _parsed_options(typed_options[0], text) if typed_options else {}
@@ -44,6 +46,8 @@ def _parsed_options(typed: str, argument: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for part in _BETWEEN_OPTIONS.split(typed):
         key, _, text = part.partition("=")
+        if not text.strip():
+            raise CLIPIQAError(f"{key!r} in {argument!r} has no value: write one, or leave {key!r} out.")
         if key == "prompts" and "|" in text:  # a pair: POSITIVE|NEGATIVE
             options[key] = text
             continue

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, checked, silent
+from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, check_storage, checked, silent
 from ..images.batches import images_at_once, processed, stacked
 from ..images.image import Image
 from ..images.memory import scoring_bytes
@@ -68,6 +68,7 @@ def draw_maps(
     """
     if html and out is None:
         raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
+    check_storage(out, False, overwrite)
     columns = None if prompts is None else parse_columns(prompts, template)
     photos = _photos(paths, out)
     # the photos are listed again when they are mapped, so that only what is read ahead is in memory

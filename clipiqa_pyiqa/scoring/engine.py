@@ -25,7 +25,7 @@ from ..errors import (
     Kind,
     Progress,
     SharedOptions,
-    check_resume,
+    check_storage,
     counted,
     is_out_of_memory,
     log,
@@ -319,7 +319,7 @@ def outputs(
         others: Names of the other results, which are replaced if the run is continued.
         inputs: Files that are never replaced.
     """
-    check_resume(folder, resume)
+    check_storage(folder, resume, overwrite)
     if folder is None:
         return {}
     place = check_folder(folder, stored, overwrite=True)

@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 
 from .. import __version__
-from ..errors import MIN_SIDE, CLIPIQAError, FilePath, Progress, Reading, RunOptions, checked, log, silent
+from ..errors import (
+    MIN_SIDE,
+    CLIPIQAError,
+    FilePath,
+    Progress,
+    Reading,
+    RunOptions,
+    check_storage,
+    checked,
+    log,
+    silent,
+)
 from ..files.printable import printable
 from ..files.reading import sha256_of
 from ..files.writing import check_output
@@ -192,6 +203,8 @@ def score_paths(
     Returns:
         An iterator of rows, which scores while the caller iterates; ``run()`` scores all images.
     """
+    if not isinstance(out, Output):
+        check_storage(out, resume, overwrite, drop_vanished)
     setup = ScoringSetup(metric, prompts, also=("file",), sampling=sampling, **options)
     head = setup.head
     if keep:

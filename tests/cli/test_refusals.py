@@ -6,6 +6,7 @@ import pytest
 from photos import save_grey
 from refusal import refused
 
+from clipiqa_pyiqa import CLIPIQA, compare, score_paths
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.files.folders import check_folder
 
@@ -41,6 +42,31 @@ def test_options_are_not_abbreviated_and_names_are_proposed(said):
         "scor s.csv": "'score'",
     }.items():
         assert named in (line := said(command)) and line.count("\n") == 1
+
+
+def test_options_that_would_have_no_effect(said, tmp_path, clipiqa):
+    save_grey(tmp_path / "a.png", 9)
+    files = {path.name for path in tmp_path.iterdir()}
+    for command in ("score a.png -b mini", "compare -m mini -d s.csv", "map a.png -b mini", "radar a.png -b mini"):
+        assert "--overwrite needs --out" in said(f"{command} --overwrite")
+        assert "--out must be a path; got an empty text" in said(f"{command} --out ''")
+    for command in ("rank s.csv", "gate s.csv s.csv", "table --methods a=. -m niqe"):
+        assert "--overwrite needs --out" in said(f"{command} --overwrite")
+    for more in ("", "--out x.csv", "--out x.csv --overwrite"):
+        assert "--drop-vanished needs --resume" in said(f"score a.png -b mini --drop-vanished {more}")
+    for metric in ("mini:prompts=", "=mini", " =mini"):
+        assert metric.strip() in said(f"score a.png -m '{metric}'")
+    assert {path.name for path in tmp_path.iterdir()} == files
+    Path("t.csv").write_text(
+        "path,score\n" + "".join(f"{name}.png,{number}\n" for number, name in enumerate("abcdefgh"))
+    )
+    clipiqa("gate t.csv t.csv --page page --overwrite", 0)  # which the page needs
+
+
+def test_options_that_would_have_no_effect_in_python(tmp_path):
+    for options in ({"overwrite": True}, {"drop_vanished": True}, {"out": ""}):
+        refused(score_paths, CLIPIQA(backbone="mini"), tmp_path, **options)
+    refused(compare, "niqe", "s.csv", overwrite=True)
 
 
 def test_bounds_that_exclude_each_other(said, clipiqa):

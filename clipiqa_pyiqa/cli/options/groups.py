@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import Batches, ImageError, Machine, OptionError, SharedOptions, Sizes, check_resume
+from ...errors import Batches, ImageError, Machine, OptionError, SharedOptions, Sizes, check_storage
 from .terminal import invocation, note, progress, stored, tell
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class OutputOptions:
     quiet: bool = False
 
     def storage(self) -> dict[str, Any]:
-        check_resume(self.out, self.resume)
+        check_storage(self.out, self.resume, self.overwrite)
         return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
 
 

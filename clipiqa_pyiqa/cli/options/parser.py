@@ -94,7 +94,7 @@ class Parser(argparse.ArgumentParser):
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         value = super()._get_value(action, os.path.expanduser(arg_string))
         if action.type is Path:
-            check_path(action.dest, value)
+            check_path(action.dest, arg_string)  # Path makes the working folder of an empty text
         if action.type is int:
             check_bounds(action.dest, value)
         if action.type is float and not abs(value) <= 1e9:  # also refuses NaN
