@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, Registry
@@ -49,11 +48,11 @@ def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any 
     from .metric import CLIPIQA
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
-    # pyiqa's wrapper has the range and direction of its configuration, not those of a fitted head
-    wrapper: Any = sys._getframe(2).f_locals.get("self")
-    if net.head is not None and hasattr(wrapper, "score_range"):
-        low, high = net.score_range
-        wrapper.score_range, wrapper.lower_better = f"~{low:g}, ~{high:g}", net.lower_better
+    if net.lower_better:  # pyiqa's wrapper has the range and direction of its configuration
+        log.warning(
+            "clipiqa-pyiqa: low scores of this head are good, as metric.net.lower_better says; pyiqa's "
+            "metric.lower_better does not know it."
+        )
     if model_type == "clipiqa" and prompts is None and "mini" not in (options.get("backbone"), *args[:1]):
         _announce()
     return net

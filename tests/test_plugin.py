@@ -72,6 +72,15 @@ answer(built=[first, second, third], light=light, active=clipiqa_pyiqa.is_active
     assert "CLIPIQA_PYIQA_BUILTIN=1" in after
 
 
+def test_the_registry_builds_ours_at_the_top_level_of_a_script(in_process):
+    """The builder once looked for pyiqa's wrapper among its callers, of which a script has too few."""
+    code = """
+from pyiqa.utils.registry import ARCH_REGISTRY
+answer(built=type(ARCH_REGISTRY.get('CLIPIQA')(backbone='mini')).__module__)
+"""
+    assert in_process(code)[0] == {"built": OURS}
+
+
 def test_ours_is_built_if_the_builtin_was_imported_first(in_process):
     code = """
 import pyiqa.archs.clipiqa_arch

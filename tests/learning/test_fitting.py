@@ -182,8 +182,10 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
     own.save(path)
     loaded = CLIPIQA("clipiqa+", pretrained_model_path=path, aggregate=None).eval()
     assert (loaded.score_range, loaded.lower_better) == ((0, 5), True)
+    assert "low scores" not in caplog.text
     wrapped = pyiqa.create_metric("clipiqa+", pretrained_model_path=str(path), device="cpu")
-    assert (wrapped.score_range, wrapped.lower_better) == ("~0, ~5", True)
+    assert (wrapped.net.score_range, wrapped.net.lower_better) == ((0, 5), True)
+    assert not wrapped.lower_better and "low scores of this head are good" in caplog.text  # pyiqa's own configuration
     objects, named = {"loaded": loaded, "wrapped": wrapped}, [f"mine=clipiqa+:pretrained_model_path={path}"]
     columns = metric_set([objects, named]).columns
     assert {(column.lower_better, column.ends) for column in columns} == {(True, (None, None))}
