@@ -1,26 +1,37 @@
 """Frozen convolutions, computed from packed weights if no gradient is needed, and strips of rows of a large image."""
 
+import math
+import threading
 from collections.abc import Hashable
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import log, reason
 from .gradient import is_traced, needs_gradient, untraced
 
-_ops: Any = torch.ops.mkldnn  # whose names are private
+_ops: Any = torch.ops.mkldnn  # whose names are private: see `are_packed`
 
-_HAS_ONEDNN = hasattr(_ops, "_get_mkldnn_serialized_md") and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch does not use oneDNN
+
+
+class Packing(NamedTuple):
+    """A weight in oneDNN's order."""
+
+    weight: Tensor
+    order: bytes  # how the packed numbers lie in memory
+    fits: set[Hashable]  # the maps for which oneDNN wants this order
 
 
 class Convolution:
     """A frozen convolution of ``(N, C, H, W)`` and its activation; depthwise if its weight has one input channel.
 
     Scoring in fp32 or bf16 on a CPU keeps only the weight in oneDNN's order. A gradient or trace restores the plain
-    weight, bit for bit, and keeps it.
+    weight, bit for bit, and keeps it. Threads share a convolution.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):
@@ -29,9 +40,8 @@ class Convolution:
         self.groups = self.out_channels if weight.shape[1] == 1 else 1
         self.bias, self.stride, self.activation = bias, stride, activation
         self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
-        self._packed: Any = None
-        self._order = b""  # how the packed numbers lie in memory
-        self._fits: set[Hashable] = set()  # the maps for which oneDNN wants this order
+        self._packing: Packing | None = None  # if None, there is a plain weight
+        self._lock = threading.Lock()  # of whoever packs
 
     @property
     def weight(self) -> Tensor:
@@ -39,7 +49,8 @@ class Convolution:
         weight = self._plain
         if weight is None:
             with untraced():
-                weight = self._plain = self._unpacked().contiguous(memory_format=torch.channels_last)
+                weight = self._unpacked().contiguous(memory_format=torch.channels_last)
+                self._plain = weight
         return weight
 
     def __call__(self, x: Tensor, pad_rows: bool = True, plain: bool = False, onto: Tensor | None = None) -> Tensor:
@@ -52,13 +63,19 @@ class Convolution:
         """
         padding = self.padding if pad_rows else 0, self.padding
         # operations on packed weights have no derivative and trace badly
-        if plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced() or not _HAS_ONEDNN:
-            dilation = idle_dilation(x, self.kernel)
-            y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
-            if onto is not None:
-                return onto.add_(y).relu_()
-            activate = getattr(F, self.activation, None)
-            return activate(y, inplace=not (y.requires_grad or is_traced())) if activate else y
+        if plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced():
+            return self.plain_output(x, padding, onto)
+        return self.packed_output(x, padding, onto) if are_packed(x.dtype) else self.plain_output(x, padding, onto)
+
+    def plain_output(self, x: Tensor, padding: tuple[int, int], onto: Tensor | None = None) -> Tensor:
+        dilation = idle_dilation(x, self.kernel)
+        y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
+        if onto is not None:
+            return onto.add_(y).relu_()
+        activate = getattr(F, self.activation, None)
+        return activate(y, inplace=not (y.requires_grad or is_traced())) if activate else y
+
+    def packed_output(self, x: Tensor, padding: tuple[int, int], onto: Tensor | None = None) -> Tensor:
         fused = ("hardtanh", [0.0, 6.0], "") if self.activation == "relu6" else (self.activation, [], "")
         if self.kernel == 1 and onto is None:
             rows = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C)
@@ -83,21 +100,92 @@ class Convolution:
     def _weight_for(self, geometry: Any) -> Tensor:
         """Return the packed weight for this geometry of a map; None for a linear layer."""
         key = geometry and (geometry, torch.get_num_threads())
-        if key not in self._fits:
-            with untraced():
-                weight = self._unpacked() if (plain := self._plain) is None else plain
-                if geometry is None:
-                    weight = _ops._reorder_linear_weight(weight[:, :, 0, 0])
-                else:
-                    weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.contiguous().to_mkldnn(), *geometry)
-                order = bytes(_ops._get_mkldnn_serialized_md(weight).tolist())
-            if order != self._order:
-                self._packed, self._order, self._fits, self._plain = weight, order, set(), None
-            self._fits.add(key)
-        return self._packed
+        packing = self._packing
+        if packing is not None and key in packing.fits:
+            return packing.weight
+        with self._lock:
+            packing = self._packing  # another thread may have packed it meanwhile
+            if packing is None or key not in packing.fits:
+                packing = self._pack(geometry, packing)
+                packing.fits.add(key)
+            return packing.weight
+
+    def _pack(self, geometry: Any, before: Packing | None) -> Packing:
+        """Return the weight in the order for this geometry, which replaces any other form of the weight."""
+        with untraced():
+            weight = self._unpacked() if self._plain is None else self._plain
+            if geometry is None:
+                weight = _ops._reorder_linear_weight(weight[:, :, 0, 0])
+            else:
+                weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight.contiguous().to_mkldnn(), *geometry)
+            order = bytes(_ops._get_mkldnn_serialized_md(weight).tolist())
+        if before is not None and before.order == order:
+            return before
+        packing = Packing(weight, order, set())
+        self._packing = packing
+        self._plain = None  # only now, since other threads read one of the two
+        return packing
 
     def _unpacked(self) -> Tensor:
-        return self._packed.to_dense().view(self._shape)
+        assert self._packing is not None
+        return self._packing.weight.to_dense().view(self._shape)
+
+
+_are_packed: dict[torch.dtype, bool] = {}
+_trial_lock = threading.Lock()
+
+
+def are_packed(dtype: torch.dtype) -> bool:
+    """Return whether weights of this dtype are packed on this machine.
+
+    The first call tries it: torch may lack or change the private functions that pack, and then the log says so.
+    """
+    if dtype not in _are_packed:
+        with _trial_lock:
+            if dtype not in _are_packed:
+                _are_packed[dtype] = _HAS_ONEDNN and _packs_right(dtype)
+    return _are_packed[dtype]
+
+
+def _packs_right(dtype: torch.dtype) -> bool:
+    """Try each kind of convolution and log what goes wrong; return whether nothing does."""
+    try:
+        with untraced():
+            for kernel, inputs, activation in ((3, 8, "relu"), (3, 1, "relu6"), (1, 8, "relu6"), (1, 8, "none")):
+                _try_packing(_pattern(8, inputs, kernel, kernel).to(dtype), activation)
+    except Exception as error:  # what a missing or changed function raises is not known
+        log.warning(
+            f"torch {torch.__version__} does not compute with packed weights of {dtype} as expected "
+            f"({reason(error)[:200]}), so scores on the CPU take longer."
+        )
+        return False
+    return True
+
+
+def _try_packing(weight: Tensor, activation: str) -> None:
+    """Raise unless a convolution gives the right output with packed weights, and gets its weight back."""
+    dtype, bias = weight.dtype, _pattern(8)
+    pixels = _pattern(2, 8, 6, 5).contiguous(memory_format=torch.channels_last)
+    conv = Convolution(weight, bias.to(dtype), 1, activation)
+    exact = Convolution(weight.double(), bias.double(), 1, activation)  # which oneDNN does not compute
+    x, padding = pixels.to(dtype), (conv.padding, conv.padding)
+    packed = [conv.packed_output(x, padding)]
+    right = [exact.plain_output(pixels.double(), padding)]
+    if activation == "none":
+        packed.append(conv.packed_output(x, padding, x.clone()))
+        right.append(exact.plain_output(pixels.double(), padding, pixels.double()))
+    tolerance = 1e-4 if dtype == torch.float32 else 0.05  # bf16 has eight bits; outputs are below 4
+    for ours, theirs in zip(packed, right, strict=True):
+        if ours.shape != theirs.shape or not torch.allclose(ours.double(), theirs, tolerance, tolerance):
+            raise ValueError("the output differs")
+    if not torch.equal(conv.weight, weight):
+        raise ValueError("the weight came back changed")
+
+
+def _pattern(*shape: int) -> Tensor:
+    """Return numbers from -0.5 to 0.5 in no simple order; bf16 holds them without rounding."""
+    count = math.prod(shape)
+    return ((torch.arange(count) * 7919 % 127 - 63) / 128).view(shape)
 
 
 def idle_dilation(x: Tensor, kernel: int) -> int:

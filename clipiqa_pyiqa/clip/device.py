@@ -1,22 +1,34 @@
 """The dtype in which a device computes, and the error for operations that the device lacks."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError
+from ..errors import CLIPIQAError, log
 from ..weights.checkpoint import Checkpoint
 
 
 def is_slow_on_cpu(dtype: torch.dtype) -> bool:
     if dtype == torch.bfloat16:
+        return _is_bf16_slow()
+    return dtype == torch.float16  # 0.9 to 1.5 times fp32's time where torch supports fp16, else 11 to 15
+
+
+@cache
+def _is_bf16_slow() -> bool:
+    try:
         if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return True
         # With AVX-512 but no bf16 instructions, torch claims support but converts: 1.6 to 3.8 times as slow as fp32.
         return torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
-    return dtype == torch.float16  # 0.9 to 1.5 times fp32's time where torch supports fp16, else 11 to 15
+    except (AttributeError, RuntimeError) as error:  # these functions are private
+        log.warning(
+            f"torch {torch.__version__} does not say whether this CPU is fast in bf16 ({error}): it computes in fp32."
+        )
+        return True
 
 
 Part = Literal["image", "places"]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, partial, wraps
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 import torch
@@ -14,11 +15,30 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import CLIPIQAError, Function
+from ..errors import CLIPIQAError, Function, log
+
+
+def _private(name: str, consequence: str) -> Any:
+    """Return a private function of torch; None if torch lacks it, with a line in the log."""
+    try:
+        return attrgetter(name)(torch)
+    except AttributeError:
+        log.warning(f"torch {torch.__version__} has no torch.{name}, so {consequence}.")
+        return None
+
+
+_PLAIN = "scores are computed by plain operations, which take longer"
+_transforms_are_active = _private("_C._are_functorch_transforms_active", _PLAIN)
+_forward_level = _private("autograd.forward_ad._current_level", _PLAIN)
+_tracing_state = _private("_C._get_tracing_state", "a tower cannot be made inside of torch.jit.trace")
+_set_tracing_state = _private("_C._set_tracing_state", "a tower cannot be made inside of torch.jit.trace")
 
 try:
     from torch.utils._python_dispatch import _disable_current_modes
-except ImportError:  # a private name, which only calls inside of another library's mode need
+except ImportError:
+    log.warning(
+        f"torch {torch.__version__} has no _disable_current_modes, so a tower cannot be made while torch exports."
+    )
     _disable_current_modes = nullcontext  # type: ignore[assignment]
 
 GPU_GROUP_PIXELS = 1 << 22
@@ -61,20 +81,31 @@ def general_path() -> Iterator[None]:
 
 def is_traced() -> bool:
     """Return whether torch traces operations, so that no branch may depend on a tensor's values."""
-    is_recorded = torch.compiler.is_compiling() or torch.jit.is_tracing() or forward_ad._current_level >= 0
-    return is_recorded or torch._C._are_functorch_transforms_active()
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return True
+    if _transforms_are_active is None or _forward_level is None:
+        return True  # torch does not say: what is right in a trace is right everywhere
+    return forward_ad._current_level >= 0 or bool(_transforms_are_active())
 
 
 @contextmanager
 def untraced() -> Iterator[None]:
     """Compute without tracing, inference mode or gradients; new tensors are on the CPU by default."""
-    state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    with _no_trace(), _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+@contextmanager
+def _no_trace() -> Iterator[None]:
+    if _tracing_state is None or _set_tracing_state is None:
+        yield
+        return
+    state = _tracing_state()
+    _set_tracing_state(None)
     try:
-        with _disable_current_modes(), torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
-            yield
+        yield
     finally:
-        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+        _set_tracing_state(state)
 
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
