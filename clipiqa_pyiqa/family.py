@@ -92,6 +92,8 @@ class CLIPMetric(TowerMetric):
         pretrained_model_path: FilePath | None = None,
     ):
         super().__init__(model_type or self.model_type, precision)
+        if pretrained_model_path is not None and not self.has_own_file:
+            raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
         if self.tower_file and quick_gelu is None:
             quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
         if self.tower_file and clip_weights is None:
@@ -106,9 +108,13 @@ class CLIPMetric(TowerMetric):
         self.encoding = weights.sha256, weights.quick_gelu, precision, seen, False  # as of CLIPIQA
         self.load(pretrained_model_path)
 
+    @property
+    def has_own_file(self) -> bool:
+        """Whether the metric has a file besides its tower's."""
+        return False
+
     def load(self, path: FilePath | None) -> None:
-        if path is not None:
-            raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
+        """Load the metric's own file, by default the published one."""
 
     def answer(self, features: Tensor) -> Tensor:
         raise CLIPIQAError(f"{self.model_type} needs a caption for each image: call it with caption_list=[TEXT, ...].")
@@ -215,6 +221,10 @@ class LAIONAes(CLIPMetric):
     backbone = "ViT-L/14"
     view = CROP
     score_range = (1.0, 10.0)
+
+    @property
+    def has_own_file(self) -> bool:
+        return True
 
     def load(self, path: FilePath | None) -> None:
         name = "v2" if path is None else str(path)
@@ -353,10 +363,13 @@ class QualiCLIP(CLIPMetric):
     view = WHOLE
     tower_file = "QualiCLIP.pth"
 
+    @property
+    def has_own_file(self) -> bool:
+        return self.model_type in LEARNED
+
     def load(self, path: FilePath | None) -> None:
         self._texts: dict[torch.dtype, Tensor] = {}  # text features, by the dtype of image features
-        if self.model_type not in LEARNED:
-            super().load(path)
+        if not self.has_own_file:
             found = self.clip.checkpoint
             if found.shapes.get("prompts_features") != (len(TEXTS), self.clip.width):
                 raise WeightsError(

@@ -17,7 +17,7 @@ from .clip.inputs import ANY_RANGE
 from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, PromptError, checked, reason, shown
 from .metric import CLIPIQA
 from .prompts.antonym import sigmoid
-from .prompts.pairs import Prompts
+from .prompts.pairs import Prompts, parse_prompts
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
@@ -112,6 +112,8 @@ class CLIPIQALoss(nn.Module):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
         if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
             raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
+        if ready is None:  # before the weights, which may be downloaded
+            _weights(prompt_weights, len(parse_prompts(prompts, options.get("template"))))
         # Neither is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
         self.__dict__.update(
             metric=CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready,

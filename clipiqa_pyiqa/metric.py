@@ -16,13 +16,23 @@ from .clip.device import Part, is_slow_on_cpu
 from .clip.gradient import is_ahead, per_image, untraceable
 from .clip.inputs import check_features, check_images
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
-from .errors import OVERSHOOT, CLIPIQAError, FilePath, PromptError, checked, choice, shown
+from .errors import OVERSHOOT, CLIPIQAError, FilePath, PromptError, check_keys, checked, choice, shown
 from .prompts.antonym import antonym_scores, column_means, margins
-from .prompts.files import HEAD_FORMAT, PUBLISHED, LearnedType, OpinionHead, check_origin, load_head, load_prompt_file
-from .prompts.learned import PromptLearner
+from .prompts.files import (
+    PUBLISHED,
+    LearnedType,
+    OpinionHead,
+    check_backbone,
+    check_learned_file,
+    is_head,
+    load_head,
+    load_prompt_file,
+    warn_of_positions,
+)
+from .prompts.learned import CONTEXT_OPTIONS, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
 from .weights.checkpoint import open_checkpoint
-from .weights.published import find_file, find_weights, pyiqa_file
+from .weights.published import canonical_backbone, find_file, find_weights, pyiqa_file
 
 ModelType = Literal["clipiqa"] | LearnedType
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -174,7 +184,14 @@ class CLIPIQA(TowerMetric):
     ):
         super().__init__(model_type, precision)
         self.template, self.aggregate = template, aggregate
+        # all that can be refused comes before the weights, which may be downloaded
         self._prompts = parse_prompts(prompts, template)
+        if model_type != "clipiqa":
+            if len(self._prompts) > 1:
+                raise PromptError(f"learned prompts need a single pair as prompts; got {len(self._prompts)} pairs.")
+            check_keys(context or {}, CONTEXT_OPTIONS, "`context`")
+        elif pretrained_model_path is not None or context is not None:
+            raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
         metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
         if pretrained_model_path is not None:
             metadata |= open_checkpoint(pretrained_model_path).metadata
@@ -182,23 +199,24 @@ class CLIPIQA(TowerMetric):
                 raise PromptError(f"{pretrained_model_path} has words of its own: leave out `prompts`.")
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
-        self.clip = frozen_clip(find_weights(backbone or metadata.get("backbone", "RN50"), clip_weights, quick_gelu))
+        backbone = canonical_backbone(backbone or metadata.get("backbone", "RN50"))
+        if pretrained_model_path is not None:
+            check_learned_file(pretrained_model_path, backbone)
+        elif pretrained:
+            check_backbone(model_type, metadata, backbone)
+        self.clip = frozen_clip(find_weights(backbone, clip_weights, quick_gelu))
         self.min_side = 1 if self.pos_embedding == "fixed" else self.clip.cell
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
         self._learned_name: str = model_type  # name of the score column of learned prompts or a head
         if model_type != "clipiqa":
-            if len(self._prompts) > 1:
-                raise PromptError(f"learned prompts need a single pair as prompts; got {len(self._prompts)} pairs.")
             self.prompt_learner = PromptLearner(self.clip, self._prompts[0], **(context or {}))
             if pretrained_model_path is not None:
                 self.load_prompts(pretrained_model_path)
             elif pretrained:
-                check_origin(model_type, metadata, self.clip.weights.backbone, self.pos_embedding)
+                warn_of_positions(model_type, metadata, self.pos_embedding)
                 published = find_file(pyiqa_file(metadata["file"]))
                 load_prompt_file(self.prompt_learner, published.path, self.pos_embedding)
-        elif pretrained_model_path is not None or context is not None:
-            raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:  # after the origin of prompts
             raise CLIPIQAError(
                 f"pos_embedding must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no positional "
@@ -251,7 +269,7 @@ class CLIPIQA(TowerMetric):
         if self.model_type == "clipiqa":
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
         self._learned_name = Path(path).stem
-        if open_checkpoint(path).metadata.get("format", "").startswith(HEAD_FORMAT[:-1]):  # of any version
+        if is_head(open_checkpoint(path)):
             self.head = load_head(path, self.clip, self.pos_embedding).to(self._device)
             self.prompt_learner, self._prompts = None, (self.head.pair,)
             return

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import check_keys, checked, choice
 from ..metric import CLIPIQA
+from ..prompts.learned import CONTEXT_OPTIONS
 from .feature_store import Augmentation
 
 
@@ -61,10 +62,10 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
     """
     base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
     changes = {name: value for name, value in changes.items() if value is not None}
-    known = [*vars(base), "n_ctx", "shared", "init", *inspect.signature(CLIPIQA).parameters]
+    known = [*vars(base), *CONTEXT_OPTIONS, *inspect.signature(CLIPIQA).parameters]
     check_keys(changes, known, "the options of train()")
     changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(base).items()})
-    if context := {name: changes.pop(name) for name in ("n_ctx", "shared", "init") if name in changes}:
+    if context := {name: changes.pop(name) for name in CONTEXT_OPTIONS if name in changes}:
         changes["context"] = {**(base.network.get("context") or {}), **context}
     return replace(
         changed,

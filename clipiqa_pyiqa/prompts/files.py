@@ -56,6 +56,7 @@ def read_prompt_file(path: FilePath) -> tuple[dict[str, Tensor], Mapping[str, st
     if layout not in (FORMAT, "pt"):  # pt: what other programs write into every file
         raise PromptError(f"{path} must be a file of format {FORMAT!r}; got {layout!r}.")
     state = {name: checkpoint[before + name] for name in STATE_KEYS if before + name in checkpoint}
+    _check_context(path, state["ctx"], read_fields(path, checkpoint.metadata))
     return state, checkpoint.metadata
 
 
@@ -63,11 +64,10 @@ def load_prompt_file(learner: PromptLearner, path: FilePath, pos_embedding: str)
     """Load a file's words and context into a learner; raise PromptError for another backbone or width."""
     state, metadata = read_prompt_file(path)
     weights = learner.clip.weights
-    check_origin(path, metadata, weights.backbone, pos_embedding)
+    check_backbone(path, metadata, weights.backbone)
     if metadata.get("format") == FORMAT:  # a file of pyiqa or of the official repository names no weights
         check_weights(path, metadata, weights)
-    fields = read_fields(path, metadata)
-    _check_context(path, state["ctx"], fields)
+    warn_of_positions(path, metadata, pos_embedding)
     before = learner.pair
     texts = metadata.get("base_positive", before.positive), metadata.get("base_negative", before.negative)
     try:
@@ -95,14 +95,27 @@ def _check_context(path: FilePath, ctx: Tensor, fields: Mapping[str, Any]) -> No
         )
 
 
-def check_origin(name: FilePath, metadata: Mapping[str, str], backbone: str, pos_embedding: str) -> None:
-    """Raise PromptError if prompts or a head were made for another backbone; warn of another positional embedding."""
+def check_learned_file(path: FilePath, backbone: str) -> None:
+    """Raise PromptError unless a file holds learned prompts or a head for a backbone, whose weights are not needed."""
+    if is_head(open_checkpoint(path)):
+        metadata: Mapping[str, str] = read_head(path).metadata
+    else:
+        _, metadata = read_prompt_file(path)
+    check_backbone(path, metadata, backbone)
+
+
+def check_backbone(name: FilePath, metadata: Mapping[str, str], backbone: str) -> None:
+    """Raise PromptError if prompts or a head were made for another backbone."""
     made_for = metadata.get("backbone", backbone)
     if made_for != backbone:
         raise PromptError(
             f"{name} was learned on {made_for}, but the metric's backbone is {backbone}: use backbone={made_for!r}, or "
             f"prompts or a head learned on {backbone}."
         )
+
+
+def warn_of_positions(name: FilePath, metadata: Mapping[str, str], pos_embedding: str) -> None:
+    """Log a warning if prompts or a head were made with another positional embedding."""
     positions = metadata.get("pos_embedding", pos_embedding)
     if positions != pos_embedding:
         log.warning(
@@ -259,16 +272,27 @@ class OpinionHead(nn.Module):
         return {name: tensor.cpu().contiguous() for name, tensor in self.named_buffers()}
 
 
-def load_head(path: FilePath, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
-    """Return the head in a file; raise PromptError if the file holds none, or one that was fitted on other weights."""
-    checkpoint, weights = open_checkpoint(path), clip.weights
+def is_head(checkpoint: Checkpoint) -> bool:
+    """Return whether a file holds a head, of any version."""
+    return checkpoint.metadata.get("format", "").startswith(HEAD_FORMAT[:-1])
+
+
+def read_head(path: FilePath) -> OpinionHead:
+    """Return the head in a file; raise PromptError if the file is damaged or of another format."""
+    checkpoint = open_checkpoint(path)
     metadata = checkpoint.metadata
     if metadata.get("format") != HEAD_FORMAT:
         raise PromptError(f"{path} must be a file of format {HEAD_FORMAT!r}; got {metadata.get('format')!r}.")
     check_checksum(path, checkpoint)
-    head = OpinionHead(dict(checkpoint), metadata, path)
-    check_origin(path, metadata, weights.backbone, pos_embedding)
-    check_weights(path, metadata, weights)
+    return OpinionHead(dict(checkpoint), metadata, path)
+
+
+def load_head(path: FilePath, clip: FrozenCLIP, pos_embedding: str) -> OpinionHead:
+    """Return the head in a file; raise PromptError if it was fitted on other weights."""
+    head, weights = read_head(path), clip.weights
+    check_backbone(path, head.metadata, weights.backbone)
+    check_weights(path, head.metadata, weights)
+    warn_of_positions(path, head.metadata, pos_embedding)
     if len(head.direction) != clip.width:
         raise PromptError(
             f"{path} is for features of {len(head.direction)} numbers, but {weights.backbone} gives {clip.width}: fit "

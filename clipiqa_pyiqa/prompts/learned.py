@@ -16,6 +16,7 @@ from ..errors import PromptError, checked
 from .pairs import PromptPair, question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
+CONTEXT_OPTIONS = ("n_ctx", "shared", "init")
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
 
 

@@ -205,6 +205,8 @@ def find_weights(
     is_name = isinstance(clip_weights, str) and "/" not in clip_weights and not Path(clip_weights).suffix
     if clip_weights is None or (is_name and (clip_weights in tags(backbone) or not Path(clip_weights).exists())):
         known = release(backbone, str(clip_weights or ""))
+        if quick_gelu not in (None, known.quick_gelu) and good_copy(known) is None:
+            check_activation(known, quick_gelu)  # raises before a download
         return _weights_named(find_file(known), known, quick_gelu)
     path = Path(clip_weights).expanduser()
     if not path.is_file():
@@ -244,12 +246,17 @@ def _unpublished(copy: Copy, like: PublishedFile, quick_gelu: bool | None) -> We
     return weights
 
 
-def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+def check_activation(known: PublishedFile, quick_gelu: bool | None) -> None:
+    """Raise WeightsError if an option contradicts a published file."""
     if quick_gelu is not None and quick_gelu != known.quick_gelu:
         raise WeightsError(
-            f"quick_gelu={quick_gelu} contradicts {known.title} ({copy.path}), which was trained "
+            f"quick_gelu={quick_gelu} contradicts {known.title}, which was trained "
             f"{'with' if known.quick_gelu else 'without'} QuickGELU: leave quick_gelu out."
         )
+
+
+def weights_in(copy: Copy, known: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+    check_activation(known, quick_gelu)
     check_architecture(open_checkpoint(copy.path), known.backbone)
     return Weights(**(vars(known) | copy._asdict()))
 
