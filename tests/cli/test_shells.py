@@ -35,7 +35,7 @@ def test_help_imports_no_slow_library(command):
 @pytest.mark.parametrize(
     "code, slow, most",
     [
-        (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 50),
+        (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 51),
         ("import torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", "yaml", 30),
         ("main(['rank', 'scores.csv'])", "torch matplotlib", 50),
         (f"[main(line.split()) for line in {REFUSED!r}.split('|')]", "torch", 60),
@@ -54,3 +54,26 @@ print(*(m.__file__ for m in {{*sys.modules.values()}} if m.__name__.startswith("
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     *_, loaded, files = ran.stdout.splitlines()
     assert loaded == "set()" and len([each for each in files.split() if not each.endswith("__init__.py")]) <= most
+
+
+def run_module(*words, optimized=False):
+    flags = ["-OO"] if optimized else []
+    ran = subprocess.run([sys.executable, *flags, "-m", "clipiqa_pyiqa", *words], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_python_m_is_the_command():
+    assert run_module("--version").startswith("clipiqa-pyiqa ")
+
+
+def test_help_without_docstrings():
+    """``python -OO`` drops them, and each command ended with a KeyError."""
+    assert run_module("prompts", optimized=True) == run_module("prompts")
+    code = "from clipiqa_pyiqa.cli import *; parser, commands = parsers()\n"
+    code += "for name in COMMANDS: commands[name].declare(function_of(name)); print(commands[name].format_help())"
+    texts = []
+    for flags in ([], ["-OO"]):
+        ran = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True)
+        texts.append(ran.stdout)
+    assert texts[0].count("usage: ") > 15 and texts[0] == texts[1]

@@ -1,0 +1,8 @@
+"""``python -m clipiqa_pyiqa`` is the command ``clipiqa``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
