@@ -12,7 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .clip.gradient import clamped, general_path, needs_gradient, per_image, untraceable, wide
+from .clip.gradient import (
+    clamped,
+    general_path,
+    impossible_in_vmap,
+    is_traced,
+    is_transformed,
+    needs_gradient,
+    per_image,
+    untraceable,
+    wide,
+)
 from .clip.inputs import ANY_RANGE
 from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, PromptError, checked, reason, shown
 from .metric import CLIPIQA
@@ -168,6 +178,11 @@ class CLIPIQALoss(nn.Module):
             return (self.last_weight if self.share else self.loss_weight) * loss
 
     def _update_weight(self, pred: Tensor, target: Any, loss: Tensor) -> None:
+        if is_transformed():
+            raise CLIPIQAError(
+                "share needs the numbers of gradients, which torch.func does not give: pass loss_weight instead, or "
+                "call the loss outside of it."
+            )
         if getattr(target, "shape", None) != pred.shape:
             raise CLIPIQAError(
                 f"CLIPIQALoss with share needs the target too, of shape {tuple(pred.shape)}: criterion(restored, "
@@ -206,7 +221,7 @@ class CLIPIQALoss(nn.Module):
 
     def _prepare(self, pred: Tensor) -> Tensor:
         low, high = self.input_range
-        if self._checks_left:
+        if self._checks_left and not is_traced():
             self._checks_left -= 1
             lowest, highest = map(float, pred.detach().aminmax())
             margin = OVERSHOOT * (high - low)
@@ -223,7 +238,7 @@ class CLIPIQALoss(nn.Module):
             from torchvision.transforms.v2 import RandomCrop  # imports torch's compiler, which takes two seconds
 
             crop = RandomCrop([min(self.crop, length) for length in pred.shape[-2:]])
-            with torch.device("cpu"):
+            with torch.device("cpu"), impossible_in_vmap("a random crop"):
                 pred = torch.stack([crop(image) for image in pred])
         return (clamped(pred, low, high) - low) / (high - low)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import WeightsError
 from .convolution import Convolution, crop, cut
 from .device import FrozenTensors, Part
-from .gradient import CPU_SHARED_PIXELS, is_traced, recomputed, wide
+from .gradient import CPU_SHARED_PIXELS, is_traced, is_transformed, recomputed, wide
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance of every channel: ``(N, C)`` of images, ``(N, C, h, w)`` of places; fp32 or wider."""
@@ -30,7 +30,8 @@ def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
 def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
     mean = x.mean(axes, keepdim=True)
     centre = mean.detach()  # differences are taken from this constant
-    square = torch.ops.aten.mse_loss(x, centre, 0).mean(axes)  # F.mse_loss takes 7 µs more
+    reference = centre.expand_as(x) if is_transformed() else centre  # vmap does not broadcast what mse_loss takes
+    square = torch.ops.aten.mse_loss(x, reference, 0).mean(axes)  # F.mse_loss takes 7 µs more
     mean = mean.squeeze(axes)
     return mean, square - (mean - mean.detach()).square() if mean.requires_grad or is_traced() else square
 

@@ -88,6 +88,22 @@ def is_traced() -> bool:
     return forward_ad._current_level >= 0 or bool(_transforms_are_active())
 
 
+def is_transformed() -> bool:
+    """Return whether ``torch.func`` transforms operations, as ``torch.vmap`` does."""
+    return _transforms_are_active is not None and bool(_transforms_are_active())
+
+
+@contextmanager
+def impossible_in_vmap(what: str) -> Iterator[None]:
+    """Say, in place of torch's message about its own functions, what does not work inside ``torch.vmap``."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_transformed():
+            raise
+        raise CLIPIQAError(f"{what} does not work inside torch.vmap: pass the images as one batch instead.") from error
+
+
 @contextmanager
 def untraced() -> Iterator[None]:
     """Compute without tracing, inference mode or gradients; new tensors are on the CPU by default."""

@@ -17,7 +17,7 @@ from ..weights.checkpoint import STEM, open_checkpoint
 from ..weights.published import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
-from .gradient import clamped, groups, untraceable, untraced
+from .gradient import clamped, groups, impossible_in_vmap, untraceable, untraced
 from .resnet import ModifiedResNet
 from .text import TextTower, Vocabulary
 from .transformer import VisionTransformer
@@ -227,5 +227,6 @@ def middle_square(x: Tensor, side: int) -> Tensor:
     """Return images ``(N, 3, side, side)``: resized by the short side with bicubic interpolation, then cropped."""
     from torchvision.transforms.v2 import functional as TF  # the import takes two seconds
 
-    x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
+    with impossible_in_vmap("a metric that crops images to a square, as with pos_embedding='fixed',"):
+        x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
     return TF.center_crop(x, [side, side])

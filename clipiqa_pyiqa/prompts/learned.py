@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..clip.gradient import is_transformed, needs_gradient
 from ..clip.model import FrozenCLIP, one_thread
 from ..clip.text import TextTower, tokenize
 from ..errors import PromptError, checked
@@ -111,6 +112,8 @@ class PromptLearner(nn.Module):
                 with one_thread(texts.is_cpu):
                     known = self._remembered[key] = texts, self._encode(texts)
                 self._tower = None  # not needed again until the context changes, or gradients are asked for
+        if is_transformed():  # torch.func takes no function with a backward pass of its own
+            return self._encode(embeddings) if needs_gradient(embeddings) else known[1]
         return _Remembered.apply(embeddings, known[1], self._encode)
 
     def content_hash(self) -> str:
