@@ -38,7 +38,7 @@ def test_each_way_to_ask_gives_all_rows_in_any_order_and_twice(photos, out):
     assert len(expected) == 4 and expected["entropy"].notna().sum() == 3
     assert expected["error"].str.contains("x.png").sum() == 1 and [*expected] == ["entropy", "flag", "error"]
     for order in itertools.permutations(ASK, 2):
-        run = score_paths(["entropy"], "photos", out=out, overwrite=True, **OPTIONS)
+        run = score_paths(["entropy"], "photos", out=out, overwrite=out is not None, **OPTIONS)
         for name in order:
             ASK[name](run)
         for _ in range(2):
