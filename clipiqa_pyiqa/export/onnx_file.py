@@ -57,10 +57,12 @@ class OnnxFile:
     difference: float
 
     def describe(self) -> str:
-        columns = f"{', '.join(self.columns)}{', with maps' if self.with_map else ''}"
+        """Return a sentence for users."""
+        columns = ", ".join(self.columns)
+        maps = ", with maps" if self.with_map else ""
         return (
-            f"{self.path}: {columns}; {self.size / 1e6:.1f} MB, opset {OPSET}, agrees within {self.difference:.1e} in "
-            "onnxruntime."
+            f"{self.path}: {columns}{maps}; {self.size / 1e6:.1f} MB, opset {OPSET}, agrees within "
+            f"{self.difference:.1e} in onnxruntime."
         )
 
 
@@ -84,53 +86,81 @@ def export_onnx(
     Raises:
         CLIPIQAError: the metric cannot be exported, a package is missing or too old, or the file gives other scores.
     """
-    metric = net_of(metric)
-    if not isinstance(metric, CLIPIQA):
-        raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(metric).__name__}.")
-    if metric.pos_embedding == "fixed":
+    net = net_of(metric)
+    _check_exportable(net, prompts, with_map)
+    _check_packages()
+    target = check_output(path, overwrite=overwrite)
+
+    log.info("tracing the network, which takes a while")
+    network = Network(net, prompts, with_map)
+    model = traced(network)
+    metadata = _metadata_of(network)
+    _set_metadata(model, metadata)
+    content = _serialized(model, net)
+    with replacing(target) as partial:
+        partial.write_bytes(content)
+        log.info("comparing the file with the metric in onnxruntime")
+        difference = _difference(network, partial)
+        if not difference <= TOLERANCE:  # also if it is NaN
+            raise CLIPIQAError(
+                f"the file differs from its metric by {difference:.2g} in onnxruntime and was not kept: try other "
+                "releases of torch, onnxscript or onnxruntime."
+            )
+    return OnnxFile(target, network.names, with_map, len(content), metadata, difference)
+
+
+def _check_exportable(net: Any, prompts: Prompts | Columns, with_map: bool) -> None:
+    if not isinstance(net, CLIPIQA):
+        raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(net).__name__}.")
+    if net.pos_embedding == "fixed":
         raise CLIPIQAError(
             "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
             "'interpolate', which gives the same scores for images of CLIP's input size."
         )
-    if metric.precision != "fp32":
-        raise CLIPIQAError(f"precision must be 'fp32'; got {metric.precision!r}.")
-    if with_map and metric.head is not None and prompts is None:
+    if net.precision != "fp32":
+        raise CLIPIQAError(f"precision must be 'fp32'; got {net.precision!r}.")
+    if with_map and net.head is not None and prompts is None:
         raise CLIPIQAError("with_map must be False for a fitted head; got True: pass `prompts`, or leave out with_map.")
+
+
+def _check_packages() -> None:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise CLIPIQAError(f"exporting needs {', '.join(missing)}: pip install 'clipiqa-pyiqa[onnx]'.")
-    target = check_output(path, overwrite=overwrite)
 
-    log.info("tracing the network, which takes a while")
-    network = Network(metric, prompts, with_map)
-    model = traced(network)
-    first = next(iter(network.records.values()))
-    facts = {"columns": network.names, "score_range": first["range"], "lower_better": first["lower_better"]}
+
+def _metadata_of(network: Network) -> dict[str, str]:
+    """Return the provenance, the columns and the form of the input, as texts."""
+    first_column = next(iter(network.records.values()))
+    facts: dict[str, Any] = {
+        **network.metric.provenance(),
+        "scores": network.records,
+        "columns": network.names,
+        "score_range": first_column["range"],
+        "lower_better": first_column["lower_better"],
+    }
     if network.columns is not None:
         pairs = {name: record["questions"] for name, record in network.records.items()}
         facts["pairs"] = json.dumps(pairs, ensure_ascii=False)
-    facts |= {"input": INPUT, "min_side": network.metric.clip.cell, "aggregate": "mean of the pairs of each column"}
-    metadata = as_texts({**network.metric.provenance(), "scores": network.records, **facts})
+    cell = network.metric.clip.cell
+    facts["input"] = INPUT
+    facts["min_side"] = cell
+    facts["aggregate"] = "mean of the pairs of each column"
+    metadata = as_texts(facts)
     if network.with_map:
-        metadata["map"] = f"a score for each cell of {network.metric.clip.cell} px, from the upper left corner on"
-    finish(model, metadata)
-    with replacing(target) as partial:
-        try:
-            content = model.SerializeToString()
-        except ValueError as error:
-            raise CLIPIQAError(f"{metric.clip.weights.backbone} does not fit into one ONNX file: {error}.") from error
-        partial.write_bytes(content)
-        log.info("comparing the file with the metric in onnxruntime")
-        apart = _difference(network, partial)
-        if not apart <= TOLERANCE:
-            raise CLIPIQAError(
-                f"the file differs from its metric by {apart:.2g} in onnxruntime and was not kept: try other releases "
-                "of torch, onnxscript or onnxruntime."
-            )
-    return OnnxFile(target, network.names, with_map, len(content), metadata, apart)
+        metadata["map"] = f"a score for each cell of {cell} px, from the upper left corner on"
+    return metadata
+
+
+def _serialized(model: onnx.ModelProto, net: CLIPIQA) -> bytes:
+    try:
+        return bytes(model.SerializeToString())
+    except ValueError as error:
+        raise CLIPIQAError(f"{net.clip.weights.backbone} does not fit into one ONNX file: {error}.") from error
 
 
 def _difference(network: Network, path: Path) -> float:
+    """Return the largest difference between file and metric, as a share of the range; infinite if shapes differ."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -140,15 +170,18 @@ def _difference(network: Network, path: Path) -> float:
     for count, height, width in SHAPES:
         x = torch.rand((count, 3, height, width), generator=generator)
         with torch.no_grad():
-            expected = network.reference(x)
-        for ours, theirs in zip(expected, session.run(None, {"image": x.numpy()}), strict=True):
-            if ours.shape != theirs.shape:
+            of_metric = network.reference(x)
+        of_file = session.run(None, {"image": x.numpy()})
+        for expected, array in zip(of_metric, of_file, strict=True):
+            if expected.shape != array.shape:
                 return float("inf")
-            largest = max(largest, (ours - torch.from_numpy(theirs)).abs().max().item() / (high - low))
+            difference = (expected - torch.from_numpy(array)).abs().max().item() / (high - low)
+            largest = max(largest, difference)
     return largest
 
 
-def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+def _set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Put metadata into a model, in place of what tells of the machine that traced it."""
     import onnx
 
     graph = model.graph
@@ -158,7 +191,8 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
         part.doc_string = ""
     del graph.value_info[:]
     model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
-    model.producer_name, model.producer_version = "clipiqa-pyiqa", dict(metadata)["version"]
+    model.producer_name = "clipiqa-pyiqa"
+    model.producer_version = metadata["version"]
     graph.name = "CLIP-IQA"
     model.doc_string = "CLIP-IQA: images to scores. The metadata describe the metric and its input."
     onnx.helper.set_model_props(model, dict(metadata))
@@ -167,45 +201,58 @@ def finish(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
 class Network(nn.Module):
     """Module from images ``(N, 3, H, W)`` to scores ``(N, C)`` and, with a map, scores of places ``(N, C, h, w)``."""
 
+    pairs: Tensor
+
     def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
         super().__init__()
-        self.metric, self.with_map = copy.deepcopy(metric).cpu().eval(), with_map
+        self.metric = copy.deepcopy(metric).cpu().eval()
+        self.with_map = with_map
         self.columns = self.metric.questions if prompts is None else parse_columns(prompts, metric.template)
-        self.records = self.metric.provenance()["scores"] if self.columns is None else column_records(self.columns)
+        if self.columns is None:  # learned prompts or a head
+            self.records = self.metric.provenance()["scores"]
+            self.head = self.metric.head
+            self.sizes = [1]
+        else:
+            self.records = column_records(self.columns)
+            self.head = None
+            self.sizes = [len(pairs) for pairs in self.columns.values()]
         self.names = tuple(self.records)
-        self.head = self.metric.head if self.columns is None else None
-        self.sizes = [1] if self.columns is None else [*map(len, self.columns.values())]
         if self.head is None:
             self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
-
-    pairs: Tensor
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.head is not None:
             return (self.head.scores(self.metric.encode_unchecked(x)),)
         parts: Any = ("image", "places") if self.with_map else ("image",)
-        return tuple(map(self._answers, self.tower.encode(x, self.metric.pos_embedding, *parts)))
+        features = self.tower.encode(x, self.metric.pos_embedding, *parts)
+        return tuple(self._scores(of_part) for of_part in features)
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return what the metric itself says of images, for comparison."""
         scores = self.metric(x, self.columns)
-        return (scores, self.metric.score_map(x, self.columns)) if self.with_map else (scores,)
+        if not self.with_map:
+            return (scores,)
+        return (scores, self.metric.score_map(x, self.columns))
 
-    def _answers(self, features: Tensor) -> Tensor:
+    def _scores(self, features: Tensor) -> Tensor:
         """Return scores of images ``(N, D)`` or of places ``(N, D, h, w)``."""
         scores = antonym_scores(features.movedim(1, -1), self.pairs, self.metric.clip.logit_scale)
         return column_means(scores, self.sizes).movedim(-1, 1)
 
 
 def traced(network: Network) -> onnx.ModelProto:
+    """Return a network as an ONNX model, for images of any number and size."""
     if "prefer_deferred_runtime_asserts_over_guards" not in inspect.signature(torch.export.export).parameters:
         raise CLIPIQAError(f"torch must be 2.9 or newer; got {torch.__version__}.")
-    height, width = (torch.export.Dim(name, min=SOLVABLE_SIDE) for name in ("H", "W"))
-    free: Any = ({0: torch.export.Dim("N"), 2: height, 3: width},)
+    count = torch.export.Dim("N")
+    height = torch.export.Dim("H", min=SOLVABLE_SIDE)
+    width = torch.export.Dim("W", min=SOLVABLE_SIDE)
+    free_axes: Any = ({0: count, 2: height, 3: width},)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.export.export(
-            network, (torch.rand(EXAMPLE),), dynamic_shapes=free, strict=False,
+            network, (torch.rand(EXAMPLE),), dynamic_shapes=free_axes, strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,
         )  # fmt: skip
         exported = torch.onnx.export(
