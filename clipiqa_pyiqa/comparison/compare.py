@@ -15,8 +15,8 @@ from ..datasets.data_sets import DataSet, parse_data_sets
 from ..datasets.score_table import count_learned_from, seen_by_mini, seen_warning
 from ..errors import CLIPIQAError, ComparisonOptions, Progress, checked, counted, few, log, silent
 from ..files.reading import FileHashes
-from ..images.batches import WORKERS
 from ..images.image import Image
+from ..images.prefetch import WORKERS
 from ..metrics.building import build
 from ..metrics.metric import Metric, MetricSet
 from ..metrics.parsing import parse_metrics

@@ -205,8 +205,8 @@ def _alike(
 
 def _newly_cut(paths: DataFrame) -> dict[str, str]:
     """Return the rows whose new image alone has a band of one colour."""
-    from ..images.batches import prefetch
     from ..images.flags import has_band
+    from ..images.prefetch import prefetch
 
     def is_cut(path: str) -> bool:
         return has_band(File(path).load(AnySize(damaged="keep")).pixels)

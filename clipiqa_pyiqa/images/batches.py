@@ -1,220 +1,266 @@
-"""Images that threads read ahead, and batches of images of equal size."""
+"""Batches of images of equal size, and a loop that works on them and returns results in order."""
 
 import math
-import os
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing
 from contextvars import copy_context
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import ImageError, Kind, is_out_of_memory
-from .memory import Room, Share, memory_limit, use_share
+from .memory import memory_limit
+from .prefetch import prefetch
+from .threads import one_thread_each
 
 BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone, and alone takes all threads
 WAITING_PIXELS = 64 * 1024 * 1024  # limit of decoded images that wait for images of equal size: 192 MiB
-WORKERS = min(8, os.cpu_count() or 1)  # threads that read ahead, unless the caller says otherwise
 WAIT = 8  # an image waits for its batch to fill until this number of batches has been read
 
 
-Item = TypeVar("Item")
-Decoded = TypeVar("Decoded")  # such as an image
-Result = TypeVar("Result")
-Batch = list[tuple[int, Any, Any]]  # numbers, items and decoded images
+class Shaped(Protocol):
+    """An image ``(3, H, W)``: a tensor, or an object that holds one."""
+
+    @property
+    def shape(self) -> torch.Size: ...
 
 
-def images_at_once(device: torch.device, count: int | None) -> int:
-    """Return how many images are scored at once, each on a thread: on a CPU the number of torch's threads.
-
-    ``count``: the run's number of images, None if unknown. The result is 1 on other devices, where images share
-    batches, and for fewer images than threads.
-    """
-    threads = torch.get_num_threads()
-    return threads if device.type == "cpu" and (count is None or count >= threads) else 1
+Item = TypeVar("Item")  # such as a file
+Decoded = TypeVar("Decoded", bound=Shaped)
+Result = TypeVar("Result", covariant=True)
 
 
-def prefetch(
-    read: Callable[[Item], Decoded],
-    items: Iterable[Item],
-    workers: int | None = None,
-    scoring: int = 0,
-    at_once: int = 1,
-) -> Generator[tuple[Item, Decoded | ImageError], None, None]:
-    """Yield each item, in order, with its decoded image or with the ``ImageError`` of reading.
+class Work(Protocol[Item, Decoded, Result]):
+    """What a :class:`BatchLoop` does with its items; a subclass defines the first three methods."""
 
-    Args:
-        read: Returns an item's decoded image; runs in a thread.
-        workers: Threads, default ``WORKERS``; up to two items for each, and two more, are read ahead.
-    """
-    workers = workers or WORKERS
+    def load(self, item: Item, /) -> Decoded:
+        """Return an item's decoded image, or raise ``ImageError``; runs in a thread that reads ahead."""
 
-    def attempt(item: Item, share: Share) -> Decoded | ImageError:
-        use_share(share)
-        try:
-            return read(item)
-        except ImageError as error:
-            return error
+    def run(self, items: list[Item], images: list[Decoded], /) -> Iterable[Result]:
+        """Return a result for each item; the images have equal size. Raises ``ImageError`` if one of them fails."""
 
-    def handed_out() -> Iterator[tuple[Item, Decoded | ImageError]]:
-        item, future, share = coming.popleft()
-        if not future.done():
-            share.hurry()
-        yield item, future.result()
-        share.give_back()
+    def failed(self, item: Item, image: Decoded | None, error: ImageError, /) -> Result:
+        """Return the result of an item that failed, or raise; ``image`` is None if it could not be loaded."""
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
-    room = Room(memory_limit(), scoring, at_once)
-    coming = deque[tuple[Item, Future[Decoded | ImageError], Share]]()
-    try:
-        for item in items:
-            coming.append((item, pool.submit(attempt, item, share := Share(room)), share))
-            if len(coming) > 2 * workers + 2:
-                yield from handed_out()
-        while coming:
-            yield from handed_out()
-    finally:
-        room.close()
-        pool.shutdown(cancel_futures=True)
-        if isinstance(items, Generator):
-            items.close()
+    def block_of(self, item: Item, /) -> Hashable:
+        """Return a key, which the items of a batch share; items of a block are neighbours."""
+        return None
+
+    def views(self, item: Item, image: Decoded, /) -> Iterable[tuple[Item, Decoded]]:
+        """Yield the items and images to work on instead of an item and its image."""
+        yield item, image
 
 
-def processed(
-    images: Iterable[Item],
-    load: Callable[[Item], Decoded],
-    work: Callable[[list[Any], list[Any]], Iterable[Result]],
-    failed: Callable[[Any, Any, ImageError], Result],
-    *,
-    workers: int | None = None,
-    batch_size: int = 8,
-    at_once: int = 1,
-    scoring: int = 0,
-    block_of: Callable[[Item], Hashable] = lambda item: None,
-    parts: Callable[[Item, Decoded | ImageError], Iterable[tuple[Any, Tensor]]] | None = None,
-) -> Generator[Result, None, None]:
-    """Yield the result of ``work`` for each image, in order.
+@dataclass(frozen=True)
+class Limits:
+    """How much a :class:`BatchLoop` does at once.
 
-    Images of a failed batch are tried again one by one. After a lack of memory, batches are smaller.
-
-    Args:
-        images, load, workers: As ``items``, ``read`` and ``workers`` of :func:`prefetch`.
-        work: Returns a result for each item; takes items, and decoded images of equal size.
-        failed: Returns the result of a failed item, or raises; also takes the decoded image, if there is one.
+    Attributes:
+        batch_size: Largest number of images in a batch.
         at_once: Number of batches at once, each in a thread with one thread of torch. With 1, and for images above
             ``BATCH_PIXELS``, the calling thread works.
-        block_of: Returns a key, which the items of a batch share.
-        parts: Returns items and pixels to work on instead of an item and its image.
+        bytes_per_pixel: Memory that the work takes for each pixel of an image.
+        workers: As for :func:`prefetch`.
     """
-    waiting: dict[tuple[int, ...], Batch] = {}  # by shape; the oldest image's shape is first
-    ready: dict[int, Result] = {}  # by number of the image
-    running = dict[Future[list[Result | ImageError]], Batch]()
-    first, count, most_pixels, most_bytes = 0, 0, BATCH_PIXELS, memory_limit() // 2
-    last: Hashable = None
 
-    def pixels_of(*batches: Batch) -> int:
-        return sum(math.prod(image.shape[1:]) for batch in batches for *_, image in batch)
+    batch_size: int = 8
+    at_once: int = 1
+    bytes_per_pixel: int = 0
+    workers: int | None = None
 
-    def attempt(batch: Batch) -> list[Result | ImageError]:
-        nonlocal most_pixels
+
+@dataclass
+class _Batch(Generic[Item, Decoded, Result]):
+    """Images of one shape, with their numbers in the run; and after the work, a result or an error for each."""
+
+    shape: tuple[int, ...]
+    numbers: list[int] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    images: list[Decoded] = field(default_factory=list)
+    outcomes: list[Result | ImageError] = field(default_factory=list)
+
+    def add(self, number: int, item: Item, image: Decoded) -> None:
+        self.numbers.append(number)
+        self.items.append(item)
+        self.images.append(image)
+
+    @property
+    def pixels_of_one(self) -> int:
+        return math.prod(self.shape[1:])
+
+    @property
+    def pixels(self) -> int:
+        return len(self.images) * self.pixels_of_one
+
+    def singles(self) -> "Iterator[_Batch[Item, Decoded, Result]]":
+        """Yield batches of one image each."""
+        for number, item, image in zip(self.numbers, self.items, self.images, strict=True):
+            yield _Batch(self.shape, [number], [item], [image])
+
+
+class BatchLoop(Generic[Item, Decoded, Result]):
+    """A loop that works on batches of images of equal size; it can be used once.
+
+    ::
+
+        item ── loaded ahead ──▶ waiting ── the batch is full or overdue ──▶ running ──▶ ready ── its turn ──▶ result
+          │                                                                                ▲
+          └── cannot be loaded ────────────────────────────────────────────────────────────┘
+
+    Images of a failed batch are tried again one by one. After a lack of memory, batches are smaller.
+    """
+
+    def __init__(self, work: Work[Item, Decoded, Result], limits: Limits) -> None:
+        self._work = work
+        self._limits = limits
+        self._pool: ThreadPoolExecutor | None = None
+        self._most_pixels = BATCH_PIXELS  # in a batch
+        self._most_bytes = memory_limit() // 2  # for the work on all batches that run
+        self._added = 0  # number of images so far
+        self._next = 0  # number of the image whose result comes next
+        self._waiting = dict[tuple[int, ...], _Batch[Item, Decoded, Result]]()  # by shape; the oldest batch is first
+        self._running = dict[Future[None], _Batch[Item, Decoded, Result]]()
+        self._ready = dict[int, Result]()  # by number of the image
+
+    def results(self, items: Iterable[Item]) -> Generator[Result, None, None]:
+        """Yield the result of each item, in order."""
+        limits = self._limits
+        block: Hashable = None
+        loaded = prefetch(self._work.load, items, limits.workers, limits.bytes_per_pixel, limits.at_once)
+        with closing(loaded), one_thread_each(limits.at_once) as self._pool:
+            for item, image in self._views(loaded):
+                if limits.batch_size > 1 and self._work.block_of(item) != block:
+                    block = self._work.block_of(item)
+                    yield from self._all_results()
+                self._add(item, image)
+                yield from self._results_so_far()
+            yield from self._all_results()
+
+    def _views(
+        self, loaded: Iterable[tuple[Item, Decoded | ImageError]]
+    ) -> Iterator[tuple[Item, Decoded | ImageError]]:
+        for item, image in loaded:
+            if isinstance(image, ImageError):
+                yield item, image
+            else:
+                yield from self._work.views(item, image)
+
+    def _add(self, item: Item, image: Decoded | ImageError) -> None:
+        """Let an image wait for its batch, which starts if it is full; the error of loading is a result at once."""
+        number = self._added
+        self._added += 1
+        if isinstance(image, ImageError):
+            self._ready[number] = self._work.failed(item, None, image)
+            return
+        shape = tuple(image.shape)
+        batch = self._waiting.setdefault(shape, _Batch(shape))
+        batch.add(number, item, image)
+        most_images = min(self._limits.batch_size, self._most_pixels // batch.pixels_of_one)
+        if len(batch.images) >= most_images:
+            self._start(batch)
+
+    def _results_so_far(self) -> Iterator[Result]:
+        """Yield the results whose turn it is, and start or end the batches that have held them up for too long."""
+        yield from self._results_in_turn()
+        while True:
+            if self._is_overdue():
+                self._start_oldest()
+            elif self._is_crowded():
+                self._end_first()
+            else:
+                return
+            yield from self._results_in_turn()
+
+    def _all_results(self) -> Iterator[Result]:
+        """Yield the results of all images that were added."""
+        yield from self._results_in_turn()
+        while self._waiting or self._running:
+            if self._waiting:
+                self._start_oldest()
+            else:
+                self._end_first()
+            yield from self._results_in_turn()
+
+    def _results_in_turn(self) -> Iterator[Result]:
+        while self._next in self._ready:
+            yield self._ready.pop(self._next)
+            self._next += 1
+
+    def _is_overdue(self) -> bool:
+        """Return whether the oldest waiting batch must start as it is."""
+        if not self._waiting:
+            return False
+        waiting_pixels = sum(batch.pixels for batch in self._waiting.values())
+        return self._added - self._next > WAIT * self._limits.batch_size or waiting_pixels > WAITING_PIXELS
+
+    def _is_crowded(self) -> bool:
+        """Return whether too many results wait for a batch that runs."""
+        return len(self._ready) > WAIT * self._limits.batch_size * self._limits.at_once
+
+    def _start_oldest(self) -> None:
+        self._start(next(iter(self._waiting.values())))
+
+    def _start(self, batch: _Batch[Item, Decoded, Result]) -> None:
+        """Work on a waiting batch, on a thread of the pool if there are several."""
+        del self._waiting[batch.shape]
+        if self._pool is None or batch.pixels_of_one > BATCH_PIXELS:
+            while self._running:
+                self._end_first()
+            self._work_on(batch)
+            self._keep_outcomes(batch)
+            return
+        while self._running and not self._fits_beside_running(batch):
+            self._end_first()
+        future = self._pool.submit(copy_context().run, self._work_on, batch)
+        self._running[future] = batch
+
+    def _fits_beside_running(self, batch: _Batch[Item, Decoded, Result]) -> bool:
+        pixels = batch.pixels + sum(other.pixels for other in self._running.values())
+        has_thread = len(self._running) <= self._limits.at_once  # one more waits for a thread, so that none is idle
+        return has_thread and self._limits.bytes_per_pixel * pixels <= self._most_bytes
+
+    def _end_first(self) -> None:
+        """Wait until a running batch ends, and keep the outcomes of all that have ended."""
+        for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+            batch = self._running.pop(future)
+            future.result()  # raises what the thread raised
+            self._keep_outcomes(batch)
+
+    def _keep_outcomes(self, batch: _Batch[Item, Decoded, Result]) -> None:
+        outcomes = zip(batch.numbers, batch.items, batch.images, batch.outcomes, strict=True)
+        for number, item, image, outcome in outcomes:
+            if isinstance(outcome, ImageError):
+                self._ready[number] = self._work.failed(item, image, outcome)
+            else:
+                self._ready[number] = outcome
+
+    def _work_on(self, batch: _Batch[Item, Decoded, Result]) -> None:
+        """Set the outcomes of a batch; if it fails as a whole, its images are tried one by one."""
         try:
-            return list(work([item for _, item, _ in batch], [image for *_, image in batch]))
+            batch.outcomes = list(self._work.run(batch.items, batch.images))
+            return
         except ImageError as error:
             problem = ImageError(error.reason, error.kind, error.name)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            most_pixels = min(most_pixels, pixels_of(batch) // 2)
+            self._most_pixels = min(self._most_pixels, batch.pixels // 2)
             problem = ImageError(
                 "it does not fit in memory: set max_side or max_pixels, or use another device.",
                 Kind.OUT_OF_MEMORY,
             )
         # Outside the except block, since the error keeps the failed call's tensors alive.
         torch.cuda.empty_cache()
-        if len(batch) == 1:
-            return [problem]
-        return [result for each in batch for result in attempt([each])]
-
-    def finish(shape: tuple[int, ...]) -> None:
-        batch = waiting.pop(shape)
-        if pool is None or math.prod(shape[1:]) > BATCH_PIXELS:
-            while running:
-                collect()
-            keep(batch, attempt(batch))
+        if len(batch.images) == 1:
+            batch.outcomes = [problem]
             return
-        while len(running) > at_once or (running and most_bytes < scoring * pixels_of(*running.values(), batch)):
-            collect()
-        running[pool.submit(copy_context().run, attempt, batch)] = batch
-
-    def collect() -> None:
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            keep(running.pop(future), future.result())
-
-    def keep(batch: Batch, found: list[Result | ImageError]) -> None:
-        for (number, item, image), result in zip(batch, found, strict=True):
-            ready[number] = failed(item, image, result) if isinstance(result, ImageError) else result
-
-    def leave(everything: bool = False) -> Iterator[Result]:
-        nonlocal first
-        while waiting or ready or running:
-            if first in ready:
-                yield ready.pop(first)
-                first += 1
-            elif waiting and (
-                everything or count - first > WAIT * batch_size or pixels_of(*waiting.values()) > WAITING_PIXELS
-            ):
-                finish(next(iter(waiting)))
-            elif everything or len(ready) > WAIT * batch_size * at_once:
-                collect()
-            else:
-                return
-
-    coming = prefetch(load, images, workers, scoring, at_once)
-    pairs: Iterable[Any] = coming if parts is None else (part for each in coming for part in parts(*each))
-    with closing(coming), _threads(at_once) as pool:
-        for item, image in pairs:
-            if batch_size > 1 and (key := block_of(item)) != last:
-                yield from leave(everything=True)
-                last = key
-            if isinstance(image, ImageError):
-                ready[count] = failed(item, None, image)
-            else:
-                shape = tuple(image.shape)
-                batch = waiting.setdefault(shape, [])
-                batch.append((count, item, image))
-                if len(batch) >= max(1, min(batch_size, most_pixels // math.prod(shape[1:]))):
-                    finish(shape)
-            count += 1
-            yield from leave()
-        yield from leave(everything=True)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[ThreadPoolExecutor | None]:
-    if count == 1:
-        yield None
-        return
-    default, started = torch.get_num_threads(), threading.Barrier(count + 1)
-
-    def start() -> None:
-        torch.get_num_threads()  # a thread takes the default when it first asks, whatever it has set before
-        torch.set_num_threads(1)
-        started.wait()
-
-    pool = ThreadPoolExecutor(count, thread_name_prefix="clipiqa-score")
-    try:
-        for _ in range(count):
-            pool.submit(start)
-        started.wait()
-        torch.set_num_threads(default)  # what a thread sets is the default of later threads too
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+        for single in batch.singles():
+            self._work_on(single)
+            batch.outcomes += single.outcomes
 
 
 def stacked(pixels: Sequence[Tensor], device: torch.device) -> Tensor:

@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -22,10 +22,11 @@ from ..files.folders import check_folder
 from ..files.journal import Journal, read_journal
 from ..files.reading import FileHashes, user_cache
 from ..files.writing import as_output_error
-from ..images.batches import images_at_once, processed, stacked
+from ..images.batches import BatchLoop, Limits, Work, stacked
 from ..images.image import File
 from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
+from ..images.threads import images_at_once
 from ..metric import CLIPIQA
 
 
@@ -64,6 +65,36 @@ class _Views(File):
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ImageError("was changed while it was encoded: start the run again", name=self.name)
         return data
+
+
+@dataclass(frozen=True)
+class _Encoding(Work[_Views, ImageRecord, tuple[str, Feature]]):
+    """Encodes the views of images; an image that fails ends the run."""
+
+    metric: CLIPIQA
+    device: torch.device
+    stages: bool
+
+    def load(self, image: _Views) -> ImageRecord:
+        return image.load(Reading())
+
+    def views(self, image: _Views, record: ImageRecord) -> Iterator[tuple[_Views, ImageRecord]]:
+        """Yield the image once for each of its views, with this view only."""
+        for key, augmentation in image.views.items():
+            pixels = augmentation(record.pixels, image.name)
+            yield replace(image, views={key: augmentation}), ImageRecord.of(pixels)
+
+    def run(self, images: list[_Views], records: list[ImageRecord]) -> list[tuple[str, Feature]]:
+        encode = self.metric.encode_stages if self.stages else self.metric.encode_image
+        with torch.no_grad():
+            features = encode(stacked([record.pixels for record in records], self.device))
+        keys = [key for image in images for key in image.views]
+        return list(zip(keys, features.float().cpu().numpy(), strict=True))
+
+    def failed(self, image: _Views, record: ImageRecord | None, error: ImageError) -> NoReturn:
+        if record is None:
+            raise error
+        raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, image.name)
 
 
 def stored_features(
@@ -112,30 +143,14 @@ def stored_features(
         f"features are stored in {place}"
     )
     device = torch.device(device)
-
-    def views(image: _Views, record: ImageRecord | ImageError) -> Iterator[tuple[tuple[str, str], Tensor]]:
-        if isinstance(record, ImageError):
-            raise record
-        for key, augmentation in image.views.items():
-            yield (image.name, key), augmentation(record.pixels, image.name)
-
-    def encode(items: list[tuple[str, str]], pixels: list[Tensor]) -> list[tuple[str, Feature]]:
-        with torch.no_grad():
-            features = (metric.encode_stages if stages else metric.encode_image)(stacked(pixels, device))
-        return [(key, each) for (_, key), each in zip(items, features.float().cpu().numpy(), strict=True)]
-
     if missing:
-        encoded = processed(
-            missing.values(),
-            lambda image: image.load(Reading()),
-            encode,
-            _raise,
-            workers=workers,
+        limits = Limits(
             batch_size=1 if device.type == "cpu" else 8,
             at_once=images_at_once(device, len(missing)),
-            scoring=scoring_bytes(metric, device, "stages" if stages else "score"),
-            parts=views,
+            bytes_per_pixel=scoring_bytes(metric, device, "stages" if stages else "score"),
+            workers=workers,
         )
+        encoded = BatchLoop(_Encoding(metric, device, stages), limits).results(missing.values())
         hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
         with closing(Journal(place / f"{uuid.uuid4().hex}.jsonl")) as journal:
             for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
@@ -162,7 +177,3 @@ def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], lis
                     found[key] = feature
         damaged += [f"{line} of {str(path)!r}" for line in lines]
     return found, damaged
-
-
-def _raise(item: tuple[str, str], pixels: Tensor | None, error: ImageError) -> NoReturn:
-    raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, item[0])

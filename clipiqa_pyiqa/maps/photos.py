@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, check_storage, checked, silent
-from ..images.batches import images_at_once, processed, stacked
+from ..images.batches import BatchLoop, Limits, Work, stacked
 from ..images.image import Image
 from ..images.memory import scoring_bytes
 from ..images.reader import ImageRecord
+from ..images.threads import images_at_once
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..scoring.score import Paths, ScoringSetup
@@ -115,7 +116,7 @@ def _usable_columns(net: CLIPIQA, columns: Columns | None) -> Columns | None:
 
 
 @dataclass(frozen=True)
-class _Mapper:
+class _Mapper(Work[Image, ImageRecord, PhotoMap | str]):
     """A network and its questions, which map photos in batches.
 
     Args:
@@ -148,18 +149,18 @@ class _Mapper:
         whole = scoring_bytes(self.net, device)
         places = math.ceil(self.scale**2 * scoring_bytes(self.net, device, "maps"))
         options = self.setup.options
-        return processed(
-            photos,
-            lambda photo: photo.load(options),
-            self.maps,
-            _reason,
-            workers=options.workers,
+        limits = Limits(
             batch_size=options.most_in_batch,
             at_once=images_at_once(device, count),
-            scoring=max(whole, places),
+            bytes_per_pixel=max(whole, places),
+            workers=options.workers,
         )
+        return BatchLoop(self, limits).results(photos)
 
-    def maps(self, photos: list[Image], records: list[ImageRecord]) -> list[PhotoMap]:
+    def load(self, photo: Image) -> ImageRecord:
+        return photo.load(self.setup.options)
+
+    def run(self, photos: list[Image], records: list[ImageRecord]) -> list[PhotoMap | str]:
         """Return the maps of photos whose decoded images have the same size."""
         with torch.no_grad():
             x = stacked([record.pixels for record in records], self.setup.device)
@@ -181,6 +182,10 @@ class _Mapper:
             for row, photo in enumerate(photos)
         ]
 
+    def failed(self, photo: Image, record: ImageRecord | None, error: ImageError) -> str:
+        """Return why a photo has no map: it cannot be read, or the decoded image cannot be mapped."""
+        return str(error) if record is None else f"{photo.name!r} cannot be mapped: {error}"
+
     def scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores of photos ``(N, 3, H, W)``: ``(N, P)``, and of their places: ``(N, P, h, w)``."""
         if self.scale == 1:
@@ -199,8 +204,3 @@ def _question(name: str, pairs: Sequence[PromptPair]) -> Question:
     if len(pairs) == 1:
         return Question(name, low=pairs[0].negative, high=pairs[0].positive)
     return Question(name)
-
-
-def _reason(photo: Image, record: ImageRecord | None, error: ImageError) -> str:
-    """Return why a photo has no map: it cannot be read, or the decoded image cannot be mapped."""
-    return str(error) if record is None else f"{photo.name!r} cannot be mapped: {error}"

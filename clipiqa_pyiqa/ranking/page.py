@@ -14,8 +14,8 @@ from ..errors import AnySize, CLIPIQAError, Progress, counted, silent
 from ..files.folders import check_folder
 from ..files.printable import printable
 from ..files.writing import replacing, write_text
-from ..images.batches import prefetch
 from ..images.image import File, Image
+from ..images.prefetch import prefetch
 from ..report.html import render
 from ..report.pictures import thumbnail
 from ..results.columns import metric_line

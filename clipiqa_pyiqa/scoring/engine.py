@@ -5,7 +5,7 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,11 +31,13 @@ from ..errors import (
     log,
 )
 from ..files.folders import check_folder
-from ..images.batches import WAIT, WORKERS, images_at_once, processed, stacked
+from ..images.batches import WAIT, BatchLoop, Limits, Work, stacked
 from ..images.flags import flag
 from ..images.image import Image
 from ..images.memory import keep_memory, scoring_bytes
+from ..images.prefetch import WORKERS
 from ..images.reader import ImageRecord
+from ..images.threads import images_at_once
 from ..metric import find_device
 from ..metrics.building import build, describe_error, settle
 from ..metrics.metric import Metric, MetricSet
@@ -114,8 +116,7 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
     if not metrics.metrics:  # the scores are in files, so that no image is read
         yield from (Row(each.image.name, (), stamp=each.image.stamp() or "", kept=each.image.kept) for each in tasks)
         return
-    cost = max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0)
-    at_once = images_at_once(options.device, count) if metrics.groups else 1
+    has_groups = bool(metrics.groups)
     here, named = dict(metrics.others), dict[int, Metric]()
     if options.processes:
         from .processes import Processes
@@ -124,55 +125,71 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
             if metric.instance is metric.net is None and metric.mode != "set":
                 named[place] = replace(here.pop(place), score=None)
         metrics.processes = metrics.processes or Processes(options.processes, partial(_in_process, named, options))
-
-    def load(task: Task) -> ImageRecord:
-        task.stamp = task.image.stamp() or ""
-        record = task.image.load(options)
-        if any(task.wanted[place] for place in named):
-            if (found := metrics.processes(record, task.wanted)) is None:
-                raise ImageError("killed its process twice, perhaps as memory ran out", name=task.image.name)
-            task.answers = found
-        return record
-
-    def score(tasks: list[Task], records: list[ImageRecord]) -> list[Task]:
-        done = []  # copies, as the run may hold its tasks, but not all pixels
-        for task, record in zip(tasks, records, strict=True):
-            seen = flag(record.pixels) if min(record.size) >= MIN_SIDE else ""
-            done.append(replace(task, record=record, flag=seen, answers=task.answers.copy()))
-        groups = [group for group in metrics.groups.values() if any(task.wanted[at] for task in tasks for at in group)]
-        if groups:
-            x = stacked([record.pixels for record in records], options.device)
-        for places in groups:
-            with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
-                found = _answers_of_group([metrics.metrics[place] for place in places], x)
-            for place, answers in zip(places, found, strict=True):
-                for task, answer in zip(done, answers, strict=True):
-                    task.answers[place] = answer
-        return done
-
-    def failed(task: Task, record: ImageRecord | None, error: ImageError) -> Task:
-        failure = Answer(error=error.reason, kind=error.kind)
-        answers = dict.fromkeys(range(len(metrics.metrics)), failure) | task.answers
-        return replace(task, record=error if record is None else record, answers=answers)
-
-    batches = processed(
-        tasks,
-        load,
-        score,
-        failed,
+    limits = Limits(
+        batch_size=options.most_in_batch if has_groups else 1,
+        at_once=images_at_once(options.device, count) if has_groups else 1,
+        bytes_per_pixel=max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0),
         workers=(options.workers or WORKERS) + options.processes,
-        batch_size=options.most_in_batch if metrics.groups else 1,
-        block_of=lambda task: task.block,
-        at_once=at_once,
-        scoring=cost,
     )
+    loop = BatchLoop(ScoringWork(metrics, options, named.keys()), limits)
     with contextlib.ExitStack() as ends:
         for metric in metrics.metrics:
             ends.callback(settle, metric)
-        for each in ends.enter_context(closing(batches)):  # in the main thread, where metrics of pyiqa run
-            if here and isinstance(each.record, ImageRecord):
-                each.answers |= _foreign_answers(here, options, each.record, each.wanted)
-            yield _row(each, metrics)
+        for task in ends.enter_context(closing(loop.results(tasks))):  # in the main thread, where metrics of pyiqa run
+            if here and isinstance(task.record, ImageRecord):
+                task.answers |= _foreign_answers(here, options, task.record, task.wanted)
+            yield _row(task, metrics)
+
+
+@dataclass(frozen=True)
+class ScoringWork(Work[Task, ImageRecord, Task]):
+    """Scores images by the metrics that share an encoding, and by those that processes score.
+
+    Attributes:
+        in_processes: Places of the metrics that processes score.
+    """
+
+    metrics: MetricSet
+    options: Options
+    in_processes: Collection[int]
+
+    def block_of(self, task: Task) -> int:
+        return task.block
+
+    def load(self, task: Task) -> ImageRecord:
+        task.stamp = task.image.stamp() or ""
+        record = task.image.load(self.options)
+        if any(task.wanted[place] for place in self.in_processes):
+            answers = self.metrics.processes(record, task.wanted)
+            if answers is None:
+                raise ImageError("killed its process twice, perhaps as memory ran out", name=task.image.name)
+            task.answers = answers
+        return record
+
+    def run(self, tasks: list[Task], records: list[ImageRecord]) -> list[Task]:
+        scored_tasks = []  # copies, as the run may hold its tasks, but not all pixels
+        for task, record in zip(tasks, records, strict=True):
+            flag_text = flag(record.pixels) if min(record.size) >= MIN_SIDE else ""
+            scored_tasks.append(replace(task, record=record, flag=flag_text, answers=task.answers.copy()))
+        groups = [
+            places
+            for places in self.metrics.groups.values()
+            if any(task.wanted[place] for task in tasks for place in places)
+        ]
+        if groups:
+            x = stacked([record.pixels for record in records], self.options.device)
+        for places in groups:
+            with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
+                answers_of_metrics = _answers_of_group([self.metrics.metrics[place] for place in places], x)
+            for place, answers in zip(places, answers_of_metrics, strict=True):
+                for task, answer in zip(scored_tasks, answers, strict=True):
+                    task.answers[place] = answer
+        return scored_tasks
+
+    def failed(self, task: Task, record: ImageRecord | None, error: ImageError) -> Task:
+        failure = Answer(error=error.reason, kind=error.kind)
+        answers = dict.fromkeys(range(len(self.metrics.metrics)), failure) | task.answers
+        return replace(task, record=error if record is None else record, answers=answers)
 
 
 def _answers_of_group(group: Sequence[Metric], x: Tensor) -> list[list[Answer]]:

@@ -1,149 +1,211 @@
-"""The one path: what is read ahead, what shares a batch, and what becomes of errors; on bare tensors."""
+"""Batches of images: which images share one, in which order results come, and what becomes of errors."""
 
+import random
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
-from unittest import mock
 
 import pytest
 import torch
+from numbered import Broken, Numbers, results
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.images import batches
-from clipiqa_pyiqa.images.batches import images_at_once, processed, stacked
+from clipiqa_pyiqa.images.batches import Work
 
 pytestmark = pytest.mark.quick
 
-SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
-
-
-def read(number):
-    if number == 4:
-        raise ImageError("no such image.")
-    return torch.full((3, 8, SIDES[number]), number, dtype=torch.uint8)
-
-
-def failed(number, image, error):
-    return f"{number} {'read' if image is not None else 'unread'}: {error}"
-
-
-class Work:
-    """Returns the numbers in the pixels; refuses one of them."""
-
-    def __init__(self, refused=None):
-        self.refused = refused
-        self.batches = []
-
-    def __call__(self, numbers, images):
-        self.batches.append(numbers)
-        if self.refused in numbers:
-            raise ImageError("not this one.")
-        return [int(value) for value in stacked(images, torch.device("cpu")).mul(255).round()[:, 0, 0, 0]]
-
 
 def test_order_sizes_and_images_that_cannot_be_read():
-    work = Work()
-    results = list(processed(range(10), read, work, failed, workers=3, batch_size=3))
-    assert results == [0, 1, 2, 3, "4 unread: no such image.", 5, 6, 7, 8, 9]
+    work = Numbers()
+    assert results(work, range(10), workers=3, batch_size=3) == [0, 1, 2, 3, "4 unread: no such image.", 5, 6, 7, 8, 9]
     assert sorted(work.batches) == [[0, 2, 3], [1, 5, 8], [6, 7, 9]]
 
 
 def test_a_batch_holds_neighbours_of_equal_key_only():
-    work = Work()
-    list(processed(range(10), read, work, failed, batch_size=8, block_of=lambda number: number // 5))
+    class Fives(Numbers):
+        def block_of(self, number):
+            return number // 5
+
+    work = Fives()
+    results(work, range(10), batch_size=8)
     assert sorted(work.batches) == [[0, 2, 3], [1], [5, 8], [6, 7, 9]]
 
 
 def test_a_batch_that_is_refused_is_tried_one_by_one():
-    work = Work(refused=2)
-    results = list(processed(range(4), read, work, failed, batch_size=3))
-    assert results == [0, 1, "2 read: not this one.", 3]
+    class WithoutTwo(Numbers):
+        def run(self, numbers, images):
+            numbers_in_pixels = super().run(numbers, images)
+            if 2 in numbers:
+                raise ImageError("not this one.")
+            return numbers_in_pixels
+
+    work = WithoutTwo()
+    assert results(work, range(4), batch_size=3) == [0, 1, "2 read: not this one.", 3]
     assert work.batches == [[0, 2, 3], [0], [2], [3], [1]]
 
 
 def test_a_batch_without_memory_is_tried_one_by_one_and_later_batches_are_smaller():
-    sizes = []
+    class OfFive(Numbers):
+        def load(self, number):
+            return torch.zeros(3, 8, 8)
 
-    def work(numbers, images):
-        sizes.append(len(numbers))
-        if len(numbers) > 5:
-            raise MemoryError
-        return numbers
+        def run(self, numbers, images):
+            self.batches.append(numbers)
+            if len(numbers) > 5:
+                raise MemoryError
+            return numbers
 
-    assert list(processed(range(32), lambda number: torch.zeros(3, 8, 8), work, failed)) == [*range(32)]
+    work = OfFive()
+    assert results(work, range(32)) == [*range(32)]
+    sizes = [len(batch) for batch in work.batches]
     assert sizes == [8] + [1] * 8 + [4] * 6  # once is enough to learn from
 
 
+def test_an_image_without_memory_alone_is_told():
+    class WithoutMemory(Numbers):
+        def run(self, numbers, images):
+            raise MemoryError
+
+    (text,) = results(WithoutMemory(), [0])
+    assert text.startswith("0 read: it does not fit in memory: set max_side")
+
+
+def test_views_of_an_image_are_worked_on_in_its_place():
+    class LeftAndRight(Numbers):
+        def views(self, number, image):
+            yield f"left of {number}", image[:, :, :4]
+            yield f"right of {number}", image[:, :, 4:]
+
+        def run(self, names, images):
+            self.batches.append(names)
+            return [(name, image.shape[2]) for name, image in zip(names, images, strict=True)]
+
+    work = LeftAndRight()
+    assert results(work, [0, 4, 1], batch_size=3) == [
+        ("left of 0", 4),
+        ("right of 0", 4),
+        "4 unread: no such image.",
+        ("left of 1", 4),
+        ("right of 1", 5),
+    ]
+    assert work.batches == [["left of 0", "right of 0", "left of 1"], ["right of 1"]]
+
+
+class Drawn(Work):
+    """Images of drawn sizes, of which some cannot be read, some are refused, and some do not fit in a batch."""
+
+    def __init__(self, seed):
+        draw = random.Random(seed)
+        sides = draw.choice([[8], [8, 9], range(8, 40)])
+        count = draw.choice([1, 7, 60, 200])
+        self.sizes = [(draw.choice(sides), draw.choice(sides)) for _ in range(count)]
+        self.unreadable = {number for number in range(count) if draw.random() < 0.05}
+        self.refused = {number for number in range(count) if draw.random() < 0.05}
+        self.most_pixels = draw.choice([1_000_000, 900])
+        self.block_size = draw.choice([5, 64, 1000])
+        self.tried = []
+
+    def load(self, number):
+        if number in self.unreadable:
+            raise ImageError("unreadable")
+        return torch.zeros(3, *self.sizes[number])
+
+    def run(self, numbers, images):
+        self.tried.append(numbers)
+        if sum(image[0].numel() for image in images) > self.most_pixels:
+            raise MemoryError
+        if self.refused.intersection(numbers):
+            raise ImageError("refused")
+        return numbers
+
+    def failed(self, number, image, error):
+        return number, str(error).split(":")[0]
+
+    def block_of(self, number):
+        return number // self.block_size
+
+    def expected(self, number):
+        height, width = self.sizes[number]
+        if number in self.unreadable:
+            return number, "unreadable"
+        if height * width > self.most_pixels:
+            return number, "it does not fit in memory"
+        if number in self.refused:
+            return number, "refused"
+        return number
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_every_image_has_its_result_in_order_and_its_batch_has_equal_sizes_of_a_block(batch_size, at_once, monkeypatch):
+    monkeypatch.setattr(batches, "BATCH_PIXELS", 500)
+    monkeypatch.setattr(batches, "WAITING_PIXELS", 3000)
+    for seed in range(30):
+        work = Drawn(seed)
+        count = len(work.sizes)
+        assert results(work, range(count), workers=2, batch_size=batch_size, at_once=at_once) == [
+            work.expected(number) for number in range(count)
+        ]
+        for numbers in work.tried:
+            assert len(numbers) <= batch_size
+            assert len({work.sizes[number] for number in numbers}) == 1
+            if batch_size > 1:
+                assert len({work.block_of(number) for number in numbers}) == 1
+
+
+def test_images_of_other_sizes_wait_only_so_long():
+    """One image of its own size does not hold up more results than 8 batches have."""
+
+    class Odd(Numbers):
+        def load(self, number):
+            return torch.zeros(3, 8, 9 if number == 0 else 8)
+
+        def run(self, numbers, images):
+            self.batches.append(numbers)
+            return numbers
+
+    work = Odd()
+    results(work, range(100), batch_size=2)
+    place = work.batches.index([0])
+    assert sum(len(numbers) for numbers in work.batches[:place]) == batches.WAIT * 2
+
+
+def test_decoded_images_that_wait_take_only_so_much_memory(monkeypatch):
+    monkeypatch.setattr(batches, "WAITING_PIXELS", 300)
+
+    class OfGrowingWidth(Numbers):
+        def __init__(self):
+            super().__init__()
+            self.waiting_pixels = 0
+            self.most_pixels = 0
+
+        def load(self, number):
+            return torch.zeros(3, 8, 8 + number)
+
+        def views(self, number, image):
+            self.waiting_pixels += 8 * image.shape[2]
+            self.most_pixels = max(self.most_pixels, self.waiting_pixels)
+            yield number, image
+
+        def run(self, numbers, images):
+            self.waiting_pixels -= sum(8 * image.shape[2] for image in images)
+            return numbers
+
+    work = OfGrowingWidth()
+    assert results(work, range(20), batch_size=8) == [*range(20)]
+    last_width = 8 + 19
+    assert 300 < work.most_pixels <= 300 + 8 * last_width
+
+
 def test_whoever_ends_early_ends_what_it_reads_from():
-    ended = []
+    ending_threads = []
 
     def numbers():
         try:
             yield from range(10)
         finally:
-            ended.append(threading.current_thread())
+            ending_threads.append(threading.current_thread())
 
-    broken = mock.Mock(side_effect=KeyError)
     source = numbers()  # that nobody lets go of
     with pytest.raises(KeyError):
-        list(processed(source, read, broken, failed, workers=1, batch_size=1))
-    assert ended == [threading.main_thread()]
-
-
-def test_images_at_once_come_in_order_each_on_a_thread_with_one_thread_of_torch():
-    both, names, threads = threading.Barrier(2), set(), torch.get_num_threads()
-    question = ContextVar("question")
-    question.set("asked")
-
-    def work(numbers, images):
-        both.wait(10)  # passes only while two are at work
-        assert torch.get_num_threads() == 1 and question.get() == "asked"
-        names.add(threading.current_thread().name)
-        return [int(image[0, 0, 0]) for image in images]
-
-    results = processed([0, 1, 4, 2, 3], read, work, failed, batch_size=1, at_once=2, scoring=1)
-    assert next(results) == 0
-    with ThreadPoolExecutor(1) as later:  # a worker's number of threads is nobody else's default
-        assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == threads
-    assert list(results) == [1, "4 unread: no such image.", 2, 3]
-    assert len(names) == 2 and not any(each.name in names for each in threading.enumerate())
-
-
-def test_a_large_image_has_the_calling_thread_to_itself(monkeypatch):
-    monkeypatch.setattr(batches, "BATCH_PIXELS", 8 * 8)
-    seen = {}
-
-    def work(numbers, images):
-        seen[numbers[0]] = threading.current_thread() is threading.main_thread()
-        return numbers
-
-    assert list(processed(range(4), read, work, failed, batch_size=1, at_once=2)) == [0, 1, 2, 3]
-    assert seen == {0: False, 1: True, 2: False, 3: False}
-
-
-def test_images_that_need_more_memory_together_than_there_is_come_one_after_another(monkeypatch):
-    busy = threading.Lock()
-
-    def work(numbers, images):
-        assert busy.acquire(blocking=False)
-        time.sleep(0.01)
-        busy.release()
-        return numbers
-
-    monkeypatch.setattr(batches, "memory_limit", lambda: 1_000_000)
-    results = processed([0, 2, 3, 6], read, work, failed, batch_size=1, at_once=3, scoring=4000)
-    assert list(results) == [0, 2, 3, 6]  # 256 kB each, and half of the memory is for scoring
-
-
-def test_an_error_of_a_thread_is_the_callers():
-    work = mock.Mock(side_effect=[[0], KeyError, [2], [3]])
-    with pytest.raises(KeyError):
-        list(processed(range(4), read, work, failed, batch_size=1, at_once=2))
-    assert not [each for each in threading.enumerate() if each.name.startswith("clipiqa-")]
-
-
-def test_how_many_images_are_scored_at_once(monkeypatch):
-    for device, count, expected in [("cpu", 3, 3), ("cpu", 2, 1), ("cpu", None, 3), ("cuda", 9, 1)]:
-        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-        assert images_at_once(torch.device(device), count) == expected
+        results(Broken(), source, workers=1, batch_size=1)
+    assert ending_threads == [threading.main_thread()]

@@ -14,9 +14,9 @@ from refusal import refused
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.images import memory, reader
-from clipiqa_pyiqa.images.batches import prefetch
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.images.memory import limit_memory
+from clipiqa_pyiqa.images.prefetch import prefetch
 
 SIDE = 40
 NEED = memory.DECODING * SIDE * SIDE
@@ -48,7 +48,7 @@ def test_threads_share_it_in_order(photos, most, scoring):
         read.append(path)
         return path
 
-    for number, (path, image) in enumerate(prefetch(count, photos, workers=4, scoring=scoring // SIDE**2)):
+    for number, (path, image) in enumerate(prefetch(count, photos, workers=4, bytes_per_pixel=scoring // SIDE**2)):
         time.sleep(0.01)
         assert path == image == photos[number]
         waiting.append(len(read) - number)
@@ -74,10 +74,10 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(tmp_path, monkeypa
     path = tmp_path / "large.png"
     Image.new("1", (2000, 2000)).save(path)
     limit_memory(60_000_000)
-    ((_, shrunk),) = prefetch(lambda path: read_image(path, max_side=500), [path], scoring=60)
+    ((_, shrunk),) = prefetch(lambda path: read_image(path, max_side=500), [path], bytes_per_pixel=60)
     assert shrunk.size == (500, 500)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("it was decoded"))
-    ((_, error),) = prefetch(read_image, [path], scoring=60)
+    ((_, error),) = prefetch(read_image, [path], bytes_per_pixel=60)
     assert isinstance(error, ImageError) and "2000×2000" in str(error)
 
 
@@ -153,7 +153,7 @@ def test_every_command_that_decodes_is_bounded(command, clipiqa, large, monkeypa
 
 PEAK = """
 import resource, sys
-from clipiqa_pyiqa.images.batches import prefetch
+from clipiqa_pyiqa.images.prefetch import prefetch
 from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.image import read_image
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
