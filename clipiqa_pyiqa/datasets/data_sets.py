@@ -32,7 +32,9 @@ from ..files.reading import hash_file
 from ..images.image import File
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
-from ..images.reader import ImageRecord, named_errors, shrunk, whole_files
+from ..images.reading_errors import named_errors, whole_files
+from ..images.record import ImageRecord
+from ..images.sizes import shrunk
 from ..sources.finding import find_inputs
 from .opinion_csv import SPLITS, read_opinions
 from .score_table import pyiqa_path

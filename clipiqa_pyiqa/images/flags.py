@@ -18,8 +18,8 @@ def flag(pixels: Tensor) -> str:
     """
     x = pixels.numpy()
     height, width = pixels.shape[1:]
-    few = _as_float(x[1, :: height // 5, :: width // 5])
-    if few.max() - few.min() >= 0.5:  # most images end here
+    samples = _as_float(x[1, :: height // 5, :: width // 5])
+    if samples.max() - samples.min() >= 0.5:  # most images end here
         return ""
     full = _as_float(x)
     if full.std((1, 2)).max() >= 16 * _LEVEL:

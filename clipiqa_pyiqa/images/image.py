@@ -12,7 +12,7 @@ from ..files.reading import read_bytes
 
 if TYPE_CHECKING:
     from .memory import MakeRoom
-    from .reader import Decoded, ImageRecord
+    from .record import Decoded, ImageRecord
 
 MISSING = "missing"  # the stamp of a file that does not exist
 
@@ -118,4 +118,6 @@ def read_image(image: FilePath | Image, **options: Any) -> ImageRecord:
         ImageError: The file is missing, damaged, not an image or too small, has float or 32-bit samples, or has more
             pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
-    return (image if isinstance(image, Image) else File(os.fspath(image))).load(_reading(**options))
+    if not isinstance(image, Image):
+        image = File(os.fspath(image))
+    return image.load(_reading(**options))

@@ -15,7 +15,9 @@ from ..errors import ImageError, Kind, shown
 from .image import BytesImage, File
 from .image import Image as AnyImage
 from .memory import MakeRoom
-from .reader import Decoded, depth_of, rgb_pixels, taken_orientation
+from .reader import read_orientation
+from .record import Decoded
+from .rgb import depth_of, rgb_pixels
 
 _FILE = bytes | bytearray | memoryview
 _ROUNDING = 1e-4  # largest distance from [0, 1] that rounding explains
@@ -55,7 +57,9 @@ def memory_image(name: str, image: Any) -> AnyImage:
         image = image.read()
     if isinstance(image, str | os.PathLike):
         return File(os.fspath(image))
-    return BytesImage(name, bytes(image)) if isinstance(image, _FILE) else _Pixels(name, image)
+    if isinstance(image, _FILE):
+        return BytesImage(name, bytes(image))
+    return _Pixels(name, image)
 
 
 @dataclass
@@ -64,67 +68,80 @@ class _Pixels(AnyImage):
     image: Any
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
-        image = self.image
-        if isinstance(image, Image.Image):
-            with _loading:
-                depth, image = depth_of(image), image.copy()
-            pixels, converted = rgb_pixels(image, depth)
-            found = Decoded(pixels, taken_orientation(self.name, image), converted)
-        else:
-            found = Decoded(self.tensor().cpu().numpy(), 1, "")
-        make_room(found.pixels.shape[1], found.pixels.shape[0])
-        return found
+        decoded = self._decoded_picture() if isinstance(self.image, Image.Image) else self._decoded_samples()
+        height, width = decoded.pixels.shape[:2]
+        make_room(width, height)
+        return decoded
 
-    def tensor(self) -> Tensor:
+    def _decoded_picture(self) -> Decoded:
+        with _loading:
+            depth = depth_of(self.image)
+            picture = self.image.copy()
+        pixels, converted = rgb_pixels(picture, depth)
+        return Decoded(pixels, read_orientation(self.name, picture), converted)
+
+    def _decoded_samples(self) -> Decoded:
         """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""
-        samples = self._samples()
-        if samples.dtype == torch.uint16:  # the high byte, as of 16-bit files
-            samples = (samples.to(torch.int32) >> 8).to(torch.uint8)
-        elif samples.is_floating_point():
-            samples = samples.float()
-            if not samples.isfinite().all():
-                raise ImageError("has NaN or infinite values: check its source", Kind.NOT_FINITE)
-            if not ((samples - 0.5).abs() <= 0.5 + _ROUNDING).all():
-                low, high = samples.aminmax()
-                raise ImageError(
-                    f"has values from {low:.4g} to {high:.4g}, outside [0, 1]: divide 8-bit values by 255, turn "
-                    "[-1, 1] into [0, 1] by (x + 1) / 2, or clamp",
-                    Kind.UNCLEAR_SCALE,
-                )
-            samples = samples.clamp(0, 1)
-        elif samples.dtype != torch.uint8:
-            raise ImageError(
-                f"has {samples.dtype} samples, whose value of white is unknown: pass uint8, uint16 or floats in [0, 1]",
-                Kind.UNCLEAR_SCALE,
-            )
+        samples = _checked(_channels_last(_as_tensor(self.image)))
         if samples.shape[2] < 4:
-            return samples.expand(-1, -1, 3).contiguous()
-        if samples.dtype == torch.uint8:
-            return torch.from_numpy(rgb_pixels(Image.fromarray(samples.cpu().numpy()), 8)[0])
-        alpha = samples[..., 3:]
-        return samples[..., :3] * alpha + (1 - alpha)
-
-    def _samples(self) -> Tensor:
-        image = self.image
-        if isinstance(image, Tensor):
-            samples = image.detach()
+            rgb = samples.expand(-1, -1, 3).contiguous().cpu().numpy()
+        elif samples.dtype == torch.uint8:
+            rgb, _ = rgb_pixels(Image.fromarray(samples.cpu().numpy()), 8)
         else:
-            array = np.asarray(image if hasattr(image, "__array__") else None)
-            if array.dtype.kind not in "biuf":
-                raise ImageError(
-                    f"is not an image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a "
-                    "tensor (3, H, W), or a dict with bytes, path or array",
-                    Kind.NOT_AN_IMAGE,
-                )
-            dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-            samples = torch.from_numpy(np.array(array, dtype, order="C"))  # a copy: torch warns of read-only arrays
-        if samples.dim() == 2:
-            return samples[..., None]
-        fitting = [axis for axis in (0, 2) if samples.dim() == 3 and samples.shape[axis] in (1, 3, 4)]
-        if len(fitting) != 1:
-            raise ImageError(
-                f"has shape {tuple(samples.shape)}, where either the first or the last axis must be channels (1, 3 or "
-                "4), and not both: pass an array (H, W, 3) or a tensor (3, H, W)",
-                Kind.NOT_AN_IMAGE,
-            )
-        return samples if fitting == [2] else samples.permute(1, 2, 0)
+            alpha = samples[..., 3:]
+            rgb = (samples[..., :3] * alpha + (1 - alpha)).cpu().numpy()
+        return Decoded(rgb, 1, "")
+
+
+def _as_tensor(image: Any) -> Tensor:
+    if isinstance(image, Tensor):
+        return image.detach()
+    array = np.asarray(image if hasattr(image, "__array__") else None)
+    if array.dtype.kind not in "biuf":
+        raise ImageError(
+            f"is not an image: it is {shown(image)}, not a path, bytes, a PIL image, an array (H, W, 3), a "
+            "tensor (3, H, W), or a dict with bytes, path or array",
+            Kind.NOT_AN_IMAGE,
+        )
+    dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.array(array, dtype, order="C"))  # a copy: torch warns of read-only arrays
+
+
+def _channels_last(samples: Tensor) -> Tensor:
+    """Return samples as ``(H, W, 1)``, ``(H, W, 3)`` or ``(H, W, 4)``."""
+    if samples.dim() == 2:
+        return samples[..., None]
+    channel_axes = [axis for axis in (0, 2) if samples.dim() == 3 and samples.shape[axis] in (1, 3, 4)]
+    if channel_axes == [2]:
+        return samples
+    if channel_axes == [0]:
+        return samples.permute(1, 2, 0)
+    raise ImageError(
+        f"has shape {tuple(samples.shape)}, where either the first or the last axis must be channels (1, 3 or "
+        "4), and not both: pass an array (H, W, 3) or a tensor (3, H, W)",
+        Kind.NOT_AN_IMAGE,
+    )
+
+
+def _checked(samples: Tensor) -> Tensor:
+    """Return samples as uint8, or as fp32 in [0, 1]."""
+    if samples.dtype == torch.uint8:
+        return samples
+    if samples.dtype == torch.uint16:  # the high byte, as of 16-bit files
+        return (samples.to(torch.int32) >> 8).to(torch.uint8)
+    if not samples.is_floating_point():
+        raise ImageError(
+            f"has {samples.dtype} samples, whose value of white is unknown: pass uint8, uint16 or floats in [0, 1]",
+            Kind.UNCLEAR_SCALE,
+        )
+    samples = samples.float()
+    if not samples.isfinite().all():
+        raise ImageError("has NaN or infinite values: check its source", Kind.NOT_FINITE)
+    if not ((samples - 0.5).abs() <= 0.5 + _ROUNDING).all():
+        low, high = samples.aminmax()
+        raise ImageError(
+            f"has values from {low:.4g} to {high:.4g}, outside [0, 1]: divide 8-bit values by 255, turn "
+            "[-1, 1] into [0, 1] by (x + 1) / 2, or clamp",
+            Kind.UNCLEAR_SCALE,
+        )
+    return samples.clamp(0, 1)

@@ -1,6 +1,4 @@
-"""The limit of memory for decoding and scoring."""
-
-from __future__ import annotations
+"""The limit of memory for images, and how threads that read ahead share it."""
 
 import ctypes
 import functools
@@ -12,12 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ImageError, Kind, OptionError, shown
-
-if TYPE_CHECKING:
-    import torch
 
 MakeRoom = Callable[[int, int], None]
 """Function that takes width and height before pixels are decoded; it may wait, or raise ``ImageError``."""
@@ -25,6 +19,7 @@ DECODING = 9  # bytes per pixel while an image is decoded: four in PIL, three as
 _LARGE = 64 << 20  # smaller shares are not returned to the system, since each return takes milliseconds
 _limit: int | None = None
 _thread = threading.local()
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def memory_limit() -> int:
@@ -49,8 +44,8 @@ def limit_memory(size: int | None) -> None:
 
 def parse_size(text: str) -> int:
     """Return the number of bytes that a text such as ``2G`` means (K, M, G, T: powers of 1000)."""
-    found = re.fullmatch(r"(\d+\.?\d*)([KMGT]?)B?", text.strip().upper())
-    size = float(found[1]) * 1000.0 ** " KMGT".index(found[2] or " ") if found else 0
+    match = re.fullmatch(r"(\d+\.?\d*)([KMGT]?)B?", text.strip().upper())
+    size = float(match[1]) * _UNITS[match[2]] if match else 0
     if not 1e6 <= size < 1e18:
         raise OptionError(f"memory must be a size of at least 1M, such as 2G or 500M; got {shown(text)}.")
     return int(size)
@@ -60,11 +55,11 @@ def parse_size(text: str) -> int:
 class Room:
     """A semaphore of ``most`` bytes. If no byte is taken, one request may be larger.
 
-    Images read ahead leave free what scoring ``at_once`` images takes, ``scoring`` bytes per pixel.
+    Images read ahead leave free what scoring ``at_once`` images takes, ``bytes_per_pixel`` each.
     """
 
     most: int
-    scoring: int = 0
+    bytes_per_pixel: int = 0
     at_once: int = 1
     largest: int = 0  # bytes to score the largest image so far
     used: int = 0
@@ -141,17 +136,10 @@ def set_aside(name: str, width: int, height: int, scored: tuple[int, int] | None
     """
     share: Share | None = getattr(_thread, "share", None)
     decoding = DECODING * width * height
-    scoring = share.room.scoring * math.prod(scored or (width, height)) if share else 0
-    size, limit = max(decoding, scoring), memory_limit()
-    if size > limit:
-        work = "decode" if size == decoding else "score"
-        smaller = "" if decoding > limit else "set max_side, or "
-        raise ImageError(
-            f"has {width}×{height} pixels, which take about {size / 1e9:.1f} GB to {work}; the limit of memory is "
-            f"{limit / 1e9:.1f} GB: {smaller}raise the limit by memory=SIZE",
-            Kind.OUT_OF_MEMORY,
-            name,
-        )
+    scoring = 0
+    if share:
+        scoring = share.room.bytes_per_pixel * math.prod(scored or (width, height))
+    _check_need(name, width, height, decoding, scoring)
     if share:
         room = share.room
         room.largest = max(room.largest, scoring)
@@ -161,29 +149,17 @@ def set_aside(name: str, width: int, height: int, scored: tuple[int, int] | None
         share.size += decoding
 
 
-PICTURE_BYTES = 18
-"""Bytes per pixel of a scored image: the image itself, its copy in a batch, and the batch in fp32."""
-
-# Further bytes per pixel that an image tower takes: measured peaks, rounded up (tests/measure/scoring_memory.py).
-_MINI = {"score": 76, "maps": 86, "stages": 76}
-_RESNET = {"score": 110, "maps": 110, "stages": 210}  # for a stem of 32 channels
-_VIT, _VIT_TOKENS = 45, 70  # bytes of a normalised pixel; bytes for each number in a patch's token
-
-
-def scoring_bytes(net: Any, device: torch.device, tower_pass: Literal["score", "maps", "stages"] = "score") -> int:
-    """Return about how many bytes of main memory scoring takes per pixel.
-
-    Args:
-        tower_pass: ``'score'``; ``'maps'`` scores each place; ``'stages'`` computes statistics of the tower's stages.
-    """
-    if nets := getattr(net, "nets", None):
-        return max(scoring_bytes(each, device, tower_pass) for each in nets.values())
-    clip = getattr(net, "clip", None)
-    if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
-        return PICTURE_BYTES
-    if not clip.has_positions:
-        return PICTURE_BYTES + _MINI[tower_pass]
-    width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
-    if "visual.proj" in clip.checkpoint:
-        return PICTURE_BYTES + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
-    return PICTURE_BYTES + _RESNET[tower_pass] * width // 32
+def _check_need(name: str, width: int, height: int, decoding: int, scoring: int) -> None:
+    """Raise ``ImageError`` if an image needs more bytes than the limit."""
+    limit = memory_limit()
+    need = max(decoding, scoring)
+    if need <= limit:
+        return
+    work = "decode" if need == decoding else "score"
+    smaller = "" if decoding > limit else "set max_side, or "
+    raise ImageError(
+        f"has {width}×{height} pixels, which take about {need / 1e9:.1f} GB to {work}; the limit of memory is "
+        f"{limit / 1e9:.1f} GB: {smaller}raise the limit by memory=SIZE",
+        Kind.OUT_OF_MEMORY,
+        name,
+    )

@@ -24,8 +24,8 @@ from ..files.reading import FileHashes, user_cache
 from ..files.writing import as_output_error
 from ..images.batches import BatchLoop, Limits, Work, stacked
 from ..images.image import File
-from ..images.memory import scoring_bytes
-from ..images.reader import ImageRecord
+from ..images.record import ImageRecord
+from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
 from ..metric import CLIPIQA
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from ..errors import CLIPIQAError, FilePath, ImageError, Progress, ScoringOptions, check_storage, checked, silent
 from ..images.batches import BatchLoop, Limits, Work, stacked
 from ..images.image import Image
-from ..images.memory import scoring_bytes
-from ..images.reader import ImageRecord
+from ..images.record import ImageRecord
+from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
 from ..metric import CLIPIQA, net_of
 from ..prompts.pairs import Columns, PromptPair, Prompts, parse_columns

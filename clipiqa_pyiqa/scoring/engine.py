@@ -34,9 +34,10 @@ from ..files.folders import check_folder
 from ..images.batches import WAIT, BatchLoop, Limits, Work, stacked
 from ..images.flags import flag
 from ..images.image import Image
-from ..images.memory import keep_memory, scoring_bytes
+from ..images.memory import keep_memory
 from ..images.prefetch import WORKERS
-from ..images.reader import ImageRecord
+from ..images.record import ImageRecord
+from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
 from ..metric import find_device
 from ..metrics.building import build, describe_error, settle

@@ -16,7 +16,7 @@ from ..images.memory import MakeRoom
 from .stores import ShardError, ShardFile, opened
 
 if TYPE_CHECKING:
-    from ..images.reader import Decoded
+    from ..images.record import Decoded
 
 SAMPLING = "1s"
 """The frames of a video that are scored unless asked otherwise."""
@@ -102,7 +102,7 @@ class Frame(BytesImage):
         self._frame, self.size = frame, 3 * frame.width * frame.height
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
-        from ..images.reader import Decoded
+        from ..images.record import Decoded
 
         frame = self._frame
         make_room(frame.width, frame.height)

@@ -13,7 +13,7 @@ from stored import read_results
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.images.memory import PICTURE_BYTES, scoring_bytes
+from clipiqa_pyiqa.images.scoring_memory import PICTURE_BYTES, scoring_bytes
 from clipiqa_pyiqa.metrics.parsing import metric_set
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ import pytest
 from photos import PHOTOS
 from PIL import Image
 
-from clipiqa_pyiqa.images import reader as jpeg_damage
-from clipiqa_pyiqa.images.reader import decode_jpeg
+from clipiqa_pyiqa.images import jpeg as jpeg_module
+from clipiqa_pyiqa.images.jpeg import decode_jpeg
 
 pytestmark = pytest.mark.quick
 
@@ -81,8 +81,8 @@ def test_most_zeroed_bytes_and_half_a_file_are_damage():
 
 @pytest.mark.parametrize("decoder", [None, "another"])
 def test_pixels_are_left_to_pil_without_its_decoder(monkeypatch, decoder):
-    real = jpeg_damage.simplejpeg.decode_jpeg
+    real = jpeg_module.simplejpeg.decode_jpeg
     another = SimpleNamespace(decode_jpeg=lambda *args, **options: real(*args, **options) ^ 1)
-    monkeypatch.setattr(jpeg_damage, "simplejpeg", decoder and another)
-    monkeypatch.setattr(jpeg_damage, "decodes_like_pil", jpeg_damage.decodes_like_pil.__wrapped__)  # not cached
+    monkeypatch.setattr(jpeg_module, "simplejpeg", decoder and another)
+    monkeypatch.setattr(jpeg_module, "is_equal_to_pil", jpeg_module.is_equal_to_pil.__wrapped__)  # not cached
     assert decode_jpeg(PHOTOS[0].read_bytes(), "RGB") == (None, "")

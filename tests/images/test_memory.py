@@ -13,7 +13,7 @@ from PIL import Image
 from refusal import refused
 
 from clipiqa_pyiqa import ImageError
-from clipiqa_pyiqa.images import memory, reader
+from clipiqa_pyiqa.images import memory, rgb
 from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.images.memory import limit_memory
 from clipiqa_pyiqa.images.prefetch import prefetch
@@ -109,7 +109,7 @@ def test_large_images_are_converted_in_parts(tmp_path, monkeypatch):
         PICTURES[mode].save(path)
         whole = read_image(path)
         with monkeypatch.context() as patch:
-            patch.setattr(reader, "STRIP", 61 * 10 + 3)
+            patch.setattr(rgb, "STRIP", 61 * 10 + 3)
             parts = read_image(path)
         assert torch.equal(whole.pixels, parts.pixels) and whole.converted == parts.converted
 

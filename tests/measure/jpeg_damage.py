@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from timing import arguments, photos
 
-from clipiqa_pyiqa.images.reader import decode_jpeg, decodes_like_pil
+from clipiqa_pyiqa.images.jpeg import decode_jpeg, is_equal_to_pil
 
 REPLACED = {  # number of bytes, and what replaces them
     "400 bytes zeroed": (400, lambda rng, old: bytes(400)),
@@ -63,7 +63,7 @@ def outcome(data, good=None):
 def main():
     paths = map(Path, photos(*arguments("folders*").folders))
     files = [path for path in paths if path.suffix.lower() in (".jpg", ".jpeg")]
-    print("pixels of simplejpeg taken for PIL's:", decodes_like_pil())
+    print("pixels of simplejpeg taken for PIL's:", is_equal_to_pil())
     print("good files:", dict(Counter(outcome(path.read_bytes()) for path in files)))
     rng = random.Random(0)
     sample = [path.read_bytes() for path in rng.sample(files, min(100, len(files)))]

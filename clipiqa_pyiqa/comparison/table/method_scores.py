@@ -22,7 +22,8 @@ from torch import Tensor
 from ...errors import AnySize, ImageError, Progress, Reading, counted
 from ...files.reading import FileHashes
 from ...images.image import File, Image
-from ...images.reader import ImageRecord, shrunk
+from ...images.record import ImageRecord
+from ...images.sizes import shrunk
 from ...metrics.building import build, noted
 from ...metrics.metric import Metric, MetricSet
 from ...results.results import Output, Results

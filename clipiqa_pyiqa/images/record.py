@@ -1,0 +1,54 @@
+"""Images as they are scored: pixels, and how they were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[Any]  # (H, W, 3), in uint8 or in fp32 in [0, 1]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image for scoring, and how it was read.
+
+    Attributes:
+        pixels: (3, H, W) RGB, uint8, or fp32 in [0, 1] for an image of floats; a view of (H, W, 3) memory.
+        converted: Conversion to RGB, such as ``'grey->rgb'``, or ``''``.
+        reference: Pixels of the reference image, of the same shape, or why there is none; of a set, folders of files.
+    """
+
+    pixels: torch.Tensor
+    width: int
+    height: int
+    orientation: int
+    converted: str
+    reference: Any = "there are no reference images"
+
+    @classmethod
+    def of(cls, pixels: torch.Tensor, **more: Any) -> ImageRecord:
+        """Return the record of pixels that were made here, ``(3, H, W)`` uint8 or floats in [0, 1]."""
+        return cls(pixels, pixels.shape[2], pixels.shape[1], 1, "", **more)
+
+    @property
+    def picture(self) -> Image.Image:
+        return Image.fromarray(self.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.pixels.shape
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.pixels.shape[2], self.pixels.shape[1]
+
+
+class Decoded(NamedTuple):
+    pixels: Pixels
+    orientation: int
+    converted: str
+    damage: str = ""
