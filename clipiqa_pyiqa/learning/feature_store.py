@@ -9,7 +9,7 @@ from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -28,25 +28,7 @@ from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
 from ..metric import CLIPIQA
-
-
-class Augmentation(NamedTuple):
-    """A whole image, or a square crop: its side in pixels, and its place, down and right, in [0, 1); flipped or not."""
-
-    crop: tuple[int, float, float] | None = None
-    flip: bool = False
-
-    def __call__(self, pixels: Tensor, path: str) -> Tensor:
-        if self.crop is not None:
-            side, down, right = self.crop
-            height, width = pixels.shape[1:]
-            if min(height, width) < side:
-                reason = f"is {width}×{height} px, too small for crops of {side} px"
-                raise ImageError(reason, Kind.TOO_SMALL, path)
-            top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
-            pixels = pixels[:, top : top + side, left : left + side]
-        return pixels.flip(2) if self.flip else pixels
-
+from ..training.recipe import Augmentation
 
 NOT_AUGMENTED = Augmentation()
 Feature = NDArray[np.float32]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -12,6 +11,7 @@ import numpy as np
 import pandas
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
 from ..errors import CLIPIQAError, FilePath, SharedOptions, checked, log
@@ -20,68 +20,9 @@ from ..metric import CLIPIQA, find_device
 from ..prompts.files import HEAD_FORMAT, OpinionHead
 from ..prompts.pairs import as_texts
 from ..stats.correlation import plcc, srocc
+from ..training.heads import FITS, Array, FittedHead, RatedPhotos, predict
 from .feature_store import stored_features
 from .judgement import Judgement, judge
-
-PENALTIES = np.logspace(-6, 3, 37)  # factors of the largest variance
-Array = NDArray[np.float64]
-# a head's tensors: `prior` (2,), and for ridge regression `mean` and `weight` (K,)
-Fitted = Mapping[str, NDArray[np.floating[Any]]]
-
-
-class RatedPhotos(NamedTuple):
-    """A head's inputs ``(n, K)``; zero-shot scores ``(n,)``; people's scores ``(n,)``, in [0, 1]."""
-
-    x: Array
-    zero_shot: Array
-    shares: Array
-
-    def at(self, rows: NDArray[Any]) -> RatedPhotos:
-        return RatedPhotos(*(part[rows] for part in self))
-
-
-def fit_affine(photos: RatedPhotos) -> Fitted:
-    return {"prior": np.linalg.lstsq(_basis(photos), photos.shares, rcond=None)[0]}
-
-
-def fit_ridge(photos: RatedPhotos) -> Fitted:
-    """Return the fit of a line plus a penalised linear function of all inputs.
-
-    The penalty is the one with the smallest error when each photo is predicted from all other photos.
-    """
-    mean, scale = photos.x.mean(axis=0), photos.x.std(axis=0)
-    scale = np.where(scale > 1e-6 * scale.max(), scale, scale.max() or 1.0)
-    x = (photos.x - mean) / scale
-    q = np.linalg.qr(_basis(photos))[0]  # the line has no penalty: fit what the line does not explain
-    rest, y = x - q @ (q.T @ x), photos.shares - q @ (q.T @ photos.shares)
-    left, deviations, _ = np.linalg.svd(rest, full_matrices=False)
-    variances = deviations[deviations > 1e-5 * deviations[0]] ** 2
-    left = left[:, : len(variances)]
-    along, line = left.T @ y, (q * q).sum(1)
-
-    def error(penalty: float) -> float:
-        shrunk = variances / (variances + penalty)
-        leverage = line + (left * left) @ shrunk
-        return float(np.mean(((y - left @ (shrunk * along)) / np.maximum(1 - leverage, 1e-9)) ** 2))
-
-    penalty = min((*(PENALTIES * variances[0]), math.inf), key=error)
-    weight = rest.T @ (left @ (along / (variances + penalty)))
-    prior, *_ = np.linalg.lstsq(_basis(photos), photos.shares - x @ weight, rcond=None)
-    return {"prior": prior, "mean": mean, "weight": weight / scale}
-
-
-def predict(fitted: Fitted, photos: RatedPhotos) -> Array:
-    """Return predictions ``(n,)``, as shares of the score range."""
-    line = _basis(photos) @ fitted["prior"]
-    return line + (photos.x - fitted["mean"]) @ fitted["weight"] if "weight" in fitted else line
-
-
-FITS = {"affine": fit_affine, "ridge": fit_ridge}
-
-
-def _basis(photos: RatedPhotos) -> Array:
-    return np.column_stack([photos.zero_shot, np.ones_like(photos.zero_shot)])
-
 
 NEEDED = {"affine": 3, "ridge": 6, "auto": 10}  # method -> smallest number of rated photos
 FOLDS = 5
@@ -119,12 +60,13 @@ class FitResult:
 
     def save_splits(self, path: FilePath) -> None:
         """Write a CSV file of paths, scores, groups (the row's number if there are none) and ``split_1``, …."""
-        frame, (low, high) = self.table.part("train"), self.table.score_range
+        frame = self.table.part("train")
+        low, high = self.table.score_range
         share = 1 - frame["target"] if self.table.lower_better else frame["target"]
-        found = frame.assign(score=low + (high - low) * share)[["path", "score", "group"]]
+        photos = frame.assign(score=low + (high - low) * share)[["path", "score", "group"]]
         for number, rows in enumerate(self.drawn, start=1):
-            found[f"split_{number}"] = np.where(found.index.isin(rows), "test", "train")
-        write_text(path, found.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+            photos[f"split_{number}"] = np.where(photos.index.isin(rows), "test", "train")
+        write_text(path, photos.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
 @checked
@@ -159,69 +101,122 @@ def fit(
     if metric.head is not None or len(metric.prompts) > 1:
         raise CLIPIQAError("metric must have one pair of prompts and no head.")
     table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
-    frame, train = table.frame, table.part("train")
-    if len(train) < NEEDED[method]:
-        raise CLIPIQAError(
-            f"method {method!r} needs at least {NEEDED[method]} rated photos to train on; got {len(train)}."
-        )
-    stages = fit_on == "stages"
+    train = table.part("train")
+    _check_enough(method, train)
     encoded = stored_features(
-        metric, features, frame["path"], stages=stages, device=device, workers=workers, hashes=table.hashes
+        metric,
+        features,
+        table.frame["path"],
+        stages=fit_on == "stages",
+        device=device,
+        workers=workers,
+        hashes=table.hashes,
     )[:, 0]
-    with torch.no_grad():
-        positive, negative = metric.encode_prompts()[0].cpu()
-    direction = metric.clip.logit_scale * (positive - negative)  # (D,)
-    x = encoded[:, len(direction) :] if stages else encoded
-    zero_shot = (encoded[:, : len(direction)] @ direction).sigmoid().double().numpy()
-    photos = RatedPhotos(x.double().numpy(), zero_shot, frame["target"].to_numpy())
-    parts = {split: photos.at((frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
-    fit_to = parts["train"]
-    if np.ptp(fit_to.shares) < 0.5:
+    direction = _direction_of(metric)
+    photos = _rated_photos(encoded, direction, table.frame, fit_on)
+    parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
+    if np.ptp(parts["train"].shares) < 0.5:
         log.warning("the ratings cover less than half of the range: scores beyond them are extrapolated")
     groups = train["group"].factorize()[0]
     if max(groups) == 0:
         raise CLIPIQAError("all photos to fit belong to one group, so none can be held out: set another `group`.")
-    best = _fit(method, fit_to, groups, seed)
+    best = _fit(method, parts["train"], groups, seed)
     tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
     before = {split: _agreement(part.zero_shot, part.shares) for split, part in tested.items()}
     if best.method == "affine" and before["train"].plcc < 0:
         log.warning("the head turns the order of the metric round, as these opinions contradict it: rate more photos")
-    del tested["train"]
-    held_out = {split: _agreement(predict(best.head, part), part.shares) for split, part in tested.items()}
+    held_out = {
+        split: _agreement(predict(best.head, part), part.shares) for split, part in tested.items() if split != "train"
+    }
     judgement = _judge(table, parts, best, seed)
     judgement = judgement.advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
-    agreements_of_splits, drawn = [], []
-    for number in range(splits):
-        rows = draw_groups(train["group"], 0.2, seed + number)
-        is_out = train.index.isin(rows)
-        is_few = min(len(rows), len(train) - len(rows) - NEEDED[method] + 2) < 2
-        if is_few or np.ptp(groups[~is_out]) == 0:
-            raise CLIPIQAError(
-                f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits: two groups or "
-                "more must be left to fit to, and a group of up to 40 % of the photos is held out."
-            )
-        refitted = _fit(method, fit_to.at(~is_out), groups[~is_out], seed).head
-        agreements_of_splits.append(_agreement(predict(refitted, fit_to.at(is_out)), fit_to.shares[is_out]))
-        drawn.append(rows)
+    random_splits = [
+        _random_split(method, train, parts["train"], groups, seed + number, seed) for number in range(splits)
+    ]
     fields = {
+        **_provenance(metric, table, seed),
+        "fit_on": fit_on,
+        "score_range": table.score_range if own_scale else (0.0, 1.0),
+        "lower_better": own_scale and table.lower_better,
+        "method": best.method,
+    }
+    tensors = {name: torch.from_numpy(array).float() for name, array in best.head.items()}
+    return FitResult(
+        OpinionHead({**tensors, "direction": direction}, as_texts(fields)),
+        table,
+        best.agreements,
+        held_out,
+        before,
+        judgement,
+        splits=tuple(split.agreement for split in random_splits),
+        drawn=tuple(split.tested_rows for split in random_splits),
+    )
+
+
+def _check_enough(method: str, train: pandas.DataFrame) -> None:
+    if len(train) < NEEDED[method]:
+        raise CLIPIQAError(
+            f"method {method!r} needs at least {NEEDED[method]} rated photos to train on; got {len(train)}."
+        )
+
+
+def _direction_of(metric: CLIPIQA) -> Tensor:
+    """Return the direction ``(D,)`` of features whose scalar product with them is the logit of the zero-shot score."""
+    with torch.no_grad():
+        positive, negative = metric.encode_prompts()[0].cpu()
+    return metric.clip.logit_scale * (positive - negative)
+
+
+def _rated_photos(encoded: Tensor, direction: Tensor, frame: pandas.DataFrame, fit_on: str) -> RatedPhotos:
+    """Return what heads are fitted to; statistics of stages stand behind the image features of each row."""
+    features = encoded[:, : len(direction)]
+    inputs = encoded[:, len(direction) :] if fit_on == "stages" else encoded
+    zero_shot = (features @ direction).sigmoid().double().numpy()
+    return RatedPhotos(inputs.double().numpy(), zero_shot, frame["target"].to_numpy())
+
+
+def _provenance(metric: CLIPIQA, table: ScoreTable, seed: int) -> dict[str, Any]:
+    """Return the fields of a head's file that tell what it was fitted to."""
+    train = table.part("train")
+    return {
         "format": HEAD_FORMAT,
         **metric.provenance(),
         "base_positive": metric.prompts[0].positive,
         "base_negative": metric.prompts[0].negative,
-        "fit_on": fit_on,
         "data_set": table.name,
         "rated_photos": train["path"].nunique(),  # several people may have rated one
         "seed": seed,
-        "score_range": table.score_range if own_scale else (0.0, 1.0),
-        "lower_better": own_scale and table.lower_better,
-        "method": best.method,
         "trained_on": written_digests(train["path"], table.hashes),
     }
-    tensors = {name: torch.from_numpy(value).float() for name, value in best.head.items()}
-    head = OpinionHead({**tensors, "direction": direction}, as_texts(fields))
-    return FitResult(
-        head, table, best.agreements, held_out, before, judgement, tuple(agreements_of_splits), tuple(drawn)
-    )
+
+
+class _RandomSplit(NamedTuple):
+    """The agreement of predictions with opinions in the rows that a random split tests."""
+
+    agreement: FitAgreement
+    tested_rows: list[int]
+
+
+def _random_split(
+    method: str, train: pandas.DataFrame, photos: RatedPhotos, groups: NDArray[np.int64], draw: int, seed: int
+) -> _RandomSplit:
+    """Fit a head to 80 % of the groups, and let it predict the rest.
+
+    Args:
+        draw: Seed of the groups that are drawn.
+        seed: Seed of the fit's own cross-validation.
+    """
+    rows = draw_groups(train["group"], 0.2, draw)
+    is_out = train.index.isin(rows)
+    fitted_count = len(train) - len(rows)
+    if len(rows) < 2 or fitted_count < NEEDED[method] or np.ptp(groups[~is_out]) == 0:
+        raise CLIPIQAError(
+            f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits: two groups or more must "
+            "be left to fit to, and a group of up to 40 % of the photos is held out."
+        )
+    head = _fit(method, photos.at(~is_out), groups[~is_out], seed).head
+    tested = photos.at(is_out)
+    return _RandomSplit(_agreement(predict(head, tested), tested.shares), rows)
 
 
 class _Fit(NamedTuple):
@@ -233,15 +228,17 @@ class _Fit(NamedTuple):
     """
 
     method: str
-    head: Fitted
+    head: FittedHead
     agreements: dict[str, FitAgreement]
     predicted: Array
     folds: int
 
 
 def _fit(method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int) -> _Fit:
+    """Fit the method, or of all methods the one whose predictions of other groups are clearly better."""
     names = list(FITS) if method == "auto" else [method]
-    numbers, predicted = np.unique(groups), pandas.DataFrame(index=range(len(groups)), columns=names, dtype=float)
+    numbers = np.unique(groups)
+    predicted = pandas.DataFrame(index=range(len(groups)), columns=names, dtype=float)
     order = np.random.default_rng(seed).permutation(numbers)
     folds = min(FOLDS, len(numbers))
     for fold, name in itertools.product(np.array_split(order, folds), names):

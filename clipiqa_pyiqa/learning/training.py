@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas
 import torch
 from torch import Tensor
 
 from ..datasets.score_table import ScoreTable, find_score_table, look_for_mini_photos, written_digests
-from ..errors import CLIPIQAError, FilePath, SharedOptions, checked, counted, import_pyiqa, log
+from ..errors import CLIPIQAError, FilePath, SharedOptions, checked, log
 from ..files.folders import check_folder
 from ..files.locking import locked
+from ..files.reading import FileHashes
 from ..files.writing import write_bytes, write_text
 from ..metric import CLIPIQA, find_device
 from ..prompts.files import content_checksum, pickled, save_prompt_file
 from ..prompts.pairs import Prompts
 from ..stats.correlation import krcc, plcc, srocc
 from ..stats.intervals import Array
+from ..training.prompts import EpochResult, PromptTraining
+from ..training.recipe import Augmentation, Recipe, augmentations_of, with_options
 from ..weights.checkpoint import load_pickled
 from .feature_store import stored_features
 from .judgement import Judgement, judge
-from .recipe import Recipe, augmentations_of, draw_augmentation, seeded, with_options
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
+FILES = (STATE, LAST, BEST, LOG)
 Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against given scores
 
 
@@ -74,49 +77,102 @@ def train(
         **changes: Changes of the recipe, see :func:`with_options`.
     """
     recipe = with_options(recipe, **changes)
-    # check the data first: all later steps take time
+    # the data first, since all later steps take time
     table = find_score_table(scores, seed=recipe.seed)
-    names = () if resume else (STATE, LAST, BEST, LOG)
-    folder = check_folder(out, names, overwrite=True)
+    folder = check_folder(out, () if resume else FILES, overwrite=True)
     with locked(folder):
-        for file in map(folder.joinpath, names):
-            if file.exists() and not overwrite:
-                raise CLIPIQAError(f"{str(file)!r} exists already: set `resume` to continue its run, or `overwrite`.")
-            file.unlink(missing_ok=True)
+        if not resume:
+            _remove_earlier_run(folder, overwrite)
         device = find_device(device)
-        with torch.random.fork_rng([]):  # what the caller draws does not depend on the training
-            torch.default_generator.manual_seed(recipe.seed)  # of a random context
-            metric = CLIPIQA(**{"pretrained": False, **recipe.network, "model_type": "clipiqa+"}).to(device)
-        table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train", "val"))
-
-        def rated(split: str) -> tuple[Tensor, Tensor]:
-            part = table.part(split)
-            views = [augmentations_of(recipe, row) for row in range(len(part))] if split == "train" else None
-            encoded = stored_features(
-                metric, features, part["path"], views, device=device, workers=workers, hashes=table.hashes
-            )
-            return encoded if views else encoded[:, 0].to(device), torch.tensor(part["target"].tolist())[:, None]
-
-        parts = {split: rated(split) for split in ("train", "val", "test")}
-        tested = {split: part for split, part in parts.items() if split != "train" and len(part[1]) > 1}
-        first_scores = {split: predict(metric, part[0], metric.prompts) for split, part in tested.items()}
-        before = {split: agreement(first_scores[split], part[1]) for split, part in tested.items()}
-        learned_from = table.frame.query("split != 'test'")  # since validation chooses the epoch
-        metadata = {
-            "data_set": table.name,
-            "score_range": table.score_range,
-            "lower_better": table.lower_better,
-            "trained_on": written_digests(learned_from["path"], table.hashes),
-        }
-        rows = *parts["train"], *parts["val"]
-        after = {"val": train_context(metric, recipe, *rows, folder, metadata=metadata, resume=resume)}
+        metric = _metric_to_train(recipe, device)
+        backbone = metric.clip.weights.backbone
+        table = look_for_mini_photos(table, backbone, without_mini_photos, ("train", "val"))
+        store = FeatureStore(metric, device, features, workers, table.hashes)
+        train_images = store.rated_views(table.part("train"), recipe)
+        others = {split: store.rated_images(table.part(split)) for split in ("val", "test")}
+        tested = {split: images for split, images in others.items() if len(images.targets) > 1}
+        first_scores = {split: predict(metric, images.features, metric.prompts) for split, images in tested.items()}
+        before = {split: agreement(first_scores[split], images.targets) for split, images in tested.items()}
+        best = train_context(
+            metric, recipe, train_images, others["val"], folder, metadata=_metadata_of(table), resume=resume
+        )
         metric.load_prompts(folder / BEST)
-        last_scores = {split: predict(metric, part[0]) for split, part in tested.items()}
+        last_scores = {split: predict(metric, images.features) for split, images in tested.items()}
+        after = {"val": best}
         if "test" in tested:
-            after["test"] = agreement(last_scores["test"], tested["test"][1])
+            after["test"] = agreement(last_scores["test"], tested["test"].targets)
         judgement = _judge(table, first_scores, last_scores, recipe.seed)
-        judgement = judgement.advised(_TRIES, metric.clip.weights.backbone, _CONFIRM[judgement.on])
+        judgement = judgement.advised(_TRIES, backbone, _CONFIRM[judgement.on])
         return TrainingResult(metric.eval(), recipe, table, folder, after, before, judgement)
+
+
+def _remove_earlier_run(folder: Path, overwrite: bool) -> None:
+    for name in FILES:
+        file = folder / name
+        if file.exists() and not overwrite:
+            raise CLIPIQAError(f"{str(file)!r} exists already: set `resume` to continue its run, or `overwrite`.")
+        file.unlink(missing_ok=True)
+
+
+def _metric_to_train(recipe: Recipe, device: torch.device) -> CLIPIQA:
+    """Return a metric with fresh prompts; a random context is the seed's, and the caller's random numbers stay."""
+    options = {"pretrained": False, **recipe.network, "model_type": "clipiqa+"}
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(recipe.seed)
+        return CLIPIQA(**options).to(device)
+
+
+def _metadata_of(table: ScoreTable) -> dict[str, Any]:
+    """Return what a file of learned prompts says about the images that it was learned from."""
+    learned_from = table.frame.query("split != 'test'")  # since validation chooses the epoch
+    return {
+        "data_set": table.name,
+        "score_range": table.score_range,
+        "lower_better": table.lower_better,
+        "trained_on": written_digests(learned_from["path"], table.hashes),
+    }
+
+
+class RatedImages(NamedTuple):
+    """Features ``(N, D)``, or ``(N, A, D)`` with ``A`` views of each image, and scores ``(N, 1)`` in [0, 1]."""
+
+    features: Tensor
+    targets: Tensor
+
+
+class FeatureStore(NamedTuple):
+    """Reads features of rated images from a folder, and encodes those that it lacks."""
+
+    metric: CLIPIQA
+    device: torch.device
+    folder: FilePath | None
+    workers: int | None
+    hashes: FileHashes
+
+    def rated_images(self, images: pandas.DataFrame) -> RatedImages:
+        """Return the features of whole images, on the metric's device."""
+        features = self._encoded(images, None)[:, 0].to(self.device)
+        return RatedImages(features, _targets_of(images))
+
+    def rated_views(self, images: pandas.DataFrame, recipe: Recipe) -> RatedImages:
+        """Return the features of all views that the recipe draws from, on the CPU."""
+        views = [augmentations_of(recipe, row) for row in range(len(images))]
+        return RatedImages(self._encoded(images, views), _targets_of(images))
+
+    def _encoded(self, images: pandas.DataFrame, views: Sequence[Sequence[Augmentation]] | None) -> Tensor:
+        return stored_features(
+            self.metric,
+            self.folder,
+            images["path"],
+            views,
+            device=self.device,
+            workers=self.workers,
+            hashes=self.hashes,
+        )
+
+
+def _targets_of(images: pandas.DataFrame) -> Tensor:
+    return torch.tensor(images["target"].tolist())[:, None]
 
 
 _TRIES = "more rated images, or a head of all features (clipiqa fit)"
@@ -147,10 +203,8 @@ def _judge(table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, A
 def train_context(
     metric: CLIPIQA,
     recipe: Recipe,
-    features: Tensor,
-    targets: Tensor,
-    val_features: Tensor,
-    val_targets: Tensor,
+    train_images: RatedImages,
+    val_images: RatedImages,
     folder: Path,
     *,
     metadata: Mapping[str, Any] | None = None,
@@ -159,78 +213,101 @@ def train_context(
     """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
 
     Args:
-        features: Features of augmented images ``(N, A, D)``; for validation ``(M, D)``.
-        targets: Scores in [0, 1], ``(N, 1)`` and ``(M, 1)``.
+        train_images: With all views of the recipe.
+        folder: Place of ``best.safetensors``, ``last.safetensors``, ``log.csv`` and the state to resume.
+        metadata: Further metadata of the files of prompts.
     """
-    learner = metric.prompt_learner
-    assert learner is not None
-    if len(targets) < recipe.batch_size:
-        raise CLIPIQAError(
-            f"{counted(len(targets), 'training image')} cannot fill a batch of {recipe.batch_size}: use a smaller "
-            "batch_size."
-        )
-    targets, val_features = targets.float().to(learner.ctx.device), val_features.to(learner.ctx.device)
-    losses = import_pyiqa(".losses")
-    criteria = [losses.MSELoss(), losses.PLCCLoss()] if recipe.plcc_loss else [losses.MSELoss()]
-    optimizer = (torch.optim.SGD if recipe.sgd else torch.optim.Adam)([learner.ctx], lr=recipe.lr)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.cosine_epochs)  # type: ignore[arg-type]
+    training = PromptTraining(metric, recipe, *train_images)
+    val_images = RatedImages(val_images.features.to(training.targets.device), val_images.targets)
     setup = {
         "pos_embedding": metric.pos_embedding,
         "precision": metric.precision,
         "recipe": asdict(replace(recipe, network={})),
     }
-    given = {"ctx": learner.initial_ctx, "suffix": learner.token_suffix, "targets": targets, "val": val_features}
-    tensors = {name: tensor.cpu() for name, tensor in given.items()}
-    run = content_checksum(tensors, {**setup, "weights": metric.clip.weights.sha256})
-    best, history = Agreement(), list[dict[str, float]]()
-    if resume and (folder / STATE).is_file():
-        state = load_pickled(folder / STATE)
-        if not isinstance(state, dict) or state.get("run") != run:
-            raise CLIPIQAError(
-                f"{folder / STATE} was left by another run: use the images, scores, weights, recipe, epochs and seed "
-                "of that run, or choose another folder."
-            )
-        if state["ctx"].shape != learner.ctx.shape:  # copying would broadcast it
-            raise CLIPIQAError(f"{folder / STATE} is damaged: begin the training again in another folder.")
-        with torch.no_grad():
-            learner.ctx.copy_(state["ctx"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        best, history = state["best"], state["log"]
-    for epoch in range(len(history) + 1, recipe.epochs + 1):
-        generator = seeded(recipe.seed, "epoch", epoch - 1)
-        order = torch.randperm(len(targets), generator=generator)
-        steps = []
-        for rows in order.unfold(0, recipe.batch_size, recipe.batch_size):  # whole batches only
-            drawn = features[rows, [draw_augmentation(recipe, generator) for _ in rows]].to(targets.device)
-            scores = metric.train().score(drawn, aggregate="mean")
-            loss = torch.stack([criterion(scores, targets[rows]) for criterion in criteria]).sum()
-            if not loss.isfinite():
-                raise CLIPIQAError(f"the loss of epoch {epoch} is not finite: lower the learning rate.")
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            steps.append(loss.item())
-        scheduler.step()
-        mean_loss, found = sum(steps) / len(steps), agreement(predict(metric, val_features), val_targets)
-        is_best = math.isnan(best.get("srocc", math.nan)) or found["srocc"] > best["srocc"]
-        best = found if is_best else best
-        history.append({"epoch": epoch, "loss": mean_loss, **found})
-        for name in (LAST, BEST) if is_best else (LAST,):
-            save_prompt_file(learner, folder / name, {**setup, **(metadata or {}), "epoch": epoch, "scores": found})
-        write_text(folder / LOG, pandas.DataFrame(history).to_csv(index=False, na_rep="nan", lineterminator="\n"))
-        state = {
-            "run": run,
-            "best": best,
-            "log": history,
-            "ctx": learner.ctx.detach(),
-            "optimizer": optimizer.state_dict(),
-            "scheduler": scheduler.state_dict(),
-        }
-        write_bytes(folder / STATE, pickled(state))
-        line = f"epoch {epoch}/{recipe.epochs}: loss {mean_loss:.5f}, validation {agreement_text(found)}"
+    files = _RunFiles(folder, _identity(training, val_images.features, setup), {**setup, **(metadata or {})})
+    progress = files.resumed(training) if resume else _Progress()
+    for _ in range(training.epochs_done, recipe.epochs):
+        epoch = training.epoch()
+        reached = agreement(predict(metric, val_images.features), val_images.targets)
+        is_best = progress.add(epoch, reached)
+        files.save(training, progress, is_best)
+        line = f"epoch {epoch.number}/{recipe.epochs}: loss {epoch.loss:.5f}, validation {agreement_text(reached)}"
         log.info(f"{line}  best so far" if is_best else line)
-    return best
+    return progress.best
+
+
+def _identity(training: PromptTraining, val_features: Tensor, setup: Mapping[str, Any]) -> str:
+    """Return a hash of all that a resumed run must share with the one that left its state."""
+    learner = training.learner
+    tensors = {
+        "ctx": learner.initial_ctx,
+        "suffix": learner.token_suffix,
+        "targets": training.targets,
+        "val": val_features,
+    }
+    on_cpu = {name: tensor.cpu() for name, tensor in tensors.items()}
+    return content_checksum(on_cpu, {**setup, "weights": training.metric.clip.weights.sha256})
+
+
+@dataclass
+class _Progress:
+    """The agreement of the best epoch with the validation scores, and a row of the log for each epoch."""
+
+    best: Agreement = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def add(self, epoch: EpochResult, reached: Agreement) -> bool:
+        """Note an epoch; return whether it is the best so far."""
+        self.history.append({"epoch": epoch.number, "loss": epoch.loss, **reached})
+        best_srocc = self.best.get("srocc", math.nan)
+        if not (math.isnan(best_srocc) or reached["srocc"] > best_srocc):
+            return False
+        self.best = reached
+        return True
+
+
+@dataclass(frozen=True)
+class _RunFiles:
+    """The files of a run.
+
+    Attributes:
+        identity: A run with another one cannot be resumed.
+        metadata: Metadata of the files of prompts.
+    """
+
+    folder: Path
+    identity: str
+    metadata: Mapping[str, Any]
+
+    def resumed(self, training: PromptTraining) -> _Progress:
+        """Bring a training to where an earlier run stopped, if there was one; return how far that came."""
+        path = self.folder / STATE
+        if not path.is_file():
+            return _Progress()
+        state = load_pickled(path)
+        if not isinstance(state, dict) or state.get("run") != self.identity:
+            raise CLIPIQAError(
+                f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that "
+                "run, or choose another folder."
+            )
+        try:
+            training.restore(state, len(state["log"]))
+        except ValueError as error:
+            raise CLIPIQAError(f"{path} is damaged: begin the training again in another folder.") from error
+        return _Progress(state["best"], state["log"])
+
+    def save(self, training: PromptTraining, progress: _Progress, is_best: bool) -> None:
+        """Write the prompts, the log and, last, the state, so that it never runs ahead of them."""
+        epoch = progress.history[-1]
+        reached = {name: epoch[name] for name in epoch if name not in ("epoch", "loss")}
+        metadata = {**self.metadata, "epoch": epoch["epoch"], "scores": reached}
+        save_prompt_file(training.learner, self.folder / LAST, metadata)
+        if is_best:
+            save_prompt_file(training.learner, self.folder / BEST, metadata)
+        rows = pandas.DataFrame(progress.history)
+        write_text(self.folder / LOG, rows.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+        state = {"run": self.identity, "best": progress.best, "log": progress.history, **training.state()}
+        write_bytes(self.folder / STATE, pickled(state))
 
 
 def predict(metric: CLIPIQA, features: Tensor, prompts: Prompts = None) -> Array:

@@ -20,11 +20,12 @@ from stored import read_results, write_results
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
 from clipiqa_pyiqa import CLIPIQAError
-from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, Augmentation, stored_features
+from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, stored_features
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
 from clipiqa_pyiqa.results.columns import Column, Row
 from clipiqa_pyiqa.results.formats import journal_of
 from clipiqa_pyiqa.results.results import Output, Results
+from clipiqa_pyiqa.training.recipe import Augmentation
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
 
 FORMATS = ("csv", "jsonl", "parquet")

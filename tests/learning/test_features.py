@@ -11,7 +11,8 @@ from metrics import DIM, FakeMetric
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.images.image import read_image
-from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, Augmentation, stored_features
+from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, stored_features
+from clipiqa_pyiqa.training.recipe import Augmentation
 
 AUGMENTATIONS = (NOT_AUGMENTED, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
 

@@ -26,6 +26,7 @@ from clipiqa_pyiqa.learning import fitting
 from clipiqa_pyiqa.metrics.parsing import metric_set
 from clipiqa_pyiqa.prompts.files import content_checksum
 from clipiqa_pyiqa.stats.correlation import srocc
+from clipiqa_pyiqa.training import heads
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 
 
@@ -50,11 +51,11 @@ def command(clipiqa, store):
 def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(monkeypatch, width):
     """Against refits without each photo in turn, for every penalty."""
     penalties = np.array([1e-4, 0.02, 1.0])
-    monkeypatch.setattr(fitting, "PENALTIES", penalties)
+    monkeypatch.setattr(heads, "PENALTIES", penalties)
     dice = np.random.default_rng(0)
     given, zero_shot = dice.normal(size=(40, width)), dice.uniform(size=40)
     shares = 0.3 * zero_shot + given @ dice.normal(size=width) / 10 + 0.4 + 0.05 * dice.normal(size=40)
-    data = fitting.RatedPhotos(given, zero_shot, shares)
+    data = heads.RatedPhotos(given, zero_shot, shares)
     x = (given - given.mean(0)) / given.std(0)
     basis = np.column_stack([zero_shot, np.ones(40)])
     rest = x - basis @ np.linalg.lstsq(basis, x, rcond=None)[0]
@@ -70,12 +71,12 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
         for penalty in penalties
     ]
     expected = both @ solve(everything >= 0, penalties[np.argmin(errors)] * largest)
-    assert fitting.predict(fitting.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
-    line = fitting.predict(fitting.fit_affine(data), data)
+    assert heads.predict(heads.fit_ridge(data), data) == pytest.approx(expected, abs=1e-9)  # float64
+    line = heads.predict(heads.fit_affine(data), data)
     assert line == pytest.approx(np.polyval(np.polyfit(zero_shot, shares, 1), zero_shot), abs=1e-9)
 
 
-@pytest.mark.parametrize("method", fitting.FITS)
+@pytest.mark.parametrize("method", heads.FITS)
 @pytest.mark.parametrize("fit_on", ("features", "stages"))
 def test_from_scores_to_a_loaded_metric(method, fit_on, table, fit, metric, tmp_path):
     result = fit(table, method=method, fit_on=fit_on)
@@ -202,7 +203,7 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
 def test_auto_takes_what_errs_least_on_photos_it_was_not_fitted_to(table, fit):
     result = fit(table, fit_on="stages")
     errors = {name: found.rmse for name, found in result.cross_validation.items()}
-    assert list(errors) == list(fitting.FITS) and errors[result.head.method] < 0.8 * errors["affine"]
+    assert list(errors) == list(heads.FITS) and errors[result.head.method] < 0.8 * errors["affine"]
     assert fit(table, fit_on="stages").head.metadata == result.head.metadata  # a seed decides
 
 

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA, train
 from clipiqa_pyiqa.datasets.score_table import ScoreTable
 from clipiqa_pyiqa.files.locking import LockedError, locked
-from clipiqa_pyiqa.learning.recipe import RECIPES, augmentations_of, draw_augmentation, with_options
-from clipiqa_pyiqa.learning.training import train_context
+from clipiqa_pyiqa.learning.training import RatedImages, train_context
+from clipiqa_pyiqa.training.recipe import RECIPES, augmentations_of, draw_augmentation, with_options
 
 SMALL = with_options("plain", batch_size=3, epochs=1)
 
@@ -31,7 +31,9 @@ def train_on(features, metric, folder, recipe=SMALL, resume=False):
     """The losses of the epochs."""
     targets = torch.linspace(0, 1, 6)[:, None]
     val_features = F.normalize(torch.eye(6, metric.clip.width) + 0.1)
-    train_context(metric, recipe, features, targets, val_features, targets, folder, resume=resume)
+    train_images = RatedImages(features, targets)
+    val_images = RatedImages(val_features, targets)
+    train_context(metric, recipe, train_images, val_images, folder, resume=resume)
     return pandas.read_csv(folder / "log.csv")["loss"].tolist()
 
 

@@ -6,14 +6,14 @@ import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from ..errors import check_keys, checked, choice
+from ..errors import ImageError, Kind, check_keys, checked, choice
 from ..metric import CLIPIQA
 from ..prompts.learned import CONTEXT_OPTIONS
-from .feature_store import Augmentation
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,26 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
     )
 
 
+class Augmentation(NamedTuple):
+    """A whole image, or a square crop: its side in pixels, and its place, down and right, in [0, 1); flipped or not."""
+
+    crop: tuple[int, float, float] | None = None
+    flip: bool = False
+
+    def __call__(self, pixels: Tensor, path: str) -> Tensor:
+        if self.crop is not None:
+            side, down, right = self.crop
+            height, width = pixels.shape[1:]
+            if min(height, width) < side:
+                reason = f"is {width}×{height} px, too small for crops of {side} px"
+                raise ImageError(reason, Kind.TOO_SMALL, path)
+            top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
+            pixels = pixels[:, top : top + side, left : left + side]
+        return pixels.flip(2) if self.flip else pixels
+
+
 def augmentations_of(recipe: Recipe, row: int) -> list[Augmentation]:
+    """Return all views of the image in a row, in the order of :func:`draw_augmentation`'s numbers."""
     crops: list[tuple[int, float, float] | None] = [None]
     if recipe.crop is not None:
         generator = seeded(recipe.seed, "crops", row)
@@ -85,11 +104,13 @@ def augmentations_of(recipe: Recipe, row: int) -> list[Augmentation]:
 
 
 def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> int:
+    """Return the number of a random view among those of :func:`augmentations_of`."""
     flip = int(torch.randint(2, (), generator=generator))
     crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
     return 2 * crop + flip
 
 
 def seeded(*parts: Any) -> torch.Generator:
+    """Return a generator whose seed is a hash of all parts, such as a seed, a purpose and a number."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

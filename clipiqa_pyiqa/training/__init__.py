@@ -1,0 +1,1 @@
+"""Training on tensors: recipes, learned prompts, and fits of heads."""
