@@ -89,7 +89,6 @@ setup(
         "torchvision>=0.21",
         "open_clip_torch>=2.32",
         # pyiqa and open_clip bring these too, but we import them ourselves.
-        "filelock>=3.13.1",
         "fsspec>=2025.9",
         "huggingface_hub>=1.3",
         "jinja2>=3.1.2",
@@ -120,7 +119,7 @@ setup(
         ],
         "pipelines": ["datasets>=4", "ray[data]>=2.60", "webdataset>=1.0", "daft>=0.7"],  # the recipes of docs/scale.md
         "test": [
-            *("pytest>=8", "pytest-xdist>=3.5", "hypothesis", "setuptools>=70.1,<82"),
+            *("pytest>=8", "pytest-xdist>=3.5", "filelock>=3.13.1", "hypothesis", "setuptools>=70.1,<82"),
             *("ruff", "mypy", "types-PyYAML", "types-tqdm", "import-linter>=2.5", "torchmetrics>=1.4"),
             *("onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.18", "playwright>=1.45"),
             *("scikit-image", "PyWavelets"),  # the methods' table and its example

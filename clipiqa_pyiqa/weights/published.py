@@ -290,13 +290,11 @@ def find_file(file: PublishedFile) -> Copy:
     failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
     from huggingface_hub import hf_hub_url  # loads the hub's client
 
-    from .download import from_hub, from_url, unreachable
+    from .download import from_hub, from_url
 
     for place in [] if failures else places:
         log.warning(f"Downloading {file.title} from {place} …")  # a warning, since a download may take minutes
         try:
-            if problem := unreachable(place):
-                raise OSError(problem)
             if place in file.urls:
                 path = from_url(place, file.caches[-1] / place.rpartition("/")[2], file.sha256)
             else:
