@@ -7,7 +7,13 @@ PREFIX = "elsewhere://"
 
 
 class Elsewhere(LocalFileSystem):
+    """As most stores, it keeps what it has listed, until it is told to forget that."""
+
     protocol = "elsewhere"
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self._listed = {}
 
     @classmethod
     def _strip_protocol(cls, path):
@@ -15,6 +21,21 @@ class Elsewhere(LocalFileSystem):
 
     def unstrip_protocol(self, name):
         return PREFIX + self._strip_protocol(name)
+
+    def find(self, path, *args, **options):
+        key = ("find", path, str(options))
+        if key not in self._listed:
+            self._listed[key] = super().find(path, *args, **options)
+        return self._listed[key]
+
+    def info(self, path, **options):
+        key = ("info", self._strip_protocol(path))
+        if key not in self._listed:
+            self._listed[key] = super().info(path, **options)
+        return self._listed[key]
+
+    def invalidate_cache(self, path=None):
+        self._listed.clear()
 
 
 def register():

@@ -2,6 +2,7 @@
 
 import os
 
+import elsewhere
 import fsspec
 from shard_makers import picture, samples, save_tar
 from weights_fakes import Response
@@ -35,6 +36,16 @@ def test_what_is_in_memory_has_no_stamp():
 def test_a_member_has_the_stamp_of_its_shard(tmp_path):
     path = save_tar(tmp_path / "0.tar", samples([10, 20]))
     assert {member.stamp() for member in sources_of(find_shards(path).items)} == {File(str(path)).stamp()}
+
+
+def test_a_store_that_keeps_its_listings_is_asked_anew_in_the_next_run(tmp_path):
+    elsewhere.register()
+    save_tar(tmp_path / "0.tar", samples([10]))
+    addresses = [f"elsewhere://{tmp_path}/0.tar"], [f"elsewhere://{tmp_path}/*.tar"], f"elsewhere://{tmp_path}"
+    stamps = [find_shards(address).items[0].stamp() for address in addresses]
+    save_tar(tmp_path / "0.tar", samples([10, 20, 30, 40]))
+    later = [find_shards(address).items[0].stamp() for address in addresses]
+    assert len({*stamps}) == len({*later}) == 1 and stamps[0] != later[0]
 
 
 def test_finding_shards_makes_no_request_for_each_name():
