@@ -237,6 +237,17 @@ def test_other_sources_are_added(here, lake, tmp_path):
     assert (count, done.images, len(table_of(tmp_path / "out"))) == (3, 3, 8) and done.is_complete
 
 
+def test_an_image_has_one_row_however_its_path_is_written(here, lake, tmp_path):
+    here.chdir(lake)
+    scored(["0.tar", "loose"], tmp_path / "out")
+    for sources in ([lake / "0.tar", lake / "loose"], ["./loose", "./0.tar"], ["0.tar", "loose"]):
+        done, count = scored(sources, tmp_path / "out", resume=True)
+        assert (count, done.images, len(table_of(tmp_path / "out"))) == (0, 8, 8)
+    (lake / "loose/30.png").write_bytes(picture(33))
+    done, count = scored([lake / "0.tar", lake / "loose"], tmp_path / "out", resume=True)
+    assert (count, done.images, len(table_of(tmp_path / "out"))) == (1, 8, 8)
+
+
 def test_a_store_that_keeps_its_listings_is_asked_anew(here, lake, tmp_path):
     elsewhere.register()
     sources, out = [f"elsewhere://{lake}/1.tar", f"elsewhere://{lake}/loose"], f"elsewhere://{tmp_path}/out"

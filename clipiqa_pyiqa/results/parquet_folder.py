@@ -75,7 +75,7 @@ class ParquetFolder:
             if error.kind is Kind.MISSING:
                 return None
             raise
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ResultsError(f"{path!r} is damaged: name another folder.") from error
 
     def continued(self, head: Head, resume: bool) -> Head | None:

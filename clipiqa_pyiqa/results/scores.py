@@ -25,6 +25,7 @@ from ..images.formats import VIDEOS
 from ..images.image import MISSING
 from ..sources.finding import find_shards, split_name
 from ..sources.stores import address_of, is_remote, source_at
+from .checks import check_row
 from .columns import FIELDS, NUMBERS, Column, Record, read_scales
 from .formats import METRIC, RECORD, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
 
@@ -185,7 +186,11 @@ def _rows_of_folder(address: str) -> tuple[list[Cells], Head]:
     head = folder.head()
     if head is None:
         raise CLIPIQAError(f"{address!r} holds no {RECORD}, so it is no folder of results: name another folder.")
-    return folder.table().to_pylist(), head
+    rows = folder.table().to_pylist()
+    with checked_reading(Path(address), "parquet"):
+        for row in rows:
+            check_row(row, head.scores)
+    return rows, head
 
 
 def _rows(path: Path, partial: bool | None) -> tuple[list[Cells], Head | None]:

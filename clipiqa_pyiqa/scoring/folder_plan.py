@@ -15,7 +15,7 @@ from ..images.image import MISSING, File, Image
 from ..results.columns import is_final
 from ..results.formats import Head
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
-from ..sources.finding import Source, images_of
+from ..sources.finding import Source, images_of, spellings
 from ..sources.stores import Shard
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ class FolderPlan:
             drop_vanished: Also remove rows of files and shards that do not exist any more.
         """
         self._folder.remove_cut_files()
-        rows = self._folder.rows(["path", SOURCE, "stamp", "kind"])
-        rows["item"] = _items_of(rows)
+        rows = self._rows("path", SOURCE, "stamp", "kind")
         is_here = rows["item"].isin(self._items)
         now = rows["item"].map(self._stamps(rows["item"]))
         is_lost = (now == MISSING) & (rows["path"] != rows["item"])  # a member of a shard, which may come back
@@ -126,13 +125,15 @@ class FolderPlan:
     def missing(self) -> list[Work]:
         """Return what lacks rows, after rows that lost processes left twice are removed."""
         self._folder.remove_cut_files()
-        rows = self._folder.rows(["path", SOURCE, IMAGES]).sort_values(IMAGES)  # rows without it come last
+        rows = self._rows("path", SOURCE, IMAGES).sort_values(IMAGES)  # rows without it come last
         is_twice = rows.duplicated("path")
         self._folder.remove_rows(rows[is_twice])
         rows = rows[~is_twice]
-        by_shard = rows.groupby(SOURCE)["path"]
-        finished = set(rows[SOURCE][rows[IMAGES] == by_shard.transform("size")])
-        scored_files, done = set(rows["path"][rows[SOURCE].isna()]), by_shard.agg(frozenset)
+        scored_files = set(rows["path"][rows[SOURCE].isna()])
+        members = rows[rows[SOURCE].notna()]
+        by_shard = members.groupby("item")["path"]
+        finished = set(members["item"][members[IMAGES] == by_shard.transform("size")])
+        done = by_shard.agg(frozenset)
         works, files = list[Work](), list[Image]()
         for name, item in self._items.items():
             if not isinstance(item, Shard):
@@ -145,8 +146,7 @@ class FolderPlan:
     def result(self, missing: Sequence[Work]) -> FolderResult:
         """Return what the folder holds now of this run's images, but for what is missing."""
         unfinished = [name for work in missing for name in work.names]
-        rows = self._folder.rows(["path", SOURCE, "kind", "error", *self._head.kept.values()])
-        rows["item"] = _items_of(rows)
+        rows = self._rows("path", SOURCE, "kind", "error", *self._head.kept.values())
         is_here = rows["item"].isin(self._items)
         gone = self._lost_shards | _gone(rows["item"][~is_here])
         for image in self._removed.keys() - set(rows["path"]):  # members that their changed shards lack
@@ -164,6 +164,22 @@ class FolderPlan:
             gone=sorted(gone),
             absent=self._absent(rows),
         )
+
+    def _rows(self, *columns: str) -> pandas.DataFrame:
+        """Return columns of all rows, with the file or shard of each in ``item``; paths are spelled as in this run."""
+        rows = self._folder.rows(columns)
+        rows["item"] = rows[SOURCE].fillna(rows["path"])
+        spelled = dict[str, str]()  # file or shard as in the folder -> as in this run
+        for name in set(rows["item"]) - self._items.keys():
+            for other in spellings(name):
+                if other in self._items:
+                    spelled[name] = other
+        is_other = rows["item"].isin(spelled)
+        others = rows[is_other]
+        paths = [spelled[item] + path[len(item) :] for item, path in zip(others["item"], others["path"], strict=True)]
+        rows.loc[is_other, "path"] = paths
+        rows.loc[is_other, "item"] = others["item"].map(spelled)
+        return rows
 
     def _may_change(self, rows: pandas.DataFrame, before: Head) -> pandas.Series:
         """Return which rows another run may fill in another way, though their images are the same."""
@@ -190,18 +206,15 @@ class FolderPlan:
         )
 
     def _absent(self, rows: pandas.DataFrame) -> dict[str, list[str]]:
-        samples = rows[(rows["kind"] != Kind.MISSING) & (rows["path"] != rows[SOURCE])]
-        by_shard, absent = samples.groupby(samples[SOURCE].fillna("loose photos")), dict[str, list[str]]()
+        is_member = rows[SOURCE].notna()
+        is_sample = (rows["kind"] != Kind.MISSING) & ~(is_member & (rows["path"] == rows["item"]))
+        by_shard = rows[is_sample].groupby(rows["item"].where(is_member, "loose photos"))
+        absent = dict[str, list[str]]()
         for name, column in self._head.kept.items():
             counts = by_shard[column].count()
             if not counts.all():
                 absent[name] = list(counts.index[counts == 0])
         return absent
-
-
-def _items_of(rows: pandas.DataFrame) -> pandas.Series:
-    """Return the file or the shard of each row."""
-    return rows[SOURCE].fillna(rows["path"])
 
 
 def _gone(names: Collection[str]) -> set[str]:
