@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from .metric import CLIPIQA
     from .ranking.folder_ranking import rank
     from .ray_data import score_on_ray
-    from .results.folder import merge_shards
     from .reward import CLIPIQAReward
     from .scoring.score import Scorer, score_images, score_paths
-    from .scoring.shards.run import score_sources
     from .weights.published import weights_at_hand
 
 __version__ = "0.1.0"
@@ -55,14 +53,12 @@ __all__ = [
     "fit",
     "gate",
     "is_active",
-    "merge_shards",
     "pairs",
     "radar",
     "rank",
     "score_images",
     "score_on_ray",
     "score_paths",
-    "score_sources",
     "sweep",
     "table",
     "train",
@@ -82,14 +78,12 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "export_onnx": "export.onnx_file",
     "fit": "learning.fitting",
     "gate": "comparison.gating",
-    "merge_shards": "results.folder",
     "pairs": "experiments.image_pairs",
     "radar": "experiments.radar_chart",
     "rank": "ranking.folder_ranking",
     "score_images": "scoring.score",
     "score_on_ray": "ray_data",
     "score_paths": "scoring.score",
-    "score_sources": "scoring.shards.run",
     "sweep": "experiments.attribute_sweep",
     "table": "comparison.table.run",
     "train": "learning.training",

@@ -186,12 +186,13 @@ def score_on_ray(
         if works:  # otherwise Ray need not start, which takes seconds
             connect()
             pool = ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, progress)
-        folder.save_head(head, before is None)
+        folder.save_head(head, is_new=before is None)
         schema = folder.schema(head, kept_types(found.items, keep))
         for number in range(1, PASSES + 1):
             if works:
                 pool.score(works, folder, head, schema, is_careful=number == PASSES)
                 works = plan.missing()
+        folder.save_head(head, is_finished=True)
         return plan.result(works)
 
 

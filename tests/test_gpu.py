@@ -2,15 +2,14 @@
 
 import os
 
-import pandas
 import pytest
 import torch
 from photos import photo_like
 from shard_makers import samples, save_tar
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, score_sources
+from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, score_on_ray, score_paths
 from clipiqa_pyiqa.family import MACLIP
-from clipiqa_pyiqa.ray import RayEngine
+from clipiqa_pyiqa.results.scores import read_scores
 
 DEVICE = os.environ.get("CLIPIQA_TEST_DEVICE", "cuda")
 NO_GPU = DEVICE == "cuda" and not torch.cuda.is_available()
@@ -54,12 +53,11 @@ def test_gradients_point_where_the_cpus_do(options, precision, least):
 def test_actors_of_ray_score_on_the_gpu(tmp_path):
     pytest.importorskip("ray")
     save_tar(tmp_path / "0.tar", samples([9, 8, 7]))
-    tables = []
-    for engine, device in ((None, "cpu"), (RayEngine(1), DEVICE)):
-        out = tmp_path / device / type(engine).__name__
-        score_sources(CLIPIQA(backbone="mini"), tmp_path / "0.tar", out=out, engine=engine, device=device)
-        tables.append(pandas.read_parquet(out / "0.tar.parquet"))
-    assert (tables[1]["quality"] - tables[0]["quality"]).abs().max() < TOLERANCES["fp32"]
+    metric = CLIPIQA(backbone="mini")
+    local = score_paths(metric, tmp_path / "0.tar", device="cpu").frame()
+    score_on_ray(metric, tmp_path / "0.tar", tmp_path / "out", actors=1, device=DEVICE)
+    found = read_scores(tmp_path / "out").frame["quality"]
+    assert (found - local["quality"]).abs().max() < TOLERANCES["fp32"]
 
 
 @pytest.mark.skipif(DEVICE != "cuda", reason="memory is measured on CUDA alone")

@@ -318,7 +318,7 @@ def test_a_run_that_begins_in_a_stores_folder_at_the_same_time_is_refused(here, 
     head = ParquetFolder(f"{lake}/out").head()
     folder.save_head(head, is_new=True)
     assert "another run" in refused(folder.save_head, head, is_new=True)
-    folder.save_head(head, is_new=False)
+    folder.save_head(head)
     assert folder.head().record == head.record
     fsspec.filesystem("memory").rm("/lake", recursive=True)
 

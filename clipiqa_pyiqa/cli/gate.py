@@ -33,7 +33,7 @@ def run(
     """Check whether a second run over the same inputs got worse, for continuous integration.
 
     A run is a score file (csv, jsonl or parquet) of any tool, a folder of images to score by --metrics, or a folder
-    of results by shard. Rows match if their paths (below each run's common folder, without suffix) or their values in
+    of results on Ray. Rows match if their paths (below each run's common folder, without suffix) or their values in
     --key COLUMN are equal. --out receives gate.json, gate.xml (JUnit), rows.csv, and the scores of folders. Exit code:
     0 passed, 1 worse or scores missing (with --margin, also: unclear), 2 bad input.
 

@@ -60,7 +60,6 @@ class PickOptions:
         null (-0): with --paths: end each path with a NUL byte, for xargs -0
         skip_missing: leave out picked photos that do not exist
         despite_changes: also pick photos that have changed since they were scored
-        partial: accept results of a part of the shards
     """
 
     worst: str | None = None
@@ -72,7 +71,6 @@ class PickOptions:
     null: bool = False
     skip_missing: bool = False
     despite_changes: bool = False
-    partial: bool = False
 
     def cuts(self) -> dict[str, Any]:
         """Return the conditions that are given. Raises ``CLIPIQAError``, before photos are scored."""
@@ -96,7 +94,7 @@ def run(
 
     PATH names folders of photos, which are scored first;
     or scores: a file (csv, jsonl, parquet) of any tool, or
-    a folder of results by shard.
+    a folder that clipiqa score --engine ray wrote.
 
     examples:
       clipiqa rank photos/ --best 10
@@ -105,7 +103,7 @@ def run(
       clipiqa rank photos/ --worst 20% --paths -0 | xargs -0r mv -nt rejected/
 
     Args:
-        sources (PATH): folders, images, quoted globs; or a score file, or a folder of results by shard
+        sources (PATH): folders, images, quoted globs; or a score file, or a folder of results on Ray
         count: best images to show, and worst
         page (DIR): folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
@@ -153,7 +151,7 @@ def _score_or_read(
     if len(sources) == 1 and is_score_file(sources[0]):
         if experiment.prompts or experiment.metrics or experiment.out is not None:
             raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
-        photos = _photos_in(sources[0], order, direction, picks.partial)
+        photos = _photos_in(sources[0], order, direction)
         left_out = unscored_note(photos.unscored)
         tell(*left_out)
         return photos, not left_out
@@ -165,14 +163,14 @@ def _score_or_read(
     return ranking.photos(order.by, direction), code == 0
 
 
-def _photos_in(file: str, order: OrderOptions, lower_better: bool | None, partial: bool) -> Photos:
+def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Photos:
     """Return the photos in a score file; those that nobody can read count as having no score."""
     from ..ranking.photos import Photos
     from ..results.columns import UNREAD
     from ..results.scores import read_scores
 
     key = next(iter(order.columns), None)
-    scores = read_scores(file, key=key, columns=order.columns[1:] or None, partial=partial)
+    scores = read_scores(file, key=key, columns=order.columns[1:] or None)
     if "kind" in scores.other:  # another tool may have scored what cannot be read
         is_unread = scores.other["kind"].isin(UNREAD)
         scores.frame[is_unread.to_numpy()] = None

@@ -64,7 +64,7 @@ def gate(
     Videos are paired by the mean of their frames.
 
     Args:
-        base, new: The runs, each a score file of any tool, a folder of results by shard, or a folder of images.
+        base, new: The runs, each a score file of any tool, a folder of results on Ray, or a folder of images.
         by: Columns to compare; by default those of ``metrics``, or all numeric columns.
         key: Column that pairs rows; by default the path below each run's common folder, or, if no path is in both
             runs, the number before the first hyphen of each file's name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -154,7 +154,6 @@ class MetricSet:
         groups: Places of CLIP metrics that share the encoding of images.
         others: Place -> metric, of other metrics that could be built, scored one image at a time.
         unmatched: Column of a file's scores -> images without a score.
-        by_place: Column of a file's scores -> scores by place, of a run whose images come shard by shard.
     """
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
@@ -164,7 +163,6 @@ class MetricSet:
         self.groups = dict[Any, list[int]]()
         self.processes: Any = None
         self.unmatched = dict[str, list[str]]()
-        self.by_place = dict[str, dict[tuple[str, str], float]]()
         self.others = dict[int, Metric]()
         for place, metric in enumerate(self.metrics):
             if metric.error:
@@ -178,32 +176,17 @@ class MetricSet:
     def columns(self) -> tuple[Column, ...]:
         return tuple(column for metric in self.metrics for column in metric.columns)
 
-    def match(self, sources: Sequence[str]) -> None:
-        """Match names in files with all files and shards of a run."""
-        from ..results.scores import scores_by_place
-
-        for metric in self.files:
-            self.by_place[metric.label] = scores_by_place(metric.score, sources)
-            self._check(metric, self.by_place[metric.label])
-
-    def _check(self, metric: Metric, found: Mapping[Any, float]) -> None:
-        if not found:
-            theirs = f"no name in the file of {metric.label}, such as {next(iter(metric.score), '')!r}"
-            log.warning(f"{theirs}, is that of an image.")
-
     def join(self, results: Results, images: Sequence[str] = ()) -> None:
         """Join the scores in files to results of these images, or of all rows."""
         for metric in self.files:
             images = images or [cells["path"] for cells in results.cells()]
-            if self.by_place:
-                from ..results.scores import place_of
-
-                known = self.by_place[metric.label]
-                scores = {image: known[place] for image in images if (place := place_of(image)) in known}
-            else:
-                self._check(metric, scores := scores_of(metric, images))
+            scores = scores_of(metric, images)
+            if not scores:
+                theirs = f"no name in the file of {metric.label}, such as {next(iter(metric.score), '')!r}"
+                log.warning(f"{theirs}, is that of an image.")
             results.join(metric.columns[0], scores)
-            if lost := [image for image in images if image not in scores]:
+            lost = [image for image in images if image not in scores]
+            if lost:
                 self.unmatched.setdefault(metric.label, []).extend(lost)
 
     def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:

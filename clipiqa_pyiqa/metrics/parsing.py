@@ -193,7 +193,7 @@ _OF_FILES = {"column": str, "key": str, "lower_better": bool}
 
 
 def file_metric(label: str, path: str, options: Settings, given: str = "") -> Metric:
-    """Return the metric whose scores are in a file of any tool, or in a folder of results by shard.
+    """Return the metric whose scores are in a file of any tool, or in a folder of results on Ray.
 
     They are joined by image names.
 

@@ -13,7 +13,7 @@ def check_head(record: Any) -> None:
     """Raise ``ValueError`` if the head of a result file lacks a field or has one of another type."""
     if not isinstance(record, Mapping):
         raise ValueError(f"its head is {shown(record)}, but must be a JSON object")
-    for part in ("columns", "reading", "joined", "about"):
+    for part in ("columns", "reading", "joined"):
         if part not in record:
             raise ValueError(f"its head lacks {part!r}")
         if not isinstance(record[part], Mapping):

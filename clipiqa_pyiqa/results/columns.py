@@ -288,14 +288,13 @@ class Known:
         scores: Earlier column -> score of each place; NaN: none; ``_NOT_COME``: the earlier run had not reached it.
         failures: Place -> kind and words of a failure, and whether it holds for every metric.
         same_decoders: Whether a damaged image would fail again.
-        stamp: The shard's stamp, for images without their own.
     """
 
     def __init__(self) -> None:
         self.sources = dict[str, str | None]()
         self.places = dict[str, int]()
         self.renamed = dict[str, str]()
-        self.stamps, self.stamp = list[str](), ""
+        self.stamps = list[str]()
         self.scores: dict[str, array[float]] = {}
         self.failures = dict[int, tuple[Kind, str, bool]]()
         self.seen = bytearray()
@@ -331,7 +330,7 @@ class Known:
             self.new += 1
             return [None if self.interrupted else False] * len(self.sources)
         self.seen[place] = 1
-        if not self.lasting(place, image.stamp() or self.stamp):
+        if not self.lasting(place, image.stamp() or ""):
             self.changed += 1
             return [False] * len(self.sources)
         kind, _, of_image = self.failures.get(place, (None, "", False))

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import CLIPIQAError, reason, twice_in
+from ..errors import CLIPIQAError, first_of, reason, twice_in
 from ..files.csv_files import csv_line, csv_rows
 from ..files.journal import Cells, is_journal, read_journal
 from ..files.printable import one_line
@@ -65,7 +65,6 @@ class Head:
     columns: tuple[Column, ...]
     reading: Record = field(default_factory=dict)
     joined: Mapping[str, str] = field(default_factory=dict)
-    about: Record = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "joined", {**dict.fromkeys(self.kept.values(), ""), **self.joined})
@@ -107,7 +106,6 @@ class Head:
             "columns": {column.name: column.record for column in self.columns},
             "reading": self.reading,
             "joined": self.joined,
-            "about": self.about,
         }
         return dict(json.loads(json.dumps(record, default=dict)))
 
@@ -122,7 +120,7 @@ class Head:
         """Return the head with this record. Raises ``ValueError`` if the record is not that of a head."""
         check_head(record)
         columns = tuple(Column(name, fields) for name, fields in record["columns"].items())
-        return cls(columns, record["reading"], record["joined"], record["about"])
+        return cls(columns, record["reading"], record["joined"])
 
     @property
     def schema(self) -> pyarrow.Schema:
@@ -131,7 +129,7 @@ class Head:
 
         types = {name: pyarrow.string() for name in self.names if name not in self.joined}
         types |= dict.fromkeys(self.scores, pyarrow.float64()) | dict.fromkeys(NUMBERS, pyarrow.int32())
-        return pyarrow.schema(types, {b"PANDAS_ATTRS": json.dumps({**self.provenance, **self.about})})
+        return pyarrow.schema(types, {b"PANDAS_ATTRS": json.dumps(self.provenance)})
 
     def metadata(self, schema: pyarrow.Schema, **counts: Any) -> dict[bytes, bytes]:
         """Return the metadata of a Parquet file of this schema: the record, and numbers such as that of its rows."""
@@ -285,6 +283,11 @@ def publish(path: Path, format: str, head: Head, rows: Iterable[Cells]) -> None:
                     file.write(line_of(format, {**{name: row.get(name) for name in of_row}, **constants}))
         record = {"file": path.name, "sha256": hash_file(partial), **head.record}
     write_text(provenance_of(path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def absent_note(name: str, shards: Sequence[str]) -> str:
+    """Return a sentence about a value to keep that no sample of some shards has."""
+    return f"`keep` names {name!r}, but no sample of {first_of(map(repr, shards))} has it"
 
 
 def line_of(format: str, cells: Cells) -> str:

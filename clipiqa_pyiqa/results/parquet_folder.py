@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow
 from pyarrow import parquet
@@ -67,10 +67,25 @@ class ParquetFolder:
 
     def head(self) -> Head | None:
         """Return what the record says of all rows; None without a record. Raises ``ResultsError``."""
+        record = self._record()
+        return None if record is None else Head.of(record)
+
+    def finished_head(self) -> Head:
+        """Return what the record says of all rows. Raises ``ResultsError``, also if their run has not ended."""
+        record = self._record()
+        if record is None:
+            raise ResultsError(f"{self.path!r} holds no {RECORD}, so it is no folder of results: name another folder.")
+        if not record.get("finished"):
+            raise ResultsError(f"{self.path!r} is not finished: run its command again, with `resume`.")
+        return Head.of(record)
+
+    def _record(self) -> dict[str, Any] | None:
         path = joined(self.path, RECORD)
         try:
             with opened(path) as file:
-                return Head.of(json.load(file))
+                record: dict[str, Any] = json.load(file)
+                Head.of(record)
+                return record
         except ShardError as error:
             if error.kind is Kind.MISSING:
                 return None
@@ -102,9 +117,10 @@ class ParquetFolder:
             )
         return before
 
-    def save_head(self, head: Head, is_new: bool) -> None:
+    def save_head(self, head: Head, *, is_new: bool = False, is_finished: bool = False) -> None:
         """Write the record. Raises ``ResultsError`` if another run has begun in the same new folder."""
-        path, text = joined(self.path, RECORD), json.dumps(head.record, indent=1, ensure_ascii=False).encode()
+        record = {"finished": is_finished, **head.record}
+        path, text = joined(self.path, RECORD), json.dumps(record, indent=1, ensure_ascii=False).encode()
         if not is_new or not is_remote(self.path):
             write_whole(path, text)
             return

@@ -92,7 +92,6 @@ class Results:
     Args:
         output: The file, or None.
         reading: How images are read; a file of images read in another way is not continued.
-        exact: Leave out earlier rows of images that this run lacks.
 
     Attributes:
         is_open: Whether the run has not ended.
@@ -101,11 +100,9 @@ class Results:
 
     is_open, is_finished = True, False
 
-    def __init__(
-        self, output: Output | None, columns: Sequence[Column], reading: Record, *, exact: bool = False
-    ) -> None:
+    def __init__(self, output: Output | None, columns: Sequence[Column], reading: Record) -> None:
         self.head, self.known = Head(tuple(columns), reading), Known()
-        self._asked, self._exact = [column.name for column in columns], exact
+        self._asked = [column.name for column in columns]
         self.output, self.keeps = output, True
         self._joined: dict[str, Mapping[str, Any]] = {}
         self._names = ["path", *self._asked, *FIELDS, *self.head.kept.values()]
@@ -147,7 +144,7 @@ class Results:
         known, place, count = self.known, self.known.places.get(row.path), len(self._asked)
         given = zip(self._asked, row.scores or [None] * count, row.asked or [True] * count, strict=True)
         cells = {name: score for name, score, is_asked in given if is_asked}
-        kind, error, facts = row.kind, row.error, {**row.facts(), "stamp": row.stamp or known.stamp}
+        kind, error, facts = row.kind, row.error, row.facts()
         if place is not None:
             known.seen[place] = 1
             if stamp := known.lasting(place, facts["stamp"]):
@@ -215,8 +212,6 @@ class Results:
             raise ResultsError(f"{str(journal.path)!r} was damaged during the run ({damage[0]}): pass `resume`.")
 
     def _dropped(self) -> set[int]:
-        if self._exact:
-            return {*self.known.unseen.values()}
         return {*self.known.gone.values()} if self.output and self.output.drop_vanished else set()
 
     def scores(self) -> Scores:

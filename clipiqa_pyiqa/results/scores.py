@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import os
@@ -23,7 +22,7 @@ from ..files.printable import printable
 from ..files.shown_text import below_common
 from ..images.formats import VIDEOS
 from ..images.image import MISSING
-from ..sources.finding import find_shards, split_name
+from ..sources.finding import split_name
 from ..sources.stores import address_of, is_remote, source_at
 from .checks import check_row
 from .columns import FIELDS, NUMBERS, Column, Record, read_scales
@@ -104,16 +103,10 @@ class Scores:
 
 
 def is_score_file(path: FilePath) -> bool:
-    """Return whether a path names a file of scores, or a folder of results by shard."""
+    """Return whether a path names a file of scores, or a folder of results of a run on Ray."""
     if not os.path.isdir(path):
         return Path(path).suffix.lower() in SUFFIXES
-    from .folder import read_run
-
-    if is_folder_of_rows(path):
-        return True
-    with contextlib.suppress(CLIPIQAError):
-        return read_run(os.fspath(path)) is not None and not find_shards(path, archives=False).paths
-    return False
+    return is_folder_of_rows(path) and not is_remote(address_of(path))
 
 
 def read_scores(
@@ -121,20 +114,19 @@ def read_scores(
     *,
     columns: Sequence[str] | None = None,
     key: str | None = None,
-    partial: bool | None = None,
 ) -> Scores:
-    """Return the scores in a file of any tool, or in a folder of results by shard.
+    """Return the scores in a file of any tool, or in a folder of results of a run on Ray.
 
     Args:
-        path: A CSV, JSON lines or Parquet file, one row per image; or the folder that ``clipiqa score`` wrote.
+        path: A CSV, JSON lines or Parquet file, one row per image; or a folder that ``clipiqa score --engine ray``
+            wrote, perhaps in a store.
         columns: The columns of scores; None finds them.
         key: The column of image names; None finds it.
-        partial: Accept an unfinished folder of results; None: the caller has no such option.
     """
     import pandas
 
     is_folder, address, path = is_folder_of_rows(path), address_of(path), Path(path).expanduser()
-    rows, head = _rows_of_folder(address) if is_folder else _rows(path, partial)
+    rows, head = _rows_of_folder(address) if is_folder else _rows(path)
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
     table = pandas.DataFrame(rows)
@@ -183,9 +175,7 @@ def _rows_of_folder(address: str) -> tuple[list[Cells], Head]:
     from .parquet_folder import ParquetFolder  # imports pyarrow
 
     folder = ParquetFolder(address)
-    head = folder.head()
-    if head is None:
-        raise CLIPIQAError(f"{address!r} holds no {RECORD}, so it is no folder of results: name another folder.")
+    head = folder.finished_head()
     rows = folder.table().to_pylist()
     with checked_reading(Path(address), "parquet"):
         for row in rows:
@@ -193,14 +183,7 @@ def _rows_of_folder(address: str) -> tuple[list[Cells], Head]:
     return rows, head
 
 
-def _rows(path: Path, partial: bool | None) -> tuple[list[Cells], Head | None]:
-    if path.is_dir():
-        from .folder import summary_of
-
-        found = summary_of(path, partial=partial)
-        for line in found.notes():
-            log.warning(f"{line}.")
-        return [row for table in found.tables() for row in table.to_pylist()], found.head
+def _rows(path: Path) -> tuple[list[Cells], Head | None]:
     if not path.suffix and not path.exists():
         raise CLIPIQAError(f"{str(path)!r} does not exist: name a file of scores.")
     format = format_of(path)
@@ -241,26 +224,6 @@ def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str
 
 def without_suffix(name: str) -> str:
     return re.sub(r"\.\w*[a-zA-Z]\w*$", "", name)  # not the seconds of a frame
-
-
-def place_of(image: str) -> tuple[str, str]:
-    """Return an image's shard and its name there without suffix; of a loose file, its path and ``''``."""
-    shard, member = split_name(image)
-    return (shard, without_suffix(member)) if shard else (image, "")
-
-
-def scores_by_place(scores: Mapping[str, float], sources: Sequence[str]) -> dict[tuple[str, str], float]:
-    """Return scores by :func:`place_of`, for a run over these files and shards whose images come shard by shard."""
-    places = [place_of(name) for name in scores]
-    theirs = list(dict.fromkeys(source for source, _ in places))
-    own, named = matching_names(sources, theirs)
-    ours = dict(zip(own, sources, strict=True))
-    source_of = {source: ours[name] for source, name in zip(theirs, named, strict=True) if name in ours}
-    return {
-        (source_of[source], member): score
-        for (source, member), score in zip(places, scores.values(), strict=True)
-        if source in source_of
-    }
 
 
 LOWER_BETTER = (

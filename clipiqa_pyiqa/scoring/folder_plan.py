@@ -13,7 +13,7 @@ from ..errors import Kind, counted, few, log
 from ..files.printable import on_disk, printable
 from ..images.image import MISSING, File, Image
 from ..results.columns import is_final
-from ..results.formats import Head
+from ..results.formats import Head, absent_note
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
 from ..sources.finding import Source, images_of, spellings
 from ..sources.stores import Shard
@@ -88,7 +88,7 @@ class FolderResult:
             why = "are gone, of which an earlier run left rows; to remove these, pass drop_vanished, too"
             sentences.append(f"{counted(len(self.gone), 'image or shard')} {why}: {few(self.gone)}")
         for name, shards in self.absent.items():
-            sentences.append(f"`keep` names {name!r}, but no sample of {few(shards)} has it")
+            sentences.append(absent_note(name, shards))
         return sentences
 
 

@@ -172,6 +172,7 @@ def score_paths(
     *,
     out: FilePath | Output | None = None,
     keep: Sequence[str] = (),
+    image_column: str | None = None,
     format: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -190,7 +191,8 @@ def score_paths(
         prompts: Questions for the (first) metric, a column each, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
         out: File for the rows.
-        keep: Columns to add, as for :func:`~clipiqa_pyiqa.score_sources`.
+        keep: Values to add: Parquet columns, keys of ``.json`` sidecars, suffixes of other sidecars.
+        image_column: Column of images in Parquet files; None finds it.
         format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None means by the suffix.
         resume: Score what the file lacks: new and changed images, new columns, and failures that may pass.
         overwrite: Replace an existing file; with ``resume``, only columns made in another way.
@@ -211,7 +213,7 @@ def score_paths(
         head = replace(head, reading={**head.reading, "keep": list(keep)})
     if not isinstance(out, Output | None):
         out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
-    found = find_shards(paths, keep=keep, sampling=sampling)
+    found = find_shards(paths, keep=keep, image_column=image_column, sampling=sampling)
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
     files = setup.metrics.files
     if files and names is None and out is None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import glob
-import itertools
 import os
 import queue
 import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,10 +23,7 @@ from ..images.image import BytesImage, File, Image, NoImage
 from ..images.memory import Room
 from .stores import (
     ARCHIVES,
-    ARRAYS,
-    LOOSE,
     TABLES,
-    FilesShard,
     Shard,
     ShardError,
     address_of,
@@ -111,7 +107,6 @@ class Found:
         skipped: Suffix -> number of photos in unreadable formats.
     """
 
-    features: bool
     archives: bool
     how: tuple[Any, ...]  # the shards' keep, image_column and sampling
     items: list[Source] = field(default_factory=list)
@@ -130,20 +125,6 @@ class Found:
     @property
     def has_shards(self) -> bool:
         return any(isinstance(item, Shard) for item in self.items)
-
-    def shards(self, numbers: Mapping[str, int]) -> list[Shard]:
-        """Return the shards, and numbered shards of the loose files; ``numbers``: name -> its number so far."""
-        shards = [item for item in self.items if isinstance(item, Shard)]
-        files = [item for item in self.items if not isinstance(item, Shard | NoImage)]
-        names = [printable(file.name) for file in files]
-        taken = Counter(numbers[name] for name in names if name in numbers)
-        free = (number for number in itertools.count() for _ in range(LOOSE - taken[number]))
-        blocks = dict[int, list[Image]]()
-        for name, file in zip(names, files, strict=True):
-            blocks.setdefault(numbers[name] if name in numbers else next(free), []).append(file)
-        prefix = os.path.commonprefix(names)  # noqa: RUF071 - also of addresses; it is cut at its last slash
-        folder = prefix.replace(os.sep, "/").rpartition("/")[0]
-        return [*shards, *(FilesShard(f"files-{number:05d}", blocks[number], folder) for number in sorted(blocks))]
 
     @property
     def paths(self) -> list[str]:
@@ -182,7 +163,7 @@ class Found:
             identity = full + file[len(given) :]  # os.path.abspath for each file would take long
             if identity not in self._seen:
                 self._seen.add(identity)
-                make = _kind_of(file, self.features)
+                make = _kind_of(file)
                 self.items.append(make(file, *self.how) if make else source_at(file))
         if not files:
             self.note(name, why, kind)
@@ -196,16 +177,15 @@ class Found:
         """Return a folder's images and ``archives``; without these, its Parquet files, which are often results."""
         files = files_below(folder, self.note)
         images, archives = tuple(image_suffixes()), ARCHIVES + VIDEOS * bool(find_spec("av"))
-        kinds = [ARRAYS] if self.features else [images + archives] if self.archives else [images, archives]
+        kinds = [images + archives] if self.archives else [images, archives]
         alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
         found = next(filter(None, alike), [])
-        if not self.features:
-            stems = {os.path.splitext(file)[0] for file in found}
-            missed = unreadable_suffixes().union(VIDEOS)
-            for file in files:
-                stem, suffix = os.path.splitext(file)
-                if suffix.lower() in missed and stem not in stems:  # not a RAW file or a video beside its JPEG
-                    self.skipped[suffix.lower()] += 1
+        stems = {os.path.splitext(file)[0] for file in found}
+        missed = unreadable_suffixes().union(VIDEOS)
+        for file in files:
+            stem, suffix = os.path.splitext(file)
+            if suffix.lower() in missed and stem not in stems:  # not a RAW file or a video beside its JPEG
+                self.skipped[suffix.lower()] += 1
         return found
 
 
@@ -213,15 +193,11 @@ def _is_web(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def _kind_of(name: str, features: bool = False) -> Any:
+def _kind_of(name: str) -> Any:
     """Return the class of a shard with this name; None if it is no shard."""
     name = name.lower()
-    if name.endswith(ARRAYS) or features:
-        from .tables import EmbeddingsShard  # imported here, so that photos do not wait for shards
-
-        return EmbeddingsShard
     if name.endswith(TABLES):
-        from .tables import ParquetShard
+        from .tables import ParquetShard  # imported here, so that photos do not wait for shards
 
         return ParquetShard
     if name.endswith(ARCHIVES):
@@ -237,7 +213,6 @@ def find_shards(
     null_separated: bool = False,
     keep: Sequence[str] = (),
     image_column: str | None = None,
-    features: bool = False,
     archives: bool = True,
     sampling: str = SAMPLING,
 ) -> Found:
@@ -249,7 +224,6 @@ def find_shards(
     Args:
         given: A path, an address, an image, a shard, or several of these.
         null_separated: Names on standard input end with a NUL byte.
-        features: Find stored features instead of images.
         archives: Also find archives and videos beside images.
         sampling: As for :func:`~clipiqa_pyiqa.score_paths`.
 
@@ -257,7 +231,7 @@ def find_shards(
         ShardError: A store cannot be used.
     """
     parse_sampling(sampling)
-    found = Found(features, archives, (tuple(keep), image_column, sampling))
+    found = Found(archives, (tuple(keep), image_column, sampling))
     for item in each_of(given):
         if isinstance(item, Image | Shard):
             found.items.append(item)

@@ -1,27 +1,21 @@
 """Shards of images, and files on disk or in a store that the library fsspec opens."""
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from operator import methodcaller
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import FilePath, ImageError, Kind, reason
-from ..files.printable import printable
 from ..files.reading import open_file
 from ..files.writing import write_bytes
 from ..images.image import MISSING, File, Image
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".pq")
-ARRAYS = (".npy",)  # of features
-LOOSE = 10_000  # the most loose files in one numbered shard
 LARGEST_IMAGE = 1 << 30  # the largest size of an image in an archive
 
 
@@ -33,7 +27,6 @@ class Shard:
     """Base of named collections of images; an image's name is ``NAME::MEMBER``."""
 
     name: str
-    kind = "own"
 
     def stamp(self) -> str | None:
         """As :meth:`~clipiqa_pyiqa.images.image.Image.stamp`, of all images."""
@@ -42,27 +35,6 @@ class Shard:
     def entries(self) -> Iterator[Image]:
         """Yield the images in order. Raises ``ShardError``."""
         raise NotImplementedError
-
-
-@dataclass
-class FilesShard(Shard):
-    """Up to ``LOOSE`` of the files outside of archives; ``folder`` is the common folder of all of them."""
-
-    name: str
-    sources: Sequence[Image]
-    folder: str = ""
-    kind = "files"
-
-    def stamp(self) -> str | None:
-        """Return a hash of the files' names and stamps; None if a file has no stamp."""
-        is_local = all(isinstance(source, File) for source in self.sources)
-        with ThreadPoolExecutor(16) as pool:  # web servers answer a request for each file
-            stamps = list((map if is_local else pool.map)(methodcaller("stamp"), self.sources))
-        text = repr([[printable(source.name) for source in self.sources], stamps])
-        return None if None in stamps else hashlib.sha256(text.encode()).hexdigest()
-
-    def entries(self) -> Iterator[Image]:
-        return iter(self.sources)
 
 
 _BLOCK = 8 << 20  # bytes read from a store at once

@@ -22,8 +22,6 @@ _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
 class TarShard(ShardFile):
     """A tar archive; ``keep``: keys of ``.json`` sidecars, suffixes of others, or ``key``."""
 
-    kind = "tar"
-
     def entries(self) -> Iterator[Image]:
         readable, beside = image_suffixes(), ("json", *self.keep) if self.keep else ()
         every = members(self.name, lambda each: suffix_of(each.name) in readable or each.suffix in beside)

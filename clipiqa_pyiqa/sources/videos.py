@@ -34,7 +34,7 @@ def parse_sampling(text: str) -> tuple[Fraction, int]:
 
 
 class VideoShard(ShardFile):
-    kind = "video"
+    """A video, whose images are frames."""
 
     def entries(self) -> Iterator[Image]:
         """Yield the frames, called ``NAME::SECONDS``; at the end a ``NoImage`` if a part is damaged.

@@ -167,12 +167,9 @@ def test_bad_usage(score):
         ("photos --out nowhere/scores.csv", "no folder"),
         ("photos --format csv --out photos/a.png --overwrite", "one of the inputs"),
         ("photos --keep caption", "needs --out"),
-        ("photos --out shards --drop-vanished", "by shard"),
-        *((f"photos {idle}", "need") for idle in ("--partial", "-0", "--actors 2")),
-        *(
-            (f"--merge photos --out all.csv {idle}", "leave out")
-            for idle in ("-p happy", "-m niqe", "--format csv", "--part 1/2", "--resume")
-        ),
+        ("photos --out folder", "no known format"),
+        *((f"photos {idle}", "need") for idle in ("-0", "--actors 2", "--engine ray")),
+        *((f"photos --engine ray --out folder {idle}", "not go with") for idle in ("--overwrite", "--format csv")),
         ("photos --learned-prompts clipiqa+ --prompts happy", "excludes --prompts"),
         ("photos --device quantum", "cuda:N"),
     ]:

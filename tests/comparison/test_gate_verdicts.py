@@ -1,7 +1,6 @@
 """Verdicts of ``clipiqa gate``: rounding, several columns, margins, flags, and folders of images."""
 
 import json
-import tarfile
 from xml.etree import ElementTree
 
 import gate as measured
@@ -196,13 +195,3 @@ def test_newly_flagged_and_cut_images_fail_the_gate(folders):
     assert suite.get("tests") == "2" and suite.find("testcase/failure").text == "3: almost black\n7: cut"
     again = gate(folders / "gate/base.parquet", folders / "gate/new.parquet", margin=0.9)
     assert again.flagged == {"3": "almost black"}  # files of scores know no images
-
-
-def test_a_folder_of_results_by_shard_is_a_run(clipiqa, folders):
-    results = folders / "results"
-    with tarfile.open(folders / "base.tar", "w") as tar:
-        tar.add(folders / "base", "")
-    for place in (f"{results}/", "base.csv"):
-        clipiqa(f"score base.tar -b mini --device cpu -q --out {place}", 0)
-    (results / "run.json").touch()
-    assert "n = 20" in clipiqa(f"gate {results} base.csv", 0, out="quality: no change: +0.0000").out

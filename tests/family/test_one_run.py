@@ -1,13 +1,9 @@
-"""Several metrics of one run: columns, shared encoding, resume, stored embeddings, what is refused."""
+"""Several metrics of one run: columns, shared encoding, resume, what is refused."""
 
-import numpy as np
-import pandas
-import pyarrow
 import pytest
 import torch
 from draws import normal
 from PIL import Image
-from pyarrow import parquet
 from stored import read_results
 
 from clipiqa_pyiqa import score_paths
@@ -72,52 +68,6 @@ def test_several_metrics_fill_columns_of_one_run(clipiqa, metrics, monkeypatch):
 def test_metrics_that_cannot_share_a_run_are_refused(clipiqa, asked, named, tmp_path):
     noise(tmp_path / "a.png", 64, 64)
     clipiqa(f"score {tmp_path}/a.png --metrics {asked}", 2, named)
-
-
-def laion(shared, tower, kind):
-    """LAION's first head for a kind of tower."""
-    file = f"{shared}/data/laion/sa_0_4_{kind}_linear.pth"
-    return f"laion_aes=laion_aes:clip_weights={tower},quick_gelu=true,pretrained_model_path={file}"
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize("kind", ["npy", "lists", "fixed"])
-@pytest.mark.parametrize("dtype, near", [("float32", 6e-4), ("float16", 0.02)])
-def test_stored_embeddings_are_scored(clipiqa, kind, dtype, near, empty_tower, vectors, shared, tmp_path):
-    stored = (7 * vectors("vit_l_14")).astype(dtype)  # of any length
-    file = tmp_path / f"stored.{'npy' if kind == 'npy' else 'parquet'}"
-    if kind == "npy":
-        np.save(file, stored)
-    else:
-        column = pyarrow.FixedSizeListArray.from_arrays(stored.ravel(), 768)
-        column = column if kind == "fixed" else column.cast(pyarrow.list_(column.type.value_type))
-        parquet.write_table(pyarrow.table({"vector": column, "id": list("abcdefghij")}), file)
-    v1 = laion(shared, empty_tower("ViT-L/14"), "vit_l_14")
-    metrics = v1.replace("sa_0_4_vit_l_14_linear", "laion_v2_l14_linearMSE"), f"v1={v1.removeprefix('laion_aes=')}"
-    keep = "" if kind == "npy" else "--keep id"
-    command = f"score {file} --embeddings --device cpu --out {tmp_path}/out {keep} --metrics"
-    clipiqa(f"{command} {' '.join(metrics)}", 0)
-    table = pandas.read_parquet(tmp_path / f"out/{file.name}.parquet")
-    assert list(table.laion_aes) == pytest.approx(V2, abs=near)
-    assert table.v1.iloc[-1] == pytest.approx(11.304, abs=near)
-    assert kind == "npy" or list(table.id) == list("abcdefghij")
-
-
-def test_embeddings_of_another_width_are_refused(clipiqa, empty_tower, vectors, shared, seeded_weights, tmp_path):
-    np.save(tmp_path / "b32.npy", vectors("vit_b_32"))
-    b32 = laion(shared, empty_tower("ViT-B/32"), "vit_b_32").replace(":", ":backbone=ViT-B/32,", 1)
-    for number, (asked, code, named) in enumerate(
-        [
-            (b32, 0, ""),
-            ("mini", 1, "128 floats"),
-            (f"{b32} mini", 2, "of one backbone"),
-            (f"liqe:pretrained_model_path={seeded_weights('ViT-B/32')}", 2, "'liqe'"),
-        ]
-    ):
-        command = f"score {tmp_path}/b32.npy --embeddings --device cpu --out {tmp_path}/out{number} --metrics"
-        clipiqa(f"{command} {asked}", code, named)
-    table = pandas.read_parquet(tmp_path / "out0/b32.npy.parquet")
-    assert table.laion_aes.iloc[[0, -1]].tolist() == pytest.approx([-1.470, 11.006], abs=6e-4)
 
 
 def test_an_image_too_small_for_one_of_them_keeps_the_scores_of_the_others(clipiqa, seeded_weights, tmp_path):

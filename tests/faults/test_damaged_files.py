@@ -16,20 +16,18 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from shard_makers import picture, samples, save_parquet, save_tar
-from standin import Brightness
 from time_limit import time_limit
 from torch.utils._pytree import tree_map_only
 from weights_fakes import save_archive
 from world import make_world
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit, score_sources
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit
 from clipiqa_pyiqa.datasets.score_table import read_score_table
 from clipiqa_pyiqa.errors import AnySize
 from clipiqa_pyiqa.experiments.votes import read_votes
 from clipiqa_pyiqa.images.formats import readable_formats
 from clipiqa_pyiqa.images.image import File
 from clipiqa_pyiqa.images.memory import limit_memory
-from clipiqa_pyiqa.results.folder import read_shard_result, read_table
 from clipiqa_pyiqa.results.scores import read_scores
 from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
@@ -129,16 +127,6 @@ def test_damaged_files_of_others_are_read_or_refused(folder, times):
     for name in READERS:
         assert outcome(READERS[name], folder / name) != REFUSED
         damaged(folder / name, READERS[name], 60 * times)
-
-
-def test_damaged_results_of_shards_are_refused(folder, times):
-    score_sources(Brightness(), str(folder / "shard.tar"), out=folder / "scored", device="cpu")
-
-    def read(path):
-        said = read_shard_result(str(path))
-        return said.failures, said.head, said.shard, read_table(str(path)).to_pydict()
-
-    check_that_damage_is_refused(folder / "scored/shard.tar.parquet", read, 60 * times)
 
 
 def test_damaged_heads_are_refused(folder, metric, times):

@@ -10,7 +10,7 @@ from PIL import Image
 from pyarrow import parquet
 from standin import Brightness
 
-from clipiqa_pyiqa import score_sources
+from clipiqa_pyiqa import score_paths
 
 
 def picture(grey, size=(40, 40), format="PNG"):
@@ -53,8 +53,10 @@ def save_parquet(path, columns, schema=None):
 
 
 def score(sources, out, metric=None, **options):
-    """Score shards by their brightness."""
-    return score_sources(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
+    """Score shards by their brightness into a file; return the run."""
+    run = score_paths(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
+    run.run()
+    return run
 
 
 def header_at(path, member):

@@ -1,7 +1,6 @@
 """Any tool's scores beside ours: in score, compare and table, without an image being read for them."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -107,7 +106,7 @@ def test_each_row_names_backbone_and_weights_beside_other_metrics(photos, clipiq
     assert two.startswith("clipiqa, mini, bundled ") and "Sharp photo.|" in two and two.endswith("; entropy")
 
 
-@pytest.mark.parametrize("out", ["s.csv", "results"])
+@pytest.mark.parametrize("out", ["s.csv", "s.parquet"])
 def test_scores_that_our_own_file_has_gained_are_joined(photos, clipiqa, out):
     for names in ("0.png photos/1.png", ""):
         clipiqa(f"score photos/{names} -m entropy --out own.csv --resume --device cpu", 0)
@@ -127,61 +126,14 @@ def test_scores_of_a_file_are_joined_to_images_in_shards(photos, clipiqa):
         save_tar(photos / f"shards/{name}.tar", samples([10, 20]))
     (photos / "deqa.csv").write_text("file,score\n/a.tar::0001.jpg,1\n/b.tar::0000.jpg,2\n/b.tar::0001.jpg,3\n")
     score = "score shards --device cpu -m"
-    clipiqa(f"{score} entropy --out results", 0)
-    clipiqa("score --merge results --out merged.csv", 0)
-    for asked, out in ((f"{DEQA} --resume", "merged.csv"), (f"entropy {DEQA}", "once.csv")):
+    clipiqa(f"{score} entropy --out first.csv", 0)
+    for asked, out in ((f"{DEQA} --resume", "first.csv"), (f"entropy {DEQA}", "once.csv")):
         ran = clipiqa(
             f"{score} {asked} --out {out}", 1, "deqa has no score for 1 image, such as 'shards/a.tar::0000.png'"
         )
         assert "0 by deqa" not in ran.err
         found = pandas.read_csv(out)
         assert found["deqa"].fillna(0).tolist() == [0, 1, 2, 3] and found["entropy"].notna().all()
-
-
-def test_scores_of_a_file_are_joined_to_results_by_shard(photos, clipiqa):
-    shards = [save_tar(photos / f"shards/{name}/0.tar", samples([10, 20])) for name in "ab"]
-    save_grey(photos / "shards/x.png", 9)
-    rows = ["file,score\n", "/a/0.tar::0001.jpg,1\n", "/b/0.tar::0000.jpg,2\n", "/b/0.tar::0001.jpg,3\n", "/x.jpg,4\n"]
-
-    def joined(*rows, asked="", code=1):
-        (photos / "deqa.csv").write_text("".join(rows))
-        ran = clipiqa(f"score shards shards/x.png --device cpu -m entropy {DEQA} --out out {asked}", code)
-        assert ("deqa has no score for 1 image, such as 'shards/a/0" in ran.err) == bool(code)
-        assert asked or clipiqa("score --merge out --out all.csv --overwrite").code == 0
-        return asked or pandas.read_csv("all.csv").set_index("path")
-
-    joined(*rows, asked="--part 1/3")
-    found = joined(*rows)
-    assert found["deqa"].fillna(0).tolist() == [0, 1, 2, 3, 4] and found["entropy"].notna().all()
-    files = [photos / f"out/{name}.parquet" for name in ("a/0.tar", "b/0.tar", "files-00000")]
-    before = [file.stat().st_ino for file in files]
-    assert joined(*rows).equals(found) and [file.stat().st_ino for file in files] == before
-    files[1].write_bytes(files[1].read_bytes().replace(b"b/0.tar::0000", b"b/0.tar::0009", 1))  # a damaged page
-    assert joined(*rows).equals(found)
-    for shard in shards:
-        status = shard.stat()
-        shard.write_bytes(bytes(status.st_size))  # could not be read
-        os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))
-    again = joined(*rows, "/a/0.tar::0000.jpg,0\n", code=0)
-    assert again["deqa"].tolist() == [0, 1, 2, 3, 4] and again["entropy"].equals(found["entropy"])
-
-
-def test_scores_of_one_shard_stand_beside_no_image_of_another(photos, clipiqa):
-    for name in ("0", "b/0"):
-        save_tar(photos / f"shards/{name}.tar", samples([10, 20]))
-    (photos / "shards/x.png").touch()
-    for names, expected in ((["shards/b/0.tar::0000.jpg"], [0, 0, 1, 0, 0]), (["0000.jpg"], [0, 0, 0, 0, 0])):
-        (photos / "deqa.csv").write_text("file,score\n" + "".join(f"{name},1\n" for name in names))
-        ran = clipiqa(f"score shards --device cpu -m entropy {DEQA} --out out", 1)
-        assert ("no name in the file of deqa" in ran.err) == (not any(expected))
-        clipiqa("score --merge out --out all.csv --overwrite", 0)
-        assert pandas.read_csv("all.csv")["deqa"].fillna(0).tolist() == expected
-    assert "x.png" not in clipiqa("rank out --by deqa", 2).err
-
-
-def test_results_in_a_store_need_no_place_on_the_disk(photos, clipiqa):
-    (photos / "memory:").touch()  # a folder of this name could not be made
-    clipiqa("score photos --device cpu -m entropy --out memory://place/out", 0)
 
 
 def test_no_image_is_read_for_scores_of_a_file(photos):

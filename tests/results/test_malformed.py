@@ -44,7 +44,6 @@ HEADS = [  # place in the head, what is put there, and what the sentence names
     ("reading versions", {"torch": 2}, "versions"),
     ("reading keep", "caption", "keep"),
     ("joined", {"mos": 3}, "'joined'"),
-    ("about", REMOVED, "'about'"),
 ]
 ROWS = [  # column, what is put there, and what the sentence names
     ("path", REMOVED, "lacks 'path'"),

@@ -332,7 +332,7 @@ HEADER = (
     "caption scale metric"
 )
 
-PARTS = ("columns", "reading", "joined", "about")
+PARTS = ("columns", "reading", "joined")
 READING = {
     "apply_exif": False,
     "max_side": 96,
@@ -358,7 +358,7 @@ def test_the_columns_of_a_file_and_how_its_images_were_read(tmp_path, clipiqa):
     for head in heads:
         assert head["reading"].pop("versions").keys() >= {"clipiqa-pyiqa", "torch", "pillow"}
         assert head["reading"].pop("decoders").keys() >= {"pillow", "simplejpeg"}
-        assert head["reading"] == READING and head["joined"] == {"caption": ""} and head["about"] == {}
+        assert head["reading"] == READING and head["joined"] == {"caption": ""}
         assert head["columns"] == {"mini": CLIP["mini"][0]}
     first_line = (tmp_path / "s.csv").read_text("utf-8").partition("\n")[0]
     first_row = json.loads((tmp_path / "s.jsonl").read_text("utf-8").partition("\n")[0])

@@ -18,10 +18,10 @@ from stored import read_results, write_results
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.results.columns import OF_THE_IMAGE, Column, ResultsError, Row
-from clipiqa_pyiqa.results.folder import read_table
 from clipiqa_pyiqa.results.formats import Head, format_of, journal_of
 from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.results.scores import read_scores
+from clipiqa_pyiqa.sources.tables import opened_table
 
 pytestmark = pytest.mark.quick
 
@@ -175,7 +175,8 @@ def test_parquet_is_read_by_the_thread_that_asks(tmp_path, monkeypatch, opener):
     if "results" in opener:
         assert read_results(path)[1] == ROWS
     else:
-        assert read_table(str(path)).num_rows == len(ROWS)
+        with opened_table(str(path)) as table:
+            assert table.read().num_rows == len(ROWS)
 
 
 @dataclass

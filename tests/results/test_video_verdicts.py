@@ -40,7 +40,7 @@ def test_score_writes_a_table_that_rank_takes(tmp_path, clipiqa):
     for name in ("a", "b/a"):
         save_clip(tmp_path / f"in/{name}.mkv", pictures(25 if name == "a" else 15))
     score = "score in -b mini --every 0.5s --videos"
-    for options in ("1.csv", "2.csv --out out", "3.csv --out s.csv"):
+    for options in ("1.csv", "2.csv --out t.parquet", "3.csv --out s.csv"):
         clipiqa(f"{score} {options}", 0, "2 videos, sampling: 0.5s")
     tables = [read_scores(f"{number}.csv") for number in (1, 2, 3)]
     for each in tables:
@@ -52,7 +52,7 @@ def test_score_writes_a_table_that_rank_takes(tmp_path, clipiqa):
     clipiqa(f"{score} 1.csv", 2)
     (tmp_path / "in/b/a.mkv").unlink()
     (tmp_path / "in/torn.mkv").write_bytes(b"torn")
-    for out in ("s.csv", "out"):
+    for out in ("s.csv", "t.parquet"):
         clipiqa(f"{score} 5.csv --out {out} --resume --overwrite", 1)
         assert read_scores("5.csv").errors.keys() == {"in/torn.mkv"}
         clipiqa("rank 5.csv --best 3", 1, "1 image left out", "torn.mkv")

@@ -130,33 +130,28 @@ def test_decoding_streams(tmp_path, monkeypatch):
 # Runs
 
 
-def test_two_videos_of_a_name_in_parts_and_in_a_store(clip, tmp_path):
+def test_two_videos_of_a_name_and_one_in_a_store(clip, tmp_path):
     save_clip(tmp_path / "in/b/clip.mkv", pictures(12))
-    for part in ("1/2", "2/2"):
-        found = score(tmp_path / "in", tmp_path / "out", part=part)
-    tables = [pandas.read_parquet(tmp_path / "out" / name) for name in ("clip.mkv.parquet", "b/clip.mkv.parquet")]
-    assert list(map(len, tables)) == [3, 2] and not found.missing
+    score(tmp_path / "in", tmp_path / "s.csv")
+    names = [path.rpartition("::")[0] for path in pandas.read_csv(tmp_path / "s.csv").path]
+    assert sorted(names) == [f"{tmp_path}/in/b/clip.mkv"] * 2 + [str(clip)] * 3
     with fsspec.open("memory://clips/clip.mkv", "wb") as file:
         file.write(clip.read_bytes())
     assert seconds("memory://clips/clip.mkv") == [0, 1, 2]
 
 
-@pytest.mark.parametrize("out", ["out", "s.csv"])
-def test_an_interrupted_run_goes_on_and_another_sampling_is_refused(clip, tmp_path, out):
+def test_an_interrupted_run_goes_on_and_another_sampling_is_refused(clip, tmp_path):
     metric = Logged(tmp_path / "log", stop=2)
 
     def run(**options):
-        if out == "out":
-            score(clip.parent, tmp_path / out, {"grey": metric}, **options)
-        else:
-            score_paths({"grey": metric}, clip.parent, out=tmp_path / out, resume=True, **options).run()
+        score(clip.parent, tmp_path / "s.csv", {"grey": metric}, resume=True, **options)
         return metric.calls()
 
     with pytest.raises(KeyboardInterrupt):
         run()
     metric.reset()
     assert run() == 1 and run() == 1
-    refused(run, sampling="0.5s")
+    assert "sampling" in refused(run, sampling="0.5s")
 
 
 def test_a_frame_is_found_by_its_name(clip):

@@ -106,13 +106,6 @@ def in_shell(text: str) -> str:
     return text
 
 
-def check_alone(option: str, *others: str) -> None:
-    """Raise if an option stands beside any but these others."""
-    if option in GIVEN and (unused := GIVEN - {option, "quiet", *others}):
-        left = ", ".join(FLAGS.get(name, "PATH") for name in sorted(unused))
-        raise OptionError(f"{FLAGS[option]} does not go with {left}: leave out one, or give it in a second call.")
-
-
 def tell(*texts: str) -> None:
     for text in texts:
         log.warning(text)

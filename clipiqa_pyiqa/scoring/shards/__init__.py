@@ -1,1 +1,0 @@
-"""Results by shard: one Parquet file for each shard of images."""
