@@ -156,6 +156,21 @@ def test_the_folder_reads_as_one_file_and_so_does_its_merged_file(here, lake, tm
     assert merged.columns == scores.columns and merged.reading == scores.reading
 
 
+def test_a_folder_is_read_once_its_run_has_ended(here, lake, tmp_path, clipiqa):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    sources, out = [lake / "0.tar", lake / "1.tar"], tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Pool, "score", interrupted)
+        scored(sources, out)
+    assert "not finished" in refused(read_scores, out)
+    clipiqa(f"rank {out} --best 1 --paths", 2, "not finished")
+    scored(sources, out, resume=True)
+    assert clipiqa(f"rank {out} --best 1 --paths", 1).out == f"{lake}/0.tar::0002.png\n"  # two images have no score
+    clipiqa(f"gate {out} {out}", 1, out="quality")
+
+
 # Resuming
 
 
@@ -553,6 +568,10 @@ def test_ctrl_c_ends_with_a_sentence_and_the_next_run_continues(many, started):
     _, said = process.communicate()
     assert process.returncode == 130 and "Traceback" not in said
     assert "clipiqa score: interrupted: --out out --resume continues from here" in said
+    done = started(f"from clipiqa_pyiqa.cli import main; raise SystemExit(main({[*line.split(), '--resume']!r}))")
+    assert done.wait() == 0, done.communicate()[1]
+    table = table_of(many / "out")
+    assert len(table) == 200 and table.index.is_unique and table["kind"].isna().all()
 
 
 @pytest.mark.long
