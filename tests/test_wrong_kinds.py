@@ -10,18 +10,17 @@ from PIL import Image
 from refusal import refused
 
 import clipiqa_pyiqa
-from clipiqa_pyiqa import CLIPIQA, ray, reward, torchmetrics
+from clipiqa_pyiqa import CLIPIQA, reward, torchmetrics
 
 NAMES = sorted(set(clipiqa_pyiqa.__all__) - {"is_active", "__version__"})
 PUBLIC = {name: getattr(clipiqa_pyiqa, name) for name in NAMES if not name.endswith("Error")}
 PUBLIC |= {
-    "Scorer": ray.Scorer,
     "Reward": reward.CLIPIQAReward,
     "torchmetrics": torchmetrics.CLIPImageQualityAssessment,
 }
 METHODS = ("encode_image", "encode_prompts", "load_prompts", "score", "score_map")
 RIGHT = {"x": torch.zeros(1, 3, 64, 64), "features": torch.zeros(1, 1024), "methods": ["a=b"], "metrics": "niqe"}
-RIGHT |= {"paths": "a.png", "low": "a*", "high": "b*", "votes": "votes.csv"}
+RIGHT |= {"paths": "a.png", "sources": "a.png", "low": "a*", "high": "b*", "votes": "votes.csv"}
 MESSAGES = {"x": "tensor of shape", "data_sets": "data set"}
 WRONG = complex(1, 2)  # is of no kind that a function takes
 
