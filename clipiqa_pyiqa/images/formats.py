@@ -50,10 +50,11 @@ def unreadable_suffixes() -> frozenset[str]:
 
 
 def skipped_note(skipped: Mapping[str, int]) -> str:
+    """Return what to do about skipped files, whose numbers are given by suffix; ``''`` if there are none."""
     if not skipped:
         return ""
-    lacking = skipped.keys() & unreadable_suffixes()
-    extras = [f"clipiqa-pyiqa[{name}]" for name, suffixes in _EXTRAS.items() if not lacking.isdisjoint(suffixes)]
+    not_readable = skipped.keys() & unreadable_suffixes()
+    extras = [f"clipiqa-pyiqa[{name}]" for name, suffixes in _EXTRAS.items() if not_readable.intersection(suffixes)]
     install = f"install {' and '.join(extras)}, or " if extras else ""
     counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
     return f"{sum(skipped.values()):,} skipped: {counts}; {install}convert them to PNG or TIFF"

@@ -23,11 +23,13 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def memory_limit() -> int:
+    """Return the bytes that images may take at once."""
     return _limit or half_of_memory()
 
 
 @functools.cache
 def half_of_memory() -> int:
+    """Return half of what this machine or this container has, in bytes."""
     sizes = [8 << 30]  # assumed if the system does not report its memory
     with suppress(AttributeError, ValueError, OSError):
         sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
@@ -76,6 +78,7 @@ class Room:
             return not self.is_closed
 
     def give(self, size: int) -> None:
+        """Free bytes, perhaps none, and let all who wait look again."""
         with self.changed:
             self.used -= size
             self.changed.notify_all()
@@ -97,6 +100,7 @@ class Share:
     is_next: bool = False
 
     def hurry(self) -> None:
+        """Let the thread that reads the image wait no longer."""
         self.is_next = True
         self.room.give(0)
 

@@ -35,6 +35,7 @@ def test_a_band_without_structure_is_found_in_rows_and_columns():
     x = read_image(str(PHOTOS[0])).pixels
     assert not has_band(x)
     for axis in (1, 2):
-        cut, count = x.clone(), x.shape[axis] // 7
+        cut = x.clone()
+        count = x.shape[axis] // 7
         cut.narrow(axis, 30, count).fill_(128)
         assert has_band(cut)

@@ -61,7 +61,8 @@ DEEP = np.linspace(0, 65535, 48 * 64).round().astype(np.uint16).reshape(48, 64)
 
 def change_tag(path, tag, kind, before, after):
     """Change a number of a TIFF's header; kind 3 has 16 bits, 4 has 32."""
-    old, new = (struct.pack("<HHII", tag, kind, 1, value) for value in (before, after))
+    old = struct.pack("<HHII", tag, kind, 1, before)
+    new = struct.pack("<HHII", tag, kind, 1, after)
     assert old in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(old, new))
 
@@ -101,8 +102,8 @@ def test_transparency_shows_white(saved):
     image.paste((200, 0, 0, 51), (0, 20, 40, 40))  # a fifth
     image.putpixel((0, 0), (200, 0, 0, 255))
     pixels = array(read_image(saved(image, "half.png")))
-    found = [pixels[y, 0].tolist() for y in (0, 10, 30)]
-    assert found == [[200, 0, 0], [255] * 3, [244, 204, 204]]  # 0.2 × (200, 0, 0) + 0.8 × 255
+    colours = [pixels[y, 0].tolist() for y in (0, 10, 30)]
+    assert colours == [[200, 0, 0], [255] * 3, [244, 204, 204]]  # 0.2 × (200, 0, 0) + 0.8 × 255
 
 
 def test_palette_with_a_transparent_entry(photo, saved):
@@ -181,7 +182,8 @@ def test_applied_recorded_and_switchable(photo, saved):
         for suffix in ["png", "tiff"]:
             photo.getexif()[0x0112] = orientation
             path = saved(photo, f"turned.{suffix}", exif=photo.getexif())
-            upright, stored = read_image(path), read_image(path, apply_exif=False)
+            upright = read_image(path)
+            stored = read_image(path, apply_exif=False)
             assert np.array_equal(array(upright), np.asarray(ImageOps.exif_transpose(photo)))
             assert (upright.width, upright.height) == upright.size == upright.pixels.shape[:0:-1]
             assert upright.orientation == stored.orientation == (orientation if orientation < 9 else 1)

@@ -70,7 +70,10 @@ def test_large_floats_are_shrunk_as_files_are():
 
 REFUSED = {
     Kind.NOT_AN_IMAGE: [
-        *(None, {"bytes": None}, [[1, 2]], b"no image"),
+        None,
+        {"bytes": None},
+        [[1, 2]],
+        b"no image",
         np.zeros((3, 64, 3), np.uint8),  # channels on both axes, on none, and a batch in a batch
         np.zeros((64, 64, 5), np.uint8),
         np.zeros((1, 64, 64, 3)),
