@@ -13,14 +13,15 @@ from ..weights.checkpoint import Checkpoint
 
 def is_slow_on_cpu(dtype: torch.dtype) -> bool:
     if dtype == torch.bfloat16:
-        return _is_bf16_slow()
+        return not torch.backends.mkldnn.is_available() or _has_slow_bf16()
     return dtype == torch.float16  # 0.9 to 1.5 times fp32's time where torch supports fp16, else 11 to 15
 
 
 @cache
-def _is_bf16_slow() -> bool:
+def _has_slow_bf16() -> bool:
+    """Return whether this processor has no fast bf16; the line for a torch that cannot tell is logged once."""
     try:
-        if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return True
         # With AVX-512 but no bf16 instructions, torch claims support but converts: 1.6 to 3.8 times as slow as fp32.
         return torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
