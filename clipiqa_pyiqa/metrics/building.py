@@ -1,23 +1,18 @@
 """Building of metrics, and what their scores depend on."""
 
-import hashlib
 import inspect
 import os
-import pickle
 import re
 import sys
 import textwrap
 import threading
 import traceback
-import weakref
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..errors import CLIPIQAError, ConfigError, check_keys, import_pyiqa, log
@@ -27,7 +22,7 @@ from ..prompts.pairs import column_records, parse_columns
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs
 from .metric import UNCHANGED, Metric
-from .parameters import hash_parameters, opened_weights
+from .parameters import hash_parameters, hash_state, opened_weights
 
 
 def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
@@ -144,10 +139,14 @@ def _with_record(metric: Metric, seed: int) -> Metric:
     if metric.is_ours or not metric.label or hasattr(made, "encoding"):
         return metric
     more: dict[str, Any] = {"seed": seed}
-    if metric.instance is None or type(made).__module__.startswith("pyiqa."):
+    if metric.instance is None or _is_pyiqas(metric.instance):
         more["pyiqa"] = version("pyiqa")
-    if metric.instance is not None:
-        more["state"] = _state(made)
+    if metric.instance is not None and _is_pyiqas(metric.instance):
+        more["options"] = _options_of(metric.instance)
+        if parameters := hash_state(made):
+            more["parameters"] = parameters
+    elif metric.instance is not None:
+        more["metric_version"] = _version_of(metric.instance)
     else:
         files = {
             key: Path(value)
@@ -161,79 +160,30 @@ def _with_record(metric: Metric, seed: int) -> Metric:
     return replace(metric, columns=noted(metric.columns, more))
 
 
-class _Pickler(pickle.Pickler):
-    """Writes equal bytes for equal contents, in every process; parameters go to a hash of their own, or nowhere."""
-
-    parameters: Any = None
-
-    def persistent_id(self, part: Any) -> Any:
-        is_parameter = isinstance(part, torch.nn.Parameter)
-        if is_parameter and not self.parameters:
-            return ""
-        if isinstance(part, torch.Tensor):
-            content = np.asarray(part.detach().cpu().double()).tobytes()
-            return self.parameters.update(content) or "" if is_parameter else content
-        if isinstance(part, set | frozenset):
-            return sorted(map(repr, part))
-        return "" if isinstance(part, torch.device) else None
+def _is_pyiqas(instance: Any) -> bool:
+    """Return whether pyiqa made an object and the network in it."""
+    made = getattr(instance, "net", instance)
+    parts = (instance, made)
+    return isinstance(made, torch.nn.Module) and all(type(part).__module__.startswith("pyiqa.") for part in parts)
 
 
-def _source(kind: type) -> Any:
-    """Return the source of a class; without one, as in a notebook, the code of its methods."""
-    with suppress(Exception):
-        source = inspect.getsource(kind)
-        if f"class {kind.__name__}" in source:  # Python 3.13 takes lines of the script for what a console defined
-            return source
-    codes = [method.__code__ for method in vars(kind).values() if inspect.isfunction(method)]
-    return [
-        (code.co_code, code.co_names, [part for part in code.co_consts if not inspect.iscode(part)]) for code in codes
-    ]
+_NOT_OPTIONS = ("training", "device", "metric_name", "metric_mode", "lower_better", "score_range")
 
 
-def _digest(made: Any, parameters: Any = None) -> str | None:
-    """Return a hash of an object's class and of all that both hold; None if that is nothing or cannot be pickled.
-
-    ``parameters`` is the hash that takes the parameters of networks.
-    """
-    kinds = [each for each in type(made).__mro__ if not each.__module__.startswith(("builtins", "torch."))]
-    held = {
-        name: part
-        for each in kinds
-        for name, part in vars(each).items()
-        if not (name.startswith(("__", "_abc_")) or hasattr(part, "__get__"))
+def _options_of(instance: Any) -> Record:
+    """Return the plain options that an object of pyiqa and its network hold, such as ``test_y_channel``."""
+    attributes = {**vars(instance), **vars(getattr(instance, "net", instance))}
+    return {
+        name: option
+        for name, option in attributes.items()
+        if isinstance(option, str | int | float) and name not in _NOT_OPTIONS and not name.startswith("_")
     }
-    own = {} if type(made).__module__ == "builtins" else getattr(made, "__dict__", {})
-    digest = hashlib.sha256()
-    pickler = _Pickler(SimpleNamespace(write=digest.update))
-    pickler.parameters = parameters
-    pickler.fast = True  # whether equal parts are one object does not matter
-    try:
-        pickler.dump((repr(type(made)), list(map(_source, kinds)), held, own))
-    except Exception:  # a lambda or an open file; objects raise almost anything
-        return None
-    return digest.hexdigest()[:16] if held or own else None
 
 
-_after: weakref.WeakKeyDictionary[Any, tuple[str | None, str | None]] = weakref.WeakKeyDictionary()
-
-
-def _state(made: Any) -> str | None:
-    """Return the hash of an object as its caller made it, before this process scored by it."""
-    parameters = hashlib.sha256()
-    if (rest := _digest(made, parameters)) is None:
-        return None
-    now = rest + parameters.hexdigest()[:16]
-    with suppress(TypeError):  # some objects cannot be a key
-        before, after = _after.get(made, (now, rest))
-        return before if rest == after and before and before[16:] == now[16:] else now
-    return now
-
-
-def settle(metric: Metric) -> None:
-    """Remember that a run, not the caller, changed a metric's object, such as its count of calls."""
-    made = getattr(metric.instance, "net", metric.instance)
-    with suppress(TypeError, KeyError):
-        _after[made] = metric.columns[0].record["state"], _digest(made)
+def _version_of(instance: Any) -> str | None:
+    """Return what an object calls its version; None if it does not tell one."""
+    told = getattr(instance, "version", None)
+    return str(told) if isinstance(told, str | int | float) else None
 
 
 def describe_error(error: BaseException) -> str:

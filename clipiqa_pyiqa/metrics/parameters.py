@@ -63,8 +63,22 @@ def hash_parameters(metric: Any) -> str:
     numbers = [tensor for state in states for tensor in state.values() if isinstance(tensor, torch.Tensor)]
     if not any(isinstance(tensor, torch.nn.Parameter) and tensor.numel() for tensor in numbers):
         numbers += [part for part in held if not isinstance(part, torch.nn.Module)]
-    if not numbers:
-        return ""
+    return _hash_all(numbers) if numbers else ""
+
+
+def hash_state(network: torch.nn.Module) -> str:
+    """Return a hash of the parameters, buffers, tensors and arrays that a network holds; empty if it holds none.
+
+    The network may have scored images already. What it holds in tuples or lists may be its last scores.
+    """
+    numbers: list[torch.Tensor | np.ndarray] = [*network.parameters(), *network.buffers()]
+    for module in network.modules():
+        numbers += [held for held in vars(module).values() if isinstance(held, torch.Tensor)]
+        numbers += [held for held in vars(module).values() if isinstance(held, np.ndarray) and not held.dtype.hasobject]
+    return _hash_all(numbers) if numbers else ""
+
+
+def _hash_all(numbers: Iterable[torch.Tensor | np.ndarray]) -> str:
     with ThreadPoolExecutor() as threads:  # as it takes a second for each GB
         hashes = threads.map(_hash, numbers)
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]

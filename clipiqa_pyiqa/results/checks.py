@@ -149,7 +149,7 @@ _TEXTS = (
 )
 _RECORD: _Fields = {
     **dict.fromkeys(_TEXTS, (_is_text, "a text")),
-    "state": (_is_text_or_null, "a text or null"),
+    "metric_version": (_is_text_or_null, "a text or null"),
     "lower_better": (_is_truth_or_null, "true, false or null"),
     "range": (_is_open_range, "two numbers or nulls"),
     "score_range": (_is_range, "two numbers"),

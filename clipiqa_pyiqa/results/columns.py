@@ -20,7 +20,7 @@ from ..sources.stores import source_at
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "files", "decoders")
 """Fields of a record that may differ between equal columns: hashes of weights and parameters are compared instead."""
-_OF_ONE = ("range", "score_range", "lower_better", "questions", "learned", "head", "state", "hash")
+_OF_ONE = ("range", "score_range", "lower_better", "questions", "learned", "head", "metric_version", "hash")
 Record = Mapping[str, Any]
 """What scores depend on, or how images were read, as values of JSON."""
 Changes = list[tuple[str, str, str]]
@@ -38,8 +38,8 @@ class Column:
 
     Attributes:
         record: Everything that the scores depend on, as values of JSON, with ``range`` and ``lower_better``; empty if
-            it is unknown. ``state: None`` means that changes of the metric cannot be seen; ``hash`` is the fingerprint,
-            if nothing else is known.
+            it is unknown. ``metric_version: None`` means that changes of the metric cannot be seen; ``hash`` is the
+            fingerprint, if nothing else is known.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Column:
     @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of everything that the scores depend on, but not of the name; empty if it is unknown."""
-        if not self.record or self.record.get("state", "") is None:
+        if not self.record or self.record.get("metric_version", "") is None:
             return ""
         if "hash" in self.record:
             return str(self.record["hash"])

@@ -257,7 +257,7 @@ class Results:
             if name in earlier and lacks_parameters(before.by_name[name], column):
                 log.warning(f"{name} scores all images again, since {path} does not tell the parameters of its scores.")
             if not made:
-                log.warning(f"{name} scores all images again, since its changes cannot be seen.")
+                log.warning(f"{name} scores all images again, since its object has no attribute `version`.")
         joined = {**before.joined, **self.head.joined}
         self.head = before.with_columns(self.head.columns, reading=self.head.reading, joined=joined)
         self._earlier, known.interrupted = (path, format), path != output.path

@@ -40,7 +40,7 @@ from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
 from ..metric import find_device
-from ..metrics.building import build, describe_error, settle
+from ..metrics.building import build, describe_error
 from ..metrics.metric import Metric, MetricSet
 from ..results.columns import Answer, Known, Row, worst_kind
 from ..results.results import Output, Results
@@ -134,8 +134,6 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
     )
     loop = BatchLoop(ScoringWork(metrics, options, named.keys()), limits)
     with contextlib.ExitStack() as ends:
-        for metric in metrics.metrics:
-            ends.callback(settle, metric)
         for task in ends.enter_context(closing(loop.results(tasks))):  # in the main thread, where metrics of pyiqa run
             if here and isinstance(task.record, ImageRecord):
                 task.answers |= _foreign_answers(here, options, task.record, task.wanted)

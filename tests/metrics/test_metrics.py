@@ -48,7 +48,7 @@ def test_records_have_all_that_scores_depend_on():
     assert named.columns[0].record.keys() == {"metric", "pyiqa", "options", "seed", "range", "lower_better"}
     assert described(named.columns)["test_y_channel"] == "False"
     function = column({"a": lambda x: x.mean()})
-    assert function.record["state"] is None and not function.fingerprint
+    assert function.record["metric_version"] is None and not function.fingerprint
     assert (
         column(pyiqa.create_metric("entropy")).record.items()
         >= {"metric": "entropy", "pyiqa": version("pyiqa")}.items()

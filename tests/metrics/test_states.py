@@ -1,16 +1,14 @@
 """An equal metric object is not scored again."""
 
-import os
-import subprocess
-import sys
-
+import pyiqa
 import pytest
 import torch
 from photos import save_grey
 from refusal import refused
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.metrics.parsing import metric_set
+from clipiqa_pyiqa.metrics.building import build
+from clipiqa_pyiqa.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.results.columns import Column, changes
 from clipiqa_pyiqa.scoring.score import ScoringSetup
 
@@ -21,15 +19,12 @@ class Half:
     lower_better = False
     metric_mode = "NR"
 
-    lowest = 0.0
-
     def __init__(self):
-        self.score, self._calls, self.steps, self.names = 0.5, 0, [{"by": [0.0]}], {"some", "names", "in any order"}
-        self.bias = torch.nn.Parameter(torch.zeros(1))
+        self.calls = 0
 
     def __call__(self, image):
-        self._calls += 1
-        return torch.full((len(image),), self.lowest + self.score + self.steps[0]["by"][0]) + self.bias
+        self.calls += 1
+        return torch.full((len(image),), 0.5)
 
 
 @pytest.fixture
@@ -45,7 +40,9 @@ def scored(tmp_path, monkeypatch):
 
 
 def test_every_field_of_a_record_counts_but_those_of_names_and_circumstances():
-    for given in ["mini", "entropy", Half()]:
+    told = Half()
+    told.version = "1"
+    for given in ["mini", "entropy", told]:
         head = ScoringSetup([given], device="cpu").head
         record = {
             **dict.fromkeys(("weights", "file", "version")),
@@ -62,25 +59,59 @@ def test_every_field_of_a_record_counts_but_those_of_names_and_circumstances():
             assert not changes(before, {**before, "learned": {"sha256": "1", "from": "y"}})
 
 
-def test_what_a_caller_changes_is_scored_again_and_what_a_call_changes_is_not(scored, monkeypatch):
+def test_an_object_with_a_version_is_scored_again_only_if_the_version_changes(scored):
     metric, equal = Half(), Half()
-    assert [scored(each) for each in (metric, metric, equal)] == [0.5] * 3 and (metric._calls, equal._calls) == (1, 0)
-    changes = [
-        lambda: metric.bias.data.add_(1),
-        lambda: metric.steps[0]["by"].append(metric.steps[0]["by"].pop() + 1),
-        lambda: monkeypatch.setattr(Half, "lowest", 1.0),
-        lambda: monkeypatch.setattr(metric, "_calls", 9),
-    ]
-    for calls, change in enumerate(changes, 2):
-        change()
-        assert "state" in refused(scored, metric)
-        assert scored(metric, overwrite=True) == min(calls - 0.5, 3.5)
-    metric.network = lambda: None  # which cannot be hashed
-    assert [scored(metric) and metric._calls for _ in range(2)] == [11, 12]
+    metric.version = equal.version = "1"
+    assert [scored(each) for each in (metric, metric, equal)] == [0.5] * 3
+    assert (metric.calls, equal.calls) == (1, 0)
+    equal.version = 2
+    assert "metric_version" in refused(scored, equal)
+    assert scored(equal, overwrite=True) == 0.5 and equal.calls == 1
 
 
-def test_a_state_is_equal_in_every_process():
-    code = "from test_states import Half, metric_set; print(metric_set({'a': Half()}).columns[0].fingerprint)"
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
-    there = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert there.stdout.strip() == metric_set({"a": Half()}).columns[0].fingerprint
+def test_an_object_without_a_version_is_scored_again_with_a_line_that_says_so(scored, caplog):
+    metric = Half()
+    assert [scored(metric), scored(metric)] == [0.5] * 2 and metric.calls == 2
+    assert "Half scores all images again, since its object has no attribute `version`." in caplog.messages
+
+
+def test_an_object_of_pyiqa_is_told_by_its_name_its_options_and_its_networks_numbers(scored):
+    """Scoring changes nothing of it: PIQE keeps the blocks of its last image."""
+    metric, equal = (pyiqa.create_metric("piqe", device="cpu") for _ in range(2))
+    score = scored(metric)
+    assert [scored(metric), scored(equal)] == [score] * 2
+    equal.check_input_range = False
+    assert "options" in refused(scored, equal)
+
+
+def test_a_network_of_pyiqa_with_other_numbers_is_another_metric():
+    metric = pyiqa.create_metric("nlpd", device="cpu")
+    before = fingerprint_of(metric)
+    assert fingerprint_of(metric) == fingerprint_of(pyiqa.create_metric("nlpd", device="cpu")) == before
+    metric.net.tensor = torch.ones(3)  # as NIQE holds its parameters
+    with_tensor = fingerprint_of(metric)
+    metric.net.tensor[0] = 2
+    with_another = fingerprint_of(metric)
+    next(metric.net.parameters()).data.add_(1)
+    assert len({before, with_tensor, with_another, fingerprint_of(metric)}) == 4
+
+
+def fingerprint_of(metric):
+    (asked,) = parse_metrics({"a": metric}, also=("FR",))
+    return build(asked, torch.device("cpu")).columns[0].fingerprint
+
+
+def test_a_network_around_pyiqas_is_not_pyiqas():
+    """What it does with the scores is its own."""
+
+    class Doubled(torch.nn.Module):
+        lower_better = True
+
+        def __init__(self):
+            super().__init__()
+            self.net = pyiqa.create_metric("piqe", device="cpu").net
+
+        def forward(self, x):
+            return 2 * self.net(x)
+
+    assert not fingerprint_of(Doubled())

@@ -253,8 +253,10 @@ def _describe(metric: Metric) -> str:
         maker = f"pyiqa {words['pyiqa']} " if "pyiqa" in words else ""
         parts = [maker + words["metric"], *options]
     held = record.get("learned") or record.get("head") or {}
-    digest = held.get("sha256") or record.get("file_sha256") or record.get("state")
+    digest = held.get("sha256") or record.get("file_sha256")
     parts.append(f"{words.get('file', 'content')} {digest[:8]}" if digest else files_text(record))
+    if told := record.get("metric_version"):
+        parts.append(f"version {told}")
     channel = "on RGB" if metric.name in ("psnr", "ssimc") else ""
     is_y = metric.options.get("test_y_channel", metric.name in ("psnry", "ssim"))
     if is_y and metric.name in ("psnr", "psnry", "ssim"):
