@@ -120,6 +120,8 @@ def run(
         format: output format; default: the suffix of --out, or a table
         drop_vanished: with --resume: leave rows out of the file if their image or shard is gone
     """
+    from ..sources.stores import address_of, is_remote
+
     if videos.videos:
         check_output(videos.videos, overwrite=output.overwrite or output.resume, inputs=paths)
     if not paths:
@@ -132,6 +134,8 @@ def run(
     is_on_ray = cluster.engine == "ray"
     if is_on_ray and (output.out is None or output.overwrite or format):
         raise OptionError("--engine ray needs a folder, --out DIR, and does not go with --overwrite or --format.")
+    if not is_on_ray and output.out is not None and is_remote(address_of(output.out)):
+        raise OptionError("only --engine ray writes to a store: name a file on a disk with --out.")
     if not is_on_ray and cluster != Cluster():
         raise OptionError("--actors, --gpus-per-actor and --cpus-per-actor need --engine ray.")
     metrics = asked.chosen(also=("file",))

@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from ...errors import ConfigError, OptionError, OutputError, check_bounds, check_path, documentation
 from ...files.writing import NAMED
-from .terminal import FLAGS, GIVEN
+from .terminal import FLAGS
 
 _OUTPUTS = ("out", "splits_out", "path", "videos", "page")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights")
@@ -144,8 +144,6 @@ def call(function: Callable[..., int], values: Mapping[str, Any]) -> int:
     from ...sources.stores import address_of, is_remote
 
     arguments = {name: value for name, value in values.items() if name != "config_file"}
-    GIVEN.clear()
-    GIVEN.update(arguments)
     for name, hint in get_type_hints(function).items():
         if hasattr(hint, "__dataclass_fields__"):
             names = hint.__dataclass_fields__.keys() & arguments.keys()

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 EVERY = 30.0  # seconds between lines of progress where no bar is shown
 FLAGS: dict[str, str] = {}  # Python's name of an option of the command -> its flag
-GIVEN = set[str]()  # Python's names of the options on the command line, and in its files
 
 
 Invocation = Mapping[str, str | Mapping[str, str]]
