@@ -75,6 +75,7 @@ class Logged:
 
     def __init__(self, log, weight=1.0, stop=None):
         self.weight, self._log = weight, log
+        self.version = f"{weight}"
         _stops[log] = stop
 
     def __call__(self, x):
