@@ -84,7 +84,6 @@ class CLIPMetric(TowerMetric):
         self,
         model_type: str | None = None,
         backbone: str | None = None,
-        pretrained: bool | str = True,
         *,
         clip_weights: FilePath | None = None,
         quick_gelu: bool | None = None,
@@ -362,6 +361,13 @@ class QualiCLIP(CLIPMetric):
     backbone = "RN50"
     view = WHOLE
     tower_file = "QualiCLIP.pth"
+
+    def __init__(
+        self, model_type: str | None = None, backbone: str | None = None, pretrained: bool = True, **options: Any
+    ):
+        if not pretrained:  # pyiqa's configurations of qualiclip+… pass True
+            raise CLIPIQAError("QualiCLIP has no random weights to begin with: leave `pretrained` out.")
+        super().__init__(model_type, backbone, **options)
 
     @property
     def has_own_file(self) -> bool:

@@ -23,8 +23,6 @@ def scoring_bytes(net: Any, device: torch.device, tower_pass: Literal["score", "
     Args:
         tower_pass: ``'score'``; ``'maps'`` scores each place; ``'stages'`` computes statistics of the tower's stages.
     """
-    if nets := getattr(net, "nets", None):
-        return max(scoring_bytes(part, device, tower_pass) for part in nets.values())
     clip = getattr(net, "clip", None)
     if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
         return PICTURE_BYTES

@@ -70,3 +70,4 @@ def test_the_loss_and_the_family():
     assert "template" in refused(CLIPIQALoss, template="no place")
     for build in (MACLIP, CLIPScore, QualiCLIP):
         assert "no file of its own" in refused(build, pretrained_model_path="x.pth")
+    assert "`pretrained`" in refused(QualiCLIP, pretrained=False)
