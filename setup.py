@@ -40,7 +40,7 @@ class BuildWithConfigs(build_py):
     def run(self) -> None:
         shutil.rmtree(self.build_lib, ignore_errors=True)  # else modules that are gone would be installed again
         super().run()
-        if not self.editable_mode:  # files/yaml.py finds them in the clone
+        if not self.editable_mode:  # workbench/files/yaml.py finds them in the clone
             for path in ROOT.glob("configs/*/*.yml"):
                 target = Path(self.build_lib, "clipiqa_pyiqa", path.relative_to(ROOT))
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,10 +75,10 @@ setup(
             "py.typed",
             "data/*",
             "data/photos/*",
-            "datasets/*.csv",
-            "report/templates/*",
-            "maps/templates/*",
-            "ranking/templates/*",
+            "workbench/opinions/*.csv",
+            "workbench/report/templates/*",
+            "workbench/maps/templates/*",
+            "workbench/rank/templates/*",
         ]
     },
     python_requires=">=3.11",
@@ -127,7 +127,7 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["clipiqa = clipiqa_pyiqa.cli:main"],
+        "console_scripts": ["clipiqa = clipiqa_pyiqa.workbench.commands:main"],
         "pyiqa.archs": ["clipiqa = clipiqa_pyiqa.plugin:register"],
         "pyiqa.losses": ["clipiqa = clipiqa_pyiqa.plugin:register_losses"],
     },

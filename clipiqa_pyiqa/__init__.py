@@ -10,26 +10,31 @@ from typing import TYPE_CHECKING, Any
 from .errors import CLIPIQAError, ImageError, OptionError, PromptError, WeightsError
 
 if TYPE_CHECKING:
-    from .comparison.compare import compare
-    from .comparison.gating import gate
-    from .comparison.table.run import table
-    from .experiments.attribute_sweep import sweep
-    from .experiments.demonstration import demo
-    from .experiments.image_pairs import pairs
-    from .experiments.radar_chart import radar
-    from .experiments.user_agreement import agreement
-    from .export.onnx_file import export_onnx
-    from .gaming import GamingAlarm
-    from .learning.fitting import fit
-    from .learning.training import train
     from .loss import CLIPIQALoss
-    from .maps.photos import draw_maps
     from .metric import CLIPIQA
-    from .ranking.folder_ranking import rank
-    from .ray_data import score_on_ray
+    from .onnx_export import export_onnx
+    from .prompts.files import save_prompt_file
     from .reward import CLIPIQAReward
-    from .scoring.score import Scorer, score_images, score_paths
     from .weights.published import weights_at_hand
+    from .workbench.compare.compare import compare
+    from .workbench.experiments.attribute_sweep import sweep
+    from .workbench.experiments.demonstration import demo
+    from .workbench.experiments.image_pairs import pairs
+    from .workbench.experiments.radar_chart import radar
+    from .workbench.experiments.user_agreement import agreement
+    from .workbench.gate.gating import gate
+    from .workbench.images.image import Image, read_image
+    from .workbench.learning.fit import fit
+    from .workbench.learning.gaming import GamingAlarm
+    from .workbench.learning.train import train
+    from .workbench.maps.photos import draw_maps
+    from .workbench.maps.places import quality_map
+    from .workbench.rank.ranking import rank
+    from .workbench.ray_data import score_on_ray
+    from .workbench.results.scores import read_scores
+    from .workbench.scoring.score import Scorer, score_images, score_paths
+    from .workbench.sources.stores import Shard
+    from .workbench.table.run import table
 
 __version__ = "0.1.0"
 
@@ -39,10 +44,12 @@ __all__ = [
     "CLIPIQALoss",
     "CLIPIQAReward",
     "GamingAlarm",
+    "Image",
     "ImageError",
     "OptionError",
     "PromptError",
     "Scorer",
+    "Shard",
     "WeightsError",
     "__version__",
     "agreement",
@@ -54,8 +61,12 @@ __all__ = [
     "gate",
     "is_active",
     "pairs",
+    "quality_map",
     "radar",
     "rank",
+    "read_image",
+    "read_scores",
+    "save_prompt_file",
     "score_images",
     "score_on_ray",
     "score_paths",
@@ -69,24 +80,30 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "CLIPIQA": "metric",
     "CLIPIQALoss": "loss",
     "CLIPIQAReward": "reward",
-    "GamingAlarm": "gaming",
-    "Scorer": "scoring.score",
-    "agreement": "experiments.user_agreement",
-    "compare": "comparison.compare",
-    "demo": "experiments.demonstration",
-    "draw_maps": "maps.photos",
-    "export_onnx": "export.onnx_file",
-    "fit": "learning.fitting",
-    "gate": "comparison.gating",
-    "pairs": "experiments.image_pairs",
-    "radar": "experiments.radar_chart",
-    "rank": "ranking.folder_ranking",
-    "score_images": "scoring.score",
-    "score_on_ray": "ray_data",
-    "score_paths": "scoring.score",
-    "sweep": "experiments.attribute_sweep",
-    "table": "comparison.table.run",
-    "train": "learning.training",
+    "GamingAlarm": "workbench.learning.gaming",
+    "Image": "workbench.images.image",
+    "Scorer": "workbench.scoring.score",
+    "Shard": "workbench.sources.stores",
+    "agreement": "workbench.experiments.user_agreement",
+    "compare": "workbench.compare.compare",
+    "demo": "workbench.experiments.demonstration",
+    "draw_maps": "workbench.maps.photos",
+    "export_onnx": "onnx_export",
+    "fit": "workbench.learning.fit",
+    "gate": "workbench.gate.gating",
+    "pairs": "workbench.experiments.image_pairs",
+    "quality_map": "workbench.maps.places",
+    "radar": "workbench.experiments.radar_chart",
+    "rank": "workbench.rank.ranking",
+    "read_image": "workbench.images.image",
+    "read_scores": "workbench.results.scores",
+    "save_prompt_file": "prompts.files",
+    "score_images": "workbench.scoring.score",
+    "score_on_ray": "workbench.ray_data",
+    "score_paths": "workbench.scoring.score",
+    "sweep": "workbench.experiments.attribute_sweep",
+    "table": "workbench.table.run",
+    "train": "workbench.learning.train",
     "weights_at_hand": "weights.published",
 }
 if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes

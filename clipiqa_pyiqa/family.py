@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checks import FilePath
 from .clip.gradient import per_image, recomputed, untraced, wide
 from .clip.model import frozen_clip, middle_square, one_thread, unit_text_features
 from .clip.text import tokenize
-from .errors import CLIPIQAError, FilePath, WeightsError
+from .errors import CLIPIQAError, WeightsError
 from .files.reading import sha256_of
 from .metric import Precision, TowerMetric
 from .prompts.antonym import antonym_scores

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import MIN_SIDE, OVERSHOOT, checked
 from .clip.gradient import (
     clamped,
     general_path,
@@ -24,10 +25,11 @@ from .clip.gradient import (
     wide,
 )
 from .clip.inputs import ANY_RANGE
-from .errors import MIN_SIDE, OVERSHOOT, CLIPIQAError, PromptError, checked, reason, shown
+from .errors import CLIPIQAError, PromptError
 from .metric import CLIPIQA
 from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts, parse_prompts
+from .text import reason, shown
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from . import __version__
+from .checks import OVERSHOOT, FilePath, check_keys, checked, choice
 from .clip.device import Part, is_slow_on_cpu
 from .clip.gradient import is_ahead, per_image, untraceable
 from .clip.inputs import check_features, check_images
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
-from .errors import OVERSHOOT, CLIPIQAError, FilePath, PromptError, check_keys, checked, choice, shown
+from .errors import CLIPIQAError, PromptError
 from .prompts.antonym import antonym_scores, column_means, margins
 from .prompts.files import (
     PUBLISHED,
@@ -31,6 +32,7 @@ from .prompts.files import (
 )
 from .prompts.learned import CONTEXT_OPTIONS, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
+from .text import shown
 from .weights.checkpoint import open_checkpoint
 from .weights.published import canonical_backbone, find_file, find_weights, pyiqa_file
 

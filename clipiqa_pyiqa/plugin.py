@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, Registry
 
-from .errors import BUILTIN_VARIABLE, keeps_pyiqas_classes, log
+from .logger import log
+from .pyiqa_package import BUILTIN_VARIABLE, keeps_pyiqas_classes
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from .checks import checked
 from .clip.pixels import psnr, to_tensors
-from .errors import CLIPIQAError, ImageError, checked, shown
+from .errors import CLIPIQAError, ImageError
 from .metric import CLIPIQA
+from .text import shown
 
 
 class CLIPIQAReward:

@@ -20,7 +20,7 @@ from at_hand import SHARED_FOLDER
 from filelock import FileLock
 from forked import Bare, Forked
 
-from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.workbench.commands import main
 
 
 def pytest_addoption(parser):
@@ -176,7 +176,7 @@ def standin(monkeypatch):
     """Commands build a metric of brightness in place of CLIP-IQA."""
     from standin import Brightness
 
-    monkeypatch.setattr("clipiqa_pyiqa.metrics.building.create_ours", lambda *_, **__: Brightness())
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.metrics.building.create_ours", lambda *_, **__: Brightness())
 
 
 @pytest.fixture(scope="session")

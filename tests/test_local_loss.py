@@ -13,8 +13,8 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.clip import gradient as gradient_module
-from clipiqa_pyiqa.experiments.demonstration import PHOTOS
 from clipiqa_pyiqa.loss import FORMS, general_path
+from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS
 
 TWO = ["sharpness", ("Crisp photo.", "Hazy photo.")]
 BACKBONES = ("RN50", "ViT-B/32", "mini")

@@ -52,7 +52,7 @@ def test_version_and_entry_points(wheel):
     assert f"\nVersion: {clipiqa_pyiqa.__version__}\n" in read(wheel, ".dist-info/METADATA")
     assert f"## [{clipiqa_pyiqa.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
     text = read(wheel, ".dist-info/entry_points.txt")
-    assert "[console_scripts]\nclipiqa = clipiqa_pyiqa.cli:main\n" in text
+    assert "[console_scripts]\nclipiqa = clipiqa_pyiqa.workbench.commands:main\n" in text
     assert "[pyiqa.archs]\nclipiqa = clipiqa_pyiqa.plugin:register\n" in text
 
 

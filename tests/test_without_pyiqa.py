@@ -24,7 +24,7 @@ class Without(PathFinder):
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 """
-COMMAND = f"{WITHOUT}\nfrom clipiqa_pyiqa.cli import main\nsys.exit(main(sys.argv[1:]))"
+COMMAND = f"{WITHOUT}\nfrom clipiqa_pyiqa.workbench.commands import main\nsys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import log, reason
+from ..logger import log
+from ..text import reason
 from .gradient import is_traced, needs_gradient, untraced
 
 _ops: Any = torch.ops.mkldnn  # whose names are private: see `are_packed`

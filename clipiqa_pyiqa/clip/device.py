@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, log
+from ..errors import CLIPIQAError
+from ..logger import log
 from ..weights.checkpoint import Checkpoint
 
 

@@ -15,7 +15,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import CLIPIQAError, Function, log
+from ..checks import Function
+from ..errors import CLIPIQAError
+from ..logger import log
 
 
 def _private(name: str, consequence: str) -> Any:

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, ImageError, Kind, shown
+from ..errors import CLIPIQAError, ImageError, Kind
+from ..text import shown
 from .gradient import is_traced
 
 _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import MIN_SIDE, log
+from ..checks import MIN_SIDE
+from ..logger import log
 from ..weights.checkpoint import STEM, open_checkpoint
 from ..weights.published import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps

@@ -8,7 +8,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..errors import OVERSHOOT, ImageError, Kind, shown
+from ..checks import OVERSHOOT
+from ..errors import ImageError, Kind
+from ..text import shown
 
 
 def to_tensors(images: Any) -> list[Tensor]:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import FilePath, WeightsError
+from ..checks import FilePath
+from ..errors import WeightsError
 
 
 def open_file(path: FilePath, mode: str = "rb", **options: Any) -> IO[Any]:

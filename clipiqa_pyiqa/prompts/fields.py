@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from ..errors import FilePath, PromptError, shown
+from ..checks import FilePath
+from ..errors import PromptError
+from ..text import shown
 
 
 def _range(text: str) -> tuple[float, float]:

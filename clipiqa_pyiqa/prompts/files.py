@@ -1,5 +1,7 @@
 """Files of learned prompts (pyiqa's, the official repository's and our own), and of heads fitted to rated photos."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import json
@@ -11,9 +13,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..checks import FilePath, checked
 from ..clip.model import FrozenCLIP
-from ..errors import FilePath, PromptError, counted, log
+from ..errors import PromptError
 from ..files.writing import write_bytes
+from ..logger import log
+from ..text import counted
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.published import Weights, is_same_release
 from .antonym import exact, sigmoid
@@ -133,6 +138,7 @@ def check_weights(path: FilePath, metadata: Mapping[str, str], weights: Weights)
         )
 
 
+@checked
 def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[str, Any] | None = None) -> None:
     """Write learned prompts to a file, without CLIP's weights.
 

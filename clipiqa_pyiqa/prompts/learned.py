@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import checked
 from ..clip.gradient import is_transformed, needs_gradient
 from ..clip.model import FrozenCLIP, one_thread
 from ..clip.text import TextTower, tokenize
-from ..errors import PromptError, checked
+from ..errors import PromptError
 from .pairs import PromptPair, question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings

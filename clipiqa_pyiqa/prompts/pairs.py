@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..clip.tokenizer import tokenizer
-from ..errors import PromptError, nearest, shown
+from ..errors import PromptError
+from ..text import nearest, shown
 
 if TYPE_CHECKING:
     from ..clip.model import FrozenCLIP

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import CLIPIQAError, counted, import_pyiqa
+from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
+from ..pyiqa_package import import_pyiqa
+from ..text import counted
 from .recipe import Recipe, draw_augmentation, seeded
 
 

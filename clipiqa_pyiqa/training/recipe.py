@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import ImageError, Kind, check_keys, checked, choice
+from ..checks import check_keys, checked, choice
+from ..errors import ImageError, Kind
 from ..metric import CLIPIQA
 from ..prompts.learned import CONTEXT_OPTIONS
 

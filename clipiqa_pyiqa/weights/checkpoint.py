@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..errors import FilePath, WeightsError, import_pyiqa
+from ..checks import FilePath
+from ..errors import WeightsError
 from ..files.reading import open_file
+from ..pyiqa_package import import_pyiqa
 
 
 @dataclass(eq=False, repr=False)

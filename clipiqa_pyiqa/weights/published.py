@@ -14,8 +14,11 @@ from urllib.parse import quote, urlsplit
 import torch
 from huggingface_hub import constants
 
-from ..errors import FilePath, WeightsError, checked, log, nearest
+from ..checks import FilePath, checked
+from ..errors import WeightsError
 from ..files.reading import sha256_of
+from ..logger import log
+from ..text import nearest
 from .checkpoint import check_architecture, open_checkpoint
 from .published_file import OPENAI_MEAN, OPENAI_STD, PublishedFile
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clipiqa_pyiqa import table
-from clipiqa_pyiqa.comparison.table.results import MethodTable
+from clipiqa_pyiqa.workbench.table.method_table import MethodTable
 
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 SCALE = 4

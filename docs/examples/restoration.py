@@ -28,12 +28,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, GamingAlarm
-from clipiqa_pyiqa.images.image import read_image
-from clipiqa_pyiqa.maps import quality_map
-from clipiqa_pyiqa.maps.pictures import overlay
-from clipiqa_pyiqa.report.pictures import contact_sheet
-from clipiqa_pyiqa.sources.finding import find_inputs
+from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, GamingAlarm, quality_map, read_image
+from clipiqa_pyiqa.workbench.maps.pictures import overlay
+from clipiqa_pyiqa.workbench.report.pictures import contact_sheet
+from clipiqa_pyiqa.workbench.sources.finding import find_inputs
 
 Scores = dict[str, float]
 LOWER_IS_BETTER = {"niqe", "brisque", "piqe"}

@@ -17,8 +17,7 @@ import torch
 from PIL import Image, ImageFilter
 
 import clipiqa_pyiqa
-from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.maps.places import quality_map
+from clipiqa_pyiqa import CLIPIQA, quality_map
 
 PHOTO = Path(clipiqa_pyiqa.__file__).parent / "data/photos/oakland-zoo-otters.jpg"
 QUESTIONS = ["quality", "sharpness", "noisiness", "brightness", "contrast", "colorfulness"]

@@ -14,10 +14,9 @@ import torch
 from PIL import Image, ImageFilter
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from clipiqa_pyiqa import CLIPIQA, draw_maps
-from clipiqa_pyiqa.experiments.demonstration import PHOTOS
-from clipiqa_pyiqa.maps.pictures import map_figure, overlay
-from clipiqa_pyiqa.maps.places import quality_map
+from clipiqa_pyiqa import CLIPIQA, draw_maps, quality_map
+from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS
+from clipiqa_pyiqa.workbench.maps.pictures import map_figure, overlay
 
 HERE = Path(__file__).parent
 JPEG = {"quality": 85, "optimize": True}

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from clipiqa_pyiqa.experiments.demonstration import PHOTOS
+from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "docs/examples/mini"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, export_onnx
 from clipiqa_pyiqa.clip.efficientnet import CELL
-from clipiqa_pyiqa.export.onnx_file import OnnxFile
+from clipiqa_pyiqa.onnx_export import OnnxFile
 
 WEB = Path(__file__).parent / "web"
 FILES = ("index.html", "style.css", "page.js", "draw.js", "worker.js", "icon.svg")

@@ -133,7 +133,6 @@ def reference() -> str:
     for title, names, directive in (
         ("Metric and loss", classes, "autoclass"),
         ("Functions", functions, "autofunction"),
-        ("Maps", ["maps.quality_map"], "autofunction"),
         ("torchmetrics' interface", ["torchmetrics.CLIPImageQualityAssessment"], "autoclass"),
         ("Errors", errors, "autoclass"),
     ):

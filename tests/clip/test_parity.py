@@ -18,7 +18,7 @@ from reference import Reference, builtin_module
 from safetensors.torch import load_file
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.images.image import read_image
+from clipiqa_pyiqa.workbench.images.image import read_image
 
 FEATURE_TOLERANCE = 2e-6  # fp32 rounding of 50 layers, summed in another order
 SCORE_TOLERANCE = 2e-5  # a feature difference of 2e-6, times CLIP's logit scale (100), times the sigmoid's slope

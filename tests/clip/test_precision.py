@@ -7,7 +7,7 @@ from photos import photo_like
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.clip.device import is_slow_on_cpu
-from clipiqa_pyiqa.metrics.parsing import metric_set
+from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from shard_makers import save_tar
 
-from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.workbench.commands import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/examples/README.md"]

@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = f"""
 set -e -o pipefail
 python() {{ {shlex.quote(sys.executable)} "$@"; }}
-clipiqa() {{ python -c 'import sys; from clipiqa_pyiqa.cli import main; sys.exit(main())' "$@"; }}
+clipiqa() {{ python -c 'import sys; from clipiqa_pyiqa.workbench.commands import main; sys.exit(main())' "$@"; }}
 """
 
 

@@ -9,8 +9,8 @@ from stored import read_results
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.images.scoring_memory import PICTURE_BYTES, scoring_bytes
-from clipiqa_pyiqa.metrics.parsing import metric_set
+from clipiqa_pyiqa.workbench.images.scoring_memory import PICTURE_BYTES, scoring_bytes
+from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 
 CPU = torch.device("cpu")
 V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]

@@ -22,16 +22,16 @@ from weights_fakes import save_archive
 from world import make_world
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit
-from clipiqa_pyiqa.datasets.score_table import read_score_table
-from clipiqa_pyiqa.errors import AnySize
-from clipiqa_pyiqa.experiments.votes import read_votes
-from clipiqa_pyiqa.images.formats import readable_formats
-from clipiqa_pyiqa.images.image import File
-from clipiqa_pyiqa.images.memory import limit_memory
-from clipiqa_pyiqa.results.scores import read_scores
-from clipiqa_pyiqa.sources.finding import find_shards
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.published import MINI_FILE
+from clipiqa_pyiqa.workbench.experiments.votes import read_votes
+from clipiqa_pyiqa.workbench.images.formats import readable_formats
+from clipiqa_pyiqa.workbench.images.image import File
+from clipiqa_pyiqa.workbench.images.memory import limit_memory
+from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+from clipiqa_pyiqa.workbench.options import AnySize
+from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.sources.finding import find_shards
 
 TOKENS = (b"\0", b"\xff\xfe", b"nan", b"1e999", b'"', b"\r", b"\n\n", "\u202e".encode(), b"9" * 400, b",", b"{}")
 

@@ -20,13 +20,13 @@ from stored import read_results, write_results
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
 from clipiqa_pyiqa import CLIPIQAError
-from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, stored_features
 from clipiqa_pyiqa.prompts.files import FORMAT, STATE_KEYS, content_checksum, read_prompt_file
-from clipiqa_pyiqa.results.columns import Column, Row
-from clipiqa_pyiqa.results.formats import journal_of
-from clipiqa_pyiqa.results.results import Output, Results
 from clipiqa_pyiqa.training.recipe import Augmentation
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
+from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, stored_features
+from clipiqa_pyiqa.workbench.results.columns import Column, Row
+from clipiqa_pyiqa.workbench.results.formats import journal_of
+from clipiqa_pyiqa.workbench.results.store import Output, Results
 
 FORMATS = ("csv", "jsonl", "parquet")
 COLUMNS = [Column(name, {"metric": "clipiqa", "weights": "openai afeb0e10"}) for name in ("quality", "sharpness")]
@@ -35,8 +35,8 @@ RUN = """
 import resource, sys, time
 from pathlib import Path
 from clipiqa_pyiqa import CLIPIQAError
-from clipiqa_pyiqa.results.columns import Column, Row
-from clipiqa_pyiqa.results.results import Output, Results
+from clipiqa_pyiqa.workbench.results.columns import Column, Row
+from clipiqa_pyiqa.workbench.results.store import Output, Results
 path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 said = open(sys.argv[5], "ab", buffering=0)
 if limit:

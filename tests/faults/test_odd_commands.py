@@ -22,8 +22,8 @@ from test_hostile_text import UNSAFE
 from time_limit import time_limit
 from world import make_world
 
-from clipiqa_pyiqa.cli import function_of, main, parsers
-from clipiqa_pyiqa.images.memory import limit_memory
+from clipiqa_pyiqa.workbench.commands import function_of, main, parsers
+from clipiqa_pyiqa.workbench.images.memory import limit_memory
 
 MINI = "-b mini --device cpu"
 FEATURES = "--features new/store"
@@ -159,7 +159,7 @@ def test_threads_sleep_while_they_wait(tmp_path):
     make_world(tmp_path)
     variables = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
     variables |= {"OMP_DISPLAY_ENV": "verbose", "OMP_NUM_THREADS": "1"}
-    code = "from clipiqa_pyiqa.cli import main; main()"
+    code = "from clipiqa_pyiqa.workbench.commands import main; main()"
     given = [sys.executable, "-c", code, "score", *GOOD["score"].split()]
     with subprocess.Popen(given, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=variables) as process:
         shown = "".join(itertools.takewhile(lambda line: "ENVIRONMENT END" not in line, process.stderr))

@@ -14,7 +14,7 @@ from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.sources.finding import find_inputs
+from clipiqa_pyiqa.workbench.sources.finding import find_inputs
 
 IMAGES = 8
 STANDIN = {"STANDIN": "1"}

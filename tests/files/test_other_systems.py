@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.files import locking, writing
+from clipiqa_pyiqa.files import writing
+from clipiqa_pyiqa.workbench.files import locking
 
 PHOTOS = Path(__file__).parents[1] / "data"
 WITHOUT = """
@@ -25,7 +26,7 @@ for name in ("SIGKILL", "SIGHUP", "SIGUSR1", "SIGALRM", "alarm", "setitimer"):
 for module in pkgutil.walk_packages(clipiqa_pyiqa.__path__, "clipiqa_pyiqa."):
     if not module.name.endswith("__main__"):
         __import__(module.name)
-from clipiqa_pyiqa.cli import main
+from clipiqa_pyiqa.workbench.commands import main
 photo, out = sys.argv[1:]
 main(["score", photo, "--backbone", "mini", "--out", f"{out}/scores.csv", "-q"])
 sys.exit(main(["rank", photo, "--backbone", "mini", "--out", f"{out}/rank", "-q", "--max-side", "64"]))

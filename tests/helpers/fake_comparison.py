@@ -4,10 +4,10 @@ import numpy as np
 import pandas
 from PIL import Image
 
-from clipiqa_pyiqa.comparison.data_set_results import DataSetResult
-from clipiqa_pyiqa.comparison.results import Comparison
-from clipiqa_pyiqa.comparison.scored_images import MetricResult
-from clipiqa_pyiqa.results.columns import Column
+from clipiqa_pyiqa.workbench.compare.comparison import Comparison
+from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
+from clipiqa_pyiqa.workbench.compare.scored_images import MetricResult
+from clipiqa_pyiqa.workbench.results.columns import Column
 
 NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"
 CONSTANT, FAILURE = "all scores are 0.5", "The weights <of> piqe & co. cannot be reached."

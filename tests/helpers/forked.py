@@ -141,7 +141,7 @@ def _child(job):
         return 0
     import standin
 
-    from clipiqa_pyiqa.cli import main
+    from clipiqa_pyiqa.workbench.commands import main
 
     return standin.main() if "STANDIN" in os.environ else main()
 
@@ -172,8 +172,8 @@ def _import(names, package=""):
 def _serve_commands(pipes):
     with open(pipes[0]) as requests, open(pipes[1], "w") as answers:
         _import("pyiqa")
-        ours = "cli.score scoring.score comparison.compare comparison.results experiments.radar_chart learning.training"
-        _import(ours, "clipiqa_pyiqa.")
+        ours = "commands.score scoring.score compare.compare compare.comparison experiments.radar_chart learning.train"
+        _import(ours, "clipiqa_pyiqa.workbench.")
         importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
         importlib.import_module("seeded").set_depth("FEW_LAYERS" in os.environ)
         _serve(requests, answers)

@@ -113,7 +113,7 @@ def save_tar(path):
 
 def freeze(folder):
     """Make the files that ``tests/results/frozen`` lacks, in a folder of the inputs."""
-    from clipiqa_pyiqa.cli import main
+    from clipiqa_pyiqa.workbench.commands import main
 
     (folder / "interrupted").mkdir()
     for name, command in COMMANDS.items():

@@ -52,8 +52,8 @@ class Brightness:
 
 
 def main():
-    from clipiqa_pyiqa.cli import main
-    from clipiqa_pyiqa.metrics import building
+    from clipiqa_pyiqa.workbench.commands import main
+    from clipiqa_pyiqa.workbench.metrics import building
 
     seconds, stall = os.environ.get("STANDIN_SECONDS", 0), os.environ.get("STANDIN_STALL", "inf")
     standin = Brightness(float(seconds), float(stall))

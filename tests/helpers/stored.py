@@ -4,8 +4,8 @@ from pathlib import Path
 
 from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.results.columns import FIELDS, NUMBERS, Row
-from clipiqa_pyiqa.results.formats import checked_reading, format_of, read_cells, read_head
+from clipiqa_pyiqa.workbench.results.columns import FIELDS, NUMBERS, Row
+from clipiqa_pyiqa.workbench.results.formats import checked_reading, format_of, read_cells, read_head
 
 
 def read_results(path):

@@ -5,7 +5,7 @@ python tests/measure/flags.py FOLDER ...
 
 from timing import arguments, photos, pixels
 
-from clipiqa_pyiqa.images.flags import flag
+from clipiqa_pyiqa.workbench.images.flags import flag
 
 
 def main():

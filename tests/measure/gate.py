@@ -6,9 +6,9 @@ python tests/measure/gate.py
 import numpy as np
 from timing import head, row
 
-from clipiqa_pyiqa.comparison.verdicts import ColumnPair
-from clipiqa_pyiqa.results.scores import Direction
-from clipiqa_pyiqa.stats.intervals import LEVEL, holm, mean_difference, noticed
+from clipiqa_pyiqa.workbench.gate.verdicts import ColumnPair
+from clipiqa_pyiqa.workbench.results.scores import Direction
+from clipiqa_pyiqa.workbench.stats.intervals import LEVEL, holm, mean_difference, noticed
 
 UP = Direction(False, "")
 DIFFERENCES = {

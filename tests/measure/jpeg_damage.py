@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from timing import arguments, photos
 
-from clipiqa_pyiqa.images.jpeg import decode_jpeg, is_equal_to_pil
+from clipiqa_pyiqa.workbench.images.jpeg import decode_jpeg, is_equal_to_pil
 
 REPLACED = {  # number of bytes, and what replaces them
     "400 bytes zeroed": (400, lambda rng, old: bytes(400)),

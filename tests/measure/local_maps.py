@@ -21,7 +21,7 @@ from distortions import area, blurred, jpeg, noisy
 from torchvision.transforms.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.maps.places import quality_map
+from clipiqa_pyiqa.workbench.maps.places import quality_map
 
 CHANGES = {
     "blur 1 px": ("sharpness", lambda photo: blurred(photo, 1)),

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from clipiqa_pyiqa.images.image import read_image
-from clipiqa_pyiqa.images.memory import give_back_memory
+from clipiqa_pyiqa.workbench.images.image import read_image
+from clipiqa_pyiqa.workbench.images.memory import give_back_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 sys.stdout.reconfigure(line_buffering=True)  # a long run tells at once what it has found
@@ -58,7 +58,7 @@ def new_folder():
 
 def photos(*folders):
     """Return the paths of all images in folders."""
-    from clipiqa_pyiqa.sources.finding import find_shards  # not there in older checkouts
+    from clipiqa_pyiqa.workbench.sources.finding import find_shards  # not there in older checkouts
 
     return find_shards(folders).paths
 

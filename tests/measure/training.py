@@ -20,9 +20,9 @@ from timing import arguments, new_folder, photos, seeded
 from pyiqa_trainer import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.learning.feature_store import NOT_AUGMENTED, stored_features
-from clipiqa_pyiqa.learning.training import RatedImages, train_context
 from clipiqa_pyiqa.training.recipe import RECIPES, Augmentation, augmentations_of, with_options
+from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, stored_features
+from clipiqa_pyiqa.workbench.learning.train import RatedImages, train_context
 
 KONIQ = 7058  # training images
 BATCH = 8
@@ -74,7 +74,7 @@ def our_epoch(metric, folder):
     config = with_options("pyiqa", batch_size=BATCH, epochs=2)
     views = features[:, None].expand(-1, 8, -1)
     given = metric, config, RatedImages(views, targets), RatedImages(features[:8], targets[:8]), folder
-    with mock.patch("clipiqa_pyiqa.learning.training.log.info", lambda *_: ends.append(time.perf_counter())):
+    with mock.patch("clipiqa_pyiqa.workbench.learning.train.log.info", lambda *_: ends.append(time.perf_counter())):
         train_context(*given)
     return (ends[1] - ends[0]) / 40
 

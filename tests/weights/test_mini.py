@@ -12,12 +12,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.experiments.demonstration import ATTRIBUTES
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.images.batches import stacked
-from clipiqa_pyiqa.images.image import read_image
 from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.published import find_weights
+from clipiqa_pyiqa.workbench.experiments.demonstration import ATTRIBUTES
+from clipiqa_pyiqa.workbench.images.batches import stacked
+from clipiqa_pyiqa.workbench.images.image import read_image
 
 pytest_plugins = ["weights_fakes"]
 

@@ -1,4 +1,4 @@
-"""Write the list by which ``clipiqa_pyiqa.datasets.score_table`` knows the rated photos that mini was trained on.
+"""Write the list by which ``opinions/table_file.py`` knows the rated photos that mini was trained on.
 
 python docs/examples/mini/list_photos.py BIQ2021 clipiqa_pyiqa/data/mini_photos.bin
 """
@@ -7,8 +7,8 @@ import csv
 import sys
 from pathlib import Path
 
-from clipiqa_pyiqa.datasets.score_table import BYTES
 from clipiqa_pyiqa.files.reading import hash_file
+from clipiqa_pyiqa.workbench.opinions.table_file import BYTES
 
 folder, target = map(Path, sys.argv[1:])
 with (folder / "scores.csv").open(encoding="utf-8") as file:

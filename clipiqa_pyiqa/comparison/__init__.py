@@ -1,1 +1,0 @@
-"""Comparisons of metrics, methods, two runs (the gate), and published scores."""

@@ -1,1 +1,0 @@
-"""Several methods in one table: means, best and second best, paired differences."""

@@ -1,1 +1,0 @@
-"""CLIP-IQA as an ONNX file, which runs without PyTorch."""

@@ -1,0 +1,50 @@
+"""Words of messages: names, counts and values, each on one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from unicodedata import is_normalized
+
+
+def shown(value: object) -> str:
+    """Return a value's repr on one line of at most 80 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def first_of(messages: Iterable[str], most: int = 1) -> str:
+    """Return the first messages and the number of further messages."""
+    sentences = [message.rstrip(".") for message in messages]
+    more = len(sentences) - most
+    return "; ".join(sentences[:most]) + (f" (and {more} more like it)" if more > 0 else "")
+
+
+def few(names: Iterable[str]) -> str:
+    """Return five names, and how many follow."""
+    first = [repr(name) if is_normalized("NFC", name) else ascii(name) for name in names]  # é and é look alike
+    return ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def twice_in(names: Iterable[str]) -> str:
+    """Return the first name that occurs twice; empty if there is none."""
+    return next((name for name, count in Counter(names).items() if count > 1), "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message: the known names that are similar to ``name``, or all known names."""
+    import difflib  # imported here, so that `import clipiqa_pyiqa` stays fast
+
+    known = list(known)
+    lower = {entry.lower(): entry for entry in known}
+    found = [lower[entry] for entry in difflib.get_close_matches(name.lower(), lower)]
+    return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known names are {', '.join(known)}."
+
+
+def reason(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,42 @@
+"""``clipiqa export``: write a metric as an ONNX file."""
+
+from pathlib import Path
+
+from ..options import Machine
+from .options.groups import Model, Questions, start
+
+
+def run(
+    model: Model,
+    questions: Questions,
+    path: Path,
+    *,
+    map: bool = False,
+    overwrite: bool = False,
+    device: str = "cpu",
+) -> int:
+    """Write a metric as an ONNX file, for programs without PyTorch.
+
+    The input is `image` (N, 3, H, W), RGB in [0, 1], of any size; outputs are `scores` (N, C) and, with --map, `map`
+    (N, C, h, w). The prompts are part of the file. Needs pip install 'clipiqa-pyiqa[onnx]'.
+
+    examples:
+      clipiqa export mini.onnx --backbone mini --prompts quality sharpness noisiness --map
+
+    Args:
+        path (FILE): the file, such as model.onnx
+        map: also write the scores of each place
+        overwrite: replace an existing FILE
+        device (DEVICE): cpu, cuda, cuda:N or mps
+    """
+    from ...files.writing import check_output
+
+    check_output(path, overwrite=overwrite)
+    metric = questions.asked(model)
+    where = start(Machine(device=device))
+    from ...onnx_export import export_onnx
+    from ..metrics.building import build
+
+    net = build(metric, where).net
+    print(export_onnx(net, path, metric.questions, with_map=map, overwrite=overwrite).describe())
+    return 0

@@ -1,0 +1,204 @@
+"""What a command shows on a terminal: messages, a progress bar, tables, and how to continue after an interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ....errors import OptionError
+from ....files.printable import one_line, printable
+from ....files.reading import hash_file
+from ....logger import log
+from ...files.shown_text import harmless
+
+if TYPE_CHECKING:
+    import pandas
+
+EVERY = 30.0  # seconds between lines of progress where no bar is shown
+FLAGS: dict[str, str] = {}  # Python's name of an option of the command -> its flag
+
+
+Invocation = Mapping[str, str | Mapping[str, str]]
+_invocation: ContextVar[Invocation] = ContextVar("invocation")
+
+
+@contextlib.contextmanager
+def invoked(argv: Sequence[str], option_files: Sequence[str]) -> Iterator[None]:
+    """Let :func:`invocation` tell of this command line, and of the files of options that it names."""
+    told: dict[str, str | Mapping[str, str]] = {"command line": printable(shlex.join(["clipiqa", *argv]))}
+    for path in option_files:
+        file = Path(path).expanduser()
+        if file.is_file():  # others are shipped with this package
+            told[f"options in {printable(path)}"] = {"sha256": hash_file(file)}
+    token = _invocation.set(told)
+    try:
+        yield
+    finally:
+        _invocation.reset(token)
+
+
+def invocation() -> Invocation:
+    """Return the command line that runs, and the hashes of files of options in it; nothing outside a command."""
+    return _invocation.get({})
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
+        write = print if tqdm is None else tqdm.tqdm.write
+        write(f"clipiqa {self.name}: {in_shell(record.getMessage())}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def speaking(command: str, quiet: bool) -> Iterator[None]:
+    """Print the package's log on standard error; ``quiet`` drops notes."""
+    handler, level = _Lines(), log.level
+    handler.name = command
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+class Messages:
+    """Standard error that escapes control characters and drops text that cannot be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(harmless(text))
+            self._stream.flush()
+        except OSError:
+            drop(self._stream)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def drop(stream: TextIO) -> None:
+    """Drop a stream's unwritten text; Python would fail to write the text at exit."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: the stream has no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def in_shell(text: str) -> str:
+    """Return a message with flags for Python's options: `a`, a_b, a=VALUE, and a before ``must``."""
+    for name, flag in FLAGS.items():
+        bare = rf"(?<![\w'/.,:=-]){name}"
+        text = re.sub(f"{bare}='?([\\w./-]*\\w)'?(?![')\\w])", rf"{flag} \1", text)
+        text = re.sub(rf"`{name}`|{bare}(?= must )|(?=[a-z]+_){bare}(?![\w(=])", flag, text)
+    return text
+
+
+def tell(*texts: str) -> None:
+    for text in texts:
+        log.warning(text)
+
+
+note = log.info
+
+
+@contextlib.contextmanager
+def progress(unit: str = "image") -> Iterator[Callable[..., None]]:
+    """Show a progress bar on a terminal; elsewhere a line every 30 seconds.
+
+    Yields a function of a name (optional) and the numbers of finished and of all units (None: unknown).
+    """
+    from tqdm import tqdm
+
+    shown: dict[str, tuple[Any, float, float]] = {}  # the current name -> bar, units done before, and start
+    reported = time.monotonic()
+
+    def show(*state: Any, detail: str = "") -> None:
+        nonlocal reported
+        *names, done, total = state
+        name, now = "".join(names), time.monotonic()
+        if name not in shown:
+            bars.close()
+            shown.clear()
+            hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
+            bar = tqdm(desc=one_line(name), total=total, unit=unit, initial=done, disable=hidden)
+            shown[name] = bars.enter_context(bar), done, now
+        bar, first, start = shown[name]
+        bar.n = done = round(done, 2)
+        bar.set_postfix_str(detail, refresh=False)
+        bar.update(0)
+        if bar.disable and now - reported >= EVERY:
+            reported = now
+            form = "{n_fmt} of {total_fmt} {unit}s, {remaining} left" if total else "{n_fmt} {unit}s"
+            meter = tqdm.format_meter(done, total, now - start, unit=unit, initial=first, bar_format=form)
+            line = f"{name}: {meter}" if name else meter
+            note(f"{line}, {detail}" if detail else line)
+
+    with contextlib.ExitStack() as bars:
+        yield show
+
+
+def frame_as_text(frame: pandas.DataFrame) -> str:
+    from ...report.table import console_table, frame_table
+
+    return console_table(frame_table(frame))
+
+
+def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """Return NAME -> number of texts such as ``NAME=0.5``; a number alone has the name ``''``."""
+    with contextlib.suppress(ValueError):
+        found = {name.strip(): float(number) for name, _, number in (text.rpartition("=") for text in texts)}
+        if len(found) == len(texts):
+            return found
+    raise OptionError(f"{option} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table; the first row has the columns' names."""
+    from ...report.table import Table, console_table, words
+
+    return console_table(Table("", [words(name, cells) for name, *cells in zip(*rows, strict=True)]))
+
+
+class Terminated(KeyboardInterrupt):
+    """The interrupt of SIGTERM; ends a run like Ctrl-C."""
+
+
+@contextlib.contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    def interrupt(*_: Any) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def on_interrupt(hint: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise type(error)(*error.args, hint) from error
+
+
+@contextlib.contextmanager
+def stored(out: object) -> Iterator[None]:
+    with on_interrupt(f"--out {out} --resume continues from here" if out else "without --out, no result was kept"):
+        yield
+    if out:
+        note(f"results are in {out}")

@@ -1,0 +1,26 @@
+"""``clipiqa protocols``: how papers compute their tables."""
+
+from .options.terminal import aligned
+
+
+def run(name: str | None = None) -> int:
+    """List how papers compute their tables, or show one protocol with its source, as YAML.
+
+    Args:
+        name: a protocol, or the path of your own; default: all protocols
+    """
+    from dataclasses import asdict
+
+    import yaml
+
+    from ..files.yaml import shipped
+    from ..table.protocols import CERTAINTY, read_protocol
+
+    if name is not None:
+        found = {key: value for key, value in asdict(read_protocol(name)).items() if value}
+        print(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=120), end="")
+        return 0
+    protocols = [read_protocol(each) for each in shipped(protocols=True)]
+    rows = [(each.name, each.title, CERTAINTY[each.certainty]) for each in protocols]
+    print(aligned([("name", "whose", "known"), *rows]))
+    return 0

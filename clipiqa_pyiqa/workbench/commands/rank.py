@@ -1,0 +1,226 @@
+"""``clipiqa rank``: the best and the worst images."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import OptionError
+from ...text import counted, few
+from ..options import check_storage
+from .options.groups import Experiment, start
+from .options.terminal import note, progress, tell
+
+if TYPE_CHECKING:
+    from ..rank.page import RankingPage
+    from ..rank.photos import Photos
+
+Parts = Mapping[str, Sequence[str]]
+"""Heading of a table -> the names of its photos."""
+
+
+@dataclass(frozen=True)
+class OrderOptions:
+    """Order.
+
+    Args:
+        columns: for a score file: column of paths, then columns of scores; default: all numeric columns
+        root (DIR): for a score file: folder where relative paths start; default: the current folder
+        by: question or column that orders the photos; default: the first
+        lower_better: low values are good; default: the file or the column's name decides
+        higher_better: high values are good
+    """
+
+    columns: Sequence[str] = ()
+    root: Path | None = None
+    by: str | None = None
+    lower_better: bool = False
+    higher_better: bool = False
+
+    @property
+    def direction(self) -> bool | None:
+        if self.lower_better and self.higher_better:
+            raise OptionError("lower_better and higher_better exclude each other: give one of the two.")
+        return self.lower_better if self.lower_better or self.higher_better else None
+
+
+@dataclass(frozen=True)
+class PickOptions:
+    """Picked photos.
+
+    Args:
+        worst (N|P%): pick the N worst photos, or P percent
+        best (N|P%): pick the N best photos, or P percent
+        below (X|P%): pick photos worse than X, or the worst P percent
+        above (X|P%): pick photos at least as good as X, or all but the worst P percent
+        drop_worst (P%): pick all photos but the worst P percent
+        paths: print only paths of picked photos
+        null (-0): with --paths: end each path with a NUL byte, for xargs -0
+        skip_missing: leave out picked photos that do not exist
+        despite_changes: also pick photos that have changed since they were scored
+    """
+
+    worst: str | None = None
+    best: str | None = None
+    below: str | None = None
+    above: str | None = None
+    drop_worst: str | None = None
+    paths: bool = False
+    null: bool = False
+    skip_missing: bool = False
+    despite_changes: bool = False
+
+    def cuts(self) -> dict[str, Any]:
+        """Return the conditions that are given. Raises ``CLIPIQAError``, before photos are scored."""
+        from ..results.scores import CUTS, choose
+
+        cuts = {name: getattr(self, name) for name in CUTS if getattr(self, name) is not None}
+        choose([], [], False, cuts)
+        return cuts
+
+
+def run(
+    experiment: Experiment,
+    order: OrderOptions,
+    picks: PickOptions,
+    sources: Sequence[str] = (),
+    *,
+    count: int = 10,
+    page: Path | None = None,
+) -> int:
+    """Find the best and the worst photos.
+
+    PATH names folders of photos, which are scored first;
+    or scores: a file (csv, jsonl, parquet) of any tool, or
+    a folder that clipiqa score --engine ray wrote.
+
+    examples:
+      clipiqa rank photos/ --best 10
+      clipiqa rank photos/ --page page/
+      clipiqa rank scores.csv --by sharpness --below 0.3
+      clipiqa rank photos/ --worst 20% --paths -0 | xargs -0r mv -nt rejected/
+
+    Args:
+        sources (PATH): folders, images, quoted globs; or a score file, or a folder of results on Ray
+        count: best images to show, and worst
+        page (DIR): folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
+    """
+    if not sources:
+        raise OptionError("no PATH given: name a folder of images, or a score file.")
+    check_storage(experiment.out, experiment.resume, experiment.overwrite and page is None)
+    cuts = picks.cuts()
+    if picks.paths and not cuts:
+        raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
+    photos, is_complete = _score_or_read(sources, experiment, order, picks, count)
+    parts = _picked(photos, cuts) if cuts else _worst_and_best(photos, count)
+    missing = photos.missing(_names_in(parts)) if cuts else set()
+    are_elsewhere = len(missing) == len(_names_in(parts))  # a table does without the files, and without their folder
+    if missing and (picks.skip_missing or not are_elsewhere):
+        tell(f"{counted(len(missing), 'picked photo')} gone: {few(sorted(map(photos.path, missing)))}")
+        is_complete = is_complete and picks.skip_missing
+    if picks.skip_missing:
+        parts = {title: [name for name in names if name not in missing] for title, names in parts.items()}
+    names = _names_in(parts) if cuts else photos.best_first()
+    if not names:
+        tell(f"no photo is picked; {photos.by}: {photos.direction}")
+        return 0 if is_complete else 1
+    if (picks.paths or page is not None) and not picks.despite_changes:
+        photos.check_unchanged(names)
+    note(f"{photos.by}: {photos.direction}")
+    _note_overlap(photos, cuts, parts)
+    if page is not None:
+        shown = _page_of(photos, names, cuts, page)
+        _write_page(shown, experiment)
+        is_complete = is_complete and not shown.unreadable
+    if picks.paths:
+        _print_paths(map(photos.path, names), picks.null)
+    elif cuts or page is None:
+        print(photos.report(parts).text(), end="")
+    return 0 if is_complete else 1
+
+
+def _score_or_read(
+    sources: Sequence[str], experiment: Experiment, order: OrderOptions, picks: PickOptions, count: int
+) -> tuple[Photos, bool]:
+    """Score photos, or read scores; return the photos, and whether all have a score. Name those that have none."""
+    from ..results.scores import is_score_file, unscored_note
+
+    direction = order.direction
+    if len(sources) == 1 and is_score_file(sources[0]):
+        if experiment.prompts or experiment.metrics or experiment.out is not None:
+            raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
+        photos = _photos_in(sources[0], order, direction)
+        left_out = unscored_note(photos.unscored)
+        tell(*left_out)
+        return photos, not left_out
+    if order.columns or order.root is not None:
+        raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
+    scoring = replace(experiment, overwrite=experiment.overwrite and experiment.out is not None)  # else of the page
+    ranking = scoring.result("rank", sources, count=count)
+    code = experiment.conclude(ranking)
+    return ranking.photos(order.by, direction), code == 0
+
+
+def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Photos:
+    """Return the photos in a score file; those that nobody can read count as having no score."""
+    from ..rank.photos import Photos
+    from ..results.columns import UNREAD
+    from ..results.scores import read_scores
+
+    key = next(iter(order.columns), None)
+    scores = read_scores(file, key=key, columns=order.columns[1:] or None)
+    if "kind" in scores.other:  # another tool may have scored what cannot be read
+        is_unread = scores.other["kind"].isin(UNREAD)
+        scores.frame[is_unread.to_numpy()] = None
+    return Photos(scores, order.by or scores.names[0], lower_better, order.root)
+
+
+def _picked(photos: Photos, cuts: Mapping[str, Any]) -> Parts:
+    worst, best = photos.picked(**cuts)
+    return {"Worst" if "worst" in cuts else "Picked": list(worst.index), "Best": list(best.index)}
+
+
+def _worst_and_best(photos: Photos, count: int) -> Parts:
+    """Return at most ``count`` of the worst and of the best photos; no photo is among both."""
+    half = len(photos.best_first()) // 2
+    return _picked(photos, {"worst": min(count, half) or None, "best": count})
+
+
+def _names_in(parts: Parts) -> list[str]:
+    return [name for names in parts.values() for name in names]
+
+
+def _note_overlap(photos: Photos, cuts: Mapping[str, Any], parts: Parts) -> None:
+    if {"worst", "best"} <= cuts.keys():
+        _, best_alone = photos.picked(**{**cuts, "worst": None})
+        if len(best_alone) > len(parts["Best"]):
+            note("worst and best overlap: photos of both count as worst")
+
+
+def _page_of(photos: Photos, names: Sequence[str], cuts: Mapping[str, Any], folder: Path) -> RankingPage:
+    from ...files.writing import resolved
+    from ..rank.page import RankingPage
+
+    shown = set(names)
+    best_first = [name for name in photos.best_first() if name in shown]
+    are_good = len(cuts) > 0 and cuts.keys() <= {"best", "above"}
+    return RankingPage(photos, best_first, resolved(folder), opens_with_best=are_good)
+
+
+def _write_page(page: RankingPage, experiment: Experiment) -> None:
+    start(experiment)
+    with progress("photo") as show:
+        page.write(overwrite=experiment.overwrite, workers=experiment.workers, progress=show)
+    note(f"the page is {page.file}")
+    if page.unreadable:
+        tell(f"{counted(len(page.unreadable), 'photo')} on the page cannot be read: {few(page.unreadable)}")
+
+
+def _print_paths(paths: Iterable[str], null: bool) -> None:
+    """Print paths as they are on the disk, also those that are not UTF-8."""
+    end = b"\0" if null else b"\n"
+    sys.stdout.buffer.write(b"".join(os.fsencode(path) + end for path in paths))

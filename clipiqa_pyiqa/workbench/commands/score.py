@@ -1,0 +1,280 @@
+"""``clipiqa score``: score photos, or shards of images."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import ImageError, Kind, OptionError
+from ...files.writing import check_output, write_text
+from ...text import counted
+from ..options import SharedOptions, check_storage
+from ..results.formats import absent_note, printing
+from ..results.store import Output
+from .options.groups import Asked, OutputOptions, start
+from .options.terminal import frame_as_text, note, progress, stored, tell
+
+if TYPE_CHECKING:
+    from ..metrics.kinds import Metric
+    from ..results.scores import Scores
+    from ..scoring.score import ScoringRun
+    from ..sources.finding import Found
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Shards (tar archives and Parquet files).
+
+    Args:
+        keep: values to add: Parquet columns, .json keys, or suffixes of sidecar files
+        image_column: column of images in Parquet files; default: detected
+    """
+
+    keep: Sequence[str] = ()
+    image_column: str | None = None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Ray (--engine ray --out DIR: a folder of Parquet files).
+
+    Args:
+        engine: score in this process, or on a Ray cluster
+        actors: Ray processes that score; default: as many as possible
+        gpus_per_actor: GPUs per Ray process; default: 1, or 0 without GPUs
+        cpus_per_actor: cores per Ray process
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    actors: int | None = None
+    gpus_per_actor: float | None = None
+    cpus_per_actor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Videos (default: one frame a second).
+
+    Args:
+        every (SECONDS): seconds from one frame to the next, such as 0.5s
+        frames (N): score N frames of each video, evenly spread
+        videos (FILE): write a table of videos (csv): mean, 5th percentile, worst second, flicker
+    """
+
+    every: str | None = None
+    frames: int | None = None
+    videos: Path | None = None
+
+    @property
+    def sampling(self) -> dict[str, str]:
+        if self.every and self.frames:
+            raise OptionError("--every and --frames exclude each other: give one of them.")
+        sampling = f"{self.frames} frames" if self.frames else self.every
+        return {"sampling": sampling} if sampling else {}
+
+    def judge(self, scores: Scores) -> None:
+        """Show each video's verdict, and write the table."""
+        from ..report.table import csv_table
+        from ..results.columns import scale_text
+        from ..results.scores import judge_videos
+
+        judged = judge_videos(scores)
+        if not len(table := judged.other.reset_index()):
+            return
+        note(f"{counted(len(table), 'video')}, sampling: {scores.reading['sampling']}\n\n{frame_as_text(table)}")
+        if self.videos:
+            write_text(self.videos, csv_table(table.assign(scale=scale_text(judged.columns.values()))))
+
+
+def run(
+    asked: Asked,
+    images: SharedOptions,
+    shards: Shards,
+    cluster: Cluster,
+    videos: Videos,
+    output: OutputOptions,
+    paths: Sequence[str] = (),
+    *,
+    null: bool = False,
+    format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
+    drop_vanished: bool = False,
+) -> int:
+    """Score photos and videos: files, folders, globs or a list on standard input.
+
+    Each image gets one score in [0, 1] per prompt; a high score is good. A file that cannot be scored gets a row with
+    the reason, and the exit code is 1.
+
+    examples:
+      clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
+      find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
+      clipiqa score photos/ --prompts quality -m niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
+      clipiqa score 'shards/{000..099}.tar' --keep caption --out scores.parquet --resume
+      clipiqa score 's3://bucket/*.tar' --engine ray --out results/ --resume
+
+    Args:
+        paths (PATH): file, folder, video, quoted glob or pattern of shards, Parquet file, s3://…, or - for stdin
+        null (-0): file names on stdin end with a NUL byte
+        format: output format; default: the suffix of --out, or a table
+        drop_vanished: with --resume: leave rows out of the file if their image or shard is gone
+    """
+    from ..sources.stores import address_of, is_remote
+
+    if videos.videos:
+        check_output(videos.videos, overwrite=output.overwrite or output.resume, inputs=paths)
+    if not paths:
+        raise ImageError("no PATH given: name files or folders before --prompts, or after a separate --.")
+    if null and "-" not in paths:
+        raise OptionError("-0 needs - (standard input).")
+    check_storage(output.out, output.resume, output.overwrite and videos.videos is None, drop_vanished)
+    if shards.keep and output.out is None:
+        raise OptionError("--keep needs --out.")
+    is_on_ray = cluster.engine == "ray"
+    if is_on_ray and (output.out is None or output.overwrite or format):
+        raise OptionError("--engine ray needs a folder, --out DIR, and does not go with --overwrite or --format.")
+    if not is_on_ray and output.out is not None and is_remote(address_of(output.out)):
+        raise OptionError("only --engine ray writes to a store: name a file on a disk with --out.")
+    if not is_on_ray and cluster != Cluster():
+        raise OptionError("--actors, --gpus-per-actor and --cpus-per-actor need --engine ray.")
+    metrics = asked.chosen(also=("file",))
+    found = _found(paths, shards, videos, output, null)
+    if is_on_ray:
+        return _score_on_ray(metrics, found, asked, images, shards, cluster, videos, output, drop_vanished)
+    return _score_into_file(metrics, found, asked, images, shards, videos, output, format, drop_vanished)
+
+
+def _found(paths: Sequence[str], shards: Shards, videos: Videos, output: OutputOptions, null: bool) -> Found:
+    """Return the images and shards that paths name. Raises ``CLIPIQAError`` if there are none."""
+    from ..sources.finding import find_shards
+
+    reading: dict[str, Any] = {**vars(shards), **videos.sampling}
+    found = find_shards(paths, null_separated=null, **reading)
+    if found.is_empty:
+        raise ImageError(f"{found.problem}: there is nothing to score.")
+    if not _has_videos(found) and (videos.videos or (videos.sampling and not output.out)):  # results keep the sampling
+        raise OptionError("--every, --frames and --videos are for videos, and there is none: leave them out.")
+    return found
+
+
+def _has_videos(found: Found) -> bool:
+    from ..sources.videos import VideoShard
+
+    return any(isinstance(item, VideoShard) for item in found.items)
+
+
+def _score_into_file(
+    metrics: Sequence[Metric],
+    found: Found,
+    asked: Asked,
+    images: SharedOptions,
+    shards: Shards,
+    videos: Videos,
+    output: OutputOptions,
+    format: str | None,
+    drop_vanished: bool,
+) -> int:
+    """Score into a file or on the terminal; return the exit code."""
+    out = output.out
+    if out is None and format == "parquet":
+        raise OptionError("parquet results are not text: name a file with --out.")
+    # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
+    into = Output(out, format or "", output.resume, output.overwrite, drop_vanished) if out else None
+    device = start(images)
+    from ..scoring.score import score_paths
+
+    options = {**images.keywords(), **asked.building(), **videos.sampling}
+    with stored(out), progress() as show:
+        scoring = score_paths(
+            metrics, found.items, out=into, overwrite=output.overwrite, keep=shards.keep, device=device, **options
+        )
+        scoring.results.keeps = _has_videos(found)
+        is_incomplete = bool(_follow(scoring, shards.keep, None if out else format or "table", show))
+        if scoring.known.gone and not drop_vanished:
+            tell("to leave out rows of images that are gone, pass drop_vanished, too")
+            is_incomplete = True
+        unmatched = scoring.metrics.unmatched
+        for label, names in unmatched.items():
+            tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
+    if _has_videos(found):
+        videos.judge(scoring.scores())
+    return 1 if is_incomplete or unmatched else 0
+
+
+def _score_on_ray(
+    metrics: Sequence[Metric],
+    found: Found,
+    asked: Asked,
+    images: SharedOptions,
+    shards: Shards,
+    cluster: Cluster,
+    videos: Videos,
+    output: OutputOptions,
+    drop_vanished: bool,
+) -> int:
+    """Score on Ray into a folder of Parquet files; return the exit code."""
+    device = start(images)
+    from ..ray_data import score_on_ray
+    from ..results.scores import read_scores
+
+    options = {**vars(shards), **vars(cluster), **videos.sampling, **images.keywords(), **asked.building()}
+    del options["engine"]
+    options |= {
+        "out": output.out,
+        "resume": output.resume,
+        "drop_vanished": drop_vanished,
+        "progress": not output.quiet,
+    }
+    # Ray prints on standard output
+    with stored(output.out), contextlib.redirect_stdout(sys.stderr):
+        result = score_on_ray(metrics, found, device=device, **options)
+    for sentence in result.sentences():
+        (note if result.is_complete else tell)(sentence)
+    if _has_videos(found) and result.images:
+        videos.judge(read_scores(result.folder))
+    return 0 if result.is_complete else 1
+
+
+def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Callable[..., None]) -> Any:
+    """Print rows in a format, and report what happens; return whether images or metrics failed."""
+    from ..sources.finding import split_name
+
+    scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> kept names
+    by, total = dict.fromkeys(run.head.scores, 0), run.count
+    printed = printing(sys.stdout.buffer, format, run.head) if format else contextlib.nullcontext(lambda row: None)
+    try:
+        with printed as write, run:
+            for row in run:
+                write(row)
+                if row.kind in (None, Kind.NOT_ASKED, Kind.NOT_IN_FILE):  # the log names metrics and files
+                    scored += 1
+                else:
+                    failed += 1
+                    tell(row.error)
+                for name, score in zip(by, row.scores or (), strict=False):
+                    by[name] += score is not None
+                show(scored + failed, total)
+    except KeyboardInterrupt as error:
+        rest = "some" if total is None else total - scored - failed
+        raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
+    before = f", {run.known.failed:,} failed before" if run.known.failed else ""
+    counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
+    note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
+    others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
+    unasked, columns, unseen = Counter[str](), run.head.kept, run.known.unseen
+    for cells in run.results.cells() if others or keep or unseen else ():
+        here = {name for name in (*by, *others, *columns.values()) if cells[name] not in (None, "")}
+        if cells["kind"] == Kind.NOT_ASKED:
+            unasked.update({*others, *(by if cells["path"] in unseen else ())} - here)
+        if cells["kind"] != Kind.MISSING:
+            lacking = lacks.setdefault(split_name(cells["path"])[0] or "loose photos", set(keep))
+            lacking.difference_update(name for name, column in columns.items() if column in here)
+    absent = {name: [source for source, lacking in lacks.items() if name in lacking] for name in keep}
+    notes = [absent_note(name, shards) for name, shards in absent.items() if shards]
+    tell(*notes)
+    how = "not asked for; to fill them, score all images again with the metrics of all columns"
+    tell(*(f"{counted(count, 'cell')} of {name} {how}" for name, count in unasked.items()))
+    return failed or notes or unasked or run.known.failed or any(metric.error for metric in run.metrics.metrics)

@@ -1,0 +1,99 @@
+"""``clipiqa train``: learn the prompts of CLIP-IQA+."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ...files.printable import one_line
+from ...text import counted
+from .options.groups import Learning, creation
+from .options.terminal import on_interrupt
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Recipe.
+
+    Args:
+        n_ctx: learned context vectors; default: 16
+        shared: learn one context for both texts
+        init: first context: the letter x, or random
+        batch_size: images or crops in a step
+        epochs: passes over the images
+        lr (RATE): learning rate
+        crop (PX): side of random square crops; 0: whole images
+        crops (K): fixed crops per image, stored as features; default: 4
+        seed: seed of context, order and split
+    """
+
+    n_ctx: int | None = None
+    shared: bool | None = None
+    init: Literal["x", "random"] | None = None
+    batch_size: int | None = None
+    epochs: int | None = None
+    lr: float | None = None
+    crop: int | None = None
+    crops: int | None = None
+    seed: int = 123
+
+
+def run(
+    learning: Learning,
+    changes: Changes,
+    scores: str,
+    *,
+    out: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    recipe: str = "plain",
+    prompts: str | None = None,
+    without_mini_photos: bool = False,
+) -> int:
+    """Learn the prompts of CLIP-IQA+ from scores that people gave.
+
+    Recipes: plain (whole images), official (the authors' recipe), pyiqa (the recipe of pyiqa's trainer).
+
+    examples:
+      clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
+
+    Args:
+        scores (CSV|NAME): a CSV file of paths and scores, or a data set
+        out (-o DIR): folder for learned prompts and log
+        resume: continue the stopped run in --out
+        overwrite: replace the run in --out
+        recipe: plain, official or pyiqa
+        prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
+        without_mini_photos: leave out mini's training photos
+    """
+    table = learning.table(scores, changes.seed)
+    options = learning.start()
+    from ..learning.train import BEST, agreement_text, train
+
+    with on_interrupt("--resume continues after the last whole epoch"):
+        result = train(
+            table,
+            out,
+            recipe=recipe,
+            prompts=prompts,
+            resume=resume,
+            overwrite=overwrite,
+            without_mini_photos=without_mini_photos,
+            **vars(changes),
+            **learning.given(),
+            **options,
+        )
+    images = result.table.frame["split"].value_counts().to_dict()
+    print(
+        f"{result.table.name}: trained on {counted(images['train'], 'image')} for "
+        f"{counted(result.recipe.epochs, 'epoch')}"
+    )
+    for split, found in result.scores.items():
+        shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
+        print(f"before training, {shown}: {agreement_text(result.before[split])}")
+        print(f"best epoch, {shown}: {agreement_text(found)}")
+    print(f"judgement: {result.judgement}")
+    print(f"log: {one_line(str(result.folder / 'log.csv'))}")
+    network = {**learning.given(), "pos_embedding": result.metric.pos_embedding}
+    best = (result.folder / BEST).resolve()
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(best), **network)}")
+    return 0

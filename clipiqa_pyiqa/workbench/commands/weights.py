@@ -1,0 +1,28 @@
+"""``clipiqa weights``: list or download checkpoints."""
+
+from collections.abc import Sequence
+
+from .options.terminal import aligned
+
+
+def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: bool = False) -> int:
+    """Show the source of every checkpoint, or download checkpoints.
+
+    Only --download downloads files; they are stored in the caches. Exit code 1: a file is damaged, could not be
+    downloaded, or is named here and missing while HF_HUB_OFFLINE is set.
+
+    Args:
+        backbone (-b NAME[:TAG]): list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
+        prompt_files: list only the published prompt files; with --backbone, list these files too
+        download: download missing files
+    """
+    from ...weights.published import weights_at_hand
+
+    found = list(weights_at_hand(backbone, prompts=prompt_files, download=download))
+    rows = [("FILE", "STATE", "SIZE", "SHA-256", "WHERE")]
+    for file in found:
+        size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
+        rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
+    print(aligned(rows))
+    bad = {"damaged", "failed", *(["missing (offline)"] if backbone or prompt_files else [])}
+    return int(any(file.state in bad for file in found))

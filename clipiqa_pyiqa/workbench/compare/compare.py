@@ -1,0 +1,222 @@
+"""``compare``: metrics side by side on data sets."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, Unpack
+
+import pandas
+import torch
+
+from ...checks import checked
+from ...errors import CLIPIQAError
+from ...files.reading import FileHashes
+from ...logger import log
+from ...text import counted, few
+from ..images.image import Image
+from ..images.prefetch import WORKERS
+from ..metrics.building import build
+from ..metrics.kinds import Metric, MetricSet
+from ..metrics.parsing import parse_metrics
+from ..opinions.pyiqa_sets import DataSet, parse_data_sets
+from ..opinions.table_file import count_learned_from, seen_by_mini, seen_warning
+from ..options import ComparisonOptions, Progress, silent
+from ..results.store import Results
+from ..scoring.engine import Options, outputs
+from ..scoring.score import circumstances
+from .comparison import OTHERS, Comparison, score_file
+from .data_set_result import DataSetResult
+from .scored_images import ScoredImages, limits_text, score_all
+
+
+@checked
+def compare(
+    metrics: Any,
+    data_sets: Any,
+    *,
+    out: str | Path | None = None,
+    data_root: str | Path | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    plcc_fit: bool = False,
+    fit_parameters: Literal[4, 5] = 4,
+    within: str = "",
+    resume: bool = False,
+    overwrite: bool = False,
+    trust_weights: bool = False,
+    strict: bool = False,
+    without_mini_photos: bool = False,
+    progress: Progress = silent,
+    **batches: Unpack[ComparisonOptions],
+) -> Comparison:
+    """Return scores of metrics on data sets, and their correlations with human opinion.
+
+    Args:
+        metrics: See :func:`~clipiqa_pyiqa.workbench.metrics.parsing.parse_metrics`. If all scores are in files, no
+            image is read, and those in CSV files need not exist.
+        data_sets: See :func:`~clipiqa_pyiqa.workbench.opinions.pyiqa_sets.parse_data_sets`.
+        out: Folder for scores, or None.
+        data_root: Folder that pyiqa's data set configurations call ``./datasets``.
+        bootstrap: Resamples for intervals, 0 (none) to a million.
+        plcc_fit: Add PLCC and RMSE after a logistic fit.
+        fit_parameters: Parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
+        within: Column of groups, such as scenes, in the tables of scores; adds the mean SROCC within groups.
+        resume: Compute only the scores that ``out`` lacks; metrics that an earlier run finished stay in the tables.
+        overwrite, trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
+        without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.
+        batches: As in :class:`~clipiqa_pyiqa.workbench.options.Batches` and
+            :class:`~clipiqa_pyiqa.workbench.options.Sizes`.
+    """
+    asked = parse_metrics([metrics], also=("file",), trust_weights=trust_weights)
+    needs_images = any(metric.mode != "file" for metric in asked)
+    sets = parse_data_sets(data_sets, data_root, within, needs_images)
+    options = Options.of(batches, seed=seed, min_side=1)
+    if options.limits and not needs_images:
+        raise CLIPIQAError(
+            f"all scores are in files, so that no image is shrunk: leave out {next(iter(options.limits))}."
+        )
+    inputs = [path for data in sets for path in (*data.paths, data.table)]
+    files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
+    if 0 < len(files) < len(sets):
+        raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
+    built = [build(metric, options.device, seed, strict) for metric in asked]
+    ready = MetricSet(metric for metric in built if not metric.error)
+    results, stored = list[DataSetResult](), dict[str, Results]()
+    statistics = {"bootstrap": bootstrap, "seed": seed, "fit": fit_parameters if plcc_fit else 0}
+    for data in sets:
+        hashes = FileHashes()  # each photo is hashed once
+        images = _images_to_score(data, ready.metrics, without_mini_photos, hashes)
+        name = score_file(data.name)
+        scored = score_all(
+            data.name,
+            images,
+            built,
+            ready,
+            files.get(name),
+            options,
+            progress,
+            _opinions_of(images, data),
+            reading={"data_set": data.identity, **options.limits},
+            with_earlier=resume,
+        )
+        stored[name] = scored.results
+        left_out = _notes_on_what_is_left_out(data, images, scored)
+        for note in left_out:
+            log.warning(f"{data.name}: {note}")
+        notes = [*left_out, *_training_notes(data, images, ready.metrics, scored, hashes)]
+        if not ready.metrics and scored.metrics.keys() == {metric.label for metric in built}:
+            notes.append("no image was read, as all scores are in files")
+        results.append(_data_set_result(data, scored, notes, options, statistics))
+    return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)
+
+
+def _opinions_of(images: Sequence[Image], data: DataSet) -> dict[str, list[float]]:
+    """Return the column of opinions on some of a data set's images; nothing without opinions."""
+    if data.mos is None:
+        return {}
+    opinions = {image.name: opinion for image, opinion in zip(data.images, data.mos, strict=True)}
+    return {"mos": [opinions[image.name] for image in images]}
+
+
+def _data_set_result(
+    data: DataSet, scored: ScoredImages, notes: Sequence[str], options: Options, statistics: Mapping[str, int]
+) -> DataSetResult:
+    """Return the result on a data set, with notes on its images; unread images are left out."""
+    notes = [data.note, *notes]
+    is_whole = len(scored.scores) == len(data.images) and not options.limits
+    if options.limits:
+        notes.append(f"{counted(scored.shrunk, 'image')} shrunk {limits_text(options)}")
+    names = [image.name for image in data.images]
+    scores = scored.scores.drop(index=list(scored.unread))
+    opinions = pandas.Series(data.mos or (), names if data.mos else (), float, "mos")
+    return DataSetResult(
+        data.name,
+        scores,
+        opinions[opinions.index.isin(scores.index)],
+        scored.metrics,
+        data.lower_better,
+        scored.unread,
+        "; ".join(filter(None, notes)),
+        data.published_as if is_whole else "",
+        data.source,
+        scored.unfinished,
+        groups=dict(zip(names, data.groups, strict=False)),
+        **statistics,
+    )
+
+
+def _images_to_score(
+    data: DataSet, metrics: Sequence[Metric], without_mini_photos: bool, hashes: FileHashes
+) -> Sequence[Image]:
+    """Return the images of a data set, without ``mini``'s training photos if they are unwanted and it is a metric."""
+    has_mini = any(metric.net is not None and metric.net.clip.weights.backbone == "mini" for metric in metrics)
+    if data.mos is None or not has_mini or not without_mini_photos:
+        return data.images
+    seen = seen_by_mini(data.paths, hashes)
+    images = tuple(image for image, was_seen in zip(data.images, seen, strict=True) if not was_seen)
+    if not images:
+        raise CLIPIQAError(
+            f"mini was trained on all images of data set {data.name!r}: use other photos, or unset without_mini_photos."
+        )
+    return images
+
+
+def _notes_on_what_is_left_out(data: DataSet, images: Sequence[Image], scored: ScoredImages) -> list[str]:
+    notes = []
+    left_out = len(data.images) - len(images)
+    if left_out:
+        notes.append(f"left out: {counted(left_out, 'image')} that mini was trained on")
+    if scored.unfinished:
+        notes.append(
+            f"left out, as an earlier run did not score all images by them: {few(scored.unfinished)}; name them again "
+            "in `metrics`"
+        )
+    return notes
+
+
+def _training_notes(
+    data: DataSet, images: Sequence[Image], metrics: Sequence[Metric], scored: ScoredImages, hashes: FileHashes
+) -> list[str]:
+    """Return what is known of training on the scored images and their opinions; nothing without opinions."""
+    if data.mos is None:
+        return []
+    notes = []
+    records = {label: metric.column.record for label, metric in scored.metrics.items()}
+    has_mini = any(record.get("backbone") == "mini" for record in records.values())
+    if has_mini and len(images) == len(data.images):
+        seen = seen_by_mini(data.paths, hashes)
+        notes.append("mini was trained on rated photos of BIQ2021, but on none of these images' scores")
+        if any(seen):
+            notes = [seen_warning(sum(seen), len(seen))]
+    names = [image.name for image in images]
+    for metric in metrics:
+        learned = 0 if metric.net is None else count_learned_from(metric.net, names, hashes)
+        if learned:
+            extent = f"{learned:,} of these {counted(len(names), 'image')}"
+            notes.append(f"{metric.label} was trained on {extent}: its agreement with them says little")
+    labels = [metric.label for metric in metrics]
+    for label, record in records.items():
+        if label not in labels and {"learned", "head"} & record.keys():
+            notes.append(f"{label} learned from rated photos, perhaps from these: name it again in `metrics` to see")
+    return notes
+
+
+def run_settings(options: Options) -> dict[str, str]:
+    here = circumstances(options.device)
+    return {
+        **{name: version(name) for name in ("torchvision", "numpy", "scipy")},
+        **here["versions"],
+        **here["decoders"],
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "device": here["device"],
+        "threads": str(torch.get_num_threads()),
+        "seed": str(options.seed),
+        "batch size": str(options.batch_size),
+        "workers": str(options.workers or WORKERS),
+        **{name.replace("_", " "): str(limit) for name, limit in options.limits.items()},
+    }

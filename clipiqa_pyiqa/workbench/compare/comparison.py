@@ -1,0 +1,249 @@
+"""The result of ``compare``: tables with sentences, files and a page."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas
+
+from ...text import counted, first_of
+from ..files.folders import file_name
+from ..images.image import MISSING
+from ..opinions.pyiqa_sets import PAPER, published_rows
+from ..report.report import PROVENANCE, Report, Reported, Shown
+from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
+from ..results.columns import described
+from ..results.store import Results
+from ..stats.correlation import MIN_IMAGES
+from ..stats.intervals import LEVEL, Estimate
+from .data_set_result import CORRELATIONS, DataSetResult
+
+_TEXTS = {
+    "comparison.csv": "csv",
+    "comparison.md": "markdown",
+    "comparison.tex": "latex",
+    "report.html": "html",
+}
+OTHERS = (*_TEXTS, "differences.csv", PROVENANCE)
+"""Names of the results beside the scores."""
+
+
+@dataclass(frozen=True)
+class Comparison(Reported):
+    """The results of metrics on data sets."""
+
+    data_sets: tuple[DataSetResult, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, Results] = field(default_factory=dict, repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every metric has scores of every image that is named, or was named before and is gone since."""
+        return all(map(_is_complete, self.data_sets)) and not any(map(_has_lost_images, self.stored.values()))
+
+    def frame(self) -> pandas.DataFrame:
+        """Return a row per data set and metric.
+
+        Columns: data_set, metric, n, direction, range; SROCC, SROCC low, SROCC high (likewise each statistic); seconds
+        per image; published SROCC, SROCC minus published (likewise each statistic); source; note.
+        """
+        return pandas.concat([data.frame for data in self.data_sets], ignore_index=True)
+
+    def differences(self) -> pandas.DataFrame:
+        """Return a row per data set, statistic and pair of metrics, with the first minus the second, and p-values."""
+        found = [data for data in self.data_sets if len(data.pairs)] or self.data_sets
+        return pandas.concat([data.pairs for data in found], ignore_index=True)
+
+    def report(self, **look: Any) -> Report:
+        """Return all tables with the sentences, plots and files that belong to them."""
+        return Report(
+            build_tables(self.data_sets),
+            self.frame(),
+            "compare",
+            f"Image-quality metrics on {', '.join(data.name for data in self.data_sets)}",
+            legend=legend(self.data_sets),
+            marks="* best of its column, or a difference that is larger than chance explains",
+            metrics=self._metrics(),
+            settings=self.settings,
+            sources={f"data set {data.name}": data.source for data in self.data_sets if data.source},
+            pictures=self._plots,
+            texts=_TEXTS,
+            files={"differences.csv": self.differences()},
+            inputs=[path for data in self.data_sets for path in data.scores.index],
+            **look,
+        )
+
+    def _metrics(self) -> dict[str, dict[str, str]]:
+        """Return label -> what the metric is, of all data sets: an earlier run may have finished it on some only."""
+        columns = {label: metric.column for data in self.data_sets for label, metric in data.metrics.items()}
+        return {label: described([column]) for label, column in columns.items()}
+
+    def _plots(self, shown: Shown) -> dict[str, Any]:
+        from .plots import plots  # imports matplotlib
+
+        return {data.name: plots(data, shown) for data in self.data_sets if len(data.mos) and data.scored}
+
+
+def _is_complete(data: DataSetResult) -> bool:
+    if data.skipped or data.unfinished or any(metric.note for metric in data.metrics.values()):
+        return False
+    return not any(estimate.reason for found in data.estimates.values() for estimate in found.values())
+
+
+def _has_lost_images(results: Results) -> bool:
+    """Return whether images of an earlier run are gone; those of scores without images never were there."""
+    known = results.known
+    return any(known.stamps[place] != MISSING for place in known.gone.values())
+
+
+def score_file(data_set: str) -> str:
+    return f"scores/{file_name(data_set)}.parquet"
+
+
+def legend(results: Sequence[DataSetResult]) -> list[str]:
+    rated = next((data for data in results if len(data.mos)), None)
+    if rated is None:
+        return []
+    intervals = "No intervals: the bootstrap was switched off."
+    if rated.bootstrap:
+        intervals = (
+            f"In brackets: the 95 % bootstrap interval of each value alone ({rated.bootstrap} resamples, seed "
+            f"{rated.seed})."
+        )
+    plcc = "PLCC is raw, without a fit, as pyiqa and the official code report it"
+    if rated.fit:
+        plcc += (
+            f"; PLCC fitted is the PLCC after a logistic fit with {rated.fit} parameters, and RMSE fitted "
+            "is the remaining error in the units of the opinion scores"
+        )
+    lines = [
+        "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated before "
+        "the correlation.",
+        intervals,
+        f"{plcc}.",
+        "Pair accuracy is the share of pairs of images that the metric orders as people do, among the pairs whose "
+        "opinion scores differ by at least one standard deviation.",
+    ]
+    if any(data.groups for data in results):
+        lines.append(
+            "SROCC within is the mean of the groups' SROCC, top-1 within the share of groups whose best image by the "
+            "metric is the best by opinion; their intervals resample groups."
+        )
+    return lines
+
+
+def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
+    return [
+        replace(table, section=data.name)
+        for data in results
+        for make in (_metrics, _agreement, _differences, _published)
+        if (table := make(data))
+    ]
+
+
+def _metrics(data: DataSetResult) -> Table:
+    frame = data.frame
+    before, statistics = [data.note] if data.note else [], []
+    if data.mos.empty:
+        before.append("There are no opinion scores here, so no correlations.")
+    else:
+        if data.mos_lower_better:
+            before.append("The opinion scores are DMOS: lower is better.")
+        statistics = [_estimates(data, statistic) for statistic in data.statistics]
+    columns = [
+        words("metric", frame["metric"]),
+        words("better", frame["direction"]),
+        *statistics,
+        numbers("n", frame["n"], 0),
+        words("range", frame["range"].replace("", "–")),
+        numbers("ms/image", 1000 * frame["seconds per image"], 1),
+    ]
+    reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
+    if data.skipped:
+        before.append(f"{counted(len(data.skipped), 'image')} left out of all metrics.")
+        reasons["left out"] = f"{first_of(data.skipped.values(), 20)}."
+    sure = (
+        f"† marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL} after Holm's "
+        "correction, as in the differences); other statistics are not tested."
+    )
+    return Table(data.name, columns, before, reasons, [sure])
+
+
+def _agreement(data: DataSetResult) -> Table | None:
+    labels = data.scored
+    if len(labels) < 2:
+        return None
+    found = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
+    columns = [words("metric", labels), *(numbers(label, found[label], 2) for label in labels)]
+    reading = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
+    return Table(f"{data.name}: SROCC between metrics", columns, [reading], is_heat_map=True)
+
+
+def _differences(data: DataSetResult) -> Table | None:
+    pairs = data.pairs
+    if not data.bootstrap or pairs.empty:
+        return None
+    resamples = pairs["resamples"][0]
+    columns = [words("metrics", (pairs["first"] + " − " + pairs["second"]).unique())]
+    for statistic, rows in pairs.groupby("statistic", sort=False):
+        apart, chances = [], []
+        for row in rows.to_dict("records"):
+            gap, p = row["difference"], row["p Holm"]
+            apart.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
+            is_lowest = row["p"] <= max(2 / (resamples + 1), 2.0 ** (1 - row["n"]))
+            chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
+        columns.append(TableColumn("difference [95 %, uncorrected]", apart, group=statistic))
+        columns.append(TableColumn("p (Holm)", chances, group=statistic))
+    count = counted(len(columns[0].cells), "pair")
+    before = [
+        "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
+        f"scored, with p from a paired bootstrap ({resamples:,} resamples).",
+        f"In brackets: the 95 % interval of each difference alone. p is corrected by Holm's rule for {count} within "
+        f"each statistic, so it may be above {LEVEL} beside an interval without 0. Where p < {LEVEL}, it is marked: "
+        "the difference is larger than chance explains. “p ≤” means that p cannot be lower with so many resamples "
+        "and images.",
+    ]
+    return Table(f"{data.name}: differences", columns, before)
+
+
+def _published(data: DataSetResult) -> Table | None:
+    ours = {data.metrics[label].published_as: label for label in reversed(data.scored)}
+    rows = [] if data.mos.empty else published_rows(data.published_as, ours)
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row["metric"] not in ours)
+    names = [{PAPER: "clipiqa", **ours}.get(row["metric"], row["metric"]) for row in rows]
+    heads = {"trained on": "trained_on", "source": "source", "images": "data_set"}
+    columns = [words("metric", names), *(words(head, [row[key] or "–" for row in rows]) for head, key in heads.items())]
+    for statistic in CORRELATIONS:
+        cells = []
+        for name, row in zip(names, rows, strict=True):
+            value = float(row[statistic] or "nan")
+            found = data.estimates.get(name, {}).get(statistic, Estimate(math.nan))
+            gap, is_met = found.value - value, found.low <= value <= found.high
+            detail = "" if math.isnan(gap) else number(gap, 3, "+") + " ✓" * is_met
+            cells.append(Cell(number(value), detail, value))
+        columns.append(TableColumn(f"{statistic} published", cells))
+    reading = (
+        "Beside a published value of a metric that is computed here is our value minus the published value, with ✓ if "
+        "the published value lies in our interval. Where the images are given by a set's name alone (KonIQ-10k), the "
+        "source does not say their size and split."
+    )
+    return Table(f"{data.name}: beside published values", columns, [reading])
+
+
+def _estimates(data: DataSetResult, statistic: str) -> TableColumn:
+    # the best value gets no mark if it is alone, has a caveat or is not above 0
+    found = {label: estimates[statistic] for label, estimates in data.estimates.items()}
+    sign = -1 if statistic.startswith("RMSE") else 1
+    defined = [label for label, each in found.items() if not math.isnan(each.value)]
+    best = max(defined, key=lambda label: sign * found[label].value, default="")
+    is_sure = len(defined) > 1 and found[best].value > 0 and not found[best].caveat
+    sure = data.pairs.query("significant and statistic == @statistic")
+    below = {*sure["first"][sure["second"] == best], *sure["second"][sure["first"] == best]}
+    cells = []
+    for label, each in found.items():
+        mark: Mark = "best" if is_sure and each.value == found[best].value else ""
+        cells.append(Cell(number(each.value) + "†" * (label in below), interval(each.low, each.high), each.value, mark))
+    return TableColumn(statistic, cells, "lower" if sign < 0 else "higher")

@@ -1,0 +1,147 @@
+"""Results of metrics on one data set."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+from pandas import DataFrame, Series
+
+from ..opinions.pyiqa_sets import find_published
+from ..stats.agreement import FITTED, TOP, WITHIN, correlations, paired_differences, within
+from ..stats.correlation import STATISTICS, undefined
+from ..stats.intervals import LEVEL, Estimate, holm
+from .scored_images import MetricResult
+
+CORRELATIONS = ("SROCC", "PLCC", "KRCC")
+_RESAMPLES, _PER_PAIR = 4000, 80
+"""Least numbers of resamples: of all, so that another metric changes no difference, and for each pair.
+
+The lowest possible corrected p-value is 0.005 for ten pairs, and at most LEVEL / 2.
+"""
+
+
+@dataclass(frozen=True)
+class DataSetResult:
+    """The results of all metrics on one data set.
+
+    Attributes:
+        mos: Opinion scores on the data set's scale; empty without opinion scores.
+        mos_lower_better: Whether low opinion scores are good (DMOS).
+        published_as: Name of the data set in the published correlations, or empty.
+        source: See :class:`~clipiqa_pyiqa.workbench.opinions.pyiqa_sets.DataSet`.
+        unfinished: Metrics of an earlier run that are left out, as it did not score all images by them.
+        fit: Number of parameters of a logistic fit; 0 without a fit.
+        groups: Image -> group; adds the mean SROCC within groups to the statistics.
+    """
+
+    name: str
+    scores: DataFrame
+    mos: Series
+    metrics: Mapping[str, MetricResult]
+    mos_lower_better: bool = False
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    published_as: str = ""
+    source: Mapping[str, str] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
+    bootstrap: int = 1000
+    seed: int = 0
+    fit: int = 0
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def estimates(self) -> dict[str, dict[str, Estimate]]:
+        """Label -> statistic -> estimate (positive for a good metric; NaN without opinion scores)."""
+        found = {}
+        for label, metric in self.metrics.items():
+            scores = self.scores[label].dropna()
+            names, reason = scores.index, metric.error
+            if reason or self.mos.empty or (reason := undefined(scores, self.mos[names])):
+                found[label] = dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
+                continue
+            oriented, mos = self.oriented_scores.loc[names, label], self.oriented_mos[names]
+            found[label] = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.fit)
+            if self.groups:
+                groups = [self.groups[name] for name in names]
+                found[label] |= within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
+        return found
+
+    @cached_property
+    def pairs(self) -> DataFrame:
+        """A row per statistic and pair of metrics, with the first minus the second on the images that both scored."""
+        defined = [label for label, each in self.estimates.items() if not math.isnan(each["SROCC"].value)]
+        scores = self.oriented_scores[defined]
+        pairs = list(itertools.combinations(scores, 2))
+        resamples = max(self.bootstrap, _RESAMPLES, _PER_PAIR * len(pairs)) if self.bootstrap else 0
+        complete = tuple(scores.dropna(axis=1))
+
+        @cache  # metrics without gaps use the same resamples
+        def apart(statistic: str, group: tuple[str, ...]) -> dict[Any, Any]:
+            shared = scores[[*group]].dropna()
+            mos = self.oriented_mos[shared.index]
+            if any(undefined(shared[label], mos) for label in group):
+                return {}
+            found = paired_differences(shared.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
+            return {(group[i], group[j]): (len(shared), *each.numbers) for (i, j), each in found.items()}
+
+        rows = [
+            (self.name, statistic, *pair, *found[pair])
+            for statistic, pair in itertools.product(CORRELATIONS, pairs)
+            if pair in (found := apart(statistic, complete if {*pair} <= {*complete} else pair))
+        ]
+        heads = ["data_set", "statistic", "first", "second", "n", "difference", "low", "high", "p"]
+        frame = DataFrame(rows, columns=heads)
+        frame["p Holm"] = frame.groupby("statistic")["p"].transform(holm)
+        return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)
+
+    @cached_property
+    def frame(self) -> DataFrame:
+        """A row per metric; see :meth:`~.results.Comparison.frame`."""
+        rows = []
+        for label, metric in self.metrics.items():
+            row: dict[str, Any] = {
+                "data_set": self.name,
+                "metric": label,
+                "n": self.scores[label].count(),
+                "direction": metric.direction,
+                "range": metric.range,
+            }
+            for name, estimate in self.estimates[label].items():
+                row |= estimate.named(name)
+            row["seconds per image"] = metric.seconds_per_image
+            published = find_published(metric.published_as, self.published_as)
+            for name in CORRELATIONS:
+                value = float(published.get(name) or math.nan)
+                row |= {f"published {name}": value, f"{name} minus published": row[name] - value}
+            rows.append({**row, "source": published.get("source", ""), "note": self.reason(label)})
+        return DataFrame(rows)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        return (*STATISTICS, *(FITTED if self.fit else ()), *((WITHIN, TOP) if self.groups else ()))
+
+    @property
+    def scored(self) -> list[str]:
+        return [label for label in self.metrics if self.scores[label].notna().any()]
+
+    @property
+    def oriented_mos(self) -> Series:
+        return -self.mos if self.mos_lower_better else self.mos
+
+    @property
+    def oriented_scores(self) -> DataFrame:
+        return self.scores[list(self.metrics)] * [-1.0 if m.column.lower_better else 1.0 for m in self.metrics.values()]
+
+    def misjudged(self, label: str) -> Series:
+        """Return how much higher a metric ranks each image than people do, as a share of all images, highest first."""
+        scores = self.oriented_scores[label].dropna()
+        apart = scores.rank(pct=True) - self.oriented_mos[scores.index].rank(pct=True)
+        return apart.sort_values(ascending=False, kind="stable")
+
+    def reason(self, label: str) -> str:
+        metric, estimates = self.metrics[label], self.estimates[label].values()
+        texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))
+        return "; ".join(dict.fromkeys(filter(None, texts)))

@@ -1,0 +1,80 @@
+"""Plots of scores against opinions, and the images that a metric misjudges most."""
+
+import functools
+import os
+import textwrap
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from ..files.shown_text import below_common
+from ..report.html import block, image, plot
+from ..report.pictures import BLUE, ORANGE, STYLE, WORDS
+from ..report.report import Shown
+from ..report.table import number
+from ..stats.logistic import fit_logistic
+from .data_set_result import DataSetResult
+
+_POINTS = 400  # with more images, points are small, and a vector picture holds them as pixels
+_WORST, _SIDE = 12, 160  # images that a metric ranks too high or too low, and their largest side in pixels
+_wrapped = functools.partial(textwrap.fill, width=38)
+
+
+@matplotlib.rc_context(STYLE)
+def scatter(data: DataSetResult, label: str, shown: Shown = str) -> Figure:
+    scores = data.scores[label].dropna()
+    mos, found = data.mos.loc[scores.index], data.estimates[label]
+    figure = Figure(figsize=(3.6, 3.3), layout="constrained")
+    axes = figure.subplots()
+    named = scores[named_points(data, label)]
+    axes.scatter(named, mos[named.index], s=13, color=BLUE, alpha=0.55, linewidths=0)
+    if len(scores) > _POINTS:
+        axes.scatter(scores, mos, s=4, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
+    if reason := found["SROCC"].reason:
+        lines = [f"no correlation: {reason}"]
+    else:
+        lines = [f"SROCC {number(found['SROCC'].value)}, PLCC {number(found['PLCC'].value)}, n = {len(scores)}"]
+        try:
+            curve, shape = fit_logistic(scores, mos, data.fit or 4)
+            across = np.linspace(scores.min(), scores.max(), 200)
+            axes.plot(across, curve(across), color=ORANGE, linewidth=2, label=f"logistic fit, {shape}")
+            axes.legend(loc="best", frameon=False, fontsize=7.5)
+        except ValueError as error:
+            lines.append(f"({error})")
+    axes.set_title("\n".join(map(_wrapped, [shown(label), *lines])), **WORDS)
+    axes.set_xlabel(_wrapped(f"{shown(label)} score, {data.metrics[label].direction} is better"), **WORDS)
+    axes.set_ylabel("DMOS, lower is better" if data.mos_lower_better else "MOS, higher is better")
+    return figure
+
+
+def named_points(data: DataSetResult, label: str) -> list[str]:
+    """Return the images whose points show names: all, or of many, those misjudged most."""
+    names, apart = list(data.scores[label].dropna().index), data.misjudged(label).index
+    return names if len(names) <= _POINTS else [*apart[:_WORST], *apart[-_WORST:]]
+
+
+def plots(data: DataSetResult, shown: Shown) -> Markup:
+    names = below_common(list(data.scores.index))
+    small = functools.cache(_thumbnail)
+    unit = "DMOS" if data.mos_lower_better else "MOS"
+    drawn, misjudged = [], []
+    for label in data.scored:
+        about = f"Scores against opinion: {shown(label)} on {shown(data.name)}"
+        drawn.append(plot(scatter(data, label, shown), about, [names[path] for path in named_points(data, label)]))
+        apart = data.misjudged(label)
+        ends = {"Ranked too high": apart[apart > 0][:_WORST], "Ranked too low": apart[apart < 0][::-1][:_WORST]}
+        images = {}
+        for end, chosen in ends.items():
+            images[end] = [
+                (names[path], small(path), f"{data.scores.at[path, label]:.4g}, {unit} {data.mos[path]:.4g}")
+                for path in chosen.index
+            ]
+        misjudged.append((shown(label), images))
+    return block("plots", "Scores against opinion", drawn) + block("misjudged", misjudged)
+
+
+def _thumbnail(path: str) -> Markup:
+    """Return HTML that shows an image; nothing for one that does not exist, as all its scores were in files."""
+    return image(path, side=_SIDE) if os.path.exists(path) else Markup("")

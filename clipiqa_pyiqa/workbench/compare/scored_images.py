@@ -1,0 +1,207 @@
+"""Scores of images by the metrics of a run, with what is known of each metric."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pandas import DataFrame
+
+from ...errors import Kind
+from ...files.printable import printable
+from ...metric import CLIPIQA
+from ...prompts.pairs import PRESETS
+from ...text import counted, few
+from ..images.image import Image
+from ..metrics.kinds import Metric, MetricSet
+from ..opinions.pyiqa_sets import ENSEMBLE, variant
+from ..options import Sizes
+from ..results.columns import Column, Record
+from ..results.scores import Scores
+from ..results.store import Output, Results
+from ..scoring.engine import Options, Progress, score_missing
+from ..scoring.score import circumstances
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """The result of one metric on one data set.
+
+    Attributes:
+        seconds_per_image: Median time without decoding, or NaN.
+        published_as: Name of the metric in the published correlations, or empty.
+    """
+
+    column: Column = field(default=Column(""))
+    seconds_per_image: float = math.nan
+    error: str = ""
+    published_as: str = ""
+    note: str = ""
+
+    @property
+    def direction(self) -> Literal["higher", "lower"]:
+        return "lower" if self.column.lower_better else "higher"
+
+    @property
+    def range(self) -> str:
+        ends = ["…" if end is None else f"{end:g}" for end in self.column.ends]
+        return "" if ends == ["…", "…"] else " to ".join(ends)
+
+
+@dataclass(frozen=True)
+class ScoredImages:
+    """Scores of images by the metrics of a run.
+
+    Attributes:
+        scores: A row per image, a column per metric; NaN where a metric failed.
+        metrics: Label -> what is known of the metric.
+        unread: Image -> why it could not be read.
+        shrunk: Number of images that were scored at a smaller size than their own.
+        unfinished: Metrics of an earlier run that are left out, as it did not score all images by them.
+        results: The memory of the run.
+    """
+
+    scores: DataFrame
+    metrics: dict[str, MetricResult]
+    unread: dict[str, str]
+    shrunk: int
+    unfinished: tuple[str, ...]
+    results: Results
+
+
+def score_all(
+    title: str,
+    images: Sequence[Image],
+    built: Sequence[Metric],
+    ready: MetricSet,
+    output: Output | None,
+    options: Options,
+    progress: Progress,
+    joined: Mapping[str, Iterable[Any]],
+    noun: str = "image",
+    *,
+    reading: Record,
+    with_earlier: bool = False,
+) -> ScoredImages:
+    """Return scores of images by those metrics that are ``ready``, which are some of those that were ``built``.
+
+    Args:
+        joined: Column -> values, to be stored beside the scores.
+        reading: How images are read.
+        with_earlier: Also return the columns that an earlier run finished, and this run does not name.
+    """
+    names = [image.name for image in images]
+    shown = list(map(printable, names))
+    with Results(output, ready.columns, {**reading, **circumstances(options.device)}) as results:
+        for column, values in joined.items():
+            results.join(column, dict(zip(shown, values, strict=True)))
+        ready.join(results, shown)
+        seconds = score_missing(title, images, ready, results, options, progress)
+    stored = results.scores().under(names)
+    labels = [metric.label for metric in built]
+    metrics = {}
+    for metric in built:
+        time = seconds.get(metric.label, math.nan)
+        metrics[metric.label] = _result_of(metric, stored, time, noun)
+    others = [name for name in stored.columns if name not in labels] if with_earlier else []
+    unfinished = tuple(name for name in others if not _is_finished(name, stored))
+    for name in others:
+        if name not in unfinished:
+            metrics[name] = _earlier_result(name, stored, noun)
+    scores = stored.frame.reindex(columns=[*metrics])
+    return ScoredImages(scores, metrics, stored.unread, _count_shrunk(stored), unfinished, results)
+
+
+def _result_of(metric: Metric, stored: Scores, seconds: float, noun: str) -> MetricResult:
+    error = metric.error
+    note = ""
+    if not error:
+        note = _note_on_gaps(metric.label, stored, noun, metric.mode == "file")
+        if _has_no_score(metric.label, stored):
+            error = note or "no image could be read."
+            note = ""
+    return MetricResult(metric.columns[0], seconds, error, published_name(metric), note)
+
+
+def _earlier_result(name: str, stored: Scores, noun: str) -> MetricResult:
+    column = stored.columns[name]
+    note = _note_on_gaps(name, stored, noun, is_of_file=False)
+    return MetricResult(column, published_as=published_name_in(column.record), note=note)
+
+
+def _has_no_score(label: str, stored: Scores) -> bool:
+    return len(stored.frame) > 0 and (label not in stored.frame or bool(stored.frame[label].isna().all()))
+
+
+def _gaps(label: str, stored: Scores) -> list[str]:
+    """Return the images that could be read, but have no score of a metric."""
+    readable = stored.frame.drop(index=[*stored.unread])
+    if label not in readable:
+        return [*readable.index]
+    return [*readable.index[readable[label].isna()]]
+
+
+def _note_on_gaps(label: str, stored: Scores, noun: str, is_of_file: bool) -> str:
+    """Return how many images have no score of a metric, and why the first has none; empty if all have one."""
+    gaps = _gaps(label, stored)
+    if not gaps:
+        return ""
+    readable = len(stored.frame) - len(stored.unread)
+    note = f"no score for {len(gaps)} of {counted(readable, noun)}"
+    if is_of_file:
+        return f"{note}: the file has no number for {few(map(printable, gaps))}."
+    why = stored.errors.get(gaps[0])
+    return f"{note}: {why}" if why else f"{note}."
+
+
+def _is_finished(name: str, stored: Scores) -> bool:
+    """Return whether an earlier run scored all images by a metric, or tried to."""
+    gaps = _gaps(name, stored)
+    return not stored.other.loc[gaps, "kind"].eq(Kind.NOT_ASKED).any()
+
+
+def _count_shrunk(stored: Scores) -> int:
+    sizes = stored.other[["width", "height", "scored_width", "scored_height"]].dropna()
+    pixels = sizes["width"] * sizes["height"]
+    return int((sizes["scored_width"] * sizes["scored_height"] < pixels).sum())
+
+
+def limits_text(sizes: Sizes) -> str:
+    """Return both limits that are set in words, such as 'to at most 512 px a side'."""
+    limits = []
+    if sizes.max_side is not None:
+        limits.append(f"{sizes.max_side:,} px a side")
+    if sizes.max_pixels is not None:
+        limits.append(f"{sizes.max_pixels:,} pixels")
+    return f"to at most {' and '.join(limits)}"
+
+
+def published_name(metric: Metric) -> str:
+    """Return the metric's name in the published correlations (all of OpenAI's weights), or ``''``."""
+    net = metric.net
+    if not isinstance(net, CLIPIQA):
+        return "" if metric.options else metric.name
+    weights = net.clip.weights
+    if weights.tag != "openai":
+        return ""
+    if net.prompt_learner is not None:
+        return metric.name if set(metric.options) <= {"precision", "clip_weights"} and metric.instance is None else ""
+    return _name_of_pairs(weights.backbone, net.pos_embedding, [pair.texts for pair in net.prompts])
+
+
+def published_name_in(record: Record) -> str:
+    """Return :func:`published_name` from the record of a column; ``''`` also for learned prompts."""
+    if record.get("options") == {}:
+        return str(record["metric"])
+    weights = str(record.get("weights", ""))
+    if record.get("metric") != "clipiqa" or not weights.startswith("openai "):
+        return ""
+    return _name_of_pairs(record["backbone"], record["pos_embedding"], record["questions"])
+
+
+def _name_of_pairs(backbone: str, pos_embedding: str, pairs: Iterable[Sequence[str]]) -> str:
+    texts = [tuple(pair) for pair in pairs]
+    if len(texts) == 1:
+        return variant(backbone, pos_embedding, *texts[0])
+    is_paper = backbone == "RN50" and pos_embedding == "none"
+    return ENSEMBLE if is_paper and texts == [pair.texts for pair in PRESETS["pyiqa"]] else ""

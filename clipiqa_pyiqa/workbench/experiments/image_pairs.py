@@ -1,0 +1,137 @@
+"""Experiment of Fig. 5: whether the better of two versions of an image scores higher."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Unpack
+
+import pandas
+from matplotlib.figure import Figure
+
+from ...checks import FilePath, checked
+from ...prompts.pairs import Prompts
+from ...text import counted, few
+from ..report.pictures import contact_sheet
+from ..sources.finding import check_pictures_outside
+from ..sources.naming import in_all_folders, named_images
+from ..stats.intervals import mean_difference, share
+from .experiment_result import ExperimentResult, file_names
+from .options import ExperimentOptions
+from .questions import metrics_with_questions
+from .scoring import scored_images
+
+_VERSIONS = ("low", "high")
+_TABLE = "pairs.csv"
+_SHEETS = "pairs-{}.png"
+_MOST_WRONG = 10  # pairs in the wrong order on a sheet
+_MOST_CLEAR = 4  # pairs in the right order on a sheet
+
+
+@dataclass(frozen=True)
+class PairScores(ExperimentResult):
+    """Scores of two versions of each image.
+
+    Attributes:
+        frame: Index ``name``; columns ``low`` and ``high`` (files), then per question ``<question> low``, ``<question>
+            high`` and ``<question> difference`` (high minus low).
+        missing: ``low`` or ``high`` -> names of images that this side lacks.
+    """
+
+    missing: Mapping[str, list[str]]
+    intervals: ClassVar = ("share right", "mean difference")
+
+    def summary(self) -> pandas.DataFrame:
+        """Return one row per question.
+
+        ``right`` counts the pairs whose high-quality image scores better. The share has Wilson's interval; the mean
+        difference has the interval and ``p`` of :func:`~clipiqa_pyiqa.workbench.stats.intervals.mean_difference`.
+        """
+        return pandas.DataFrame([self._summary_row(question) for question in self.questions])
+
+    def _summary_row(self, question: str) -> dict[str, object]:
+        low = self.frame[f"{question} low"]
+        high = self.frame[f"{question} high"]
+        right = int((self._gains(question) > 0).sum())
+        difference = mean_difference(high, low)
+        return {
+            "question": question,
+            "pairs": len(low),
+            "right": right,
+            "equal": int((high == low).sum()),
+            **share(right, len(low)).named("share right"),
+            "mean low": low.mean(),
+            "mean high": high.mean(),
+            **difference.named("mean difference"),
+            "p": difference.p,
+        }
+
+    def contents(self) -> dict[str, Any]:
+        sheets = {name: self.sheet(question) for question, name in file_names(self.questions, _SHEETS).items()}
+        return {_TABLE: self.frame, **sheets}
+
+    def details(self) -> dict[str, Any]:
+        return {"missing": dict(self.missing)}
+
+    def notes(self) -> list[str]:
+        return [f"left out: {side} lacks {few(names)}" for side, names in self.missing.items()]
+
+    def _gains(self, question: str) -> pandas.Series:
+        """Return how much better the high-quality images score."""
+        differences = self.frame[f"{question} difference"]
+        return -differences if self.is_low_good(question) else differences
+
+    def sheet(self, question: str) -> Figure:
+        """Return the pairs in the wrong order, the worst first, and the pairs with the clearest differences."""
+        gains = self._gains(question).sort_values(kind="stable")
+        wrong = gains[gains <= 0].index[:_MOST_WRONG]
+        clearest = gains[gains > 0].index[::-1][:_MOST_CLEAR]
+        groups = {
+            f"{question}: {counted(len(wrong), 'pair')} in the wrong order, the worst first": wrong,
+            f"{question}: {counted(len(clearest), 'pair')} with the clearest difference": clearest,
+        }
+        images = {heading: self._captioned_images(names, question) for heading, names in groups.items()}
+        return contact_sheet(images, self.caption, columns=4, apply_exif=self.provenance.get("apply_exif", True))
+
+    def _captioned_images(self, names: pandas.Index, question: str) -> list[tuple[str, str]]:
+        """Return both files of each pair, with the name, the version and the score."""
+        return [
+            (pair[version], f"{name}\n{version}: {pair[f'{question} {version}']:.4f}")
+            for name, pair in self.frame.loc[names].iterrows()
+            for version in _VERSIONS
+        ]
+
+
+@checked
+def pairs(
+    metric: Any,
+    low: FilePath,
+    high: FilePath,
+    prompts: Prompts = None,
+    *,
+    template: str | None = None,
+    skip_missing: bool = False,
+    **options: Unpack[ExperimentOptions],
+) -> PairScores:
+    """Return scores of two versions of each image (Fig. 5).
+
+    Args:
+        metric, prompts, template, options: As for :func:`~.ranking.rank`.
+        low: Folder or pattern of the low-quality images; see
+            :func:`~clipiqa_pyiqa.workbench.sources.naming.named_images`.
+        high: Folder or pattern of the high-quality images.
+    """
+    check_pictures_outside(options.get("out"), [low, high])
+    files_by_version = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
+    files, missing = in_all_folders(files_by_version, skip_missing)
+    metrics = metrics_with_questions(metric, prompts, template)
+    scored = scored_images(metrics, files.to_numpy().ravel(), [_TABLE, _SHEETS], options)
+    frame = scored.scored_pairs(files, _VERSIONS).rename_axis("name")
+    for question in scored.questions:
+        for version in _VERSIONS:
+            frame[f"{question} {version}"] = frame[version].map(scored.frame[question].get)
+        frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
+    result = PairScores(frame, scored.failed, scored.provenance, scored.scores, missing)
+    result.save_if_asked(options)
+    return result

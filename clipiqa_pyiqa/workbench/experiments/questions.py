@@ -1,0 +1,71 @@
+"""The metrics of an experiment, and the questions that its CLIP-IQA is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...metric import is_factory, net_of
+from ...prompts.pairs import Columns, parse_columns, unknown_names
+from ..metrics.kinds import Metric
+from ..metrics.parsing import parse_metrics
+
+
+def metrics_with_questions(
+    metric: Any, prompts: Any = None, template: str | None = None, default: Any = None
+) -> list[Metric]:
+    """Return the metrics of an experiment.
+
+    Args:
+        metric: A CLIP-IQA, or metrics as for :func:`~clipiqa_pyiqa.workbench.metrics.parsing.parse_metrics`.
+        prompts: Questions for the (first) metric, a CLIP-IQA.
+        default: Questions for a CLIP-IQA that stands alone, if there are no ``prompts`` and it has learned none.
+    """
+    metrics = parse_metrics(metric() if is_factory(metric) else metric)
+    if prompts is None:
+        prompts = _default_prompts(metrics[0], template, default)
+    if prompts is None:
+        return metrics
+    return parse_metrics(metrics, parse_columns(prompts, template))
+
+
+def _default_prompts(first: Metric, template: str | None, default: Any) -> Any:
+    """Return the questions for the first metric if the user names none; None: it has its own, or takes none."""
+    net = getattr(first.instance, "net", first.instance)
+    has_learned_prompts = first.name.startswith("clipiqa+") or getattr(net, "questions", "") is None
+    if first.label or first.questions or has_learned_prompts:
+        return None
+    if default:
+        return default
+    return "quality" if template or first.name == "clipiqa" else None
+
+
+def without_unknown(metric: Metric) -> tuple[Metric, list[str]]:
+    """Return a built CLIP-IQA without the questions whose words its CLIP never saw, and these questions' names."""
+    clip = getattr(metric.net, "clip", None)
+    if clip is None or metric.questions is None:
+        return metric, []
+    unknown = unknown_names(clip, metric.questions)
+    questions = {name: pairs for name, pairs in metric.questions.items() if name not in unknown}
+    return replace(metric, questions=Columns(questions)), unknown
+
+
+def column_names(metrics: Iterable[Metric]) -> list[str]:
+    """Return the names of the columns that metrics fill, before they are built."""
+    names = list[str]()
+    for metric in metrics:
+        names += _column_names(metric)
+    return names
+
+
+def _column_names(metric: Metric) -> Sequence[str]:
+    if metric.label:
+        return [metric.label]
+    if metric.questions is not None:
+        return list(metric.questions)
+    if metric.instance is not None:
+        return list(net_of(metric.instance).columns)
+    learned_prompts = metric.options.get("pretrained_model_path", metric.name)
+    return [Path(learned_prompts).stem]

@@ -1,0 +1,83 @@
+"""The scoring of an experiment's images, into a folder of results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...errors import ImageError
+from ..images.image import File, Image
+from ..metrics.kinds import Metric
+from ..options import silent
+from ..results.store import Output
+from ..scoring.engine import outputs
+from ..scoring.score import score_paths
+from .experiment_result import ExperimentResult, end_with_reasons, file_names
+from .options import ExperimentOptions
+from .questions import column_names
+
+_OPTIONS_OF_OUTPUT = ("out", "resume", "overwrite", "pictures", "progress")
+
+
+def scored_images(
+    metrics: Sequence[Metric],
+    images: Iterable[str | Image],
+    written: Iterable[str],
+    options: ExperimentOptions,
+    inputs: Iterable[str] = (),
+) -> ExperimentResult:
+    """Return the scores of image files, or of other sources; each is scored once.
+
+    Args:
+        metrics: The result of :func:`~.questions.metrics_with_questions`.
+        images: Files and sources, which are never replaced.
+        written: Files that the experiment writes, as in :meth:`ExperimentResult.contents`, with ``{}`` for a question;
+            unless replaced or continued, ``out`` must not have them.
+        inputs: Other files that are never replaced.
+    """
+    sources = [File(image) if isinstance(image, str) else image for image in dict.fromkeys(images)]
+    names = [source.name for source in sources]
+    output = scores_output(written, column_names(metrics), [*names, *inputs], options)
+    scoring: dict[str, Any] = {name: setting for name, setting in options.items() if name not in _OPTIONS_OF_OUTPUT}
+    run = score_paths(metrics, sources, out=output, strict=True, **scoring)
+    scores = run.scores(options.get("progress", silent)).under(names)
+    has_scores = scores.frame[run.head.scores].notna().all(axis=1)
+    failed = {name: scores.errors[name] for name in has_scores.index[~has_scores]}
+    failed |= {name: f"{name!r} is gone since an earlier run." for name in run.known.gone}
+    if not has_scores.any():
+        raise ImageError("none of the images could be scored" + end_with_reasons(failed))
+    frame = scores.frame[has_scores].dropna(axis=1)  # only whole columns of an earlier run
+    columns = {name: scores.columns[name] for name in frame}
+    whole_scores = replace(scores, frame=frame.reindex(scores.frame.index), columns=columns)
+    return ExperimentResult(frame, failed, run.head.provenance, whole_scores)
+
+
+def check_output(
+    written: Iterable[str], questions: Sequence[str], inputs: Iterable[str], options: ExperimentOptions
+) -> None:
+    """Raise if a file in ``out`` must not be replaced; arguments as for :func:`scores_output`."""
+    scores_output(written, questions, inputs, options)
+
+
+def scores_output(
+    written: Iterable[str], questions: Sequence[str], inputs: Iterable[str], options: ExperimentOptions
+) -> Output | None:
+    """Return the file of scores in ``out``, or None without ``out``; raise if a file there must not be replaced.
+
+    Args:
+        written, inputs: As for :func:`scored_images`.
+    """
+    pictures = options.get("pictures", "png")
+    others = list[str]()
+    for name in ("summary.json", *written):
+        others += file_names(questions, name.replace("*", pictures)).values()
+    files = outputs(
+        options.get("out"),
+        ["scores.csv"],
+        others,
+        inputs,
+        resume=options.get("resume", False),
+        overwrite=options.get("overwrite", False),
+    )
+    return files.get("scores.csv")

@@ -1,0 +1,197 @@
+"""Experiment of Fig. 7: whether a metric chooses between two images as people do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Unpack
+
+import matplotlib
+import numpy as np
+import pandas
+from matplotlib.figure import Figure
+
+from ...checks import FilePath, checked
+from ...errors import CLIPIQAError
+from ...metric import find_device
+from ...prompts.pairs import Prompts
+from ...text import counted, few
+from ..metrics.building import build
+from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, wrapped
+from ..stats.intervals import clustered_share, share
+from .experiment_result import ExperimentResult
+from .options import ExperimentOptions
+from .questions import column_names, metrics_with_questions, without_unknown
+from .scoring import check_output, scored_images
+from .votes import SIDES, read_votes
+
+_WRITTEN = ("agreement.csv", "agreement.*")
+
+
+@dataclass(frozen=True)
+class Agreement(ExperimentResult):
+    """The metric's choices beside people's choices.
+
+    Attributes:
+        frame: One row per attribute and pair. Columns: those of the votes; ``score_first`` and ``score_second``;
+            ``majority`` and ``metric``, the choices of people and metric (``'first'``, ``'second'``, or ``''``);
+            ``right`` (None without a majority); ``votes``; ``votes_right``, those that agree with the metric.
+        unknown: Attributes that are left out, as the CLIP never saw their words -> their number of pairs.
+    """
+
+    unknown: Mapping[str, int]
+    intervals: ClassVar = ("majority accuracy", "vote accuracy")
+
+    @property
+    def is_complete(self) -> bool:
+        return super().is_complete and not self.unknown
+
+    def summary(self) -> pandas.DataFrame:
+        """Return one row per attribute and, if there are several attributes, one row for all.
+
+        ``majority accuracy`` is the share of pairs in which the metric agrees with the majority (Wilson's interval).
+        ``vote accuracy`` is the share of votes that agree with the metric (interval from resampled pairs). ``ceiling``
+        is the highest possible vote accuracy.
+        """
+        rows = [_summary_row(str(name), frame) for name, frame in self.frame.groupby("attribute", sort=False)]
+        if len(rows) > 1:
+            rows.append(_summary_row("all", self.frame))
+        return pandas.DataFrame(rows)
+
+    def contents(self) -> dict[str, Any]:
+        return {"agreement.csv": self.frame, "agreement.*": self.figure()}
+
+    @matplotlib.rc_context(STYLE)
+    def figure(self) -> Figure:
+        """Return bars of both accuracies with their intervals, and the ceilings, for each attribute."""
+        table = self.summary()
+        figure = Figure(figsize=(2 + 1.3 * max(len(table), 2), 3.4), layout="constrained")
+        axes = figure.subplots()
+        places = np.arange(len(table))
+        for colour, shift, name in zip(COLOURS, (-0.2, 0.2), self.intervals, strict=False):
+            shares = table[name]
+            errors = [shares - table[f"{name} low"], table[f"{name} high"] - shares]
+            axes.bar(places + shift, shares, 0.36, color=colour, label=name, yerr=errors, ecolor=INK, capsize=3)
+        axes.hlines(table["ceiling"], places + 0.02, places + 0.38, INK, "dotted", label="ceiling of votes")
+        axes.set_xticks(places, [wrapped(name, 18) for name in table["attribute"]], **WORDS)
+        axes.set(ylim=(0, 1), ylabel="agreement with people")
+        axes.axhline(0.5, color=INK, linewidth=0.6)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False, fontsize=7.5)
+        return captioned(figure, self.caption)
+
+    def details(self) -> dict[str, Any]:
+        return {"unknown": dict(self.unknown)}
+
+    def notes(self) -> list[str]:
+        notes = []
+        tied = int((self.frame["majority"] == "").sum())
+        if tied:
+            notes.append(f"{counted(tied, 'pair')} without a majority, counted vote by vote only")
+        undecided = int(self.frame["undecided"].sum())
+        if undecided:
+            notes.append(f"{counted(undecided, 'vote')} for neither image, not counted")
+        if self.unknown:
+            pairs = counted(sum(self.unknown.values()), "pair")
+            backbone = self.provenance["backbone"]
+            notes.append(f"left out: {few(self.unknown)} ({pairs}), as {backbone} never saw their words")
+        return notes
+
+
+def _summary_row(attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
+    decided = frame[frame["majority"] != ""]
+    right = int(decided["right"].astype(bool).sum())
+    votes = frame["votes"].sum()
+    votes_of_majorities = frame[["votes_first", "votes_second"]].max(axis=1).sum()
+    return {
+        "attribute": attribute,
+        "pairs": len(decided),
+        "tied": len(frame) - len(decided),
+        **share(right, len(decided)).named("majority accuracy"),
+        "votes": votes,
+        **clustered_share(frame["votes_right"], frame["votes"]).named("vote accuracy"),
+        "ceiling": votes_of_majorities / votes if votes else np.nan,
+    }
+
+
+@checked
+def agreement(
+    metric: Any,
+    votes: FilePath,
+    prompts: Prompts = None,
+    *,
+    root: FilePath | None = None,
+    template: str | None = None,
+    **options: Unpack[ExperimentOptions],
+) -> Agreement:
+    """Return the metric's choices beside people's choices (Fig. 7).
+
+    Args:
+        metric, options: As for :func:`~.ranking.rank`.
+        prompts: Questions in place of the attributes' own; these and named metrics choose for every attribute.
+            Without them, attributes whose words the CLIP never saw are left out.
+        votes, root, template: As for :func:`~.votes.read_votes`.
+    """
+    tally, columns = read_votes(votes, root=root, template=template)
+    metrics = metrics_with_questions(metric, prompts, template, columns)
+    inputs = [*_images(tally), os.fspath(votes)]
+    check_output(_WRITTEN, column_names(metrics), inputs, options)  # before weights are read
+    unknown = dict[str, int]()
+    if prompts is None and column_names(metrics) == list(columns):
+        clipiqa, unknown_attributes = without_unknown(build(metrics[0], find_device(options.get("device"))))
+        if len(unknown_attributes) == len(columns):
+            raise CLIPIQAError(
+                f"{clipiqa.net.clip.weights.backbone} never saw the words of any attribute "
+                f"({few(unknown_attributes)}): use another backbone."
+            )
+        metrics = [clipiqa]
+        columns = clipiqa.questions
+        unknown = {name: int((tally["attribute"] == name).sum()) for name in unknown_attributes}
+        tally = tally[~tally["attribute"].isin(unknown_attributes)]
+    scored = scored_images(metrics, _images(tally), _WRITTEN, options, [os.fspath(votes)])
+    frame = _with_choices(_with_questions(tally, list(columns), scored), scored)
+    result = Agreement(frame, scored.failed, scored.provenance, scored.scores, unknown)
+    result.save_if_asked(options)
+    return result
+
+
+def _images(tally: pandas.DataFrame) -> list[str]:
+    return list(tally[list(SIDES)].to_numpy().ravel())
+
+
+def _with_questions(tally: pandas.DataFrame, attributes: list[str], scored: ExperimentResult) -> pandas.DataFrame:
+    """Return the votes on pairs with scores, with a column ``question``: the name of the score that chooses.
+
+    Usually, each attribute is its own question. Other questions choose for all attributes, so each has all rows.
+    """
+    if list(scored.questions) == attributes:
+        frame = tally.assign(question=tally["attribute"])
+    else:
+        frame = pandas.concat([tally.assign(question=name) for name in scored.questions], ignore_index=True)
+        if len(scored.questions) > 1:
+            frame["attribute"] += ", " + frame["question"]
+    return scored.scored_pairs(frame, SIDES).reset_index(drop=True)
+
+
+def _with_choices(frame: pandas.DataFrame, scored: ExperimentResult) -> pandas.DataFrame:
+    """Return the votes with scores and choices in place of the column ``question``."""
+    questions = frame["question"]
+    is_low_good = questions.map(scored.is_low_good)
+    frame = frame.drop(columns="question")
+    for side in SIDES:
+        places = zip(frame[side], questions, strict=True)
+        frame[f"score_{side}"] = [scored.frame.at[image, question] for image, question in places]
+    score_gains = frame["score_first"] - frame["score_second"]
+    frame["majority"] = _choices(frame["votes_first"] - frame["votes_second"])
+    frame["metric"] = _choices(score_gains.where(~is_low_good, -score_gains))
+    has_majority = frame["majority"] != ""
+    frame["right"] = (frame["majority"] == frame["metric"]).astype(object).where(has_majority, None)
+    frame["votes"] = frame["votes_first"] + frame["votes_second"]
+    is_chosen = [frame["metric"] == side for side in SIDES]
+    frame["votes_right"] = np.select(is_chosen, [frame["votes_first"], frame["votes_second"]], 0)
+    return frame
+
+
+def _choices(gains: pandas.Series) -> Any:
+    """Return ``'first'`` where the first image's gain over the second is positive, ``'second'``, or ``''`` if equal."""
+    return np.select([gains > 0, gains < 0], SIDES, "")

@@ -1,0 +1,1 @@
+"""Files of users: tables, journals, locks, folders, configurations, and names in lines."""

@@ -1,0 +1,129 @@
+"""CSV files: their rows and columns."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import CLIPIQAError
+from ...files.printable import printable
+from ...files.reading import open_file
+from ...logger import log
+from ...text import counted, few, reason, twice_in
+
+PATH_COLUMNS = "path image image_path image_name img_name filename file name images image_id dist_img key url"
+Row = dict[str, str]
+"""Column -> cell."""
+_NEEDS_QUOTES = re.compile(r'[",#\r\n]|^\s|\s$')
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """Return a line of a CSV file; None is an empty cell."""
+    return printable(",".join(_cell(value) for value in values)) + "\n"
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    if not _NEEDS_QUOTES.search(text):
+        return text
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield the number and the cells of each line below the header. Raises ``ValueError`` for anything but a table."""
+    with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        header = next(lines, [])
+        repeated = twice_in(header)
+        if repeated:
+            raise ValueError(f"it has two columns called {repeated!r}: rename one")
+        for cells in lines:
+            if not any(cells):
+                continue  # spreadsheets write rows of empty cells
+            if len(cells) != len(header):
+                raise ValueError(
+                    f"line {lines.line_num}: expected {len(header)} columns, separated by commas ({', '.join(header)})"
+                )
+            yield lines.line_num, dict(zip(header, cells, strict=True))
+
+
+def read_rows(path: Path) -> tuple[list[tuple[int, Row]], list[str]]:
+    """Return the numbered rows of a CSV file, and its column names."""
+    try:
+        rows = list(csv_rows(path))
+    except (OSError, ValueError, csv.Error) as error:
+        raise CLIPIQAError(f"{str(path)!r} cannot be read as a CSV file in UTF-8: {reason(error)}.") from error
+    if not rows:
+        raise CLIPIQAError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
+    _, first_row = rows[0]
+    return rows, list(first_row)
+
+
+def find_column(
+    path: Path,
+    header: Sequence[str],
+    chosen: str | int | None,
+    usual: str,
+    *,
+    option: str = "columns",
+    needed: bool = True,
+) -> str:
+    """Return the chosen column (a name or number), or the first with a usual name, in any case and punctuation.
+
+    ``usual`` holds such names, separated by spaces. If there is none and it is not needed, return an empty text.
+    """
+    remedy = f"its columns are {', '.join(map(repr, header))}; say which with `{option}`."
+    if chosen is not None:
+        name = _name_of(chosen, header)
+        if name in header:
+            return name
+        raise CLIPIQAError(f"{path} has no column called {name!r}: {remedy}")
+    candidates = _with_usual_names(header, usual)
+    if candidates:
+        return candidates[0]
+    if not needed:
+        return ""
+    example = usual.split()[0]
+    raise CLIPIQAError(f"{path} has no column such as {example!r}: {remedy}")
+
+
+def log_other_columns(
+    path: Path, header: Sequence[str], chosen: str | int | None, usual: str, *, option: str = "columns"
+) -> None:
+    """Log which columns :func:`find_column` passed over, although they have usual names too."""
+    candidates = _with_usual_names(header, usual)
+    if chosen is None and len(candidates) > 1:
+        log.info(f"{path}: the column {candidates[0]!r} is read, not {few(candidates[1:])}; choose with `{option}`")
+
+
+def check_images_exist(path: Path, files: Collection[str], remedy: str = "") -> None:
+    """Raise ``CLIPIQAError`` if files are missing."""
+    missing = sorted({file for file in files if not os.path.isfile(file)})
+    if missing:
+        raise CLIPIQAError(
+            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
+            f"({few(missing)}): correct the paths or `root`{remedy}."
+        )
+
+
+def _name_of(chosen: str | int, header: Sequence[str]) -> str:
+    if isinstance(chosen, int):
+        return header[chosen] if chosen < len(header) else str(chosen)
+    return chosen
+
+
+def _with_usual_names(header: Sequence[str], usual: str) -> list[str]:
+    """Return the columns that have usual names, in the order of these names."""
+    by_name = {column_key(column): column for column in reversed(header)}  # the first of several wins
+    usual_names = [column_key(name) for name in usual.split()]
+    return [by_name[name] for name in usual_names if name in by_name]
+
+
+def column_key(name: str) -> str:
+    """Return a column's name without case and punctuation."""
+    return "".join(c for c in name.lower() if c.isalnum())

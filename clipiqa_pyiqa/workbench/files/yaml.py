@@ -1,0 +1,99 @@
+"""YAML files with plain values, limited size and no aliases."""
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...checks import FilePath, check_keys
+from ...errors import ConfigError
+from ...files.reading import open_file
+from ...text import nearest, twice_in
+
+LARGEST_CONFIG = 1 << 20
+
+
+class _Loader(yaml.SafeLoader):
+    """A SafeLoader that refuses aliases and equal keys."""
+
+    def get_event(self) -> yaml.Event:
+        event = super().get_event()
+        if isinstance(event, yaml.AliasEvent):  # a few lines with aliases can stand for millions of values
+            raise yaml.YAMLError(f"it has the alias '*{event.anchor}': write the value again instead")
+        return event
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        repeated = twice_in(key.value for key, _ in node.value if isinstance(key.value, str))
+        if repeated:
+            raise yaml.YAMLError(f"the key {repeated!r} occurs twice")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(  # PyYAML reads YAML 1.1, where 1e-6 is a text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def parse_yaml(text: str | bytes, what: str) -> Any:
+    """Return the value of a YAML text; messages call the text ``what``. Raises ``ConfigError``."""
+    try:
+        return _Loader(text).get_single_data()
+    # constructors of explicit tags, such as !!int x or !!timestamp x, raise many kinds of errors
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
+        raise ConfigError(f"{what} is not usable YAML: {' '.join(str(problem).split())[:300]}.") from problem
+
+
+def shipped(protocols: bool = False) -> dict[str, Path]:
+    """Return a dict from name to file: the package's configurations, or, with ``protocols``, its table protocols."""
+    package = Path(__file__).parents[2]
+    folder = package / "configs"
+    if not folder.is_dir():  # in a clone
+        folder = package.parent / "configs"
+    files = dict[str, Path]()
+    for path in sorted(folder.glob("*/*.yml")):
+        is_protocol = path.parent.name == "protocols"
+        if is_protocol == protocols:
+            files[path.stem] = path
+    return files
+
+
+def read_yaml(path: FilePath) -> Any:
+    """Return the value in a YAML file, or in the file of a name in :func:`shipped`. Raises ``ConfigError``."""
+    path = Path(os.path.expanduser(path))
+    if _is_a_name(path):
+        path = _shipped_file(path.name)
+    try:
+        with open_file(path) as file:
+            content = file.read(LARGEST_CONFIG + 1)
+    except OSError as problem:
+        raise ConfigError(f"the configuration {str(path)!r} cannot be read: {problem.strerror}.") from problem
+    if len(content) > LARGEST_CONFIG:
+        raise ConfigError(f"{str(path)!r} is not a configuration: it has more than {LARGEST_CONFIG >> 20} MiB.")
+    return parse_yaml(content, repr(str(path)))
+
+
+def read_mapping(path: FilePath, known: Collection[str]) -> dict[str, Any]:
+    """Return the keys and values of a YAML file, without null values. Raises ``ConfigError``."""
+    config = read_yaml(path)
+    name = os.path.expanduser(path)
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"{name!r} must be a mapping with the keys {', '.join(known)}.")
+    check_keys(config, known, name)
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def _is_a_name(path: Path) -> bool:
+    """Return whether a path has neither a folder nor a suffix, and no file is there."""
+    return len(path.parts) == 1 and not path.suffix and not path.exists()
+
+
+def _shipped_file(name: str) -> Path:
+    files = shipped()
+    if name not in files:
+        raise ConfigError(
+            f"{name!r} is neither a file nor one of the configurations of this package: {nearest(name, files)}"
+        )
+    return files[name]

@@ -1,0 +1,1 @@
+"""Whether a second run over the same inputs got worse."""

@@ -1,0 +1,264 @@
+"""``gate``: check whether a second run is worse by more than chance."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Unpack
+
+import numpy as np
+from pandas import DataFrame, concat, to_numeric
+
+from ... import __version__
+from ...checks import FilePath, checked
+from ...errors import CLIPIQAError
+from ...files.writing import write_text
+from ...text import counted, few, first_of, nearest
+from ..files.folders import check_folder
+from ..images.formats import VIDEOS
+from ..images.image import File
+from ..options import AnySize, Progress, RunOptions, check_storage, silent
+from ..results.columns import changes, column_changes
+from ..results.scores import Scores, find_direction, is_score_file, matching_names, per_video, read_scores
+from ..results.store import Output
+from ..sources.finding import find_shards
+from .verdicts import PAGE, WRITTEN, Gate, judge
+
+
+@checked
+def gate(
+    base: FilePath,
+    new: FilePath,
+    *,
+    by: Sequence[str] | None = None,
+    key: str | None = None,
+    metrics: Any = None,
+    margin: float | Mapping[str, float] | None = None,
+    worst_loss: float | Mapping[str, float] | None = None,
+    lower_better: Collection[str] = (),
+    higher_better: Collection[str] = (),
+    skip_missing: bool = False,
+    out: FilePath | None = None,
+    page: FilePath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    **options: Unpack[RunOptions],
+) -> Gate:
+    """Return the comparison of two runs over the same inputs.
+
+    Videos are paired by the mean of their frames.
+
+    Args:
+        base, new: The runs, each a score file of any tool, a folder of results on Ray, or a folder of images.
+        by: Columns to compare; by default those of ``metrics``, or all numeric columns.
+        key: Column that pairs rows; by default the path below each run's common folder, or, if no path is in both
+            runs, the number before the first hyphen of each file's name.
+        metrics: Metric that scores folders of images, as for :func:`~clipiqa_pyiqa.score_paths`.
+        margin: Largest allowed loss, in the column's units: for all columns, or by name (``''``: all others).
+        worst_loss: Largest allowed loss of one image, likewise.
+        lower_better, higher_better: Columns with a known direction; by default the file or the column's name decides.
+        skip_missing: Leave out rows that one run lacks (otherwise raise), and rows without a score (otherwise
+            ``missing``). A column without any score in a run is always missing.
+        out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
+        page: Folder for ``gate.html``, a page with pictures.
+        progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
+        options: As for :func:`~clipiqa_pyiqa.score_paths`.
+
+    Raises:
+        CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways.
+    """
+    given = {"base": os.fspath(base), "new": os.fspath(new)}
+    folders = {side: find_shards(path) for side, path in given.items() if not is_score_file(path)}
+    for side, found in folders.items():
+        if found.is_empty:
+            raise CLIPIQAError(f"{found.problem}: there is nothing to compare.")
+        if metrics is None:
+            raise CLIPIQAError(f"{given[side]!r} is a folder of images: name the metrics that score them (`metrics`).")
+    if (metrics is not None or options) and not folders:
+        raise CLIPIQAError(
+            "both runs are files of scores, but `metrics` and the options of reading and scoring are for folders of "
+            "images: leave them out."
+        )
+    for name in {*lower_better} & {*higher_better}:
+        raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
+    check_storage(out, resume, overwrite and page is None)
+    if out is not None:
+        out = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
+    if page is not None:
+        page = check_folder(page, [PAGE], overwrite=overwrite or resume)
+    scores = {side: read_scores(path, columns=by, key=key) for side, path in given.items() if side not in folders}
+    for side, found in folders.items():
+        from ..scoring.score import score_paths  # loads torch
+
+        output = out and Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
+        scoring = score_paths(metrics, found.items, out=output, **options)
+        scores[side] = replace(scoring.scores(partial(progress, side)), file=given[side])
+    runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by, folders)
+    limits = dict[str, dict[str, float]]()
+    for option, limit in {"margin": margin, "worst_loss": worst_loss}.items():
+        stated = dict(limit) if isinstance(limit, Mapping) else {"": limit}
+        stated = dict.fromkeys(names, stated.pop("", None)) | stated
+        limits[option] = {name: loss for name, loss in stated.items() if loss is not None}
+        for loss in limits[option].values():
+            if not 0 < loss < math.inf:
+                raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
+    for option, chosen in {**limits, "lower_better": lower_better, "higher_better": higher_better}.items():
+        for name in chosen:
+            if name not in names:
+                raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
+    rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
+    judged = [name for name in names if rows[[f"{name} base", f"{name} new"]].notna().any().all()]
+    missing = list[str]()
+    for name in names:
+        (left_out if name in judged and skip_missing else missing).extend(_lost(name, rows, paths, runs))
+        new_scores = rows[f"{name} new"]
+        if (equal := (rows[f"{name} base"] == new_scores) & np.isinf(new_scores)).any():
+            left_out.append(f"{name!r} is infinite in both runs for {counted(equal.sum(), 'row')}: not in its mean")
+    lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
+    pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
+    flags, sizes = [], []
+    for side, run in zip(given, runs, strict=True):
+        flags.append(paths[side].map(run.flags))
+        size = run.other.reindex(columns=["width", "height"]).loc[paths[side]]
+        sizes.append(size.apply(to_numeric, errors="coerce").to_numpy())
+    flagged = flags[1][flags[0].isna()].dropna().to_dict()
+    if "new" in folders:
+        photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
+        flagged |= _newly_cut(photos.drop(index=[*flagged], errors="ignore"))
+    notes += [f"left out: {line}" for line in left_out]
+    if resized := int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum()):
+        notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
+    about = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": __version__,
+        **runs[1].reading,
+    }
+    metrics = {name: column.record for name, column in runs[1].columns.items() if name in names}
+    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, metrics, about)
+    if out is not None:
+        gated.save(out, overwrite=overwrite or resume)
+    if page is not None:
+        write_text(page / PAGE, gated.report().text("html"))
+    return gated
+
+
+def _alike(
+    base: Scores, new: Scores, by: Sequence[str] | None, scored: Collection[str]
+) -> tuple[list[Scores], list[str], list[str]]:
+    """Return both runs, the columns to compare, and notes; raise if the runs were scored in different ways.
+
+    A new column takes the name of the base's column with the same fingerprint. If this call ``scored`` a run, only its
+    columns are compared.
+    """
+    known = {column.fingerprint: name for name, column in base.columns.items() if column.fingerprint}
+    renamed = {
+        name: was
+        for name, column in new.columns.items()
+        if name in new.names and (was := known.get(column.fingerprint, name)) not in new.names
+    }
+    notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in renamed.items()]
+    columns = {renamed.get(name, name): column for name, column in new.columns.items()}
+    new = replace(new, frame=new.frame.rename(columns=renamed), columns=columns)
+
+    both = [name for name in base.names if name in new.names]
+    sides = {"base": base.names, "new": new.names}
+    names = [*dict.fromkeys(by or [name for side in scored or sides for name in sides[side]])]
+    if others := {*base.names, *new.names}.difference(names):
+        notes.append(f"not compared, as not asked for: {few(sorted(others))}")
+    if lacking := [name for name in names if name not in both]:
+        raise CLIPIQAError(
+            f"not in both runs: {few(lacking)}; score both by the same metrics, or name columns that both have, with "
+            f"`by` ({', '.join(both) or 'there are none'})."
+        )
+
+    found = changes(base.reading, new.reading) if base.reading and new.reading else []
+    for name in names:
+        before, after = base.columns.get(name), new.columns.get(name)
+        if before and after and before.fingerprint != after.fingerprint:
+            whole = (f"the hash of everything that {name!r} depends on", before.fingerprint, after.fingerprint)
+            found += [whole] if "hash" in {*before.record, *after.record} else column_changes(before, after)
+    if found:
+        text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
+        raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
+
+    versions = ({**run.reading.get("versions", {}), **run.reading.get("decoders", {})} for run in (base, new))
+    if base.reading and new.reading and (found := changes(*versions)):
+        text = ", ".join(f"{what} {was} and {now}" for what, was, now in found)
+        notes.append(f"base and new run were scored by different versions: {text}")
+    return [base, new], names, notes
+
+
+def _newly_cut(paths: DataFrame) -> dict[str, str]:
+    """Return the rows whose new image alone has a band of one colour."""
+    from ..images.flags import has_band
+    from ..images.prefetch import prefetch
+
+    def is_cut(path: str) -> bool:
+        return has_band(File(path).load(AnySize(damaged="keep")).pixels)
+
+    found = prefetch(lambda row: is_cut(row.new) and not is_cut(row.base), paths.itertuples())
+    return {row.Index: "cut" for row, is_newly in found if is_newly is True}  # or the error of reading
+
+
+def _pair_rows(
+    runs: Sequence[Scores], names: Sequence[str], has_key: bool, skip_missing: bool
+) -> tuple[DataFrame, list[str], DataFrame]:
+    """Return both runs' scores, a sentence per run with missing rows, and both runs' row names."""
+    indices = [[*run.frame.index] for run in runs]
+    if not has_key:
+        indices = matching_names(*indices)
+        if set(indices[0]).isdisjoint(indices[1]):
+            # files such as 12-b7e0.png match by their numbers
+            numbers = [[os.path.basename(name).partition("-")[0] for name in index] for index in indices]
+            if all(all(map(str.isdecimal, each)) for each in numbers):
+                indices = numbers
+    frames = {}
+    for side, run, index in zip(("base", "new"), runs, indices, strict=True):
+        frames[side] = frame = run.frame[names].assign(**{"": run.frame.index}).set_axis(index)
+        for twice in frame.index[frame.index.duplicated()]:
+            raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
+    both = concat(frames, axis=1)
+    paths = both.xs("", axis=1, level=1)
+    if paths.dropna().empty:
+        raise CLIPIQAError(
+            f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
+            "paired by their path below each run's common folder, without suffix if no two are then equal, or by a "
+            "key column (`key`)."
+        )
+    left_out = [
+        f"{run.file!r} lacks {counted(len(lacking), 'row')}: {few(lacking)}"
+        for run, side in zip(runs, paths, strict=True)
+        if len(lacking := paths.index[paths[side].isna()])
+    ]
+    paths = paths.dropna()
+    if left_out and not skip_missing:
+        raise CLIPIQAError(
+            f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
+            "(skip_missing)."
+        )
+    columns = {}
+    for name in names:
+        base, new = both["base", name], both["new", name]
+        difference = (new - base).replace([math.inf, -math.inf], math.nan)
+        columns.update({f"{name} base": base, f"{name} new": new, f"{name} difference": difference})
+    return DataFrame(columns, paths.index.rename("row")), left_out, paths
+
+
+def _lost(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) -> Iterator[str]:
+    """Yield which images have no score, with flags and the first reasons, or are infinite in one run only."""
+    for side, run in zip(paths, runs, strict=True):
+        flags, lacking = run.flags, paths[side][rows[f"{name} {side}"].isna()]
+        if len(lacking):
+            images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
+            # one sentence for each reason: sentences begin with the image
+            errors = {error.removeprefix(repr(path)): error for path in lacking if (error := run.errors.get(path))}
+            where = f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}"
+            yield f"{where}: {images}. {first_of(errors.values(), 5)}".strip()
+    base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
+    if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():
+        yield f"{name!r} is infinite in one run only for {counted(apart.sum(), 'image')}: {few(rows.index[apart])}"

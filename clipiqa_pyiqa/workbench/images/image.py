@@ -1,0 +1,125 @@
+"""What an image is: files, missing images and all others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...checks import FilePath, checked
+from ...errors import ImageError, Kind
+from ...files.reading import read_bytes
+from ..options import Reading
+
+if TYPE_CHECKING:
+    from .memory import MakeRoom
+    from .record import Decoded, ImageRecord
+
+MISSING = "missing"  # the stamp of a file that does not exist
+
+
+class Image:
+    """Base of all images: a subclass has a ``name`` and :meth:`read`, or overrides another step of reading."""
+
+    name: str
+    kept: Mapping[str, Any] = {}
+    shard_stamp: str | None = None
+    """The stamp that its shard had when the shard's turn came."""
+
+    def stamp(self) -> str | None:
+        """Return a text that changes when the content changes; None if there is no such text.
+
+        Take it before reading, so that a change in between is noticed next time.
+        """
+        return self.shard_stamp
+
+    def read(self) -> bytes:
+        """Return all bytes of an image file. Raises ``ImageError`` or ``OSError``."""
+        raise NotImplementedError
+
+    def decoded(self, make_room: MakeRoom) -> Decoded:
+        """Return pixels as in the file."""
+        from .reader import decode  # imported here, so that a command's help does not wait for torch
+
+        return decode(self.name, self.read(), make_room)
+
+    def load(self, reading: Reading) -> ImageRecord:
+        """Return the image, read with these options. Raises ``ImageError``."""
+        from .reader import load
+
+        return load(self, reading)
+
+
+@dataclass(frozen=True)
+class File(Image):
+    name: str
+
+    def stamp(self) -> str | None:
+        try:
+            status = os.stat(self.name)
+        except FileNotFoundError:
+            return MISSING
+        except (OSError, ValueError):
+            return None
+        return f"{status.st_size} {status.st_mtime_ns}"
+
+    def read(self) -> bytes:
+        return read_bytes(self.name)
+
+
+@dataclass(eq=False)
+class BytesImage(Image):
+    """An image file in memory, which can be read once."""
+
+    name: str
+    data: bytes
+
+    def read(self) -> bytes:
+        data, self.data = self.data, b""
+        return data
+
+
+@dataclass
+class NoImage(Image):
+    """A missing or unreadable image.
+
+    Attributes:
+        reason: The problem, to follow the name in a sentence.
+    """
+
+    name: str
+    reason: str
+    kind: Kind = Kind.MISSING
+
+    @property
+    def problem(self) -> str:
+        return f"{self.name!r} {self.reason}"
+
+    def read(self) -> bytes:
+        raise ImageError(self.reason, self.kind, self.name)
+
+
+_reading = checked(Reading)
+
+
+@checked
+def read_image(image: FilePath | Image, **options: Any) -> ImageRecord:
+    """Return an image as 8-bit RGB; floats in memory stay floats.
+
+    Grey becomes three equal channels; transparent images are laid over white; PIL converts CMYK; of 16-bit samples, the
+    high byte is kept. Only the first frame is read. Colour profiles are not applied.
+
+    Args:
+        image: Path, or an image.
+
+    Returns:
+        The pixels, and how the image was read.
+
+    Raises:
+        ImageError: The file is missing, damaged, not an image or too small, has float or 32-bit samples, or has more
+            pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """
+    if not isinstance(image, Image):
+        image = File(os.fspath(image))
+    return image.load(_reading(**options))

@@ -1,0 +1,292 @@
+"""Fit heads to a few rated photos, in seconds, on stored features."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...checks import FilePath, checked
+from ...errors import CLIPIQAError
+from ...files.writing import write_text
+from ...logger import log
+from ...metric import CLIPIQA, find_device
+from ...prompts.files import HEAD_FORMAT, OpinionHead
+from ...prompts.pairs import as_texts
+from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
+from ..opinions.table_file import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
+from ..options import SharedOptions
+from ..stats.correlation import plcc, srocc
+from .feature_store import stored_features
+from .judgement import Judgement, judge
+
+NEEDED = {"affine": 3, "ridge": 6, "auto": 10}  # method -> smallest number of rated photos
+FOLDS = 5
+
+
+class FitAgreement(NamedTuple):
+    """Agreement of predicted with given scores; ``rmse`` is a share of the score range."""
+
+    srocc: float
+    plcc: float
+    rmse: float
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A fitted head, and agreements with the scores.
+
+    Attributes:
+        judgement: Whether the head gained anything: on the test or validation images, or else on the rated photos, each
+            predicted by a head that was fitted to others.
+        drawn: The rows that each random split tests.
+    """
+
+    head: OpinionHead
+    table: ScoreTable
+    cross_validation: dict[str, FitAgreement]
+    held_out: dict[str, FitAgreement]
+    before: dict[str, FitAgreement]
+    judgement: Judgement
+    splits: tuple[FitAgreement, ...] = ()
+    drawn: tuple[list[int], ...] = ()
+
+    def save(self, path: FilePath) -> None:
+        self.head.save(path)
+
+    def save_splits(self, path: FilePath) -> None:
+        """Write a CSV file of paths, scores, groups (the row's number if there are none) and ``split_1``, …."""
+        frame = self.table.part("train")
+        low, high = self.table.score_range
+        share = 1 - frame["target"] if self.table.lower_better else frame["target"]
+        photos = frame.assign(score=low + (high - low) * share)[["path", "score", "group"]]
+        for number, rows in enumerate(self.drawn, start=1):
+            photos[f"split_{number}"] = np.where(photos.index.isin(rows), "test", "train")
+        write_text(path, photos.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+
+
+@checked
+def fit(
+    scores: ScoreTable | FilePath,
+    *,
+    method: Literal["affine", "ridge", "auto"] = "auto",
+    fit_on: Literal["features", "stages"] = "features",
+    own_scale: bool = False,
+    without_mini_photos: bool = False,
+    splits: int = 0,
+    metric: CLIPIQA | None = None,
+    device: str | torch.device | None = SharedOptions.device,
+    features: FilePath | None = None,
+    workers: int | None = SharedOptions.workers,
+    seed: int = 123,
+) -> FitResult:
+    """Fit a head to rated photos; the image tower stays frozen.
+
+    Args:
+        scores: As for :func:`clipiqa_pyiqa.train`; with splits, only ``'train'`` is fitted.
+        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.files.OpinionHead`), or ``'auto'``: ridge
+            if cross-validation finds it clearly better.
+        fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
+        own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).
+        without_mini_photos, features: As for ``train``.
+        splits: Number of random splits of groups: a head is fitted to 80 % and predicts the rest.
+    """
+    table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
+    device = find_device(device)
+    metric = (metric or CLIPIQA()).to(device).eval()
+    if metric.head is not None or len(metric.prompts) > 1:
+        raise CLIPIQAError("metric must have one pair of prompts and no head.")
+    table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
+    train = table.part("train")
+    _check_enough(method, train)
+    encoded = stored_features(
+        metric,
+        features,
+        table.frame["path"],
+        stages=fit_on == "stages",
+        device=device,
+        workers=workers,
+        hashes=table.hashes,
+    )[:, 0]
+    direction = _direction_of(metric)
+    photos = _rated_photos(encoded, direction, table.frame, fit_on)
+    parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
+    if np.ptp(parts["train"].shares) < 0.5:
+        log.warning("the ratings cover less than half of the range: scores beyond them are extrapolated")
+    groups = train["group"].factorize()[0]
+    if max(groups) == 0:
+        raise CLIPIQAError("all photos to fit belong to one group, so none can be held out: set another `group`.")
+    best = _fit(method, parts["train"], groups, seed)
+    tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
+    before = {split: _agreement(part.zero_shot, part.shares) for split, part in tested.items()}
+    if best.method == "affine" and before["train"].plcc < 0:
+        log.warning("the head turns the order of the metric round, as these opinions contradict it: rate more photos")
+    held_out = {
+        split: _agreement(predict(best.head, part), part.shares) for split, part in tested.items() if split != "train"
+    }
+    judgement = _judge(table, parts, best, seed)
+    judgement = judgement.advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
+    random_splits = [
+        _random_split(method, train, parts["train"], groups, seed + number, seed) for number in range(splits)
+    ]
+    fields = {
+        **_provenance(metric, table, seed),
+        "fit_on": fit_on,
+        "score_range": table.score_range if own_scale else (0.0, 1.0),
+        "lower_better": own_scale and table.lower_better,
+        "method": best.method,
+    }
+    tensors = {name: torch.from_numpy(array).float() for name, array in best.head.items()}
+    return FitResult(
+        OpinionHead({**tensors, "direction": direction}, as_texts(fields)),
+        table,
+        best.agreements,
+        held_out,
+        before,
+        judgement,
+        splits=tuple(split.agreement for split in random_splits),
+        drawn=tuple(split.tested_rows for split in random_splits),
+    )
+
+
+def _check_enough(method: str, train: pandas.DataFrame) -> None:
+    if len(train) < NEEDED[method]:
+        raise CLIPIQAError(
+            f"method {method!r} needs at least {NEEDED[method]} rated photos to train on; got {len(train)}."
+        )
+
+
+def _direction_of(metric: CLIPIQA) -> Tensor:
+    """Return the direction ``(D,)`` of features whose scalar product with them is the logit of the zero-shot score."""
+    with torch.no_grad():
+        positive, negative = metric.encode_prompts()[0].cpu()
+    return metric.clip.logit_scale * (positive - negative)
+
+
+def _rated_photos(encoded: Tensor, direction: Tensor, frame: pandas.DataFrame, fit_on: str) -> RatedPhotos:
+    """Return what heads are fitted to; statistics of stages stand behind the image features of each row."""
+    features = encoded[:, : len(direction)]
+    inputs = encoded[:, len(direction) :] if fit_on == "stages" else encoded
+    zero_shot = (features @ direction).sigmoid().double().numpy()
+    return RatedPhotos(inputs.double().numpy(), zero_shot, frame["target"].to_numpy())
+
+
+def _provenance(metric: CLIPIQA, table: ScoreTable, seed: int) -> dict[str, Any]:
+    """Return the fields of a head's file that tell what it was fitted to."""
+    train = table.part("train")
+    return {
+        "format": HEAD_FORMAT,
+        **metric.provenance(),
+        "base_positive": metric.prompts[0].positive,
+        "base_negative": metric.prompts[0].negative,
+        "data_set": table.name,
+        "rated_photos": train["path"].nunique(),  # several people may have rated one
+        "seed": seed,
+        "trained_on": written_digests(train["path"], table.hashes),
+    }
+
+
+class _RandomSplit(NamedTuple):
+    """The agreement of predictions with opinions in the rows that a random split tests."""
+
+    agreement: FitAgreement
+    tested_rows: list[int]
+
+
+def _random_split(
+    method: str, train: pandas.DataFrame, photos: RatedPhotos, groups: NDArray[np.int64], draw: int, seed: int
+) -> _RandomSplit:
+    """Fit a head to 80 % of the groups, and let it predict the rest.
+
+    Args:
+        draw: Seed of the groups that are drawn.
+        seed: Seed of the fit's own cross-validation.
+    """
+    rows = draw_groups(train["group"], 0.2, draw)
+    is_out = train.index.isin(rows)
+    fitted_count = len(train) - len(rows)
+    if len(rows) < 2 or fitted_count < NEEDED[method] or np.ptp(groups[~is_out]) == 0:
+        raise CLIPIQAError(
+            f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits: two groups or more must "
+            "be left to fit to, and a group of up to 40 % of the photos is held out."
+        )
+    head = _fit(method, photos.at(~is_out), groups[~is_out], seed).head
+    tested = photos.at(is_out)
+    return _RandomSplit(_agreement(predict(head, tested), tested.shares), rows)
+
+
+class _Fit(NamedTuple):
+    """The chosen method's fit to all photos, and each method's cross-validation.
+
+    Attributes:
+        predicted: The chosen method's predictions of each photo, by a head that was fitted to other groups.
+        folds: The number of such heads.
+    """
+
+    method: str
+    head: FittedHead
+    agreements: dict[str, FitAgreement]
+    predicted: Array
+    folds: int
+
+
+def _fit(method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int) -> _Fit:
+    """Fit the method, or of all methods the one whose predictions of other groups are clearly better."""
+    names = list(FITS) if method == "auto" else [method]
+    numbers = np.unique(groups)
+    predicted = pandas.DataFrame(index=range(len(groups)), columns=names, dtype=float)
+    order = np.random.default_rng(seed).permutation(numbers)
+    folds = min(FOLDS, len(numbers))
+    for fold, name in itertools.product(np.array_split(order, folds), names):
+        is_out = np.isin(groups, fold)
+        predicted.loc[is_out, name] = predict(FITS[name](photos.at(~is_out)), photos.at(is_out))
+    agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}
+    squares = (predicted.sub(photos.shares, axis=0) ** 2).groupby(groups).mean()
+    gain = squares[names[0]] - squares[names[-1]]
+    # ridge must be better by more than a standard error of the groups' mean squared errors
+    best = names[-1] if gain.mean() > gain.sem() else names[0]
+    return _Fit(best, FITS[best](photos), agreements, predicted[best].to_numpy(), folds)
+
+
+def _judge(table: ScoreTable, parts: Mapping[str, RatedPhotos], best: _Fit, seed: int) -> Judgement:
+    """Return the judgement on the test images, those of validation, or by cross-validation: the first that tells.
+
+    Images that share a photo or a scene with those that were fitted do not count.
+    """
+    train = table.part("train")
+    for split, on in (("test", "test image"), ("val", "validation image")):
+        images = table.part(split)
+        is_new = ~images["group"].isin(train["group"]).to_numpy()
+        photos = parts[split].at(is_new)
+        judgement = judge(photos.zero_shot, predict(best.head, photos), images[is_new], on, seed)
+        if judgement.verdict != "unknown":
+            return judgement
+    photos = parts["train"]
+    if best.method == "affine" and best.head["prior"][0] > 0:
+        # the order of all images is the same, but predictions by several heads are not on one scale
+        return judge(photos.zero_shot, photos.zero_shot, train, "rated photo", seed)
+    on = f"rated photo, each predicted by a head that was fitted to others ({best.folds} folds)"
+    return judge(photos.zero_shot, best.predicted, train, on, seed)
+
+
+def _tries(asked: str, best: _Fit, fit_on: str) -> str:
+    """Return what to try where a head gained nothing."""
+    tries = ["more rated photos"]
+    if asked == "affine":
+        tries.append("method=ridge")
+    if fit_on == "features":
+        tries.append("fit_on=stages")
+    keeps_order = best.method == "affine" and best.head["prior"][0] > 0
+    return ", or ".join(tries) + (" (affine changes the scale, never the order of photos)" if keeps_order else "")
+
+
+def _agreement(predicted: Array, shares: Array) -> FitAgreement:
+    rmse = float(np.sqrt(np.mean((predicted - shares) ** 2)))
+    return FitAgreement(srocc(predicted, shares), plcc(predicted, shares), rmse)

@@ -1,0 +1,166 @@
+"""An alarm for training that games the metric: the optimised score rises while images do not get better."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from ...checks import checked
+from ...errors import CLIPIQAError
+from ...loss import CLIPIQALoss
+from ...metric import CLIPIQA
+from ...prompts.pairs import NAMED_PAIRS
+from ...pyiqa_package import import_pyiqa
+from ...reward import psnr
+from ..stats.intervals import fewest, mean_difference
+
+PROMPTS = ("quality", "sharpness", "noisiness")
+LEVEL = 0.05  # probability that chance confirms a change of a score in any of the calls
+BEHIND_DB = 0.2  # lag behind a training without the loss that is no alarm
+
+
+@dataclass(frozen=True)
+class Look:
+    """What :class:`GamingAlarm` found.
+
+    Attributes:
+        numbers: Means over the images; ``fixed pattern`` is the power of details that are in all images at the same
+            place, in squares of 8-bit levels, and ``psnr gain`` is in dB over ``without``, or else the first call.
+        sentence: The alarm, or empty.
+    """
+
+    numbers: dict[str, float]
+    sentence: str
+
+
+class GamingAlarm:
+    """Alarm that compares a network's outputs in training with its first ones, or with a run without the loss.
+
+    It goes off if one of these holds: the loss fell, and most outputs have a lower one than any clean photo; PSNR to
+    the references fell by more than ``allow_db``; all outputs have the same fine pattern; most scores (the loss, other
+    prompts, metrics of pyiqa) got worse while PSNR did not rise. A change counts if a paired test over the images
+    confirms it; in about 5 % of runs with 16 images or more, chance alone does so for a given score. Pass
+    at least 16, of different scenes.
+
+    Args:
+        criterion: the loss in training.
+        clean: clean photos ``(M, 3, H, W)`` of any scenes, in the criterion's ``input_range``; default the references.
+        judges: no-reference metrics of pyiqa; PIQE needs no file, NIQE is downloaded.
+        allow_db: fall of PSNR since the first call, in dB, that raises no alarm.
+    """
+
+    @checked
+    def __init__(
+        self,
+        criterion: CLIPIQALoss,
+        clean: Tensor | None = None,
+        *,
+        judges: Sequence[str] = ("piqe",),
+        allow_db: float = 0.5,
+    ):
+        self._criterion = copy.copy(criterion)  # a shallow copy: the network is shared
+        self._criterion.loss_weight, self._criterion.reduction = 1.0, "none"
+        self._criterion.share, self._criterion.nan = None, "raise"
+        self.allow_db, self._looks = allow_db, 0
+        self._lowest_of_clean = None if clean is None else self._lowest_loss(clean)
+        self._judges = {name: import_pyiqa().create_metric(name, device="cpu") for name in judges}
+        self._lower_better = {"loss", "fixed pattern"} | {k for k, v in self._judges.items() if v.lower_better}
+        self._first: tuple[Tensor, dict[str, Tensor]] | None = None
+
+    @torch.no_grad()
+    def __call__(self, outputs: Tensor, references: Tensor | None = None, without: Tensor | None = None) -> Look:
+        """Return numbers for a logger, and the alarm.
+
+        Args:
+            outputs: ``(N, 3, H, W)``, N at least 6, in the criterion's ``input_range``, always for the same inputs; at
+                the first call, those of the network before the loss is used.
+            references: clean images of the same shape, if there are any.
+            without: outputs, after as many steps, of a network trained alike but without the loss. They replace those
+                of the first call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the loss is
+                lower.
+        """
+        if len(outputs) < fewest(1):
+            raise CLIPIQAError(
+                f"outputs must be at least {fewest(1)} images, better 16: with fewer, any change may be chance; got "
+                f"{len(outputs)}."
+            )
+        now = self._scores(outputs, references)
+        start, first = self._first or (outputs.clone(), now)
+        others = start if without is None else without
+        self._criterion.metric.check(self._unit(others))  # later outputs may overshoot: that is for the alarm to say
+        if not start.shape == outputs.shape == others.shape or first.keys() != now.keys():
+            raise CLIPIQAError(
+                f"outputs must be for the images of the first call, of shape {tuple(start.shape)}, and references must "
+                f"be given in all calls or in none; got {tuple(outputs.shape)} and {tuple(others.shape)}."
+            )
+        self._first = start, first
+        numbers = {name: values.mean().item() for name, values in now.items()}
+        numbers["psnr to start"] = self._psnr(outputs, start).mean().item()
+        if self._lowest_of_clean is None and references is not None:
+            self._lowest_of_clean = self._lowest_loss(references)
+        if self._lowest_of_clean is not None:
+            numbers["above clean"] = (now["loss"] < self._lowest_of_clean).double().mean().item()
+        self._looks += 1
+        base = first if without is None else self._scores(without, references)
+        if references is not None:
+            numbers["psnr gain"] = numbers["psnr"] - base["psnr"].mean().item()
+        return Look(numbers, self._sentence(base, now, numbers.get("above clean", 0), without is not None))
+
+    def _sentence(self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, beside: bool) -> str:
+        # The levels of all calls add up to LEVEL, but stay above the lowest p of so many images, 2 / 2^N.
+        level = min(LEVEL, max(LEVEL / (self._looks * (self._looks + 1)), 2.0 ** (2 - len(now["loss"]))))
+        changes = {}  # of the means, above 0 if better, where chance does not explain them
+        for name, values in now.items():
+            change = mean_difference(values, base[name])
+            if change.p < level:
+                changes[name] = change.value * (-1 if name in self._lower_better else 1)
+        changed, gain_of_psnr, reasons = (now["loss"] - base["loss"]).mean(), changes.get("psnr", 0), []
+        blamed = changed < 0 or not beside  # two trainings end at different points
+        worse = [name for name, change in changes.items() if change < 0]
+        if blamed and gain_of_psnr <= 0 and len(worse) > len(now) / 2:
+            reasons.append(f"{', '.join(worse)} got worse")
+        if blamed and gain_of_psnr < -(BEHIND_DB if beside else self.allow_db):
+            reasons.append(f"PSNR is {-gain_of_psnr:.2f} dB behind")
+        if above_clean > 0.5 and changes.get("loss", 0) > 0:
+            reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
+        if changes.get("fixed pattern", 0) < -1:
+            reasons.append("all outputs have the same pattern")
+        if not reasons:
+            return ""
+        base_name = "the training without the loss" if beside else "the first call"
+        return f"Against {base_name}, {' and '.join(reasons)} (loss {changed:+.3g}): lower its weight, or stop earlier."
+
+    def _lowest_loss(self, images: Tensor) -> float:
+        self._criterion.metric.check(self._unit(images))
+        return self._criterion(images).min().item()
+
+    def _unit(self, images: Tensor) -> Tensor:
+        low, high = self._criterion.input_range
+        return (images - low) / (high - low)
+
+    def _scores(self, outputs: Tensor, references: Tensor | None) -> dict[str, Tensor]:
+        found, metric = {"loss": self._criterion(outputs)}, self._criterion.metric
+        x = self._unit(outputs).clamp(0, 1)
+        fine = 255 * (x - avg_pool2d(x, 9, 1, 4))[..., 8:-8, 8:-8].float()  # padding leaves patterns at borders
+        found["fixed pattern"] = (fine * (fine.mean(0) - fine / len(fine))).flatten(1).mean(1)
+        if isinstance(metric, CLIPIQA):
+            own = {pair.positive for pair in metric.prompts}
+            others = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in own]
+            found |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
+        found |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}
+        if references is not None:
+            metric.check(self._unit(references))
+            if references.shape != outputs.shape:
+                raise CLIPIQAError(
+                    f"references must have the outputs' shape {tuple(outputs.shape)}; got {tuple(references.shape)}."
+                )
+            found["psnr"] = self._psnr(outputs, references)
+        return {name: values.double().cpu() for name, values in found.items()}
+
+    def _psnr(self, outputs: Tensor, others: Tensor) -> Tensor:
+        return torch.tensor([*map(psnr, self._unit(outputs), self._unit(others))])

@@ -1,0 +1,84 @@
+"""Whether what was learned agrees better with people than the metric that it began with, on other images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas
+from numpy.typing import ArrayLike
+
+from ...text import counted
+from ..stats.agreement import paired_differences
+from ..stats.correlation import srocc, undefined
+from ..stats.intervals import LEVEL, Estimate, fewest
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The agreement (SROCC) with people of what was learned, beside that of the metric that it began with.
+
+    Attributes:
+        gain: ``after`` minus ``before``, with its 95 % interval and p-value; has a ``reason`` if there is none.
+        images: Number of images.
+        on: What one of them is, in words.
+        advice: What to try, or empty.
+    """
+
+    before: float
+    after: float
+    gain: Estimate
+    images: int
+    on: str
+    advice: str = ""
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "no better", "unknown"]:
+        """Whether the gain is more than chance; ``'unknown'``: there is no correlation to compare."""
+        if self.gain.reason:
+            return "unknown"
+        if not self.gain.p < LEVEL:
+            return "no better"
+        return "better" if self.gain.value > 0 else "worse"
+
+    def __str__(self) -> str:
+        """Return a sentence with the verdict, the numbers and the advice."""
+        than = "with people than the metric that it began with"
+        advice = f"; {self.advice}" if self.advice else ""
+        if self.verdict == "unknown":
+            return f"nothing tells whether it agrees better {than}: {self.gain.reason}{advice}"
+        agrees = "less well" if self.verdict == "worse" else self.verdict
+        gain = f"{self.gain.value:+.4f} [{self.gain.low:+.4f}, {self.gain.high:+.4f}]"
+        numbers = f"SROCC {self.after:.4f}, before {self.before:.4f} ({gain})"
+        return f"it agrees {agrees} {than}: {numbers} on {counted(self.images, self.on)}{advice}"
+
+    def advised(self, tries: str, backbone: str, confirm: str = "") -> Judgement:
+        """Return the same with what to try if nothing was gained, or with what confirms the gain."""
+        if self.verdict == "better":
+            return replace(self, advice=confirm)
+        if self.images < fewest(1):
+            few = counted(self.images, "image")
+            return replace(self, advice=f"hold out more images, as {few} cannot show a difference")
+        known = "mini learned people's ratings already: " if backbone == "mini" else ""
+        return replace(self, advice=f"{known}try {tries}")
+
+
+def judge(before: ArrayLike, after: ArrayLike, images: pandas.DataFrame, on: str, seed: int) -> Judgement:
+    """Return a judgement without advice.
+
+    Args:
+        before, after: Scores ``(N,)``.
+        images: Their ``target`` and ``group``; groups are resampled whole.
+        on: What one of them is, in words, such as ``'test image'``.
+    """
+    scores = np.array([after, before], np.float64)
+    targets = images["target"].to_numpy()
+    values = [srocc(row, targets) for row in scores]
+    reason = undefined(scores[0], targets) or undefined(scores[1], targets)
+    gain = Estimate(math.nan, reason=reason)
+    if not reason:
+        groups = images["group"].factorize()[0]
+        gain = paired_differences(scores, targets, seed=seed, groups=groups)[0, 1]
+    return Judgement(values[1], values[0], gain, len(images), on)

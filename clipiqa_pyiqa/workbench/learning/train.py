@@ -1,0 +1,330 @@
+"""Train the prompts of CLIP-IQA+ on people's scores; a run can be resumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas
+import torch
+from torch import Tensor
+
+from ...checks import FilePath, checked
+from ...errors import CLIPIQAError
+from ...files.reading import FileHashes
+from ...files.writing import write_bytes, write_text
+from ...logger import log
+from ...metric import CLIPIQA, find_device
+from ...prompts.files import content_checksum, pickled, save_prompt_file
+from ...prompts.pairs import Prompts
+from ...training.prompts import EpochResult, PromptTraining
+from ...training.recipe import Augmentation, Recipe, augmentations_of, with_options
+from ...weights.checkpoint import load_pickled
+from ..files.folders import check_folder
+from ..files.locking import locked
+from ..opinions.table_file import ScoreTable, find_score_table, look_for_mini_photos, written_digests
+from ..options import SharedOptions
+from ..stats.correlation import krcc, plcc, srocc
+from ..stats.intervals import Array
+from .feature_store import stored_features
+from .judgement import Judgement, judge
+
+BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
+FILES = (STATE, LAST, BEST, LOG)
+Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against given scores
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The metric with the best epoch's prompts, and agreements on ``'val'`` and ``'test'``; ``before``: untrained.
+
+    Attributes:
+        judgement: Whether the training gained anything, on the test images, or else on those of validation.
+    """
+
+    metric: CLIPIQA
+    recipe: Recipe
+    table: ScoreTable
+    folder: Path
+    scores: dict[str, Agreement]
+    before: dict[str, Agreement]
+    judgement: Judgement
+
+
+@checked
+def train(
+    scores: ScoreTable | FilePath,
+    out: FilePath,
+    *,
+    recipe: Recipe | str = "plain",
+    without_mini_photos: bool = False,
+    device: str | torch.device | None = SharedOptions.device,
+    features: FilePath | None = None,
+    workers: int | None = SharedOptions.workers,
+    resume: bool = False,
+    overwrite: bool = False,
+    **changes: Any,
+) -> TrainingResult:
+    """Train the prompts of CLIP-IQA+ on people's scores (Sec. 3.3).
+
+    Args:
+        scores: A table, a CSV file, or a data set of pyiqa.
+        out: Folder for ``best.safetensors``, ``last.safetensors``, the state to resume and ``log.csv``.
+        recipe: ``'plain'``, ``'official'``, ``'pyiqa'``, or a recipe.
+        without_mini_photos: Leave out ``mini``'s training photos if it is the backbone.
+        features: Folder of image features; default ``~/.cache/clipiqa/features``.
+        resume, overwrite: Continue, or replace, the run in ``out``.
+        **changes: Changes of the recipe, see :func:`with_options`.
+    """
+    recipe = with_options(recipe, **changes)
+    # the data first, since all later steps take time
+    table = find_score_table(scores, seed=recipe.seed)
+    folder = check_folder(out, () if resume else FILES, overwrite=True)
+    with locked(folder):
+        if not resume:
+            _remove_earlier_run(folder, overwrite)
+        device = find_device(device)
+        metric = _metric_to_train(recipe, device)
+        backbone = metric.clip.weights.backbone
+        table = look_for_mini_photos(table, backbone, without_mini_photos, ("train", "val"))
+        store = FeatureStore(metric, device, features, workers, table.hashes)
+        train_images = store.rated_views(table.part("train"), recipe)
+        others = {split: store.rated_images(table.part(split)) for split in ("val", "test")}
+        tested = {split: images for split, images in others.items() if len(images.targets) > 1}
+        first_scores = {split: predict(metric, images.features, metric.prompts) for split, images in tested.items()}
+        before = {split: agreement(first_scores[split], images.targets) for split, images in tested.items()}
+        best = train_context(
+            metric, recipe, train_images, others["val"], folder, metadata=_metadata_of(table), resume=resume
+        )
+        metric.load_prompts(folder / BEST)
+        last_scores = {split: predict(metric, images.features) for split, images in tested.items()}
+        after = {"val": best}
+        if "test" in tested:
+            after["test"] = agreement(last_scores["test"], tested["test"].targets)
+        judgement = _judge(table, first_scores, last_scores, recipe.seed)
+        judgement = judgement.advised(_TRIES, backbone, _CONFIRM[judgement.on])
+        return TrainingResult(metric.eval(), recipe, table, folder, after, before, judgement)
+
+
+def _remove_earlier_run(folder: Path, overwrite: bool) -> None:
+    for name in FILES:
+        file = folder / name
+        if file.exists() and not overwrite:
+            raise CLIPIQAError(f"{str(file)!r} exists already: set `resume` to continue its run, or `overwrite`.")
+        file.unlink(missing_ok=True)
+
+
+def _metric_to_train(recipe: Recipe, device: torch.device) -> CLIPIQA:
+    """Return a metric with fresh prompts; a random context is the seed's, and the caller's random numbers stay."""
+    options = {"pretrained": False, **recipe.network, "model_type": "clipiqa+"}
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(recipe.seed)
+        return CLIPIQA(**options).to(device)
+
+
+def _metadata_of(table: ScoreTable) -> dict[str, Any]:
+    """Return what a file of learned prompts says about the images that it was learned from."""
+    learned_from = table.frame.query("split != 'test'")  # since validation chooses the epoch
+    return {
+        "data_set": table.name,
+        "score_range": table.score_range,
+        "lower_better": table.lower_better,
+        "trained_on": written_digests(learned_from["path"], table.hashes),
+    }
+
+
+class RatedImages(NamedTuple):
+    """Features ``(N, D)``, or ``(N, A, D)`` with ``A`` views of each image, and scores ``(N, 1)`` in [0, 1]."""
+
+    features: Tensor
+    targets: Tensor
+
+
+class FeatureStore(NamedTuple):
+    """Reads features of rated images from a folder, and encodes those that it lacks."""
+
+    metric: CLIPIQA
+    device: torch.device
+    folder: FilePath | None
+    workers: int | None
+    hashes: FileHashes
+
+    def rated_images(self, images: pandas.DataFrame) -> RatedImages:
+        """Return the features of whole images, on the metric's device."""
+        features = self._encoded(images, None)[:, 0].to(self.device)
+        return RatedImages(features, _targets_of(images))
+
+    def rated_views(self, images: pandas.DataFrame, recipe: Recipe) -> RatedImages:
+        """Return the features of all views that the recipe draws from, on the CPU."""
+        views = [augmentations_of(recipe, row) for row in range(len(images))]
+        return RatedImages(self._encoded(images, views), _targets_of(images))
+
+    def _encoded(self, images: pandas.DataFrame, views: Sequence[Sequence[Augmentation]] | None) -> Tensor:
+        return stored_features(
+            self.metric,
+            self.folder,
+            images["path"],
+            views,
+            device=self.device,
+            workers=self.workers,
+            hashes=self.hashes,
+        )
+
+
+def _targets_of(images: pandas.DataFrame) -> Tensor:
+    return torch.tensor(images["target"].tolist())[:, None]
+
+
+_TRIES = "more rated images, or a head of all features (clipiqa fit)"
+_CONFIRM = {"test image": "", "validation image": "these chose the epoch, so confirm it on images with split test"}
+
+
+def _judge(table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, Array], seed: int) -> Judgement:
+    """Return the judgement on the test images, or if these have no correlation, on those of validation.
+
+    Images that share a photo or a scene with those that were learned from do not count.
+
+    Args:
+        before, after: Split -> scores of its images.
+    """
+    judgements = []
+    for split, on, learned_from in (
+        ("test", "test image", ("train", "val")),
+        ("val", "validation image", ("train",)),
+    ):
+        if split in before:
+            images = table.part(split)
+            groups = table.frame["group"][table.frame["split"].isin(learned_from)]
+            is_new = ~images["group"].isin(groups).to_numpy()
+            judgements.append(judge(before[split][is_new], after[split][is_new], images[is_new], on, seed))
+    return next((each for each in judgements if each.verdict != "unknown"), judgements[-1])
+
+
+def train_context(
+    metric: CLIPIQA,
+    recipe: Recipe,
+    train_images: RatedImages,
+    val_images: RatedImages,
+    folder: Path,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> Agreement:
+    """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
+
+    Args:
+        train_images: With all views of the recipe.
+        folder: Place of ``best.safetensors``, ``last.safetensors``, ``log.csv`` and the state to resume.
+        metadata: Further metadata of the files of prompts.
+    """
+    training = PromptTraining(metric, recipe, *train_images)
+    val_images = RatedImages(val_images.features.to(training.targets.device), val_images.targets)
+    setup = {
+        "pos_embedding": metric.pos_embedding,
+        "precision": metric.precision,
+        "recipe": asdict(replace(recipe, network={})),
+    }
+    files = _RunFiles(folder, _identity(training, val_images.features, setup), {**setup, **(metadata or {})})
+    progress = files.resumed(training) if resume else _Progress()
+    for _ in range(training.epochs_done, recipe.epochs):
+        epoch = training.epoch()
+        reached = agreement(predict(metric, val_images.features), val_images.targets)
+        is_best = progress.add(epoch, reached)
+        files.save(training, progress, is_best)
+        line = f"epoch {epoch.number}/{recipe.epochs}: loss {epoch.loss:.5f}, validation {agreement_text(reached)}"
+        log.info(f"{line}  best so far" if is_best else line)
+    return progress.best
+
+
+def _identity(training: PromptTraining, val_features: Tensor, setup: Mapping[str, Any]) -> str:
+    """Return a hash of all that a resumed run must share with the one that left its state."""
+    learner = training.learner
+    tensors = {
+        "ctx": learner.initial_ctx,
+        "suffix": learner.token_suffix,
+        "targets": training.targets,
+        "val": val_features,
+    }
+    on_cpu = {name: tensor.cpu() for name, tensor in tensors.items()}
+    return content_checksum(on_cpu, {**setup, "weights": training.metric.clip.weights.sha256})
+
+
+@dataclass
+class _Progress:
+    """The agreement of the best epoch with the validation scores, and a row of the log for each epoch."""
+
+    best: Agreement = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def add(self, epoch: EpochResult, reached: Agreement) -> bool:
+        """Note an epoch; return whether it is the best so far."""
+        self.history.append({"epoch": epoch.number, "loss": epoch.loss, **reached})
+        best_srocc = self.best.get("srocc", math.nan)
+        if not (math.isnan(best_srocc) or reached["srocc"] > best_srocc):
+            return False
+        self.best = reached
+        return True
+
+
+@dataclass(frozen=True)
+class _RunFiles:
+    """The files of a run.
+
+    Attributes:
+        identity: A run with another one cannot be resumed.
+        metadata: Metadata of the files of prompts.
+    """
+
+    folder: Path
+    identity: str
+    metadata: Mapping[str, Any]
+
+    def resumed(self, training: PromptTraining) -> _Progress:
+        """Bring a training to where an earlier run stopped, if there was one; return how far that came."""
+        path = self.folder / STATE
+        if not path.is_file():
+            return _Progress()
+        state = load_pickled(path)
+        if not isinstance(state, dict) or state.get("run") != self.identity:
+            raise CLIPIQAError(
+                f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that "
+                "run, or choose another folder."
+            )
+        try:
+            training.restore(state, len(state["log"]))
+        except ValueError as error:
+            raise CLIPIQAError(f"{path} is damaged: begin the training again in another folder.") from error
+        return _Progress(state["best"], state["log"])
+
+    def save(self, training: PromptTraining, progress: _Progress, is_best: bool) -> None:
+        """Write the prompts, the log and, last, the state, so that it never runs ahead of them."""
+        epoch = progress.history[-1]
+        reached = {name: epoch[name] for name in epoch if name not in ("epoch", "loss")}
+        metadata = {**self.metadata, "epoch": epoch["epoch"], "scores": reached}
+        save_prompt_file(training.learner, self.folder / LAST, metadata)
+        if is_best:
+            save_prompt_file(training.learner, self.folder / BEST, metadata)
+        rows = pandas.DataFrame(progress.history)
+        write_text(self.folder / LOG, rows.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+        state = {"run": self.identity, "best": progress.best, "log": progress.history, **training.state()}
+        write_bytes(self.folder / STATE, pickled(state))
+
+
+def predict(metric: CLIPIQA, features: Tensor, prompts: Prompts = None) -> Array:
+    """Return scores ``(M,)`` of features ``(M, D)``; default by the metric's own prompts."""
+    with torch.no_grad():
+        scores = metric.eval().score(features, prompts, aggregate="mean")
+    return scores[:, 0].double().cpu().numpy()
+
+
+def agreement(scores: Array, targets: Tensor) -> Agreement:
+    """Return SROCC, PLCC and KRCC of scores ``(M,)`` with targets ``(M, 1)``."""
+    opinions = targets[:, 0].double().cpu().numpy()
+    return {"srocc": srocc(scores, opinions), "plcc": plcc(scores, opinions), "krcc": krcc(scores, opinions)}
+
+
+def agreement_text(scores: Agreement) -> str:
+    return ", ".join(f"{name.upper()} {value:.4f}" for name, value in scores.items())

@@ -1,0 +1,99 @@
+"""Scores of the places of images: as tensors, and those of one photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...checks import checked
+from ...metric import CLIPIQA
+from ...prompts.pairs import Columns, Prompts
+
+
+@dataclass(frozen=True)
+class Question:
+    """A column of scores, and the texts at both ends of its scale."""
+
+    name: str
+    low: str = "low"
+    high: str = "high"
+
+
+@dataclass(frozen=True)
+class PhotoMap:
+    """Local scores of one photo.
+
+    Attributes:
+        score: Scores of the whole photo, ``(P,)``.
+        scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
+        step: Side of a place, in pixels.
+    """
+
+    path: str
+    questions: tuple[Question, ...]
+    score: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    places: NDArray[np.float32]
+    height: int
+    width: int
+    step: float
+    provenance: Mapping[str, Any]
+
+    def rows(self) -> list[tuple[Question, float, float]]:
+        """Return each question with the scores of the photo and of its worst place."""
+        return list(zip(self.questions, self.score.tolist(), self.scores.min(axis=(1, 2)).tolist(), strict=True))
+
+
+@checked
+def quality_map(
+    metric: CLIPIQA,
+    x: Tensor,
+    prompts: Prompts | Columns = None,
+    *,
+    smooth: bool = True,
+    upsample: bool = False,
+    scale: float = 1.0,
+) -> Tensor:
+    """Return scores of the places of images, smoothed for viewing.
+
+    Args:
+        x: RGB ``(N, 3, H, W)`` in [0, 1].
+        smooth: average each place with its eight neighbours.
+        upsample: enlarge the map to the image's size.
+        scale: factor, 1 to 8, by which the images are enlarged first; places get smaller.
+
+    Returns:
+        ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
+    """
+    scores = metric.score_map(enlarged(x, scale), prompts)
+    if smooth:
+        scores = smoothed(scores)
+    if upsample:
+        scores = upsampled(scores, (x.shape[2], x.shape[3]), metric.clip.cell / scale)
+    return scores
+
+
+def enlarged(x: Tensor, scale: float) -> Tensor:
+    """Return images ``(N, 3, H, W)`` with sides multiplied by ``scale``."""
+    if scale == 1:
+        return x
+    size = [round(side * scale) for side in x.shape[2:]]
+    return F.interpolate(x, size=size, mode="bicubic", align_corners=False).clamp_(0, 1)
+
+
+def smoothed(scores: Tensor) -> Tensor:
+    """Return maps ``(N, P, h, w)``, each place the mean of itself and its neighbours."""
+    return F.avg_pool2d(scores, 3, 1, 1, count_include_pad=False)
+
+
+def upsampled(scores: Tensor, size: tuple[int, int], cell: float) -> Tensor:
+    """Return maps ``(N, P, h, w)`` enlarged to the image's size, bilinearly between places of ``cell`` pixels."""
+    bordered = F.pad(scores, (0, 2, 0, 2), mode="replicate")  # for the pixels after the last whole place
+    height, width = size
+    return F.interpolate(bordered, scale_factor=cell, mode="bilinear", align_corners=False)[..., :height, :width]

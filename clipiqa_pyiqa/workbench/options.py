@@ -1,0 +1,145 @@
+"""Options that public functions and commands share: names, kinds, defaults and documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from ..checks import DEFAULTS, MIN_SIDE
+from ..errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+
+Progress = Callable[..., object]
+"""Function of the numbers of finished and of all units (None: unknown), which may have further arguments."""
+
+
+def silent(*state: object) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine.
+
+    Args:
+        device (DEVICE): cpu, cuda, cuda:N or mps; default: cuda if there is a GPU, else cpu
+        workers: threads that decode; default: one per core, at most 8
+        threads: images scored at once, each on a thread; default: one per usable core
+        memory (SIZE): memory for decoding, such as 2G; default: half of all memory
+        huge: also decode images above PIL's limit, 179 megapixels
+    """
+
+    device: str | None = None
+    workers: int | None = None
+    threads: int | None = None
+    memory: str | None = None
+    huge: bool = False
+
+
+@dataclass(frozen=True)
+class Batches(Machine):
+    """Batches.
+
+    Args:
+        batch_size: images of equal size that are scored together
+        processes: processes in which named metrics of pyiqa score, each with a thread
+    """
+
+    batch_size: int = 8
+    processes: int = 0
+
+    def keywords(self) -> dict[str, Any]:
+        """Return the options as functions take them, without ``device``."""
+        names = ScoringOptions.__annotations__.keys() - {"device"}
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of images.
+
+    Args:
+        max_side (PX): longest allowed side; larger images are shrunk
+        max_pixels: most allowed pixels; larger images are shrunk
+    """
+
+    max_side: int | None = None
+    max_pixels: int | None = None
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Those of both limits that are set."""
+        limits = {"max_side": self.max_side, "max_pixels": self.max_pixels}
+        return {name: limit for name, limit in limits.items() if limit is not None}
+
+
+@dataclass(frozen=True)
+class Reading(Sizes):
+    """Images.
+
+    Args:
+        apply_exif: turn images upright as their EXIF orientation says
+        damaged: JPEGs with lost or overwritten bytes: 'refuse' reports an error, 'keep' scores the image
+    """
+
+    apply_exif: bool = True
+    damaged: Literal["refuse", "keep"] = "refuse"
+    min_side = MIN_SIDE  # no option: smallest height and width of images
+
+
+class AnySize(Reading):
+    """Reading where each metric has a smallest size of its own, or none."""
+
+    min_side = 1
+
+
+@dataclass(frozen=True)
+class SharedOptions(Reading, Batches):
+    """Options of reading and scoring."""
+
+
+DEFAULTS.update({name: getattr(SharedOptions, name) for name in SharedOptions.__dataclass_fields__})
+
+
+class BatchOptions(TypedDict, total=False):
+    """Options of scoring in Python, as in :class:`Batches`."""
+
+    device: str | torch.device | None
+    batch_size: int
+    workers: int | None
+    processes: int
+
+
+class ComparisonOptions(BatchOptions, total=False):
+    """Options of scoring and the sizes of images in Python, as in :class:`Batches` and :class:`Sizes`."""
+
+    max_side: int | None
+    max_pixels: int | None
+
+
+class ScoringOptions(ComparisonOptions, total=False):
+    """Options of reading and scoring in Python, as in :class:`SharedOptions`."""
+
+    apply_exif: bool
+    damaged: Literal["refuse", "keep"]
+
+
+class RunOptions(ScoringOptions, total=False):
+    """Also options of the metrics, as for :func:`~clipiqa_pyiqa.score_paths`."""
+
+    trust_weights: bool
+    strict: bool
+
+
+def check_storage(out: object, resume: bool, overwrite: bool, drop_vanished: bool = False) -> None:
+    """Raise OptionError for an option of stored results that would have no effect."""
+    if resume and out is None:
+        raise OptionError("`resume` needs `out`, the results to continue.")
+    if overwrite and out is None:
+        raise OptionError("`overwrite` needs `out`, the results to replace.")
+    if drop_vanished and not resume:
+        raise OptionError("drop_vanished needs `resume`: only rows of an earlier run can be left out.")

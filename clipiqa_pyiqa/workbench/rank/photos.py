@@ -1,0 +1,102 @@
+"""The photos of a score file: their order, their files, and those that conditions pick."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from ...errors import CLIPIQAError
+from ...files.printable import on_disk, printable
+from ...text import first_of, nearest, twice_in
+from ..report.report import Report
+from ..report.table import Table, frame_table
+from ..results.scores import Direction, Scores, choose, find_direction
+from ..sources.finding import file_of
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos and their scores.
+
+    Attributes:
+        by: The score that orders the photos.
+        lower_better: Whether low values are good; None: the file or the column's name decides.
+        root: The folder where relative paths start; None means the current folder.
+    """
+
+    scores: Scores
+    by: str
+    lower_better: bool | None = None
+    root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in self.scores.names:
+            raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
+        if not self.values.notna().any():
+            raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`by`).")
+        twice = twice_in(os.path.abspath(self.path(name)) for name in self.values.index)
+        if twice:
+            raise CLIPIQAError(f"{twice!r} has several rows in {self.scores.file!r}: leave one row of each photo.")
+
+    @property
+    def values(self) -> pandas.Series:
+        """Return the scores that order the photos, by name; NaN for a photo without a score."""
+        return self.scores.frame[self.by]
+
+    @cached_property
+    def direction(self) -> Direction:
+        """Return whether low or high values are good."""
+        return find_direction([self.scores], self.by, self.lower_better)
+
+    def path(self, name: str) -> str:
+        """Return the file of a photo's name in the scores."""
+        return on_disk(os.path.join(self.root or "", os.path.expanduser(name)))
+
+    @property
+    def unscored(self) -> list[str]:
+        """Return the names of the photos without a score."""
+        return list(self.values.index[self.values.isna()])
+
+    def best_first(self) -> list[str]:
+        """Return the names of the photos that have a score, from the best to the worst."""
+        _, best = self.picked(best="100%")
+        return list(best.index)
+
+    def picked(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
+        """Return the worst and the best photos with their scores; ``cuts`` as for :func:`choose`."""
+        names = list(map(printable, self.values.index))
+        worst, best = choose(names, self.values, self.direction.lower_better, cuts)
+        return self.values.iloc[worst], self.values.iloc[best]
+
+    def rows(self, names: Sequence[str]) -> pandas.DataFrame:
+        """Return all scores of some photos, in their order."""
+        return self.scores.frame.loc[pandas.Index(names, dtype=object)]  # pandas' own text type refuses all but UTF-8
+
+    def missing(self, names: Iterable[str]) -> set[str]:
+        """Return those photos whose file or shard does not exist."""
+        return {name for name in names if not file_of(self.path(name))}
+
+    def check_unchanged(self, names: Iterable[str]) -> None:
+        """Raise ``CLIPIQAError`` if the file or shard of a photo has changed since it was scored."""
+        changed = self.scores.changed(names, self.path)
+        if changed:
+            problem = first_of(f"{self.path(name)!r} has changed since it was scored" for name in changed)
+            raise CLIPIQAError(f"{problem}: nothing was done; score again, or pass despite_changes.")
+
+    def report(self, parts: Mapping[str, Sequence[str]]) -> Report:
+        """Return tables of photos with all their scores; ``parts``: the table's first word -> names of its photos."""
+        tables = [self._table(word, list(names)) for word, names in parts.items() if names]
+        return Report(tables, self.scores.frame)
+
+    def _table(self, word: str, names: list[str]) -> Table:
+        rows = self.rows(names)
+        rows = rows[[self.by, *rows.columns.drop(self.by)]]
+        rows["path"] = list(map(printable, names))
+        flags = [self.scores.flags.get(name, "") for name in names]
+        if any(flags):
+            rows["flag"] = flags
+        return frame_table(rows, title=f"{word} {len(rows):,} of {self.values.count():,} by {self.by}")

@@ -1,0 +1,119 @@
+"""The best and the worst images of a folder by any question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import pandas
+from matplotlib.figure import Figure
+
+from ...checks import checked
+from ...files.printable import printable
+from ...text import first_of
+from ..experiments.experiment_result import ExperimentResult, file_names
+from ..experiments.options import ExperimentOptions, Paths
+from ..experiments.questions import metrics_with_questions
+from ..experiments.scoring import scored_images
+from ..files.shown_text import below_common
+from ..report.pictures import contact_sheet
+from ..results.columns import scale_text
+from ..sources.finding import find_inputs
+from .photos import Photos
+
+_SHEETS = "rank-{}.png"
+
+
+@dataclass(frozen=True)
+class Ranking(ExperimentResult):
+    """Scores, and the number of best and worst images to show for each question."""
+
+    count: int = 10
+
+    def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
+        """Return the images in the order of a question, by default the first."""
+        return Photos(self.scores, by or self.questions[0], lower_better)
+
+    def best(self, count: int | str = 10, by: str | None = None) -> list[str]:
+        """Return the paths of the best images: a number of them, or a share such as ``'10%'``."""
+        _, best = self.photos(by).picked(best=count)
+        return list(best.index)
+
+    def worst(self, count: int | str = 10, by: str | None = None) -> list[str]:
+        """Return the paths of the worst images, the worst first; arguments as for :meth:`best`."""
+        worst, _ = self.photos(by).picked(worst=count)
+        return list(worst.index)
+
+    def ranked(self, question: str) -> pandas.DataFrame:
+        """Return the scores of all images, from the best to the worst score of a question, with a column ``rank``."""
+        is_low = self.is_low_good(question)
+        frame = self.frame.sort_index().sort_values(question, ascending=is_low, kind="stable")
+        frame.insert(0, "rank", frame[question].rank(method="min", ascending=is_low).astype(int))
+        return frame
+
+    def best_and_worst(self, question: str) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+        """Return the first and the last ``count`` rows of :meth:`ranked`; no image is in both."""
+        order = self.ranked(question)
+        worst_count = min(self.count, len(order) // 2)
+        best_count = min(self.count, len(order) - worst_count)
+        return order.head(best_count), order.tail(worst_count)
+
+    def sheet(self, question: str) -> Figure:
+        """Return the best and the worst images with their scores; the most extreme image is the first of each."""
+        names = below_common(list(self.frame.index))
+        best, worst = self.best_and_worst(question)
+        titles = ("Lowest", "Highest") if self.is_low_good(question) else ("Highest", "Lowest")
+        groups = {}
+        for title, images in zip(titles, (best, worst[::-1]), strict=True):
+            captions = [(path, f"{score:.4f}\n{names[path]}") for path, score in images[question].items()]
+            groups[f"{title} of {len(self.frame)}: {question}"] = captions
+        return contact_sheet(groups, self.caption, apply_exif=self.provenance.get("apply_exif", True))
+
+    def summary(self) -> pandas.DataFrame:
+        """Return the best and the worst images, with columns question, rank, score and path."""
+        tables = [
+            images.assign(question=question, score=images[question], path=list(map(printable, images.index)))
+            for question in self.questions
+            for images in self.best_and_worst(question)
+        ]
+        return pandas.concat(tables, ignore_index=True)[["question", "rank", "score", "path"]]
+
+    def contents(self) -> dict[str, Any]:
+        sheets = {name: self.sheet(question) for question, name in file_names(self.questions, _SHEETS).items()}
+        table = self.ranked(self.questions[0])
+        table["scale"] = scale_text(self.scores.columns.values())
+        return {"ranking.csv": table, **sheets}
+
+    def details(self) -> dict[str, Any]:
+        return {"images": len(self.frame), "flags": self.scores.flags}
+
+    def notes(self) -> list[str]:
+        flags = self.scores.flags
+        return [f"flagged, with nothing to judge: {first_of(map(printable, flags))}"] if flags else []
+
+
+@checked
+def rank(
+    metric: Any,
+    paths: Paths,
+    prompts: Any = None,
+    *,
+    template: str | None = None,
+    count: int = 10,
+    **options: Unpack[ExperimentOptions],
+) -> Ranking:
+    """Return the scores of images, ranked by each question.
+
+    Args:
+        metric: As for :func:`~clipiqa_pyiqa.score_paths`, or a function that makes a ``CLIPIQA``.
+        prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
+        count: Number of best images to show, and of worst images.
+        options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
+            ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
+    """
+    files = find_inputs(paths, options.get("out"))
+    metrics = metrics_with_questions(metric, prompts, template)
+    scored = scored_images(metrics, files, ["ranking.csv", _SHEETS], options)
+    result = Ranking(scored.frame, scored.failed, scored.provenance, scored.scores, count)
+    result.save_if_asked(options)
+    return result

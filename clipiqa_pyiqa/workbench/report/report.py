@@ -1,0 +1,258 @@
+"""Reports: what a command found, as text, as a page, and as files."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...checks import FilePath
+from ...files.printable import one_line
+from ...files.reading import hash_file
+from ...files.writing import resolved, write_bytes, write_text
+from ...logger import log
+from ...text import nearest
+from ..files.folders import check_folder
+from ..files.locking import locked
+from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
+
+if TYPE_CHECKING:
+    import pandas
+    from markupsafe import Markup
+
+About = str | Mapping[str, str]
+"""What something is, as a sentence or as fields."""
+Shown = Callable[[str], str]
+"""A function of a name, or of a text with names, that returns it as it is to be shown."""
+PROVENANCE = "provenance.json"
+"""The file beside saved tables that says what they were made from, and how to read them."""
+
+
+@dataclass
+class Report:
+    """Tables with all that a reader needs to know about them.
+
+    Attributes:
+        metrics: Label -> what the metric is.
+        sources: Name of an input -> what it is, with fields such as ``file``, ``sha256`` and ``root``.
+        invocation: Likewise, the command line that was called, and the files of options in it.
+        pictures: Function of :attr:`shown` that returns section of the page -> pictures.
+        labels: Name of a metric, method, data set or column -> name to show; not in :attr:`frame`.
+        unknown: Those of ``labels`` and ``show`` that no table has.
+        show: Columns or their headings to show, in this order; tables without one of them stay as they are.
+        caption, key: LaTeX: caption and ``\\label`` of the first table.
+        texts: Name of a file -> its format in :meth:`text`.
+        files: Other files, as for :func:`save_files`.
+        inputs: Files that are never replaced.
+    """
+
+    tables: Sequence[Table]
+    frame: pandas.DataFrame
+    command: str = ""
+    title: str = ""
+    legend: Sequence[str] = ()
+    marks: str = ""
+    metrics: Mapping[str, About] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, About] = field(default_factory=dict)
+    invocation: Mapping[str, About] = field(default_factory=dict)
+    pictures: Callable[[Shown], Mapping[str, Markup]] = lambda shown: {}
+    texts: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    show: Sequence[str] = ()
+    caption: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        names = {cell.text: None for table in self.tables[:1] for cell in table.columns[0].cells}
+        for table in self.tables:
+            names |= {name: None for column in table.columns for name in (column.name, column.group, table.section)}
+        names.pop("", None)
+        self.unknown = [name for name in (*self.labels, *self.show) if name not in names]
+        for name in self.unknown:
+            log.warning(f"no table has {name!r}, which is to be shown: {nearest(name, names)}")
+        self.tables = list(map(self._as_shown, self.tables))
+
+    def shown(self, text: str) -> str:
+        """Return a text with the names in it as they are to be shown."""
+        names = "|".join(map(re.escape, sorted(self.labels, key=len, reverse=True)))
+        pattern = rf"(?<![\w.+:=-])({names})(?![\w.+=-]|:\S)"
+        return re.sub(pattern, lambda found: self.labels[found[1]], text) if names else text
+
+    def _as_shown(self, table: Table) -> Table:
+        first, *others = table.columns
+        groups = dict.fromkeys(column.group for column in others)
+        places = itertools.product(groups, self.show, others)
+        chosen = [each for group, name, each in places if each.group == group and name in (each.name, group)]
+        shown, columns = self.shown, []
+        for column in [first, *chosen] if chosen else table.columns:
+            cells = [replace(cell, text=shown(cell.text)) if column.is_wordy else cell for cell in column.cells]
+            columns.append(replace(column, name=shown(column.name), group=shown(column.group), cells=cells))
+        has_marks = any("†" in cell.text for column in columns for cell in column.cells)
+        return replace(
+            table,
+            title=shown(table.title),
+            columns=columns,
+            before=list(map(shown, table.before)),
+            reasons={shown(name): reason for name, reason in table.reasons.items()},
+            legend=[shown(line) for line in table.legend if has_marks or not line.startswith("†")],
+            section=shown(table.section),
+        )
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What the report was made from, as texts: the command line, then each input with its file, hash and folder."""
+        texts = {}
+        for name, about in {**self.invocation, **self.sources}.items():
+            texts[name] = about if isinstance(about, str) else ", ".join(_lines(about))
+        return texts
+
+    @property
+    def notes(self) -> list[str]:
+        """How to read the tables, in sentences."""
+        return [*self.legend, *(line for table in self.tables for line in table.legend)]
+
+    @property
+    def sentences(self) -> list[str]:
+        """All sentences around the tables: :attr:`notes`, then what stands above and below each table."""
+        around = [f"{table.title}: {line}" for table in self.tables for line in (*table.before, *table.after)]
+        return [*self.notes, *around]
+
+    @property
+    def metric_lines(self) -> list[str]:
+        """A line for each metric that says what it is."""
+        lines = []
+        for name, about in self.metrics.items():
+            if isinstance(about, str):
+                lines.append(f"{self.shown(name)}: {about}")
+            else:
+                lines.append(f"{self.shown(name)} = {', '.join(_lines(about)) or 'unknown'}")
+        return lines
+
+    def text(self, format: str = "table") -> str:
+        """Return the report for a console (``'table'``), as ``'csv'``, ``'markdown'``, ``'latex'``, or as ``'html'``.
+
+        CSV is :attr:`frame` in full precision, for ``pandas.read_csv(file)``, and nothing else: :meth:`provenance` has
+        the sentences.
+        """
+        if format == "csv":
+            return csv_table(self.frame)
+        if format == "html":
+            return self._page()
+        if format == "markdown":
+            return self._markdown()
+        lines = [*self.notes, *self.metric_lines]
+        if format == "latex":
+            comments = [*lines, *_lines(self.origin), *_lines(self.settings)]
+            return latex_document(self.tables, comments, self.caption, self.key)
+        head = "\n".join(f"# {one_line(line)}" for line in [*lines, self.marks] if line)
+        return _blocks([head, *map(console_table, self.tables)])
+
+    def _markdown(self) -> str:
+        blocks = [*map(markdown_table, self.tables), markdown_list(self.notes)]
+        lists = {
+            "Which metrics exactly": self.metric_lines,
+            "Made from": _lines(self.origin),
+            "Settings": _lines(self.settings),
+        }
+        for heading, lines in lists.items():
+            if lines:
+                blocks += [f"## {heading}", markdown_list(lines)]
+        return _blocks(blocks)
+
+    def provenance(self, hashes: Mapping[str, str]) -> str:
+        """Return JSON that says what saved tables were made from, and how to read them.
+
+        Args:
+            hashes: Name of a saved file -> its SHA-256.
+        """
+        fields = {
+            "command": f"clipiqa {self.command}",
+            "made_from": {**self.invocation, **self.sources},
+            "notes": self.sentences,
+            "metrics": self.metrics,
+            "settings": self.settings,
+            "files": hashes,
+        }
+        return json.dumps(fields, indent=1, ensure_ascii=False, default=dict) + "\n"
+
+    def _page(self) -> str:
+        from .html import render  # imports matplotlib and jinja2
+
+        tables: dict[str, list[Table]] = {}
+        for table in self.tables:
+            tables.setdefault(table.section or table.title, []).append(table)
+        pictures = {self.shown(name): found for name, found in self.pictures(self.shown).items() if found.strip()}
+        sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
+        return render(__package__, "report.html.j2", title=self.shown(self.title), report=self, sections=sections)
+
+
+class Reported:
+    """A result that can be shown as a report, and saved with its files of scores (name -> results)."""
+
+    report: Callable[..., Report]
+    stored: Mapping[str, Any] = {}
+
+    def table(self, format: str = "table", **look: Any) -> str:
+        """Return the tables as text.
+
+        Args:
+            format: As for :meth:`Report.text`.
+            look: ``labels``, ``show``, ``caption`` and ``key``, as for :class:`Report`.
+        """
+        return self.report(**look).text(format)
+
+    def save(self, folder: FilePath, *, overwrite: bool = False, **look: Any) -> Report:
+        """Write the report's texts, its other files and every score; return the report.
+
+        Args:
+            overwrite: Replace existing files; results of this very run are always replaced.
+            look: As for :meth:`table`.
+        """
+        report = self.report(**look)
+        place = resolved(folder)
+        is_own = any(each.output and each.output.path == place / name for name, each in self.stored.items())
+        tables = [*report.texts, *report.files]
+        beside = [PROVENANCE] if report.texts else []
+        names = [*tables, *beside, *self.stored]
+        check_folder(place, names, overwrite=overwrite or is_own, inputs=report.inputs)
+        with locked(place):
+            save_files(place, {name: report.text(format) for name, format in report.texts.items()} | {**report.files})
+            for name, results in self.stored.items():
+                results.write(place / name, Path(name).suffix[1:])
+            if beside:
+                saved = [name for name in (*tables, *self.stored) if (place / name).exists()]
+                write_text(place / PROVENANCE, report.provenance({name: hash_file(place / name) for name in saved}))
+        return report
+
+
+def save_files(folder: Path, files: Mapping[str, Any]) -> None:
+    """Write files: name -> text, bytes, frame, or figure in the format of the suffix; None deletes the file."""
+    for name, content in files.items():
+        path = folder / name
+        if content is None:
+            path.unlink(missing_ok=True)  # the file is from an earlier run
+        elif isinstance(content, str):
+            write_text(path, content)
+        elif isinstance(content, bytes):
+            write_bytes(path, content)
+        elif hasattr(content, "to_csv"):
+            write_text(path, csv_table(content))
+        else:
+            from .pictures import save_figure  # imports matplotlib
+
+            save_figure(content, path)
+
+
+def _lines(values: Mapping[str, str]) -> list[str]:
+    return [f"{key}: {value}" for key, value in values.items()]
+
+
+def _blocks(blocks: Sequence[str]) -> str:
+    return "\n\n".join(filter(None, blocks)) + "\n"

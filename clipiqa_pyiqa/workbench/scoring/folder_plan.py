@@ -1,0 +1,224 @@
+"""What a run into a folder has to score, as the rows in the folder tell."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...errors import Kind
+from ...files.printable import on_disk, printable
+from ...logger import log
+from ...text import counted, few
+from ..images.image import MISSING, File, Image
+from ..results.columns import is_final
+from ..results.formats import Head, absent_note
+from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
+from ..sources.finding import Source, images_of, spellings
+from ..sources.stores import Shard
+
+if TYPE_CHECKING:
+    import pandas
+
+LOOSE = 500  # files outside of shards in one task
+
+
+@dataclass(frozen=True)
+class Work:
+    """A task: a shard, or files outside of shards; ``done`` are images of the shard that have rows."""
+
+    source: Shard | Sequence[Image]
+    done: frozenset[str] = frozenset()
+
+    @property
+    def shard(self) -> str | None:
+        """The shard's name; None for files."""
+        return printable(self.source.name) if isinstance(self.source, Shard) else None
+
+    @property
+    def names(self) -> list[str]:
+        """The shard's name, or those of the files."""
+        items = [self.source] if isinstance(self.source, Shard) else self.source
+        return [printable(item.name) for item in items]
+
+    def images(self) -> Iterator[Image]:
+        """Yield the images that have no rows."""
+        images = images_of(self.source) if isinstance(self.source, Shard) else iter(self.source)
+        return (image for image in images if printable(image.name) not in self.done)
+
+
+@dataclass(frozen=True)
+class FolderResult:
+    """What a folder holds after a run.
+
+    Attributes:
+        images: Number of this run's images that have a row.
+        failures: Kind of failure -> number of these images.
+        errors: The first failures, in words.
+        unfinished: Shards and files without all rows, since their processes were lost in each pass.
+        gone: Images and shards that do not exist any more, of which an earlier run left rows.
+        absent: Name to keep -> shards none of whose samples has it.
+    """
+
+    folder: str
+    head: Head
+    images: int
+    failures: Counter[str]
+    errors: Sequence[str]
+    unfinished: Sequence[str]
+    gone: Sequence[str]
+    absent: Mapping[str, Sequence[str]]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every image has its scores and its kept values, and none has gone."""
+        return not (self.failures or self.unfinished or self.gone or self.absent)
+
+    def sentences(self) -> list[str]:
+        """Return what happened, one thing in a sentence."""
+        failed = self.failures.total()
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.failures.most_common())
+        sentences = [f"{self.images - failed:,} scored, {failed:,} failed{f' ({kinds})' if kinds else ''}"]
+        sentences += self.errors
+        if self.unfinished:
+            why = "not finished, since their processes were lost each time; pass `resume` to try again"
+            sentences.append(f"{why}: {few(self.unfinished)}")
+        if self.gone:
+            why = "are gone, of which an earlier run left rows; to remove these, pass drop_vanished, too"
+            sentences.append(f"{counted(len(self.gone), 'image or shard')} {why}: {few(self.gone)}")
+        for name, shards in self.absent.items():
+            sentences.append(absent_note(name, shards))
+        return sentences
+
+
+class FolderPlan:
+    """The images and shards of a run into a folder: which rows are stale, and what lacks rows."""
+
+    def __init__(self, folder: ParquetFolder, head: Head, items: Sequence[Source]) -> None:
+        self._folder, self._head = folder, head
+        self._items = {printable(item.name): item for item in items}
+        self._removed = dict[str, str]()  # image whose row was stale -> its shard, or itself
+        self._lost_shards = set[str]()  # which do not exist now, but whose rows are kept
+
+    def remove_stale(self, before: Head, drop_vanished: bool) -> None:
+        """Remove rows of images that have changed, and of failures that may pass, and say how many.
+
+        Args:
+            before: The head of the earlier run.
+            drop_vanished: Also remove rows of files and shards that do not exist any more.
+        """
+        self._folder.remove_cut_files()
+        rows = self._rows("path", SOURCE, "stamp", "kind")
+        is_here = rows["item"].isin(self._items)
+        now = rows["item"].map(self._stamps(rows["item"]))
+        is_lost = (now == MISSING) & (rows["path"] != rows["item"])  # a member of a shard, which may come back
+        is_stale = is_here & ~is_lost & ((now != rows["stamp"]) | self._may_change(rows, before))
+        self._tell(rows, is_here, is_stale)
+        self._lost_shards = set(rows["item"][is_lost])
+        self._removed = rows[is_stale].set_index("path")["item"].to_dict()
+        if drop_vanished:
+            is_stale |= is_lost | rows["item"].isin(_gone(rows["item"][~is_here]))
+            self._lost_shards = set()
+        self._folder.remove_rows(rows[is_stale])
+
+    def missing(self) -> list[Work]:
+        """Return what lacks rows, after rows that lost processes left twice are removed."""
+        self._folder.remove_cut_files()
+        rows = self._rows("path", SOURCE, IMAGES).sort_values(IMAGES)  # rows without it come last
+        is_twice = rows.duplicated("path")
+        self._folder.remove_rows(rows[is_twice])
+        rows = rows[~is_twice]
+        scored_files = set(rows["path"][rows[SOURCE].isna()])
+        members = rows[rows[SOURCE].notna()]
+        by_shard = members.groupby("item")["path"]
+        finished = set(members["item"][members[IMAGES] == by_shard.transform("size")])
+        done = by_shard.agg(frozenset)
+        works, files = list[Work](), list[Image]()
+        for name, item in self._items.items():
+            if not isinstance(item, Shard):
+                if name not in scored_files:
+                    files.append(item)
+            elif name not in finished:
+                works.append(Work(item, done.get(name, frozenset())))
+        return works + [Work(files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
+
+    def result(self, missing: Sequence[Work]) -> FolderResult:
+        """Return what the folder holds now of this run's images, but for what is missing."""
+        unfinished = [name for work in missing for name in work.names]
+        rows = self._rows("path", SOURCE, "kind", "error", *self._head.kept.values())
+        is_here = rows["item"].isin(self._items)
+        gone = self._lost_shards | _gone(rows["item"][~is_here])
+        for image in self._removed.keys() - set(rows["path"]):  # members that their changed shards lack
+            if self._removed[image] not in unfinished:
+                gone.add(image)
+        rows = rows[is_here]
+        failed = rows[rows["kind"].notna()]
+        return FolderResult(
+            self._folder.path,
+            self._head,
+            images=len(rows),
+            failures=Counter(failed["kind"]),
+            errors=list(failed["error"].iloc[:5]),
+            unfinished=unfinished,
+            gone=sorted(gone),
+            absent=self._absent(rows),
+        )
+
+    def _rows(self, *columns: str) -> pandas.DataFrame:
+        """Return columns of all rows, with the file or shard of each in ``item``; paths are spelled as in this run."""
+        rows = self._folder.rows(columns)
+        rows["item"] = rows[SOURCE].fillna(rows["path"])
+        spelled = dict[str, str]()  # file or shard as in the folder -> as in this run
+        for name in set(rows["item"]) - self._items.keys():
+            for other in spellings(name):
+                if other in self._items:
+                    spelled[name] = other
+        is_other = rows["item"].isin(spelled)
+        others = rows[is_other]
+        paths = [spelled[item] + path[len(item) :] for item, path in zip(others["item"], others["path"], strict=True)]
+        rows.loc[is_other, "path"] = paths
+        rows.loc[is_other, "item"] = others["item"].map(spelled)
+        return rows
+
+    def _may_change(self, rows: pandas.DataFrame, before: Head) -> pandas.Series:
+        """Return which rows another run may fill in another way, though their images are the same."""
+        unknown = [column.name for column in self._head.columns if not column.fingerprint]
+        if unknown:
+            log.warning(f"{unknown[0]} scores all images again, since its changes cannot be seen.")
+            return rows["path"].notna()
+        same_decoders = before.reading.get("decoders") == self._head.reading.get("decoders")
+        return rows["kind"].isin([str(kind) for kind in Kind if not is_final(kind, same_decoders)])
+
+    def _stamps(self, names: Iterable[str]) -> dict[str, str | None]:
+        """Return the present stamps of those files and shards that this run has."""
+        items = {name: self._items[name] for name in set(names) if name in self._items}
+        if all(isinstance(item, File) for item in items.values()):
+            return {name: item.stamp() for name, item in items.items()}
+        with ThreadPoolExecutor(16) as pool:  # a store takes long to answer each request
+            return dict(zip(items, pool.map(lambda item: item.stamp(), items.values()), strict=True))
+
+    def _tell(self, rows: pandas.DataFrame, is_here: pandas.Series, is_stale: pandas.Series) -> None:
+        others = counted(int((~is_here).sum()), "row")
+        log.info(
+            f"{counted(int((is_here & ~is_stale).sum()), 'row')} kept, {counted(int(is_stale.sum()), 'image')} to be "
+            f"scored again, as they have changed or failed, and {others} of other images"
+        )
+
+    def _absent(self, rows: pandas.DataFrame) -> dict[str, list[str]]:
+        is_member = rows[SOURCE].notna()
+        is_sample = (rows["kind"] != Kind.MISSING) & ~(is_member & (rows["path"] == rows["item"]))
+        by_shard = rows[is_sample].groupby(rows["item"].where(is_member, "loose photos"))
+        absent = dict[str, list[str]]()
+        for name, column in self._head.kept.items():
+            counts = by_shard[column].count()
+            if not counts.all():
+                absent[name] = list(counts.index[counts == 0])
+        return absent
+
+
+def _gone(names: Collection[str]) -> set[str]:
+    """Return those of these files and shards that do not exist any more; stores are not asked."""
+    return {name for name in set(names) if "://" not in name and not os.path.exists(on_disk(name))}

@@ -1,0 +1,366 @@
+"""Scores of many images, one row per image, in input order: of files and shards, and of images in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import pickle
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from functools import cache, partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import torch
+
+from ... import __version__
+from ...checks import MIN_SIDE, FilePath, checked
+from ...errors import CLIPIQAError
+from ...files.printable import printable
+from ...files.reading import sha256_of
+from ...files.writing import check_output
+from ...logger import log
+from ...metric import find_device, is_factory
+from ..images.image import Image
+from ..metrics.kinds import MetricSet
+from ..metrics.parsing import AnyPrompts, metric_set
+from ..options import Progress, Reading, RunOptions, check_storage, silent
+from ..results.columns import Known, Row
+from ..results.formats import Head
+from ..results.store import Output, Results
+from ..sources.finding import find_shards, sources_of
+from ..sources.parquet import IMAGE_COLUMNS
+from ..sources.stores import Shard
+from ..sources.videos import SAMPLING
+from .engine import Options, Rows, Task, plan, score_items
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ..results.scores import Scores
+
+Paths = FilePath | Image | Shard | Iterable[FilePath | Image | Shard]
+
+
+class ScoringSetup:
+    """The checked metrics, questions and options of :func:`score_paths`; ``elsewhere(device=…)`` makes them again."""
+
+    def __init__(
+        self,
+        metric: Any,
+        prompts: AnyPrompts = None,
+        *,
+        also: Collection[str] = (),
+        sampling: str = SAMPLING,
+        **options: Unpack[RunOptions],
+    ) -> None:
+        self.elsewhere = partial(ScoringSetup, metric, prompts, also=also, **options)
+        self.device, given = find_device(options.pop("device", None)), dict[str, Any](options)
+        how = {name: given.pop(name) for name in ("trust_weights", "strict") if name in given}
+        self.metrics = metric_set(metric, prompts, self.device, also=also, **how)
+        # a metric of pyiqa has a smallest side of its own
+        self.options = Options(self.device, min_side=1 if self.metrics.others else MIN_SIDE, **given)
+        limits = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
+        self.head = Head(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
+
+    def rows(self, images: Iterable[Image], known: Known | None = None, count: int | None = None) -> Rows:
+        return score_items(plan(images, self.metrics, self.options, known), self.metrics, self.options, count)
+
+
+class ScoringRun(Iterator[Row]):
+    """An iterator that stores each row, then yields it with what is known from an earlier run.
+
+    :meth:`scores` and :meth:`frame` give the whole result at any time and as often as asked, read from the file, or
+    from memory if there is none.
+
+    Attributes:
+        head: The columns that the run fills, and how images are read.
+        known: What is known from an earlier run.
+        metrics: The built metrics, and the images whose score is not in a file.
+        count: Number of images to score; None if unknown.
+    """
+
+    def __init__(
+        self,
+        metrics: MetricSet,
+        head: Head,
+        rows: Rows,
+        results: Results,
+        count: int | None = None,
+    ) -> None:
+        self.metrics, self.head, self.count, self.known = metrics, head, count, results.known
+        self._done = 0  # rows so far
+
+        def stored() -> Generator[Any, None, None]:
+            with results, closing(rows):
+                yield None
+                for row in rows:
+                    yield results.append(row)
+
+        self._rows, self.results = stored(), results
+        next(self._rows)  # enters the context of the results; closing the run leaves it
+
+    def __next__(self) -> Row:
+        row: Row = next(self._rows)
+        self._done += 1
+        return row
+
+    def run(self) -> None:
+        """Score all images."""
+        for _ in self:
+            pass
+
+    def close(self) -> None:
+        """End the run; the results keep the rows so far."""
+        self._rows.close()
+
+    def __enter__(self) -> ScoringRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self.results.output and self.results.is_open:
+            log.warning("a run was dropped before its end: iterate over what score_paths returns, or call its run()")
+
+    def scores(self, progress: Progress = silent) -> Scores:
+        """Score the images that are left, and return all scores: this run's columns, then others of an earlier run."""
+        total = None if self.count is None else self.known.kept + self.count
+        for _ in self:
+            progress(self.known.kept + self._done, total)
+        found = self._all_scores()
+        columns = {**self.head.by_name, **found.columns}
+        frame = found.frame[[*columns]].drop(index=[*self.known.unseen], errors="ignore")
+        return replace(found, frame=frame, columns=columns)
+
+    def frame(self) -> pandas.DataFrame:
+        """Score the images that are left, and return all rows.
+
+        The index is ``path``; the columns are one for each question (NaN: no score), ``flag`` and ``error``.
+        """
+        self.run()
+        scores = self._all_scores()
+        texts = scores.other[["flag", "error"]].fillna("")
+        rows = scores.frame[self.head.scores].assign(**{name: texts[name].to_numpy() for name in texts})
+        return rows[~rows.index.isin([*self.known.unseen])]
+
+    def _all_scores(self) -> Scores:
+        """Return the scores of a run that has scored its last image; raise ``CLIPIQAError`` if it ended before."""
+        if not self.results.is_finished:
+            raise CLIPIQAError("the run ended before its last image: call score_paths again (with `resume`).")
+        return self.results.scores()
+
+
+@checked
+def score_paths(
+    metric: Any,
+    paths: Paths,
+    prompts: AnyPrompts = None,
+    *,
+    out: FilePath | Output | None = None,
+    keep: Sequence[str] = (),
+    image_column: str | None = None,
+    format: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    drop_vanished: bool = False,
+    sampling: str = SAMPLING,
+    **options: Unpack[RunOptions],
+) -> ScoringRun:
+    """Score images and yield their rows in input order, as ``clipiqa score`` does.
+
+    An image that cannot be read or scored gets a row with an ``error``.
+
+    Args:
+        metric: A ``CLIPIQA``, or the result of ``pyiqa.create_metric``; or a list of pyiqa's names (``'niqe'``,
+            ``'mine=niqe:pretrained_model_path=FILE'``), such objects and files of scores, one column each.
+        paths: Paths as for :func:`~clipiqa_pyiqa.workbench.sources.finding.find_shards`, or images.
+        prompts: Questions for the (first) metric, a column each, as for
+            :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`; None means the metric's questions.
+        out: File for the rows.
+        keep: Values to add: Parquet columns, keys of ``.json`` sidecars, suffixes of other sidecars.
+        image_column: Column of images in Parquet files; None finds it.
+        format: ``'csv'``, ``'jsonl'`` or ``'parquet'``; None means by the suffix.
+        resume: Score what the file lacks: new and changed images, new columns, and failures that may pass.
+        overwrite: Replace an existing file; with ``resume``, only columns made in another way.
+        drop_vanished: Leave out earlier rows whose images no longer exist.
+        sampling: Which frames of videos: one every ``'0.5s'``, or ``'16 frames'``.
+        trust_weights: Let pyiqa load files and URLs that could run code.
+        strict: Raise before scoring if a metric cannot be built.
+        options: As in :class:`~clipiqa_pyiqa.workbench.options.SharedOptions`.
+
+    Returns:
+        An iterator of rows, which scores while the caller iterates; ``run()`` scores all images.
+    """
+    if not isinstance(out, Output):
+        check_storage(out, resume, overwrite, drop_vanished)
+    setup = ScoringSetup(metric, prompts, also=("file",), sampling=sampling, **options)
+    head = setup.head
+    if keep:
+        head = replace(head, reading={**head.reading, "keep": list(keep)})
+    if not isinstance(out, Output | None):
+        out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
+    found = find_shards(paths, keep=keep, image_column=image_column, sampling=sampling)
+    names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
+    files = setup.metrics.files
+    if files and names is None and out is None:
+        raise CLIPIQAError(f"the scores of {files[0].label!r} are joined to those of shards in a file: pass `out`.")
+    if out is not None:
+        inputs = [*(item.name for item in found.items), *(metric.name for metric in files)]
+        check_output(out.path, overwrite=True, inputs=inputs)
+    with ExitStack() as until_it_begins:  # an error before the run has begun leaves no lock
+        results = until_it_begins.enter_context(Results(out, head.columns, head.reading))
+        run = _begin(setup, head, found.items, names, results)
+        until_it_begins.pop_all()  # the run closes the results
+    return run
+
+
+def _begin(
+    setup: ScoringSetup,
+    head: Head,
+    items: Sequence[Image | Shard],
+    names: tuple[str, ...] | None,
+    results: Results,
+) -> ScoringRun:
+    """Return a run over items; ``names`` are those of its images, or None if they come shard by shard."""
+    if names is not None:
+        setup.metrics.join(results, names)
+        head = head.with_columns(metric.columns[0] for metric in setup.metrics.files)
+
+    def rows() -> Rows:
+        yield from score_items(tasks, setup.metrics, setup.options, count)
+        if names is None:  # the images in shards are known by now
+            setup.metrics.join(results)
+            results.known.tell()
+
+    tasks: Iterable[Task] = plan(sources_of(items), setup.metrics, setup.options, results.known)
+    count = left = None if names is None else len(names)
+    if results.known and names is not None:
+        tasks = list(tasks)
+        left = len(tasks)
+        results.known.tell()
+    return ScoringRun(setup.metrics, head, rows(), results, left)
+
+
+def circumstances(device: torch.device) -> dict[str, Any]:
+    """Return the device and the versions of packages, on which scores should not depend."""
+    packages = ("torch", "open_clip_torch", "pillow", *filter(find_spec, ["pyiqa"]))
+    decoders = ("pillow", "simplejpeg", *filter(find_spec, ["av"]))
+    return {
+        "device": device_name(device),
+        "versions": {"clipiqa-pyiqa": __version__, **{name: version(name) for name in packages}},
+        "decoders": {name: version(name) for name in decoders},
+    }
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@checked
+def score_images(
+    metric: Any, images: Any, prompts: AnyPrompts = None, **options: Unpack[RunOptions]
+) -> pandas.DataFrame:
+    """Return scores of images in memory, a row for each image, in order.
+
+    For what may be an image, see :func:`~clipiqa_pyiqa.workbench.images.in_memory.memory_image`.
+
+    Args:
+        metric: As for :func:`~clipiqa_pyiqa.score_paths`.
+        images: One image, a list of images, a batch ``(N, H, W, 3)`` or ``(N, 3, H, W)``, or a column of a table.
+
+    Returns:
+        A column for each question, ``flag``, and ``error`` (why a score is missing, or ``''``).
+    """
+    return _scored(ScoringSetup(metric, prompts, **options), images)
+
+
+class Scorer:
+    """A callable that scores batches of images, for pipelines: its result has a column for each question.
+
+    A pickled scorer makes or loads its metric once in each process.
+
+    Args:
+        metric: A ``CLIPIQA``, or a function that makes one where the scorer is called.
+        column: Column of images; None looks for a usual name, such as ``'image'``.
+        prefix: Begins the names of the new columns.
+        **options: As for :func:`~clipiqa_pyiqa.score_images`.
+    """
+
+    @checked
+    def __init__(
+        self,
+        metric: Any,
+        prompts: AnyPrompts = None,
+        *,
+        column: str | None = None,
+        prefix: str = "",
+        **options: Unpack[RunOptions],
+    ) -> None:
+        self._again = partial(Scorer, metric, prompts, column=column, prefix=prefix, **options)
+        self._setup = cache(partial(ScoringSetup, metric, prompts, **options))
+        self._columns, self._prefix = [column] if column else IMAGE_COLUMNS, prefix
+        if not is_factory(metric):
+            self._setup()  # raises for what cannot be used
+
+    def __call__(self, batch: Any) -> dict[str, Any]:
+        """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
+
+        Args:
+            batch: A dict of columns, which the result keeps, or images as for :func:`~clipiqa_pyiqa.score_images`.
+        """
+        import pandas
+
+        is_table = isinstance(batch, Mapping | pandas.DataFrame)
+        if is_table and not (found := [name for name in self._columns if name in batch]):
+            raise CLIPIQAError(f"there is no column of images: the columns are {', '.join(batch)}; pass column=NAME.")
+        frame = _scored(self._setup(), list(batch[found[0]]) if is_table else batch)
+        scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
+        if is_table and (taken := [name for name in scores if name in batch]):
+            raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")
+        return {**batch, **scores} if is_table else scores
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self._again, _files_of(self._again.args[0]))
+
+
+def _files_of(made: Any) -> list[str]:
+    """Return the SHA-256 of files that a factory names, so that a pipeline's cache notices a new file."""
+    given = [*getattr(made, "args", ()), *getattr(made, "keywords", {}).values()]
+    if inspect.isfunction(made := getattr(made, "func", made)):  # of a partial
+        names = inspect.getclosurevars(made)
+        given += [*made.__code__.co_consts, *(made.__defaults__ or ())]
+        given += [*names.nonlocals.values(), *names.globals.values()]
+    return [sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)]
+
+
+_scorers: dict[Any, Scorer] = {}  # of this process, by their arguments' pickle and, of a function, its code
+
+
+def _unpickled(again: partial[Scorer], files: Sequence[str]) -> Scorer:
+    """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
+    scorer = again()
+    with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
+        digest = hashlib.sha256(pickle.dumps((again, files))).digest()
+        scorer = _scorers.setdefault((digest, getattr(again.args[0], "__code__", None)), scorer)
+    return scorer
+
+
+def _scored(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
+    from ..images.in_memory import memory_images
+
+    images = list(memory_images(images))
+    return _frame(setup.rows(images, count=len(images)), setup.head).reset_index(drop=True)
+
+
+def _frame(rows: Iterable[Row], head: Head) -> pandas.DataFrame:
+    import pandas
+
+    cells = [row.as_dict(head.scores) for row in rows]
+    frame = pandas.DataFrame(cells, columns=["path", *head.scores, "flag", "error"]).set_index("path")
+    return frame.astype(dict.fromkeys(head.scores, float))

@@ -1,0 +1,406 @@
+"""The images that paths name: files, folders, globs, brace patterns, shards, lists and addresses in stores."""
+
+from __future__ import annotations
+
+import glob
+import os
+import queue
+import re
+import sys
+import threading
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ...checks import FilePath
+from ...errors import CLIPIQAError, ImageError, Kind, OutputError
+from ...files.printable import printable
+from ...files.writing import resolved
+from ...logger import log
+from ...text import first_of, reason, shown
+from ..images.formats import VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
+from ..images.image import BytesImage, File, Image, NoImage
+from ..images.memory import Room
+from .stores import (
+    ARCHIVES,
+    TABLES,
+    Shard,
+    ShardError,
+    address_of,
+    as_shard_error,
+    files_below,
+    in_store,
+    is_remote,
+    source_at,
+    suffix_of,
+)
+from .videos import SAMPLING, VideoShard, parse_sampling
+
+_ENDS = "|".join(map(re.escape, (*ARCHIVES, *TABLES, *VIDEOS)))
+_MEMBER = re.compile(f"(.+?(?:{_ENDS}))::(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    found = _MEMBER.fullmatch(name)
+    return (found[1], found[2]) if found else ("", name)
+
+
+def spellings(name: str) -> list[str]:
+    """Return a local image's name with its path absolute, relative to the working directory, and relative with ``./``.
+
+    A member of a shard has the shard's path; an address in a store has no other spelling.
+    """
+    shard, member = split_name(name)
+    if "://" in name:
+        return []
+    full = os.path.abspath(shard or name)
+    try:
+        relative = os.path.relpath(full)
+    except ValueError:  # on another drive of Windows
+        return [name]
+    end = f"::{member}" if shard else ""
+    return [f"{path}{end}" for path in (full, relative, os.path.join(os.curdir, relative))]
+
+
+def file_of(path: str) -> str:
+    """Return the file or shard of a photo; empty if the file does not exist."""
+    file = split_name(path)[0] or path
+    return file if "://" in file or os.path.isfile(file) else ""
+
+
+def images_named(names: Iterable[str]) -> Iterator[Image]:
+    """Yield the image of each name in results, shard by shard; a missing image is a ``NoImage``."""
+    shards = dict[str, list[str]]()
+    for name in dict.fromkeys(names):
+        shards.setdefault(split_name(name)[0], []).append(name)
+    for shard, wanted in shards.items():
+        if not shard:
+            yield from map(source_at, wanted)
+            continue
+        is_table = shard.lower().endswith(TABLES)
+        rows = [{int(row) for _, row in map(split_name, wanted) if row.isdecimal()}] if is_table else []
+        missing, why = dict.fromkeys(wanted), "is not in its shard"
+        try:
+            for source in _kind_of(shard)(shard).entries(*rows):
+                if (name := printable(source.name)) in missing:
+                    missing.pop(name)
+                    source.name = name
+                    yield source
+                if not missing:
+                    break
+        except (CLIPIQAError, OSError) as error:
+            why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason(error)}"
+        yield from (NoImage(name, why) for name in missing)
+
+
+Source = Image | Shard
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
+MOST = 1_000_000  # names that one pattern may have
+
+
+@dataclass
+class Found:
+    """Images that paths name, in order, without duplicates.
+
+    Attributes:
+        problems: Path -> why the path has no images.
+        skipped: Suffix -> number of photos in unreadable formats.
+    """
+
+    archives: bool
+    how: tuple[Any, ...]  # the shards' keep, image_column and sampling
+    items: list[Source] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
+    _seen: set[str] = field(default_factory=set)
+
+    @property
+    def problem(self) -> str:
+        return first_of(self.problems.values())
+
+    @property
+    def is_empty(self) -> bool:
+        return all(item.name in self.problems for item in self.items)
+
+    @property
+    def has_shards(self) -> bool:
+        return any(isinstance(item, Shard) for item in self.items)
+
+    @property
+    def paths(self) -> list[str]:
+        return [item.name for item in self.items if isinstance(item, File)]
+
+    def find(self, name: str, patterns: bool = True) -> None:
+        why, kind, files, is_here = "does not exist", Kind.MISSING, list[str](), not is_remote(name)
+        if is_here and os.path.isdir(name):
+            before = self.skipped.copy()
+            files = self._files_in(name)
+            why = ", ".join(filter(None, ["is a folder without image files", skipped_note(self.skipped - before)]))
+            kind = Kind.EMPTY
+        elif is_here and os.path.lexists(name):
+            files = [name]
+        elif patterns and _BRACES.search(name):
+            for each in expanded(name):
+                self.find(each)
+            return
+        elif patterns and glob.has_magic(name) and not _is_web(name):
+            why, matches = "matches nothing", _matches(name)
+            for match in matches:
+                self.find(match, patterns=False)
+            if matches:
+                return
+        elif not is_here:
+            with in_store(name):
+                pass  # raises if the store's package is missing
+            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _kind_of(name)
+            files = [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
+        elif _kind_of(name):
+            self.problems[name] = NoImage(name, why).problem
+            files = [name]  # the shard cannot be read now, but the next run tries again
+        given = name.rstrip(f"/{os.sep}")
+        full = os.path.abspath(name) if is_here else given
+        for file in files:
+            identity = full + file[len(given) :]  # os.path.abspath for each file would take long
+            if identity not in self._seen:
+                self._seen.add(identity)
+                make = _kind_of(file)
+                self.items.append(make(file, *self.how) if make else source_at(file))
+        if not files:
+            self.note(name, why, kind)
+
+    def note(self, name: str, why: str, kind: Kind) -> None:
+        if name not in self.problems:
+            self.items.append(missing := NoImage(name, why, kind))
+            self.problems[name] = missing.problem
+
+    def _files_in(self, folder: str) -> list[str]:
+        """Return a folder's images and ``archives``; without these, its Parquet files, which are often results."""
+        files = files_below(folder, self.note)
+        images, archives = tuple(image_suffixes()), ARCHIVES + VIDEOS * bool(find_spec("av"))
+        kinds = [images + archives] if self.archives else [images, archives]
+        alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
+        found = next(filter(None, alike), [])
+        stems = {os.path.splitext(file)[0] for file in found}
+        missed = unreadable_suffixes().union(VIDEOS)
+        for file in files:
+            stem, suffix = os.path.splitext(file)
+            if suffix.lower() in missed and stem not in stems:  # not a RAW file or a video beside its JPEG
+                self.skipped[suffix.lower()] += 1
+        return found
+
+
+def _is_web(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
+
+
+def _kind_of(name: str) -> Any:
+    """Return the class of a shard with this name; None if it is no shard."""
+    name = name.lower()
+    if name.endswith(TABLES):
+        from .parquet import ParquetShard  # imported here, so that photos do not wait for shards
+
+        return ParquetShard
+    if name.endswith(ARCHIVES):
+        from .tar import TarShard
+
+        return TarShard
+    return VideoShard if name.endswith(VIDEOS) else None
+
+
+def find_shards(
+    given: Any,
+    *,
+    null_separated: bool = False,
+    keep: Sequence[str] = (),
+    image_column: str | None = None,
+    archives: bool = True,
+    sampling: str = SAMPLING,
+) -> Found:
+    """Return the images and shards that paths name.
+
+    A folder means its images, archives and videos, or else its Parquet files. A path may be a glob, a brace pattern
+    (``{000..099}``, ``{a,b}``) or ``-``, names on standard input.
+
+    Args:
+        given: A path, an address, an image, a shard, or several of these.
+        null_separated: Names on standard input end with a NUL byte.
+        archives: Also find archives and videos beside images.
+        sampling: As for :func:`~clipiqa_pyiqa.score_paths`.
+
+    Raises:
+        ShardError: A store cannot be used.
+    """
+    parse_sampling(sampling)
+    found = Found(archives, (tuple(keep), image_column, sampling))
+    for item in each_of(given):
+        if isinstance(item, Image | Shard):
+            found.items.append(item)
+        elif not isinstance(item, str | os.PathLike):
+            raise ImageError(f"sources must be paths, images or shards; got {shown(item)}.")
+        elif os.fspath(item) == "-":
+            lines = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
+            names = [os.fsdecode(line.rstrip(b"\r")) for line in lines if line.strip()]
+            for name in names:
+                found.find(name, patterns=False)
+            if not names:
+                found.note("-", "is a list on standard input, which is empty", Kind.EMPTY)
+        else:
+            name = address_of(item)
+            if is_remote(name):
+                with in_store(name) as (fs, _):
+                    fs.invalidate_cache()  # else a stamp could be that of an earlier listing
+            found.find(name)
+    if note := skipped_note(found.skipped):
+        log.info(note)
+    return found
+
+
+def each_of(given: Any) -> Iterable[Any]:
+    return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
+
+
+def _matches(name: str) -> list[str]:
+    if not is_remote(name):
+        return sorted(glob.glob(name, recursive=True))
+    with in_store(name) as (fs, path):
+        return [fs.unstrip_protocol(match) for match in sorted(fs.glob(path))]
+
+
+def expanded(pattern: str) -> list[str]:
+    """Return the names that a pattern stands for. Raises ``ImageError`` beyond a million names."""
+    names = [""]
+    for place, text in reversed(list(enumerate(_BRACES.split(pattern)))):  # text, content of braces, text, …
+        choices: Sequence[Any] = text.split(",") if place % 2 else [text]
+        width = 0
+        if place % 2 and "," not in text:
+            first, last = text.split("..")
+            width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
+            step = 1 if int(first) <= int(last) else -1
+            choices = range(int(first), int(last) + step, step)
+        if len(choices) * len(names) > MOST:
+            raise ImageError(f"{shown(pattern)} must stand for at most {MOST:,} names.")
+        names = [f"{str(choice).zfill(width)}{name}" for choice in choices for name in names]
+    return names
+
+
+AHEAD_BYTES = 64 << 20
+_LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
+
+
+def find_inputs(given: Any, out: FilePath | None = None) -> list[str]:
+    """Return the image files on this machine that paths name. Raises ``ImageError`` for other paths, and for none.
+
+    Args:
+        out: As ``folder`` of :func:`check_pictures_outside`.
+    """
+    sources = list(each_of(given))
+    check_pictures_outside(out, sources)
+    found = find_shards(sources, archives=False)
+    for item in found.items:
+        if not isinstance(item, File):
+            found.problems.setdefault(item.name, f"{item.name!r} is not an image file or a folder on this machine")
+    if found.problems or not found.items:
+        raise ImageError(f"{found.problem or 'there are no images'}: name images or folders of images.")
+    return found.paths
+
+
+def check_pictures_outside(folder: FilePath | None, sources: Iterable[Any]) -> None:
+    """Raise ``OutputError`` if pictures in a folder would be images of the next run over the same sources.
+
+    Args:
+        folder: Folder for a command's pictures; None for none.
+        sources: Folders and patterns; others are ignored. Hidden folders in a folder hold no images.
+    """
+    if folder is None:
+        return
+    target = resolved(folder)
+    for source in sources:
+        if not isinstance(source, str | os.PathLike):
+            continue
+        name = os.path.expanduser(source)
+        if os.path.isdir(name):
+            root = resolved(name)
+            is_inside = target.is_relative_to(root) and not _is_hidden(target.relative_to(root))
+        else:
+            matches = _matches(name) if glob.has_magic(name) and not is_remote(name) else []
+            is_inside = target in {resolved(os.path.dirname(match) or ".") for match in matches}
+        if is_inside:
+            raise OutputError(
+                f"{os.fspath(folder)!r} lies in {os.fspath(source)!r}, where the next run would take the pictures for "
+                "photos: name a folder outside of it, or one whose name begins with a dot."
+            )
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def sources_of(items: Iterable[Source]) -> Iterator[Image]:
+    """Yield the images, also those in shards."""
+    for item in items:
+        if isinstance(item, Shard):
+            yield from images_of(item)
+        else:
+            yield item
+
+
+def images_of(shard: Shard) -> Iterator[Image]:
+    """Yield a shard's images, with its stamp; a ``NoImage`` stands for a shard that is empty or cannot be read."""
+    stamp, count = None, 0
+    try:
+        with as_shard_error(shard.name):
+            stamp = shard.stamp()  # before reading, so that a change in between is noticed
+        for image in read_ahead(shard):
+            yield _stamped(image, stamp)
+            count += 1
+        if not count:
+            yield _stamped(NoImage(shard.name, "holds no images", Kind.EMPTY), stamp)
+    except ShardError as error:
+        why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
+        yield _stamped(NoImage(shard.name, why, error.kind), stamp)
+
+
+def _stamped(image: Image, stamp: str | None) -> Image:
+    """Return an image from a shard; others, such as files, have stamps of their own."""
+    if isinstance(image, BytesImage | NoImage):
+        image.shard_stamp = stamp
+    return image
+
+
+def read_ahead(shard: Shard) -> Generator[Image, None, None]:
+    """Yield a shard's images, while a thread reads up to 64 MiB ahead. Raises ``ShardError``."""
+    room, coming = Room(AHEAD_BYTES), queue.SimpleQueue[Image | Exception | None]()
+
+    def fill() -> None:
+        end = None
+        try:
+            with as_shard_error(shard.name):
+                for source in shard.entries():
+                    if not room.take(_size(source)):
+                        break
+                    coming.put(source)
+        except ShardError as error:
+            end = error
+        coming.put(end)
+
+    thread = threading.Thread(target=fill, daemon=True, name="clipiqa-read")
+    thread.start()
+    try:
+        while True:
+            source = coming.get()
+            if isinstance(source, Exception):
+                raise source
+            if source is None:
+                return
+            room.give(_size(source))
+            yield source
+    finally:
+        room.close()
+        thread.join(1)  # Arrow aborts the process if Python ends in the middle of its call
+
+
+def _size(source: Image) -> int:
+    return max(_LEAST, getattr(source, "size", 0) or len(getattr(source, "data", b"")))

@@ -1,0 +1,110 @@
+"""Parquet files of images: bytes, or Hugging Face's structs of bytes and path."""
+
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from ...errors import CLIPIQAError, Kind
+from ...text import reason
+from ..images.image import BytesImage, Image, NoImage
+from .stores import ShardError, ShardFile, opened
+
+_ROWS = 64  # rows read at a time
+IMAGE_COLUMNS = ["image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data"]
+
+
+class ParquetShard(ShardFile):
+    """A Parquet file of images."""
+
+    def entries(self, rows: Container[int] = range(1 << 62)) -> Iterator[Image]:
+        """Yield the images in order; ``rows`` are numbers of rows to read, by default all. Raises ``ShardError``."""
+        with opened_table(self.name, buffer_size=1 << 20) as table:
+            first, column = 0, image_column(self, table.schema_arrow)
+            columns = list(dict.fromkeys([column, *self.keep]))
+            for group in range(table.num_row_groups):
+                numbers = range(first, first := first + table.metadata.row_group(group).num_rows)
+                if not any(number in rows for number in numbers):
+                    continue
+                batches = table.iter_batches(_ROWS, [group], columns, use_threads=False)
+                cells = (row for batch in batches for row in batch.to_pylist())
+                for number, row in zip(numbers, cells, strict=True):
+                    if number not in rows:
+                        continue
+                    name, cell = f"{self.name}::{number}", row[column]
+                    data = cell.get("bytes") if isinstance(cell, dict) else cell
+                    lost = NoImage(name, "is a row without an image")
+                    image = lost if data is None else BytesImage(name, bytes(data))
+                    image.kept = {each: row[each] for each in self.keep}
+                    yield image
+
+
+@contextmanager
+def opened_table(name: str, **options: Any) -> Iterator[Any]:
+    """Open a file as ``pyarrow.parquet.ParquetFile`` with its options. Raises ``ShardError``, also if it is damaged."""
+    try:
+        with opened(name) as file:
+            yield parquet.ParquetFile(file, pre_buffer=False, **options)  # as in results/formats.py
+    except CLIPIQAError:  # also of a file that is written at the same time
+        raise
+    except (
+        pyarrow.ArrowException,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:  # OSError: a page; ValueError: too few rows
+        why = f"is not a Parquet file, or it is damaged: {reason(error)}"
+        raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
+
+
+def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
+    """Return the column of images. Raises ``ShardError``, also if a column to keep is missing."""
+    column, listed = shard.image_column, ", ".join(schema.names[:30])
+    missing = [name for name in shard.keep if name not in schema.names]
+    if missing:
+        raise ShardError(f"{shard.name!r} has no column {missing[0]!r} to keep: its columns are {listed}.")
+    candidates = [field.name for field in schema if _is_image(field.type)]
+    usual = [name for name in ([column] if column else IMAGE_COLUMNS) if name in candidates]
+    if usual:
+        return usual[0]
+    if column or len(candidates) != 1:
+        wanted = f"the column {column!r}" if column else "one column"
+        raise ShardError(
+            f"{shard.name!r} must have {wanted} of images (bytes, or Hugging Face's bytes and path), or image_column "
+            f"must name one; its columns are {listed}."
+        )
+    return candidates[0]
+
+
+def _is_image(kind: pyarrow.DataType) -> bool:
+    is_struct = str(kind).startswith("struct<") and kind.get_field_index("bytes") >= 0
+    return is_struct or str(kind).startswith(("binary", "large_binary", "fixed_size_binary"))
+
+
+def kept_types(items: Sequence[Any], names: Sequence[str]) -> dict[str, pyarrow.DataType]:
+    """Return name to keep -> the type of its column: that of the first Parquet file, where all sources are such files.
+
+    Whole numbers, numbers and truths keep their type; all others, such as dates and lists, become texts.
+    """
+    types = dict.fromkeys(names, pyarrow.string())
+    tables = [item for item in items if isinstance(item, ParquetShard)]
+    if not names or len(tables) < len(items):
+        return types
+    for shard in tables:
+        try:
+            with opened_table(shard.name) as table:
+                schema = table.schema_arrow
+        except ShardError:  # its turn will say what is wrong
+            continue
+        return types | {name: _simple(schema.field(name).type) for name in names if name in schema.names}
+    return types
+
+
+def _simple(kind: pyarrow.DataType) -> pyarrow.DataType:
+    if pyarrow.types.is_integer(kind):
+        return pyarrow.int64()
+    if pyarrow.types.is_floating(kind):
+        return pyarrow.float64()
+    return pyarrow.bool_() if pyarrow.types.is_boolean(kind) else pyarrow.string()

@@ -1,0 +1,189 @@
+"""Shards of images, and files on disk or in a store that the library fsspec opens."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from ...checks import FilePath
+from ...errors import ImageError, Kind
+from ...files.reading import open_file
+from ...files.writing import write_bytes
+from ...text import reason
+from ..images.image import MISSING, File, Image
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TABLES = (".parquet", ".pq")
+LARGEST_IMAGE = 1 << 30  # the largest size of an image in an archive
+
+
+class ShardError(ImageError):
+    """A shard that cannot be read."""
+
+
+class Shard:
+    """Base of named collections of images; an image's name is ``NAME::MEMBER``."""
+
+    name: str
+
+    def stamp(self) -> str | None:
+        """As :meth:`~clipiqa_pyiqa.workbench.images.image.Image.stamp`, of all images."""
+        return None
+
+    def entries(self) -> Iterator[Image]:
+        """Yield the images in order. Raises ``ShardError``."""
+        raise NotImplementedError
+
+
+_BLOCK = 8 << 20  # bytes read from a store at once
+# What stores call a file's checksum or time, the checksum first. fsspec's ukey() hashes only the address for http.
+_MARKS = ["ETag", "etag", "blob_id", "sha", "CRC", "LastModified", "Last-Modified", "last_modified", "mtime", "created"]
+
+
+def is_remote(name: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+(::.*)?://", name) is not None
+
+
+def address_of(place: FilePath) -> str:
+    """Return a path or address as text; restore the slash that ``Path('s3://x')`` loses."""
+    path = re.sub(r"^(file|local):/+", "/", os.fspath(place))
+    return os.path.expanduser(re.sub(r"^(\w\w+):/(?!/)", r"\1://", path))
+
+
+@contextmanager
+def in_store(name: str, done: str = "read") -> Iterator[tuple[Any, str]]:
+    """Give fsspec's file system for an address, and the path in it. Raises ``ShardError``.
+
+    Args:
+        done: What is done with the file, in the words of an error.
+    """
+    with as_shard_error(name, done):
+        import fsspec
+
+        yield fsspec.core.url_to_fs(name)
+
+
+@contextmanager
+def as_shard_error(name: str, done: str = "read") -> Iterator[None]:
+    try:
+        yield
+    except ShardError:
+        raise
+    except Exception as error:  # stores raise almost anything
+        if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
+            error = error.__cause__  # fsspec's HTTP reports a refused connection as a missing file
+        if isinstance(error, FileNotFoundError):
+            raise ShardError("does not exist", Kind.MISSING, name) from error
+        raise ShardError(f"cannot be {done}: {reason(error)}", Kind.UNREADABLE, name) from error
+
+
+def opened(name: str) -> IO[bytes]:
+    if is_remote(name):
+        with in_store(name) as (fs, path):
+            return fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead")
+    with as_shard_error(name):
+        return open_file(name)
+
+
+def write_whole(name: str, data: bytes) -> None:
+    if is_remote(name):
+        with in_store(name, "written") as (fs, path):
+            fs.pipe_file(path, data)
+    else:
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        write_bytes(name, data)
+
+
+def write_new(name: str, data: bytes) -> None:
+    """Write a file of a store that is not there, or raise a ``ShardError`` from a ``FileExistsError``."""
+    with in_store(name, "written") as (fs, path):
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except FileNotFoundError:  # only some stores have folders
+            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            fs.pipe_file(path, data, mode="create")
+
+
+def remove(name: str) -> None:
+    with in_store(name, "removed") as (fs, path):
+        fs.rm_file(path)
+
+
+def joined(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else str(Path(folder, name))
+
+
+@dataclass(eq=False)
+class StoreFile(Image):
+    name: str
+
+    def stamp(self) -> str | None:
+        """Return size and checksum or time, from a listing or one request, made once: see :meth:`.Image.stamp`."""
+        return self._listed
+
+    @cached_property
+    def _listed(self) -> str | None:
+        try:
+            with in_store(self.name) as (fs, path):
+                info = fs.info(path)
+        except ShardError as error:
+            return MISSING if error.kind is Kind.MISSING else None
+        mark = next((info[name] for name in _MARKS if info.get(name)), None)
+        return f"{info.get('size')} {mark}" if mark else None
+
+    def read(self) -> bytes:
+        with in_store(self.name) as (fs, path):
+            data: bytes = fs.cat_file(path)
+            return data
+
+
+def source_at(name: str) -> Image:
+    return StoreFile(name) if is_remote(name) else File(name)
+
+
+@dataclass
+class ShardFile(Shard):
+    """A shard that is one file, on disk or in a store; ``keep`` names values for rows, ``sampling`` frames."""
+
+    name: str
+    keep: Sequence[str] = ()
+    image_column: str | None = None
+    sampling: str = "0s"
+
+    def stamp(self) -> str | None:
+        return source_at(self.name).stamp()
+
+
+def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda name, why, kind: None) -> list[str]:
+    """Return the files in a folder and its sub-folders, sorted, without hidden files; each real folder is read once.
+
+    ``note`` is called for each folder that cannot be read.
+    """
+    found, seen = list[str](), set[tuple[int, int]]()
+    if is_remote(folder):
+        with in_store(folder) as (fs, path), suppress(FileNotFoundError):
+            fs.invalidate_cache()  # fsspec keeps listings: a file that was written since would be missing
+            below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
+            found = [folder.rstrip("/") + file for file in below if "/." not in file]
+        return found
+
+    def failed(error: OSError) -> None:
+        note(os.fsdecode(error.filename), f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE)
+
+    for parent, folders, files in os.walk(folder, onerror=failed, followlinks=True):
+        status = os.stat(parent)
+        if (identity := (status.st_dev, status.st_ino)) in seen:
+            folders.clear()
+            continue
+        seen.add(identity)
+        found += [os.path.join(parent, file) for file in sorted(files) if file[0] != "."]
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+    return found
+
+
+def suffix_of(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

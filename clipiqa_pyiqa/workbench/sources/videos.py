@@ -1,0 +1,118 @@
+"""Videos as shards of frames, which are decoded one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from ...errors import Kind, OptionError
+from ..images.image import BytesImage, Image, NoImage
+from ..images.memory import MakeRoom
+from ..options import AnySize
+from .stores import ShardError, ShardFile, opened
+
+if TYPE_CHECKING:
+    from ..images.record import Decoded
+
+SAMPLING = "1s"
+"""The frames of a video that are scored unless asked otherwise."""
+_HDR = {16: "PQ", 18: "HLG"}  # FFmpeg's number of a transfer function -> its name
+_ORIENTATIONS = {90: 8, -90: 6, 180: 3, -180: 3}  # degrees, counterclockwise -> EXIF's number
+_MISSING = 1  # seconds at the end that are no damage: the last frame, or other streams, may be longer
+
+
+def parse_sampling(text: str) -> tuple[Fraction, int]:
+    """Return the seconds between frames of ``0.5s`` (0: all), and the number of frames of ``16 frames`` (0: any)."""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|([1-9]\d*) frames", text)
+    if not found:
+        raise OptionError(f"sampling must be seconds, such as 0.5s, or a number, such as '16 frames'; got {text!r}.")
+    return Fraction(found[1] or 0), int(found[2] or 0)
+
+
+class VideoShard(ShardFile):
+    """A video, whose images are frames."""
+
+    def entries(self) -> Iterator[Image]:
+        """Yield the frames, called ``NAME::SECONDS``; at the end a ``NoImage`` if a part is damaged.
+
+        With a step of S seconds, frames are the first at or after 0, S, 2 S, …; N frames of D seconds have a step of
+        D / N. Raises ``ShardError``.
+        """
+        try:
+            import av
+        except ImportError as error:
+            hint = "is a video: to score its frames, run `pip install 'clipiqa-pyiqa[video]'`"
+            raise ShardError(hint, Kind.UNREADABLE, self.name) from error
+        (step, count), due, start, time = parse_sampling(self.sampling), 0, None, None
+        try:
+            with opened(self.name) as file, av.open(file, "r") as container:
+                stream: Any = container.streams.best("video")
+                if stream is None:
+                    return
+                # FFmpeg counts a container's microseconds
+                length = (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 1_000_000)
+                if count:
+                    if not length:
+                        raise ShardError("does not say how long it is: use --every", name=self.name)
+                    step = length / count
+                for frame in _decoded(container, stream):
+                    start = frame.pts if start is None else start
+                    time = (frame.pts - start) * stream.time_base
+                    if curve := _HDR.get(stream.codec_context.color_trc):
+                        why = f"is an HDR video ({curve}), whose colours do not fit into 8 bits: convert it to SDR"
+                        yield NoImage(self.name, why, Kind.UNCLEAR_SCALE)
+                        return
+                    if time >= due * step:
+                        due = math.floor(time / step) + 1 if step else 0
+                        yield Frame(f"{self.name}::{float(time):010.3f}", frame)
+                if time is not None and length > time + _MISSING:
+                    raise EOFError
+        except (av.FFmpegError, EOFError) as error:
+            why = getattr(error, "strerror", None) or "its end is missing"
+            if time is None:
+                why = f"is not a video, or its beginning is damaged: {why}"
+                raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
+            why = f"is damaged ({why}); the part before ({float(time):.3f} s) was read"
+            yield NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield frames up to the end or an error, which is raised after the frames that the decoder still has."""
+    stream.codec_context.options = {"err_detect": "explode"}  # otherwise MPEG-2 and MPEG-4 show damage as blocks
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise EOFError
+            yield from packet.decode()
+    except Exception:
+        with contextlib.suppress(Exception):
+            yield from stream.decode(None)
+        raise
+
+
+class Frame(BytesImage):
+    """A frame; it becomes RGB where it is loaded."""
+
+    def __init__(self, name: str, frame: Any) -> None:
+        super().__init__(name, b"")
+        self._frame, self.size = frame, 3 * frame.width * frame.height
+
+    def decoded(self, make_room: MakeRoom) -> Decoded:
+        from ..images.record import Decoded
+
+        frame = self._frame
+        make_room(frame.width, frame.height)
+        bits = [part.bits for part in frame.format.components]
+        converted = "" if frame.format.is_rgb and bits == [8, 8, 8] else f"{frame.format.name}->rgb"
+        return Decoded(frame.to_ndarray(format="rgb24"), _ORIENTATIONS.get(frame.rotation, 1), converted)
+
+    def read(self) -> bytes:
+        """Return the frame as a PNG file, upright."""
+        file = io.BytesIO()
+        self.load(AnySize()).picture.save(file, "PNG")
+        return file.getvalue()

@@ -1,0 +1,1 @@
+"""Tables of methods, as papers print them."""

@@ -1,0 +1,105 @@
+"""Images of several methods, matched by name within test sets."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pandas import DataFrame, Series
+
+from ...checks import FilePath
+from ...errors import CLIPIQAError
+from ...files.printable import printable
+from ...files.reading import FileHashes
+from ...text import few
+from ..sources.naming import by_set, in_all_folders, named_images
+from .protocols import NO_PROTOCOL, Protocol
+
+REFERENCE = "the reference"
+
+
+@dataclass(frozen=True)
+class MethodImages:
+    """The images of several methods, matched by name.
+
+    Attributes:
+        files: A row per image, a column per method.
+        test_sets: Image -> test set; a single test set is called ``''``.
+        weights: Image -> weight in means; None if equal.
+        hashes: SHA-256 of files that were asked for, so that trials of a table do not read them again.
+    """
+
+    files: DataFrame
+    test_sets: Series
+    references: Mapping[str, str]
+    left_out: Sequence[str] = ()
+    weights: Series | None = None
+    hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
+
+    @property
+    def inputs(self) -> list[str]:
+        return [*self.references.values(), *self.files.to_numpy().ravel()]
+
+
+def parse_methods(given: Mapping[str, FilePath] | Iterable[str]) -> dict[str, str]:
+    """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER``."""
+    methods = {}
+    for name, place in given.items() if isinstance(given, Mapping) else (text.partition("=")[::2] for text in given):
+        name = printable(name)
+        if not name or not place:
+            raise CLIPIQAError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
+        if name in methods:
+            raise CLIPIQAError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
+        methods[name] = os.path.expanduser(place)
+    if not methods:
+        raise CLIPIQAError("no method is given: name at least one, as in --methods bicubic=out/bicubic ours=out/ours.")
+    return methods
+
+
+def match_images(
+    methods: Mapping[str, str],
+    reference: FilePath | None = None,
+    protocol: Protocol = NO_PROTOCOL,
+    *,
+    skip_missing: bool = False,
+) -> MethodImages:
+    """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
+    named = {method: _without(protocol.removed, named_images(place)) for method, place in methods.items()}
+    extra = list[str]()
+    if reference is not None:
+        names = {name for each in named.values() for name in each}
+        references = named_images(os.path.expanduser(reference))
+        extra = by_set([name for name in references if name not in names], names)
+        named[REFERENCE] = {name: path for name, path in references.items() if name in names}
+    shared, lacking = in_all_folders(named, skip_missing)
+    left_out = [
+        f"{who} lacks {few(by_set(each, named[who]))}: left out of all methods." for who, each in lacking.items()
+    ]
+    if extra:
+        left_out.append(f"no method has {few(extra)}, which the reference has.")
+    files = shared[list(methods)]
+    if len(twice := files.stack()[lambda paths: paths.duplicated()]):
+        raise CLIPIQAError(f"two methods have the same image {twice.iloc[0]!r}: name each folder once.")
+    folders = Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
+    is_equal = protocol.average == "images"
+    return MethodImages(
+        files,
+        folders if is_equal and all(folders) else Series("", shared.index),
+        dict(shared.get(REFERENCE, ())),
+        left_out,
+        None if is_equal else _weights(folders, protocol.average),
+    )
+
+
+def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
+    names = {name.replace(removed, ""): path for name, path in found.items()}
+    if len(names) < len(found):
+        raise CLIPIQAError(f"two images have the same name without {removed!r}: rename one of them.")
+    return names
+
+
+def _weights(folders: Series, average: str | Mapping[str, float]) -> Series:
+    """Return image -> weight; the images of a folder share its weight."""
+    weights = dict.fromkeys(folders, 1.0) if isinstance(average, str) else average
+    for folder in {*folders} - weights.keys():
+        raise CLIPIQAError(f"the sub-folder {folder!r} has no weight: rename it to one of {', '.join(weights)}.")
+    return folders.map(weights) / folders.map(folders.value_counts())

@@ -1,0 +1,219 @@
+"""Scores of every method's images, and of whole sets of them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pandas import DataFrame, concat
+from torch import Tensor
+
+from ...errors import ImageError
+from ...files.reading import FileHashes
+from ...text import counted
+from ..compare.scored_images import MetricResult, limits_text, score_all
+from ..images.image import File, Image
+from ..images.record import ImageRecord
+from ..images.sizes import shrunk
+from ..metrics.building import build, noted
+from ..metrics.kinds import Metric, MetricSet
+from ..options import AnySize, Progress, Reading
+from ..results.store import Output, Results
+from ..scoring.engine import Options
+from .matching import MethodImages
+from .method_table import IMAGES, SETS, MethodTable
+from .protocols import fit_sizes, without_alpha
+
+TRIALS = "trials.csv"
+
+
+def score_versions(
+    matched: MethodImages,
+    baseline: str,
+    files: Mapping[str, Output],
+    options: Options,
+    progress: Progress,
+    unequal: str,
+    metrics: Sequence[Metric],
+    drop_alpha: bool | None = None,
+    strict: bool = False,
+) -> MethodTable:
+    """Return the scores of every image and set; ``drop_alpha``: ignore transparency, for a trial."""
+    how: dict[str, Any] = dict(options.limits)
+    if unequal and matched.references:
+        how["unequal"] = unequal
+    if drop_alpha:
+        how["alpha"] = "dropped"
+    built = [build(metric, options.device, options.seed, strict) for metric in metrics]
+    built = [metric if metric.mode == "file" else _noted(metric, how) for metric in built]
+    reads_references = bool(unequal) or any(metric.mode == "FR" for metric in metrics)
+    # eight decoded references are kept for the other methods' images
+    read_reference = functools.lru_cache(8)(_read) if reads_references else None
+    rows = _rows_of_images(matched)
+    pairs = [
+        _Pair(row.path, matched.references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
+        for row in rows.itertuples()
+    ]
+    run = _Scoring(built, files, options, progress, bool(matched.references))
+    scores = run.score(IMAGES if drop_alpha is None else TRIALS, rows, pairs)
+    sets = rows.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
+    of_sets = sets[["test_set", "method"]]
+    if any(metric.mode == "set" for metric in built):
+        with tempfile.TemporaryDirectory() as root:
+            of_sets = run.score(SETS, of_sets, [_set_of(row, matched.references, root) for row in sets.itertuples()])
+    columns = {metric.label: run.columns[metric.label] for metric in built}
+    return MethodTable(scores, of_sets, columns, built, matched, baseline, notes=run.notes, stored=run.stored)
+
+
+def _noted(metric: Metric, fields: Mapping[str, Any]) -> Metric:
+    return replace(metric, columns=noted(metric.columns, fields))
+
+
+def _rows_of_images(matched: MethodImages) -> DataFrame:
+    """Return a row for each image of each method, with its test set, and the hashes of the image and its reference."""
+    rows = matched.files.rename_axis(index="image", columns="method").stack().rename("path").reset_index()
+    rows.insert(0, "test_set", rows["image"].map(matched.test_sets))
+    rows["sha256"] = [_sha256(path, matched.hashes) for path in rows["path"]]
+    if matched.references:
+        hashes = {name: _sha256(path, matched.hashes) for name, path in matched.references.items()}
+        rows["reference_sha256"] = rows["image"].map(hashes)
+    return rows
+
+
+@dataclass
+class _Scoring:
+    """Scores of images, then of sets, with what they share.
+
+    Attributes:
+        columns: Label -> what is known of the metric.
+        notes: Sentences about images that are left out or were shrunk.
+        stored: Name of a file -> its results.
+    """
+
+    built: Sequence[Metric]
+    files: Mapping[str, Output]
+    options: Options
+    progress: Progress
+    has_references: bool
+
+    def __post_init__(self) -> None:
+        self.columns: dict[str, MetricResult] = {}
+        self.notes: list[str] = []
+        self.stored: dict[str, Results] = {}
+
+    def score(self, name: str, rows: DataFrame, images: Sequence[Image]) -> DataFrame:
+        """Return rows with the scores of their images, or of their sets, and remember what is known of the metrics."""
+        is_of_sets = name == SETS
+        chosen = [metric for metric in self.built if (metric.mode == "set") == is_of_sets]
+        usable = [metric for metric in chosen if not metric.error]
+        ready = MetricSet(map(_of_folders, usable) if is_of_sets else usable)
+        noun = "set" if is_of_sets else "image"
+        joined = rows.drop(columns="path", errors="ignore")
+        file = self.files.get(name)
+        scored = score_all(
+            f"{noun}s", images, chosen, ready, file, self.options, self.progress, joined, noun, reading={}
+        )
+        self.stored[name] = scored.results
+        self.columns.update(scored.metrics)
+        self.notes.extend(f"Left out of all methods: {reason}" for reason in scored.unread.values())
+        if self.options.limits:
+            extent = f"{scored.shrunk:,} of {counted(len(images), 'image')}"
+            beside = ", with their references" if self.has_references else ""
+            self.notes.append(f"{extent} shrunk {limits_text(self.options)}{beside}, before metrics saw them.")
+        return concat([rows, scored.scores.reset_index(drop=True)], axis=1)
+
+
+def _set_of(row: Any, references: Mapping[str, str], root: str) -> _Set:
+    """Return a method's images of a test set, and their references, as a set whose links lie below a folder."""
+    linked = [row.path]
+    if references:
+        linked.append([references[image] for image in row.image])
+    return _Set(f"{row.test_set}/{row.method}", linked, root)
+
+
+@dataclass(frozen=True)
+class _Pair(Image):
+    """An image of a method, with its reference if there is one; the stamp holds both files."""
+
+    name: str
+    reference: str
+    unequal: str
+    drop_alpha: bool
+    read_reference: Callable[[str, bool], Tensor] | None
+
+    def stamp(self) -> str | None:
+        stamps = [File(file).stamp() for file in (self.name, self.reference) if file]
+        return None if None in stamps else ",".join(map(str, stamps))
+
+    def load(self, reading: Reading) -> ImageRecord:
+        pixels = _read(self.name, self.drop_alpha)
+        reference: Any = None
+        if self.reference and self.read_reference:
+            try:
+                reference = self.read_reference(self.reference, self.drop_alpha)
+                pixels, reference = fit_sizes(pixels, reference, self.unequal)
+            except ImageError as error:
+                reference = str(error)
+        if isinstance(reference, Tensor):  # of the image's size, so that both shrink alike
+            reference = shrunk(reference, reading)
+        record = replace(ImageRecord.of(pixels), pixels=shrunk(pixels, reading))
+        return record if reference is None else replace(record, reference=reference)
+
+
+def _read(path: str, drop_alpha: bool) -> Tensor:
+    pixels = without_alpha(path) if drop_alpha else None
+    return File(path).load(AnySize()).pixels if pixels is None else pixels
+
+
+def _sha256(path: str, hashes: FileHashes) -> str:
+    with contextlib.suppress(OSError):
+        return hashes.of([path])[0]
+    return ""
+
+
+@dataclass(frozen=True)
+class _Set(Image):
+    """A method's images of a test set, and perhaps their references.
+
+    Metrics of sets take folders of links in place of pixels.
+    """
+
+    name: str
+    linked: Sequence[Sequence[str]]
+    root: str
+
+    def stamp(self) -> str:
+        stamps = ([(os.path.abspath(file), File(file).stamp()) for file in files] for files in self.linked)
+        return ",".join(hashlib.sha256(json.dumps(each).encode()).hexdigest()[:12] for each in stamps)
+
+    def load(self, reading: Reading) -> ImageRecord:
+        folders = []
+        for files in self.linked:
+            folders.append(tempfile.mkdtemp(dir=self.root))
+            for number, path in enumerate(files):
+                Path(folders[-1], f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
+        return ImageRecord.of(torch.zeros(3, 1, 1, dtype=torch.uint8), reference=folders)
+
+
+def _of_folders(metric: Metric) -> Metric:
+    """Return a metric of sets that takes the folder of images and perhaps that of references."""
+
+    def score(*folders: str) -> np.float64:
+        given = folders[:1] if metric.name == "inception_score" else folders
+        with contextlib.redirect_stdout(sys.stderr):
+            output = metric.score(*given, **({} if metric.instance is not None else {"verbose": False}))
+        # of inception_score, the mean
+        return np.float64(next(iter(output.values())) if isinstance(output, Mapping) else output)
+
+    return replace(metric, score=score)

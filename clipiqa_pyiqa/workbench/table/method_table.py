@@ -1,0 +1,274 @@
+"""The result of ``table``: scores, means, ranks and paired differences, as texts, files and a page."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pandas import DataFrame, MultiIndex, Series, concat
+
+from ...prompts.pairs import files_text
+from ..compare.scored_images import MetricResult, limits_text
+from ..metrics.kinds import Metric
+from ..options import Sizes
+from ..report.pictures import differing_crops
+from ..report.report import PROVENANCE, About, Report, Reported, Shown
+from ..report.table import latex, number
+from ..results.columns import Record, described
+from ..results.store import Results
+from ..stats.intervals import LEVEL, holm, mean_difference
+from .matching import MethodImages
+from .protocols import NO_PROTOCOL, Protocol
+from .tables import build_tables
+
+_SHOWN = 10  # images whose crops are shown
+_COLUMN = ["test_set", "metric"]
+_NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
+_FRAME = [*_COLUMN, "direction", "method", *_NUMBERS[:3], "rank", *_NUMBERS[3:], "p Holm", "significant"]
+
+_PROMPTS = {
+    0: "a fitted head",
+    1: "one prompt pair (most restoration papers use pyiqa's five: clipiqa:prompts=pyiqa)",
+    5: "five prompt pairs",
+}
+_Y = {  # of pyiqa's colour spaces
+    "ycbcr": "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235)",
+    "yiq": "on Y of YIQ (0 to 255; super-resolution papers use psnr-y and ssim-y)",
+}
+_TEXTS = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "report.html": "html"}
+_FRAMES = ("expect.csv", "explain.csv", "changes.csv")
+IMAGES, SETS = "images.csv", "sets.csv"
+OTHERS = (*_TEXTS, *_FRAMES, PROVENANCE)
+"""Names of the results beside the scores."""
+
+
+@dataclass(frozen=True)
+class MethodTable(Reported):
+    """Scores of methods on one or several test sets, as a table.
+
+    Attributes:
+        scores: Columns ``test_set``, ``image``, ``method``, ``path``, ``sha256``, ``reference_sha256``, and one per
+            metric; NaN where a metric failed.
+        sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
+        unknown: Names of published numbers that the table lacks.
+        sources: What the table was made from, as in :class:`~clipiqa_pyiqa.workbench.report.report.Report`.
+        explained: Result of :func:`~.published.explain`, or None.
+        changed: Result of :func:`~.published.differences`, or None.
+    """
+
+    scores: DataFrame
+    sets: DataFrame
+    columns: dict[str, MetricResult]
+    built: Sequence[Metric]
+    images: MethodImages
+    baseline: str
+    protocol: Protocol = NO_PROTOCOL
+    inputs: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, About] = field(default_factory=dict)
+    sizes: Sizes = field(default=Sizes())
+    expected: DataFrame | None = None
+    unknown: str = ""
+    explained: DataFrame | None = None
+    changed: DataFrame | None = None
+    sd: bool = True
+    stored: Mapping[str, Results] = field(default_factory=dict, repr=False)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(self.images.files)
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        return tuple(self.images.test_sets.unique())
+
+    @property
+    def of_images(self) -> list[str]:
+        return [label for label in self.columns if label in self.scores]
+
+    @property
+    def complete(self) -> bool:
+        return not (
+            self.stored[IMAGES].known.gone
+            or self.scores[self.of_images].isna().any(axis=None)
+            or any(metric.error or metric.note for metric in self.columns.values())
+        )
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every published number is in the table, each column has one, and these and earlier scores agree."""
+        columns = () if self.expected is None else self.expected.groupby("metric")["agrees"]
+        is_as_published = all(column.all() and column.count() for _, column in columns)
+        return not self.unknown and is_as_published and (self.changed is None or self.changed.empty)
+
+    def mean(self, test_set: str, label: str, method: str) -> float:
+        """Return a method's mean score, or its value for a whole set."""
+        return self.cells.at[(test_set, label, method), "mean"]
+
+    @cached_property
+    def cells(self) -> DataFrame:
+        """The columns of :meth:`frame`, by test set, metric and method."""
+        keys = [*_COLUMN, "method"]
+        index = MultiIndex.from_product([self.test_sets, self.columns, self.methods], names=keys)
+        found = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.columns)}
+        frame = concat(found, names=keys).reindex(index, columns=_NUMBERS)
+        if (score := self.protocol.score) and score not in self.scores:
+            for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
+                frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
+        directions = {label: metric.direction for label, metric in self.columns.items()}
+        frame["direction"] = index.get_level_values("metric").map(directions)
+        frame["n"] = frame["n"].fillna(0).astype(int)
+        frame["rank"] = self._badness(frame).groupby(_COLUMN).rank("min").astype("Int64")
+        p = frame["p"].dropna()
+        frame["p Holm"] = Series(holm(p), p.index)
+        frame["significant"] = frame["p Holm"] < LEVEL
+        return frame
+
+    @cached_property
+    def marks(self) -> Series:
+        """The mark of each of :attr:`cells`: the best mean of a column, and the second best, if its means differ."""
+        badness = self._badness(self.cells).groupby(_COLUMN)
+        places = badness.rank("dense").where(badness.transform("nunique") > 1)
+        return places.map({1: "best", 2: "second"}).fillna("")
+
+    @staticmethod
+    def _badness(cells: DataFrame) -> Series:
+        """Return means that are low where the method is good."""
+        return cells["mean"].where(cells["direction"] == "lower", -cells["mean"])
+
+    def _summary(self, test_set: str, label: str) -> DataFrame:
+        """Return a row per method, of the images that have scores for every method; columns of ``_NUMBERS``."""
+        scores = self.sets if label in self.sets else self.scores
+        rows = scores[scores["test_set"] == test_set]
+        if label in self.sets:
+            return DataFrame({"mean": rows.set_index("method")[label]})
+        if label not in scores:  # a formula of means
+            return DataFrame()
+        wide = rows.pivot(index="image", columns="method", values=label).dropna(axis=1, how="all").dropna()
+        if wide.empty:
+            return DataFrame()
+        weights = self.images.weights
+        means = np.average(wide, axis=0, weights=None if weights is None else weights[wide.index])
+        found = DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
+        if weights is None and self.baseline in wide:
+            for method in wide.columns.drop(self.baseline):
+                found.loc[method, _NUMBERS[3:]] = mean_difference(wide[method], wide[self.baseline]).numbers
+        return found
+
+    def frame(self) -> DataFrame:
+        """Return a row per test set, metric and method, in full precision.
+
+        Columns: test_set, metric, direction, method, n (images with scores for all methods; 0 for a whole set), mean,
+        sd, rank (1 for the best mean; equal means share a rank); the paired difference from the baseline: difference,
+        low, high, p (the interval and the p-value of this difference alone), p Holm, significant.
+        """
+        return self.cells.reset_index()[_FRAME]
+
+    def spread(self) -> Series:
+        """Return how much the methods differ on each image, the largest first; the index is test_set, image.
+
+        For each metric: highest minus lowest score, in standard deviations of the test set; then the mean over metrics.
+        """
+        scores = self.scores.set_index(["test_set", "image"])[self.of_images]
+        images = (scores / scores.groupby("test_set").transform("std", ddof=0)).groupby(level=[0, 1], sort=False)
+        return (images.max() - images.min()).mean(axis=1).sort_values(ascending=False, kind="stable")
+
+    def digits(self, label: str) -> int:
+        """Return the decimals of means: two if a mean is at least 10, otherwise four."""
+        return 2 if self.cells["mean"].xs(label, level="metric").abs().max() >= 10 else 4
+
+    def report(self, **look: Any) -> Report:
+        """Return the tables with the sentences and crops that belong to them."""
+        tables = build_tables(self)
+        return Report(
+            tables,
+            self.frame(),
+            "table",
+            tables[0].title,
+            marks="* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline",
+            metrics=self._described(),
+            settings=self.settings,
+            sources=self.sources,
+            pictures=self._crops,
+            texts=_TEXTS,
+            files=dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True)),
+            inputs=self.images.inputs,
+            **look,
+        )
+
+    def _crops(self, shown: Shown) -> dict[str, Any]:
+        from ..report.html import block, embedded  # imports matplotlib
+
+        if len(self.methods) == 1:
+            return {}
+        scored, images = self.scores.set_index(["test_set", "image", "method"]), []
+        for test_set, name in self.spread().index[:_SHOWN]:
+            rows = scored.xs((test_set, name), level=[0, 1])
+            reference = self.images.references.get(name)
+            files = {**({"reference": reference} if reference else {}), **rows["path"]}
+            crops, versions = differing_crops(files), []
+            for who in files:
+                scores = rows.loc[who, self.of_images] if who in rows.index else {}
+                texts = {shown(label): number(score, self.digits(label)) for label, score in scores.items()}
+                versions.append((shown(who), embedded(crops[who], shown(who), "PNG") if who in crops else None, texts))
+            images.append((name, next(iter(files.values())), versions))
+        note = (
+            "Shown are the images on which the methods' scores differ most. Each crop is the square in which the "
+            "pixels differ most, at 100 % (unscaled)."
+        )
+        if self.sizes.limits:
+            note += f" Metrics saw the images shrunk {limits_text(self.sizes)}."
+        return {"Where the methods differ most": block("crops", note, images)}
+
+    def describe(self, format: str = "table") -> str:
+        """Return a sentence per metric for a paper's appendix; ``'latex'`` gives a LaTeX list."""
+        lines = [f"{label}: {sentence}" for label, sentence in self._described().items()]
+        if format == "latex":
+            lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
+        return "".join(f"{line}\n" for line in lines)
+
+    def _described(self) -> dict[str, str]:
+        return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
+
+
+def _describe(metric: Metric) -> str:
+    words, record = described(metric.columns), metric.columns[0].record
+    if metric.mode == "file":
+        return f"{record.get('metric', metric.label)} as {metric.name} has it."
+    seen = "" if metric.mode == "set" else _seen(record)
+    if metric.net is not None:
+        pairs = len(record.get("questions", ()))
+        prompts = "learned prompts" if record.get("learned") else _PROMPTS.get(pairs, f"{pairs} prompt pairs")
+        prompts = record.get("view", prompts)  # of this package's other CLIP metrics
+        parts = [
+            f"clipiqa-pyiqa {words['version']} {words['metric']}",
+            prompts,
+            f"{words['backbone']} {words['weights']}",
+        ]
+    else:
+        options = [f"{key} {value}" for key, value in metric.options.items() if value == record["options"][key]]
+        maker = f"pyiqa {words['pyiqa']} " if "pyiqa" in words else ""
+        parts = [maker + words["metric"], *options]
+    held = record.get("learned") or record.get("head") or {}
+    digest = held.get("sha256") or record.get("file_sha256")
+    parts.append(f"{words.get('file', 'content')} {digest[:8]}" if digest else files_text(record))
+    if told := record.get("metric_version"):
+        parts.append(f"version {told}")
+    channel = "on RGB" if metric.name in ("psnr", "ssimc") else ""
+    is_y = metric.options.get("test_y_channel", metric.name in ("psnry", "ssim"))
+    if is_y and metric.name in ("psnr", "psnry", "ssim"):
+        channel = _Y.get(metric.options.get("color_space", "yiq"), "")
+    parts += [channel, seen, words.get("precision", "fp32")]
+    return f"{', '.join(filter(None, parts))}."
+
+
+def _seen(record: Record) -> str:
+    """Return which part of images a metric sees, and how far they were shrunk before."""
+    sizes = Sizes(record.get("max_side"), record.get("max_pixels"))
+    part = record.get("seen", "")
+    if not sizes.limits:
+        return part or "whole images"
+    return ", ".join(filter(None, [f"images shrunk {limits_text(sizes)}", part]))

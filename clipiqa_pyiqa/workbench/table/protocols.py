@@ -1,0 +1,209 @@
+"""Protocols: how published tables are computed and images prepared, one YAML file each."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms.functional import crop, pil_to_tensor, resize, to_pil_image
+
+from ...checks import check_keys, checked
+from ...errors import CLIPIQAError, ImageError, OptionError
+from ...text import nearest
+from ..files.yaml import read_mapping, shipped
+from ..metrics.kinds import Metric, Preprocess
+from ..metrics.parsing import parse_metrics
+
+
+def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
+    """Return an image and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1].
+
+    Raises ``ImageError`` if the sizes stay different.
+    """
+    size = [min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True)]
+    if unequal == "cut":
+        return crop(x, 0, 0, *size), crop(reference, 0, 0, *size)
+    if unequal == "resize":
+        return resize(x / 255, size), resize(reference / 255, size)
+    if unequal == "reference":
+        return pil_to_tensor(resize(to_pil_image(x), list(reference.shape[1:]))), reference
+    if x.shape != reference.shape:
+        sizes = [f"{width}×{height} px" for _, height, width in (x.shape, reference.shape)]
+        raise ImageError(f"it is {sizes[0]}, but its reference is {sizes[1]}: both must have the same size")
+    return x, reference
+
+
+def without_alpha(path: str) -> Tensor | None:
+    """Return the pixels of an image with transparency, which is ignored; None for other images."""
+    with contextlib.suppress(OSError), Image.open(path) as image:
+        if image.has_transparency_data:
+            return pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
+    return None
+
+
+_LONGEST = 500  # most characters of a formula
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: math.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+CERTAINTY = {
+    "code": "read in the source's code",
+    "author": "as far as its author said",
+    "user": "as its users reconstructed it",
+}
+_UNEQUAL = {
+    "": "refused",
+    "cut": "both cut at the bottom and the right to the smaller height and width",
+    "resize": "both resized to the smaller height and width, bilinearly with antialiasing",
+    "reference": "resized to the reference's size, by PIL's bilinear filter",
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The way a published table computes its metrics; docs/published-numbers.md shows a file.
+
+    Attributes:
+        source: Where the rules come from: repository, commit, files, pyiqa's version, licence, discussions.
+        metrics: Label -> metric, as written after ``-m``.
+        not_computed: Label -> why pyiqa cannot compute the metric.
+        view, views: Fields of ``Preprocess`` for all metrics; label -> changes of these fields.
+        average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
+        per_picture: Whether the formula takes each image's scores instead of the means.
+        values: Name of a number that the user gives -> its meaning.
+    """
+
+    name: str
+    title: str
+    certainty: Literal["code", "author", "user"]
+    source: str
+    metrics: dict[str, str]
+    not_computed: dict[str, str] = field(default_factory=dict)
+    view: dict[str, Any] = field(default_factory=dict)
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unequal: Literal["", "cut", "resize", "reference"] = ""
+    removed: str = ""
+    average: Literal["images", "sequences"] | dict[str, float] = "images"
+    score: str = ""
+    formula: str = ""
+    per_picture: bool = False
+    values: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def preprocess_of(self, label: str) -> Preprocess:
+        return Preprocess(**{**self.view, **self.views.get(label, {})})
+
+    def combine(self, scores: Mapping[str, float], values: Mapping[str, float]) -> float:
+        """Return the formula's value; NaN if a part is missing."""
+        missing = dict.fromkeys([*self.values, *self.not_computed, *self.metrics], math.nan)
+        return formula_value(self.formula, {**missing, **values, **scores})
+
+    def sentences(self, changed: Sequence[str]) -> Iterator[str]:
+        """Yield what a reader of the table needs to know; ``changed``: what does not follow the protocol."""
+        yield f"Protocol {self.name}: {self.title}; {CERTAINTY[self.certainty]} ({self.source})."
+        if changed:
+            yield f"This table does not follow protocol {self.name}: {', '.join(changed)} changed."
+        if self.score:
+            of = "each image, then averaged" if self.per_picture else "the means"
+            yield f"{self.score} = {self.formula}, of {of}."
+        if (average := self.average) != "images":
+            over = f"over {average}"
+            if not isinstance(average, str):
+                over = f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in average.items())}"
+            yield f"Means are {over}; they are not compared image by image."
+        if self.unequal:
+            yield f"Images that are not of their reference's size: {_UNEQUAL[self.unequal]}."
+        yield from self.notes
+
+
+NO_PROTOCOL = Protocol("", "", "code", "", {})
+
+
+def table_metrics(
+    given: Any, protocol: Protocol = NO_PROTOCOL, crop_border: int | None = None, trust_weights: bool = False
+) -> tuple[list[Metric], list[str]]:
+    """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
+    if not given and not protocol.metrics:
+        raise CLIPIQAError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
+    asked = parse_metrics([given], also=("FR", "set", "file"), trust_weights=trust_weights) if given else []
+    usual = parse_metrics(protocol.metrics, also=("FR", "set")) if protocol.metrics else []
+    added = {metric.label.lower(): metric for metric in asked}
+    changed = [metric.label for metric in usual if metric.label.lower() in added]
+    found = [replace(added.pop(metric.label.lower(), metric), label=metric.label) for metric in usual]
+    found = [replace(each, preprocess=protocol.preprocess_of(each.label)) for each in (*found, *added.values())]
+    if crop_border is not None:
+        cropped = [
+            replace(m, preprocess=replace(m.preprocess, crop=crop_border)) if m.mode == "FR" else m for m in found
+        ]
+        changed += ["the border that is left out"] if cropped != found else []
+        found = cropped
+    return found, changed
+
+
+def read_protocol(name: str | Path) -> Protocol:
+    """Return a protocol, from the name of a shipped protocol or the path of a file."""
+    ours = shipped(protocols=True)
+    path = ours.get(str(name).lower()) or Path(name).expanduser()
+    if path.suffix not in (".yml", ".yaml"):
+        raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), ours)}")
+    values, where = read_mapping(path, Protocol.__dataclass_fields__.keys() - {"name"}), f"protocol {path.stem!r}"
+    for key in {"title", "certainty", "source", "metrics"} - values.keys():
+        raise CLIPIQAError(f"{where} needs the key {key!r}.")
+    try:
+        protocol = checked(Protocol)(path.stem, **values)
+        for key in ("metrics", "not_computed", "values"):
+            values[key] = {str(label): str(text) for label, text in getattr(protocol, key).items()}
+        protocol = replace(protocol, **values)
+        check_keys(protocol.views, protocol.metrics, f"the views of {where}")
+        for view in (protocol.view, *protocol.views.values()):
+            check_keys(view, Preprocess.__dataclass_fields__, f"a view of {where}")
+            checked(Preprocess)(**view)
+    except OptionError as error:
+        raise CLIPIQAError(f"{where}: {error}") from error
+    if protocol.formula:
+        formula_value(
+            protocol.formula, dict.fromkeys([*protocol.metrics, *protocol.not_computed, *protocol.values], 1.0)
+        )
+    return protocol
+
+
+def formula_value(formula: str, values: Mapping[str, float]) -> float:
+    def value(node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(int() | float() as number) if not isinstance(number, bool):
+                return float(number)
+            case ast.Name(name) | ast.Constant(str() as name):
+                if name not in values:
+                    raise NameError(f"{name!r} is no metric or value of the protocol: {nearest(name, values)}")
+                if math.isnan(values[name]):
+                    raise ArithmeticError("a part is missing")
+                return values[name]
+            case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
+                return _OPERATORS[type(operation)](value(left), value(right))
+            case ast.UnaryOp(operation, operand) if type(operation) in _OPERATORS:
+                return _OPERATORS[type(operation)](value(operand))
+            case ast.Call(ast.Name("min" | "max" as name), [_, *_] as given, []):
+                return (min if name == "min" else max)(map(value, given))
+        raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")
+
+    try:
+        if len(formula) > _LONGEST:
+            raise SyntaxError(f"it has more than {_LONGEST} characters")
+        return value(ast.parse(formula.strip(), mode="eval").body)
+    except (ArithmeticError, ValueError):  # also the root of a negative number
+        return math.nan
+    except (SyntaxError, NameError, RecursionError, MemoryError) as error:
+        raise CLIPIQAError(f"the formula {formula!r:.200} cannot be read: {error}.") from error

@@ -1,0 +1,217 @@
+"""``table``: several methods, test sets and metrics, scored and put side by side."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from ...checks import FilePath, checked
+from ...errors import CLIPIQAError
+from ...files.printable import printable
+from ...files.reading import hash_file
+from ...logger import log
+from ...text import nearest
+from ..compare.compare import run_settings
+from ..compare.scored_images import MetricResult
+from ..files.yaml import shipped
+from ..metrics.kinds import Metric
+from ..metrics.parsing import of_methods
+from ..options import ComparisonOptions, Progress, Sizes, silent
+from ..report.report import About
+from ..results.store import Output
+from ..scoring.engine import Options, outputs
+from .expected import differences, read_expected, with_published
+from .expected import explain as try_changes
+from .matching import MethodImages, match_images, parse_methods
+from .method_scores import TRIALS, score_versions
+from .method_table import IMAGES, OTHERS, SETS, MethodTable
+from .protocols import NO_PROTOCOL, Protocol, read_protocol, table_metrics
+
+
+@checked
+def table(
+    methods: Mapping[str, FilePath] | Iterable[str],
+    metrics: Any = None,
+    *,
+    reference: FilePath | None = None,
+    baseline: str | None = None,
+    protocol: str | Path | None = None,
+    only: Sequence[str] = (),
+    values: Mapping[str, float] | None = None,
+    crop_border: int | None = None,
+    expect: str | Path | Sequence[str] | None = None,
+    explain: bool = False,
+    skip_missing: bool = False,
+    out: str | Path | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    trust_weights: bool = False,
+    strict: bool = False,
+    sd: bool = True,
+    describe: bool = False,
+    progress: Progress = silent,
+    **batches: Unpack[ComparisonOptions],
+) -> MethodTable:
+    """Return scores of several methods on the same images, side by side.
+
+    Args:
+        methods: Name -> folder or pattern, or texts ``'NAME=FOLDER'``; see
+            :func:`~clipiqa_pyiqa.workbench.sources.naming.named_images`.
+        metrics: Metrics as for :func:`~clipiqa_pyiqa.workbench.compare.compare.compare`, and ``psnr-y``, ``psnr-rgb``,
+            ``ssim-y``, ``ssim-rgb``.
+        baseline: Method to compare others with; by default the first.
+        protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
+        values: Numbers for the protocol's formula: ``{'speedup': 113.85}``.
+        crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
+        expect: As for :func:`~.published.read_expected`.
+        explain: Try changes that may explain differences from published numbers.
+        skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
+        describe: Build the metrics for :meth:`MethodTable.describe`, and without ``out`` score no image.
+        resume: Compute only the scores that ``out`` lacks; changed files are scored again.
+        seed, overwrite, trust_weights, strict, progress: As for ``compare``.
+        batches: As for ``compare``; references shrink with their images. A protocol, and metrics of sets, take whole
+            images only.
+    """
+    folders, inputs = parse_methods(methods), dict(values or {})
+    chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
+    wanted, changed = table_metrics(metrics, chosen, crop_border, trust_weights)
+    if only:
+        wanted, chosen = _reduced(wanted, chosen, only)
+    options = Options.of(batches, seed=seed)
+    baseline_name = baseline or next(iter(folders))
+    _check_names(folders, baseline_name, inputs, chosen)
+    _check_references(wanted, reference)
+    _check_sizes(options, chosen, wanted)
+    images = match_images(folders, reference, chosen, skip_missing=skip_missing)
+    for line in images.left_out:
+        log.warning(line)
+    if describe and out is None:
+        expect, images = None, replace(images, files=images.files[:0])
+    paths = images.files.map(printable).to_dict("list")
+    wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
+    files = _output_files(out, images, resume, overwrite)
+    published, earlier = (None, {}) if expect is None else read_expected(expect, images)
+    if explain and published is None:
+        raise CLIPIQAError("`explain` needs published numbers in `expect`.")
+    score = functools.partial(score_versions, images, baseline_name, files, options, progress, chosen.unequal)
+    found = score(wanted, strict=strict)
+    found = replace(
+        _with_protocol(found, chosen, inputs, changed),
+        settings=run_settings(options),
+        sources=_sources(folders, reference, protocol, expect),
+        sizes=Sizes(**options.limits),
+        sd=sd,
+    )
+    if published is not None:
+        found = with_published(found, published)
+    if explain:
+        found = replace(found, explained=try_changes(found, score))
+    return replace(found, changed=differences(found, earlier)) if earlier else found
+
+
+def _reduced(metrics: Sequence[Metric], protocol: Protocol, only: Sequence[str]) -> tuple[list[Metric], Protocol]:
+    """Return those metrics of a protocol that are asked for, and the protocol with the reason for the others."""
+    labels = {metric.label.lower(): metric.label for metric in metrics}
+    asked = {name.lower() for name in only}
+    unknown = asked - labels.keys()
+    if unknown:
+        name = min(unknown)
+        raise CLIPIQAError(f"`only` names {name!r}: {nearest(name, labels)}")
+    left_out = {label: "not asked for" for name, label in labels.items() if name not in asked}
+    chosen = [metric for metric in metrics if metric.label not in left_out]
+    return chosen, replace(protocol, not_computed={**protocol.not_computed, **left_out})
+
+
+def _check_names(methods: Collection[str], baseline: str, values: Mapping[str, float], protocol: Protocol) -> None:
+    if baseline not in methods:
+        raise CLIPIQAError(f"the baseline {baseline!r} is not one of the methods: choose one of {', '.join(methods)}.")
+    unknown = values.keys() - protocol.values
+    if unknown:
+        raise CLIPIQAError(f"the protocol's formula has no value {min(unknown)!r}.")
+
+
+def _check_references(metrics: Iterable[Metric], reference: FilePath | None) -> None:
+    of_pairs = [metric.label for metric in metrics if _needs_reference(metric)]
+    if of_pairs and reference is None:
+        raise CLIPIQAError(
+            f"{', '.join(of_pairs)} cannot do without reference images: name their folder in `reference`."
+        )
+
+
+def _needs_reference(metric: Metric) -> bool:
+    return metric.mode == "FR" or (metric.mode == "set" and metric.name != "inception_score")
+
+
+def _output_files(out: FilePath | None, images: MethodImages, resume: bool, overwrite: bool) -> dict[str, Output]:
+    """Return name -> file of scores in the folder of results; nothing without a folder."""
+    files = outputs(out, (IMAGES, SETS), OTHERS, images.inputs, resume=resume, overwrite=overwrite)
+    if files:
+        files[SETS].drop_vanished = False  # their rows name no files
+        # columns of trials may have been made in another way
+        files[TRIALS] = Output(files[IMAGES].path.with_name(TRIALS), resume=True, overwrite=True)
+    return files
+
+
+def _with_protocol(
+    found: MethodTable, protocol: Protocol, values: Mapping[str, float], changed: Sequence[str]
+) -> MethodTable:
+    """Return a table with its protocol's score and sentences; ``changed``: what does not follow the protocol."""
+    if protocol.per_picture:
+        rows = found.scores[found.of_images].to_dict("records")
+        found.scores[protocol.score] = [protocol.combine(row, values) for row in rows]
+    if protocol.score:
+        found.columns[protocol.score] = MetricResult()
+    sentences = protocol.sentences(changed) if protocol.name else ()
+    notes = [*sentences, *found.images.left_out, *found.notes]
+    return replace(found, protocol=protocol, inputs=values, notes=notes)
+
+
+def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[Metric]) -> None:
+    """Raise ``CLIPIQAError`` if a size limit is set, but something takes whole images only."""
+    if not sizes.limits:
+        return
+    option = next(iter(sizes.limits))
+    if protocol.name:
+        raise CLIPIQAError(
+            f"protocol {protocol.name!r} says which size metrics see: leave out {option}, or write a protocol of your "
+            "own with a `view`."
+        )
+    if all(metric.mode == "file" for metric in metrics):
+        raise CLIPIQAError(f"all scores are in files, so that no image is shrunk: leave out {option}.")
+    of_sets = [metric.label for metric in metrics if metric.mode == "set"]
+    if of_sets:
+        raise CLIPIQAError(f"{', '.join(of_sets)} reads whole images from their folders: leave it out, or {option}.")
+
+
+def _sources(
+    methods: Mapping[str, str],
+    reference: FilePath | None,
+    protocol: FilePath | None,
+    expect: FilePath | Sequence[FilePath] | None,
+) -> dict[str, About]:
+    """Return what a table is made from: places of images, and files with their SHA-256."""
+    sources: dict[str, About] = {}
+    for method, place in methods.items():
+        sources[f"method {method}"] = {"images": _shown_path(place)}
+    if reference is not None:
+        sources["reference"] = {"images": _shown_path(reference)}
+    if protocol is not None and str(protocol).lower() not in shipped(protocols=True):
+        sources["protocol"] = _file_source(protocol)
+    texts = [expect] if isinstance(expect, str | os.PathLike) else expect or ()
+    for number, text in enumerate(texts, 1):
+        is_file = os.path.isfile(os.path.expanduser(text))
+        sources[f"published numbers {number}"] = _file_source(text) if is_file else str(text)
+    return sources
+
+
+def _file_source(path: FilePath) -> dict[str, str]:
+    return {"file": _shown_path(path), "sha256": hash_file(Path(path).expanduser())}
+
+
+def _shown_path(path: FilePath) -> str:
+    return printable(os.path.abspath(Path(path).expanduser()))

@@ -1,0 +1,181 @@
+"""The tables of ``table``: means, differences, published numbers and an earlier table, with how to read them."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pandas import DataFrame, Series
+
+from ...text import counted
+from ..report.table import Cell, Mark, Table, TableColumn, interval, number, p_value, words
+from ..stats.intervals import FEW, LEVEL, fewest
+
+if TYPE_CHECKING:
+    from .method_table import MethodTable
+
+_LISTED = 20  # most changes that are listed
+_COLUMN = ["test_set", "metric"]
+_BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
+
+
+def build_tables(found: "MethodTable") -> list[Table]:
+    """Return the tables of a result that have something to show."""
+    tables = [_means(found), _differences(found), _published(found), _changes(found)]
+    return [table for table in tables if table is not None]
+
+
+def _columns_of(found: "MethodTable", cells: DataFrame, cell: Callable[[Series, int], Cell]) -> list[TableColumn]:
+    columns = [words("method", cells.index.unique("method"))]
+    for (test_set, label), values in cells.groupby(_COLUMN, sort=False):
+        digits = found.digits(label)
+        numbers = [cell(value, digits) for _, value in values.iterrows()]
+        columns.append(TableColumn(label, numbers, values["direction"].iloc[0], test_set))
+    return columns
+
+
+def _means(found: "MethodTable") -> Table:
+    cells = found.cells.assign(mark=found.marks)
+    if not found.sd:
+        cells["sd"] = math.nan
+    counts = cells["n"].groupby(_COLUMN, sort=False).max()
+    scored = counts.groupby("test_set").max().sum() or len(found.images.files)  # 0: all metrics are of sets
+    title = f"{counted(len(found.methods), 'method')} on {counted(scored, 'image')}"
+    what = "Mean ± standard deviation" if found.sd else "Mean"
+    legend = [
+        f"{what} over the images of a test set; an image on which a metric failed is left out of every method. The "
+        "best is bold, the second best underlined; ↑ higher and ↓ lower is better.",
+        f"† differs from {found.baseline} by more than chance (p < {LEVEL} after Holm's correction).",
+        *_note_on_fewer(counts),
+        *found.notes,
+    ]
+    return Table(title, _columns_of(found, cells, _mean), reasons=_reasons(found), legend=legend)
+
+
+def _note_on_fewer(counts: Series) -> Iterator[str]:
+    """Yield which metrics have scores of fewer images than others of their test set."""
+    most = counts.groupby("test_set").max()
+    fewer = [
+        f"{test_set} {label} (n = {count})".strip()
+        for (test_set, label), count in counts.items()
+        if 0 < count < most[test_set]
+    ]
+    if fewer:
+        yield f"Means over fewer images: {', '.join(fewer)}."
+
+
+def _reasons(found: "MethodTable") -> dict[str, str]:
+    """Return label -> why its cells are empty, or a remark."""
+    reasons = {
+        label: f"not computed here: {why}"
+        for label, why in found.protocol.not_computed.items()
+        if label not in found.columns
+    }
+    for label, metric in found.columns.items():
+        if why := metric.error or metric.note:
+            reasons[label] = why
+    score = found.protocol.score
+    if score and found.cells["mean"].xs(score, level="metric").hasnans:
+        reasons[score] = "its formula needs all of its scores and values."
+    return reasons
+
+
+def _differences(found: "MethodTable") -> Table | None:
+    cells = found.cells
+    compared = cells[cells["difference"].groupby(_COLUMN).transform("count") > 0]
+    compared = compared.drop(found.baseline, level="method")
+    if compared.empty:
+        return None
+    count = counted(compared["p"].count() or 1, "difference")
+    before = [
+        "In brackets: the 95 % interval of each difference alone, image by image (Student's t, widened for skewed and "
+        f"for repeated differences). p is corrected by Holm's rule for {count} in this table, so it may be above "
+        f"{LEVEL} beside an interval without 0.",
+        f"Where p < {LEVEL}, bold marks an improvement and ▼ a decline. “p ≤” means that p cannot be lower with so few "
+        f"images. Fewer than {fewest(compared['p'].count() or 1)} images cannot show any of these differences; with "
+        f"fewer than {FEW}, skewed differences are less certain.",
+    ]
+    title = f"Differences from {found.baseline} [95 %, uncorrected], p (Holm)"
+    return Table(title, _columns_of(found, compared, _difference), before)
+
+
+def _changes(found: "MethodTable") -> Table | None:
+    changed = found.changed
+    if changed is None:
+        return None
+    before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
+    if len(changed) > _LISTED:
+        before.append(f"The first {_LISTED} are listed; with --out, changes.csv lists all.")
+    columns = [words(name, changed[name].head(_LISTED)) for name in changed]
+    return Table("Beside an earlier table", columns, before)
+
+
+def _mean(value: Series, digits: int) -> Cell:
+    detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
+    text = number(value["mean"], digits)
+    if value["significant"]:
+        text += "†"
+    return Cell(text, detail, value["mean"], value["mark"])
+
+
+def _difference(value: Series, digits: int) -> Cell:
+    apart, detail = value["difference"], ""
+    if not math.isnan(value["p"]):
+        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
+        detail = f"{interval(value['low'], value['high'], digits)} {p_value(value['p Holm'], is_lowest)}"
+    is_better = (apart < 0) == (value["direction"] == "lower")
+    mark: Mark = ""
+    if value["significant"]:
+        mark = "gain" if is_better else "loss"
+    return Cell(number(apart, digits, "+"), detail, apart, mark)
+
+
+def _published(found: "MethodTable") -> Table | None:
+    expected: Any = found.expected
+    if expected is None:
+        return None
+    rows = []
+    for row in expected.itertuples():
+        digits, mark = _agreement(row)
+        method, computed = f"{row.test_set} {row.method}".strip(), f"{number(row.computed, digits)} {mark}"
+        rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
+    agrees = expected["agrees"]
+    before = [
+        f"{agrees.eq(True).sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓). "
+        "≈ marks a gap that is known between machines (niqe: 0.02)."
+    ]
+    if expected["averaged"].any():
+        before.append("Published numbers of single images are averaged.")
+    if found.unknown:
+        before.append(f"Published, but not in this table: {found.unknown}")
+    if found.explained is not None:
+        before += _trials(found.explained)
+    heads = ("method", "metric", "published", "computed", "units")
+    return Table("Beside published numbers", list(map(words, heads, zip(*rows, strict=True))), before)
+
+
+def _agreement(row: Any) -> tuple[int, str]:
+    """Return the digits of a published number, and the mark that says whether the computed number agrees."""
+    if row.published == "–":
+        return 4, "not compared"
+    digits = len(row.published.partition(".")[2])
+    if row.agrees:
+        return digits, "✓"
+    gap = abs(row.computed - float(row.published))
+    return digits, "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
+
+
+def _trials(explained: DataFrame) -> Iterator[str]:
+    """Yield a line per metric: changes that explain its numbers, their options, and how many were tried."""
+    if explained.empty:
+        yield "No number differs that a change to its metric could explain, so no change was tried."
+    for metric, rows in explained.groupby("metric", sort=False):
+        tried = rows[rows["verdict"] != "not tried"].groupby("change", sort=False)
+        fits = [
+            f"{change} explains it ({trials['option'].iloc[0]})"
+            for change, trials in tried
+            if trials["verdict"].eq("fits").all()
+        ]
+        yield (
+            f"{metric}: of the {counted(len(tried), 'change')} tried, {' or '.join(fits) or 'none explains it'}; "
+            f"{rows['change'].nunique() - len(tried)} could not be tried."
+        )

@@ -1,0 +1,76 @@
+"""Commands that would do something else than what was meant: refused in a sentence that names what to do."""
+
+from pathlib import Path
+
+import pytest
+from photos import save_grey
+from refusal import refused
+
+from clipiqa_pyiqa import CLIPIQA, compare, score_paths
+from clipiqa_pyiqa.workbench.files.folders import check_folder
+from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture
+def said(clipiqa):
+    """What a refused command says, beside s.csv."""
+    Path("s.csv").write_text("path,score\na.png,1\nb.png,2\nc.png,3\n")
+    return lambda command: clipiqa(command, 2).err
+
+
+def test_a_folder_is_not_called_like_a_file(said, tmp_path):
+    save_grey(tmp_path / "a.png", 9)
+    for name in ("ranked.csv", "out.json"):
+        for command in ("rank a.png", "gate s.csv s.csv"):
+            assert "is not a folder" in said(f"{command} --out {name}") and not Path(name).exists()
+    Path("of.csv").mkdir()
+    assert check_folder("of.csv").is_dir()
+
+
+def test_what_is_missing_is_said_to_be_missing(said):
+    assert "does not exist" in said("gate s.csv missing")
+    assert "--metrics" in said("gate s.csv s.csv --max-side 64")
+
+
+def test_options_are_not_abbreviated_and_names_are_proposed(said):
+    for command, named in {
+        "rank s.csv --worst 1 --pag r3": "'--page'",
+        "rank p --wurst=3": "'--worst'",
+        "rank p --best x": "--best must",  # before a photo is looked for
+        "scor s.csv": "'score'",
+    }.items():
+        assert named in (line := said(command)) and line.count("\n") == 1
+
+
+def test_options_that_would_have_no_effect(said, tmp_path, clipiqa):
+    save_grey(tmp_path / "a.png", 9)
+    files = {path.name for path in tmp_path.iterdir()}
+    for command in ("score a.png -b mini", "compare -m mini -d s.csv", "map a.png -b mini", "radar a.png -b mini"):
+        assert "--overwrite needs --out" in said(f"{command} --overwrite")
+        assert "--out must be a path; got an empty text" in said(f"{command} --out ''")
+    for command in ("rank s.csv", "gate s.csv s.csv", "table --methods a=. -m niqe"):
+        assert "--overwrite needs --out" in said(f"{command} --overwrite")
+    for more in ("", "--out x.csv", "--out x.csv --overwrite"):
+        assert "--drop-vanished needs --resume" in said(f"score a.png -b mini --drop-vanished {more}")
+    for metric in ("mini:prompts=", "=mini", " =mini"):
+        assert metric.strip() in said(f"score a.png -m '{metric}'")
+    assert {path.name for path in tmp_path.iterdir()} == files
+    Path("t.csv").write_text(
+        "path,score\n" + "".join(f"{name}.png,{number}\n" for number, name in enumerate("abcdefgh"))
+    )
+    clipiqa("gate t.csv t.csv --page page --overwrite", 0)  # which the page needs
+
+
+def test_options_that_would_have_no_effect_in_python(tmp_path):
+    for options in ({"overwrite": True}, {"drop_vanished": True}, {"out": ""}):
+        refused(score_paths, CLIPIQA(backbone="mini"), tmp_path, **options)
+    refused(compare, "niqe", "s.csv", overwrite=True)
+
+
+def test_bounds_that_exclude_each_other(said, clipiqa):
+    for bounds in ("--above 3 --below 2", "--above 1 --below 2 --lower-better"):
+        assert "leave no image" in said(f"rank s.csv --paths {bounds}")
+    assert clipiqa("rank s.csv --above 9 --paths", 0, "no photo").out == ""
+    refused(read_score_table, "s.csv", score_range=(5, 1))

@@ -1,0 +1,80 @@
+"""What a command line takes: completion, help without delay, and unknown options."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from photos import BUNDLED
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_a_tab_completes_options_and_files(clipiqa, tmp_path):
+    (tmp_path / "script").write_text(clipiqa("--print-completion bash").out)
+    for typed, then in {"sc": "score", "table --crop": "--crop-border", "score --format js": "jsonl"}.items():
+        words = ["clipiqa", *typed.split()]
+        tab = f"source ./script; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_clipiqa"
+        command = ["bash", "-c", f'{tab}; echo "${{COMPREPLY[@]}}"']
+        assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.strip() == then
+
+
+REFUSED = (
+    "rank a|map a|sweep a|radar a|pairs a b|agreement a|gate -m=mini a b|train a.csv --out h|fit a.csv --out h|"
+    "rank . --out scores.csv/x|compare -m x -d . --out scores.csv/x"
+)
+
+
+@pytest.mark.parametrize("command", [[], ["score"]])
+def test_help_imports_no_slow_library(command):
+    code = "import sys; from clipiqa_pyiqa.workbench.commands import main\n"
+    code += f"try: main([*{command}, '--help'])\nexcept SystemExit: pass"
+    slow = "{'torch', 'pandas', 'numpy', 'PIL', 'tqdm', 'open_clip', 'pyiqa', 'shtab'}"
+    ran = subprocess.run([sys.executable, "-c", f"{code}\nprint({slow} & {{*sys.modules}})"], capture_output=True)
+    assert b"usage: clipiqa" in ran.stdout and ran.stdout.endswith(b"set()\n")
+
+
+@pytest.mark.parametrize(
+    "code, slow, most",
+    [
+        (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 51),
+        ("import torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", "yaml", 30),
+        ("main(['rank', 'scores.csv'])", "torch matplotlib", 50),
+        (f"[main(line.split()) for line in {REFUSED!r}.split('|')]", "torch", 60),
+    ],
+    ids=["score", "loss", "rank", "refusals"],
+)
+def test_a_first_result_loads_few_modules(code, slow, most, tmp_path):
+    """Files of this package are counted without those that only hold a folder together."""
+    (tmp_path / "scores.csv").write_text("path,niqe\na.jpg,1\nb.jpg,2\n")
+    slow = {*slow.split(), "torchvision", "open_clip", "pyiqa", "scipy", "httpx", "filelock"}
+    code = f"""
+import clipiqa_pyiqa, sys; from clipiqa_pyiqa.workbench.commands import main; {code}
+print({slow} & {{*sys.modules}})
+print(*(m.__file__ for m in {{*sys.modules.values()}} if m.__name__.startswith("clipiqa_pyiqa")))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    *_, loaded, files = ran.stdout.splitlines()
+    assert loaded == "set()" and len([each for each in files.split() if not each.endswith("__init__.py")]) <= most
+
+
+def run_module(*words, optimized=False):
+    flags = ["-OO"] if optimized else []
+    ran = subprocess.run([sys.executable, *flags, "-m", "clipiqa_pyiqa", *words], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_python_m_is_the_command():
+    assert run_module("--version").startswith("clipiqa-pyiqa ")
+
+
+def test_help_without_docstrings():
+    """``python -OO`` drops them, and each command ended with a KeyError."""
+    assert run_module("prompts", optimized=True) == run_module("prompts")
+    code = "from clipiqa_pyiqa.workbench.commands import *; parser, commands = parsers()\n"
+    code += "for name in COMMANDS: commands[name].declare(function_of(name)); print(commands[name].format_help())"
+    texts = []
+    for flags in ([], ["-OO"]):
+        ran = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True)
+        texts.append(ran.stdout)
+    assert texts[0].count("usage: ") > 15 and texts[0] == texts[1]

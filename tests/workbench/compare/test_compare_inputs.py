@@ -1,0 +1,265 @@
+"""What can be asked of a comparison, published values beside it, and every way to ask wrongly."""
+
+import re
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from types import SimpleNamespace
+from unittest.mock import Mock
+from urllib.error import URLError
+
+import pandas
+import pyiqa
+import pytest
+import torch
+import yaml
+from photos import BUNDLED, save_corrupt
+from PIL import Image
+from refusal import refused
+from weights_fakes import Trap
+
+from clipiqa_pyiqa import CLIPIQA, WeightsError, compare
+from clipiqa_pyiqa.workbench.compare.scored_images import published_name
+from clipiqa_pyiqa.workbench.files.named import parse_argument
+from clipiqa_pyiqa.workbench.files.yaml import read_yaml
+from clipiqa_pyiqa.workbench.images.image import File
+from clipiqa_pyiqa.workbench.metrics.building import build
+from clipiqa_pyiqa.workbench.metrics.kinds import Metric
+from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
+from clipiqa_pyiqa.workbench.opinions.pyiqa_sets import ENSEMBLE, PAPER, DataSet, find_published, parse_data_sets
+from clipiqa_pyiqa.workbench.options import AnySize
+
+ROOT = BUNDLED.parents[1]
+BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of three images, and a table of their scores beside it."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        Image.effect_noise((40, 40), number * 30 + 5).convert("RGB").save(folder / f"{number}.png")
+    (tmp_path / "s.csv").write_text("image,mos\nphotos/0.png,0\nphotos/1.png,1\nphotos/2.png,2\n")
+    return folder
+
+
+@pytest.fixture
+def data_root(tmp_path):
+    """Tables and (empty) image folders of the paper's data sets, as pyiqa expects them."""
+    root = tmp_path / "root"
+    for images in ("koniq10k/1024x768", "koniq10k/512x384", "LIVEC", "SPAQ/TestImage", "tid2013/distorted_images"):
+        (root / images).mkdir(parents=True)
+    tables = root / "meta_info"
+    tables.mkdir()
+    rated = [f"{n}.jpg,{n},{'test' if n < 5 else 'train'}" for n in range(20)]
+    for name in ("KonIQ10k", "LIVEChallenge", "SPAQ"):
+        (tables / f"meta_info_{name}Dataset.csv").write_text("\n".join(["name,mos,official_split", *rated]))
+    distorted = [f"r.bmp,{n}.bmp,{n}" for n in range(20)]
+    (tables / "meta_info_TID2013Dataset.csv").write_text("\n".join(["ref,dist,mos", *distorted]))
+    return root
+
+
+def test_text_is_a_label_a_target_and_options():
+    for text, label, target, options in [
+        ("a b=niqe:test_y_channel=false,x=[1, 2]", "a b", "niqe", {"test_y_channel": False, "x": [1, 2]}),
+        ("niqe:pretrained_model_path=a,b:c.mat", "", "niqe", {"pretrained_model_path": "a,b:c.mat"}),
+        (
+            "clipiqa:prompts=Good, sharp.|Bad, dull.,precision=bf16",
+            "",
+            "clipiqa",
+            {"prompts": "Good, sharp.|Bad, dull.", "precision": "bf16"},
+        ),
+        ("C:/photos/s.csv", "", "C:/photos/s.csv", {}),
+    ]:
+        request = parse_argument(text)
+        assert (request.label, request.target, dict(request.options)) == (label, target, options)
+
+
+def test_options_are_written_as_pyiqa_has_them():
+    given = yaml.safe_load(
+        """
+        niqe: {metric_opts: {type: NIQE, test_y_channel: true}, metric_mode: NR, lower_better: true}
+        grey: {metric_opts: {type: Entropy}, metric_mode: NR, score_range: '0, 8'}
+        worse: {metric: entropy, lower_better: true}
+        musiq-ava: ~
+        """
+    )
+    niqe, grey, worse, musiq = parse_metrics(given)
+    columns = [metric.columns[0] for metric in (niqe, grey, worse, musiq)]
+    assert (niqe.name, dict(niqe.options)) == ("niqe", {})  # all of them pyiqa's own
+    assert (grey.name, dict(grey.options), worse.name) == ("", {"type": "Entropy"}, "entropy")
+    assert [column.lower_better for column in columns] == [True, False, True, False]
+    assert [column.ends for column in columns] == [(None, None), (0, 8), (0, 8), (1, 10)]
+    x = torch.rand(1, 3, 40, 40)
+    assert build(grey, CPU).score(x).item() == build(worse, CPU).score(x).item()
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_benchmark_configurations_can_be_used(path, data_root, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = read_yaml(path)
+    specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["data"], data_root)
+    for data in sets if path.stem != "example" else ():
+        assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
+        assert specs and find_published(PAPER, data.published_as)["source"].startswith("paper, Table")
+
+
+def test_csv_files_and_folders_are_data_sets(photos):
+    given = {"t": {"csv": f"{photos}/../s.csv", "lower_better": True}, "f": {"folder": photos}}
+    table, folder = parse_data_sets(given)
+    assert table.mos == (0, 1, 2) and table.lower_better and "lower opinion" in table.note
+    assert folder.mos is None and folder.images[0].load(AnySize()).pixels.dtype == torch.uint8
+
+
+def test_a_name_of_pyiqas_is_no_folder_by_chance(data_root, monkeypatch):
+    monkeypatch.chdir(data_root)
+    (data_root / "tid2013" / "x.png").touch()
+    for given, is_rated in [("tid2013", True), ("./tid2013", False)]:
+        (data,) = parse_data_sets(given, data_root)
+        assert data.name == "tid2013" and (data.mos is not None) == is_rated
+
+
+def test_only_data_sets_as_published_have_published_values(data_root):
+    copied = pyiqa.get_dataset_info()["koniq10k"]
+    given = {
+        "koniq10k-1024": None,
+        "other part": {"dataset": "koniq10k", "phase": "train"},
+        "smaller": {"dataset": "livec", "augment": {"resize": 224}},
+        "paper's": {"dataset": "spaq", "augment": {"resize": 512}},
+        "koniq10k": dict(copied, dataroot_target="./datasets/koniq10k/1024x768"),  # as once written
+    }
+    found = [data.published_as for data in parse_data_sets(given, data_root)]
+    assert found == ["koniq10k-1024", "", "", "spaq at 512", ""]
+
+
+def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
+    def name(prompts=None, tag="openai", pos_embedding="none", **options):
+        net = CLIPIQA(backbone="mini", prompts=prompts, **options)
+        net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
+        weights = SimpleNamespace(tag=tag, backbone="RN50")
+        monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
+        return published_name(Metric("clipiqa", "clipiqa", net=net))
+
+    assert name() == name("quality") == name([("Good photo.", "Bad photo.")]) == PAPER
+    assert name("pyiqa") == ENSEMBLE
+    assert find_published(name(template="A photo of {}."), "livec")["SROCC"] == "0.263"
+    assert find_published("clipiqa+", "koniq10k-1024")["SROCC"] == "0.895"  # pyiqa's benchmark has 0.8954
+
+
+def test_metrics_that_cannot_be_used_are_refused():
+    for given, noun in [
+        ("nique", "'niqe'"),
+        ("mos=niqe", "'mos'"),
+        ("clipiqa:promts=quality", "'prompts'"),
+        ("niqe:test_channel=true", "'test_y_channel'"),
+        ([len, len], "{'mine': object}"),
+        ({"a": {"metric_opt": {}}}, "'metric_opts'"),
+        ({"niqe": {"lower_better": "maybe"}}, "lower_better"),
+    ]:
+        assert noun in refused(lambda given=given: [build(metric, CPU) for metric in parse_metrics(given)])
+
+
+def test_data_sets_that_cannot_be_used_are_refused(data_root, tmp_path):
+    for given, noun in {
+        "koniq": "'koniq10k'",
+        "tid2008": "meta_info_file",
+        "livec:split_index=fold_7": "fold_7",
+        "livec:mos_rage=[0, 1]": "'mos_range'",
+        "nowhere/*.png": "nowhere",
+    }.items():
+        assert noun in refused(parse_data_sets, given, data_root)
+    one_name = [DataSet(name, (File("/a"),), None) for name in ("a/d", "a-d")]
+    refused(compare, {"m": lambda x: x.mean()}, one_name, out=tmp_path)
+
+
+def test_the_compare_command_writes_tables_report_and_scores(clipiqa, photos, tmp_path):
+    save_corrupt(photos / "torn.png")
+    table = tmp_path / "s.csv"
+    table.write_text((text := table.read_text()) + "photos/torn.png,9\n")
+    out = tmp_path / "out"
+    questions = "-b mini -p sharpness 'Crisp photo.|Hazy photo.'"
+    given = f"compare {questions} -m entropy mini -d {table} --out {out} -q"
+    said = clipiqa(f"{given} --plcc-fit --bootstrap 20", 1).out  # as an image was left out
+    assert "torn.png" in said and "nan" not in said.lower()
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert {"comparison.csv", "comparison.md", "comparison.tex", "report.html", "scores/s.parquet"} <= written
+    scores = pandas.read_parquet(out / "scores/s.parquet")
+    assert [*scores.columns[1:5]] == ["sharpness", "Crisp photo.|Hazy photo.", "entropy", "mini"]
+    assert not scores["sharpness"].equals(scores["mini"]) and scores["sharpness"].notna().sum() == 3
+    clipiqa(given, 2, "--resume")
+    clipiqa(f"{given} --resume --format csv", 1, out="entropy")
+    table.write_text(text)
+    clipiqa(f"{given[:-3]} --resume", 0, "1 row of images that this run lacks (", "torn.png')")
+    table.write_text(re.sub(",.$", ",7", text, flags=re.MULTILINE))
+    clipiqa(f"{given} --resume", 1, out="all opinion scores are 7")
+
+
+def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path, monkeypatch):
+    canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
+    torch.save({"params": Trap(canary)}, trap)
+    theirs, ours = f"cnniqa:pretrained_model_path={trap}", f"clipiqa:clip_weights={trap}"
+    with pytest.raises(WeightsError):
+        parse_metrics(theirs)
+    assert parse_metrics(theirs, trust_weights=True)
+    assert parse_metrics(ours)  # ours opens it without running it
+    assert not parse_metrics("clipiqa:type=CLIPIQA_builtin")[0].is_ours
+    monkeypatch.setenv("CLIPIQA_PYIQA_BUILTIN", "1")
+    with pytest.raises(WeightsError):
+        parse_metrics(ours)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("name, file, takes_it", [("musiq", "musiq_koniq_ckpt", True), ("lpips", "alexnet", False)])
+def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_it, tmp_path, monkeypatch):
+    """The message says which file, from where and to where; a tower of torchvision's is no option of the metric."""
+    monkeypatch.setattr("torch.hub.urlopen", Mock(side_effect=URLError("no network")))
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (spec,) = parse_metrics(name, also=("FR",))
+    said = build(spec, CPU).error
+    assert re.search(rf"URLError.*no network.*; fetch https://\S+{file}\S* and save it as /\S+{file}", said)
+    assert ("pretrained_model_path=FILE" in said) == takes_it
+
+
+def test_a_file_that_is_not_in_the_hubs_cache_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (spec,) = parse_metrics("topiq_nr")
+    said = build(spec, CPU).error
+    assert "LocalEntryNotFoundError" in said and "of timm/resnet50" in said and "\n" not in said
+
+
+def test_threads_that_build_metrics_leave_the_process_as_it_was(tmp_path, monkeypatch):
+    """Each build sends what pyiqa prints to standard error; a thread must not take the other's stream for the usual."""
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", Mock(side_effect=URLError("no network")))
+    is_second_there, is_first_done, create = Event(), Event(), pyiqa.create_metric
+
+    def created(name, **options):
+        if name == "piqe":
+            is_second_there.wait(0.5)  # in vain if the second may not begin before
+        else:
+            is_second_there.set()
+            is_first_done.wait(0.5)
+        return create(name, **options)
+
+    def first():
+        metric = build(parse_metrics("piqe")[0], CPU)
+        is_first_done.set()
+        return metric
+
+    def second():
+        time.sleep(0.1)
+        return build(parse_metrics("entropy")[0], CPU)
+
+    monkeypatch.setattr("pyiqa.create_metric", created)
+    before = (sys.stdout, urllib.request.urlopen, torch.random.get_rng_state().tolist())
+    with ThreadPoolExecutor(2) as threads:
+        built = [threads.submit(first), threads.submit(second)]
+    built = [metric.result() for metric in built]
+    assert not any(metric.error for metric in built)
+    assert (sys.stdout, urllib.request.urlopen, torch.random.get_rng_state().tolist()) == before

@@ -1,0 +1,113 @@
+"""``--max-side`` and ``--max-pixels`` of compare and table: what metrics see, what is said, and who refuses them."""
+
+import json
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from photos import BUNDLED
+from PIL import Image, ImageFilter
+from refusal import refused
+
+from clipiqa_pyiqa import compare, score_paths, table
+from clipiqa_pyiqa.workbench.opinions.pyiqa_sets import parse_data_sets
+from clipiqa_pyiqa.workbench.options import Reading
+
+CPU = {"device": "cpu", "workers": 1}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four crops in two sizes, as they are and blurred, and a CSV file of opinions."""
+    photo = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB").resize((900, 600))
+    for number, size in enumerate([(300, 200), (300, 200), (120, 100), (120, 100)]):
+        crop = photo.crop((90 * number, 60 * number, 90 * number + size[0], 60 * number + size[1]))
+        for folder, radius in {"gt": 0, "blurred": 1, "more": 2}.items():
+            (tmp_path / folder).mkdir(exist_ok=True)
+            crop.filter(ImageFilter.GaussianBlur(radius)).save(tmp_path / f"{folder}/{number}.png")
+    (tmp_path / "mos.csv").write_text("image,mos\n" + "".join(f"gt/{n}.png,{n}\n" for n in range(4)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("limit", [{"max_side": 128}, {"max_pixels": 12_000}])
+def test_compare_sees_images_as_score_does(photos, limit):
+    found = compare("mini", photos / "mos.csv", bootstrap=0, out=photos / "out", **limit, **CPU)
+    rows = score_paths("mini", photos / "gt", **limit, **CPU).frame()
+    np.testing.assert_array_equal(found.data_sets[0].scores["mini"], rows["mini"])
+    whole = compare("mini", photos / "mos.csv", bootstrap=0, **CPU).data_sets[0].scores["mini"]
+    assert (whole.iloc[:2] != found.data_sets[0].scores["mini"].iloc[:2]).all()
+    assert (whole.iloc[2:] == found.data_sets[0].scores["mini"].iloc[2:]).all()
+    ((name, pixels),) = limit.items()
+    assert "2 images shrunk to at most" in found.data_sets[0].note
+    assert found.settings[name.replace("_", " ")] == str(pixels)
+    assert name in refused(compare, "mini", photos / "mos.csv", out=photos / "out", resume=True, **CPU)
+
+
+def test_images_that_pyiqa_reads_shrink_too(contrasts):
+    (data,) = parse_data_sets(contrasts["data_sets"], contrasts["data_root"])
+    record = data.images[0].load(Reading(max_side=40))
+    assert record.size == (40, 30) and (record.width, record.height) == (64, 48)
+
+
+def test_no_published_value_stands_beside_shrunk_images(contrasts, monkeypatch):
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.opinions.pyiqa_sets.published_set", lambda *_: "livec")
+    monkeypatch.setattr("pyiqa.get_dataset_info", lambda: {"livec": contrasts["data_sets"]["data"]})
+    sets = {"data_sets": "livec", "data_root": contrasts["data_root"], "bootstrap": 0}
+    found = [compare("piqe", **sets, **limit, **CPU).data_sets[0].published_as for limit in ({}, {"max_side": 40})]
+    assert found == ["livec", ""]
+
+
+class Seen:
+    """Remembers the sizes of what it sees, and returns the mean difference."""
+
+    lower_better = True
+    metric_mode = "FR"
+
+    def __init__(self):
+        self._sizes = []
+
+    def __call__(self, image, reference):
+        self._sizes.append((tuple(image.shape[2:]), tuple(reference.shape[2:])))
+        return (image - reference).abs().mean().view(1, 1)
+
+
+def test_both_sides_of_a_pair_shrink_alike(photos):
+    seen = Seen()
+    methods = {"blurred": photos / "blurred", "more": photos / "more"}
+    given = {"reference": photos / "gt", "out": photos / "out", **CPU}
+    found = table(methods, {"seen": seen, "mini": "mini"}, max_side=128, **given)
+    assert sorted(set(seen._sizes)) == [((85, 128), (85, 128)), ((100, 120), (100, 120))]
+    for row in found.scores.to_dict("records"):
+        sides = []
+        for folder in (row["method"], "gt"):
+            image = Image.open(photos / folder / f"{row['image']}.png")
+            if image.width > 128:
+                image = image.resize((128, 85), Image.Resampling.LANCZOS)
+            sides.append(torch.from_numpy(np.array(image)).float() / 255)
+        assert row["seen"] == pytest.approx((sides[0] - sides[1]).abs().mean().item(), abs=1e-6)
+    assert "4 of 8 images shrunk to at most 128 px a side, with their references" in found.table()
+    assert "images shrunk to at most 128 px a side" in found.describe()
+    found.save(photos / "out")
+    columns = json.loads((photos / "out/images.csv.provenance.json").read_text())["columns"]
+    assert columns["seen"]["max_side"] == columns["mini"]["max_side"] == 128
+    assert "Metrics saw the images shrunk to at most 128 px a side" in (photos / "out/report.html").read_text()
+    assert "max_side" in refused(table, methods, {"seen": Seen()}, resume=True, **given)
+
+
+def test_images_that_only_match_after_shrinking_have_no_score(photos):
+    for number in range(4):
+        Image.open(photos / f"gt/{number}.png").resize((256, 170)).save(photos / f"more/{number}.png")
+    found = table({"more": photos / "more"}, "psnr", reference=photos / "gt", max_side=64, **CPU)
+    assert "256×170 px" in found.columns["psnr"].error
+
+
+def test_protocols_and_metrics_of_sets_refuse_them(clipiqa, photos):
+    command = "table --methods more=more --reference gt --device cpu"
+    clipiqa(f"{command} --protocol osediff --only psnr --max-side 128", 2, "protocol 'osediff'", "--max-side")
+    clipiqa(f"{command} -m fid --max-pixels 5000", 2, "fid", "--max-pixels")
+    (photos / "judge.csv").write_text("image,niqe\nmore/0.png,1\nmore/1.png,2\n")
+    clipiqa(f"{command} -m niqe=judge.csv --max-side 64", 2, "all scores are in files", "--max-side")
+    clipiqa(f"{command} -m psnr --max-pixels 5000 --out out", 0)
+    assert pandas.read_csv("out/images.csv")["scored_width"].max() < 90
+    clipiqa("compare -m entropy -d gt --max-side 64 --device cpu", 0, out="4 images shrunk to at most 64 px a side")

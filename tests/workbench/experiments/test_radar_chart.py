@@ -1,0 +1,53 @@
+"""``clipiqa radar``: which charts, where the points lie, and the three kinds of file."""
+
+import math
+
+import numpy as np
+from photos import save_grey
+from refusal import refused
+from standin import Brightness
+
+from clipiqa_pyiqa import CLIPIQA, radar
+from clipiqa_pyiqa.workbench.experiments.radar_chart import CHARTS
+
+# Charts
+
+
+def test_the_papers_that_the_clip_knows_or_one(tmp_path):
+    photo = save_grey(tmp_path / "a.png", 20)
+    assert radar(CLIPIQA(backbone="mini"), photo).charts == {"look": [*CHARTS["look"]]}  # it knows no word of feel
+    assert radar(Brightness(), photo, ["happy", "quality", "new"]).charts == {"": ["happy", "quality", "new"]}
+
+
+def test_the_figures_lines_are_the_scores(tmp_path):
+    paths = [save_grey(tmp_path / f"{level}.png", level) for level in (90, 200)]
+    result = radar(Brightness(), paths, list(CHARTS["look"]))
+    (panel,) = (axes for axes in result.figure().findobj() if getattr(axes, "name", "") == "polar")
+    for line, (_, scores) in zip(panel.lines, result.frame.iterrows(), strict=True):
+        angles, radii = line.get_data()
+        np.testing.assert_allclose(radii, [*scores, scores.iloc[0]])
+        assert math.isclose(angles[1], 2 * math.pi / 6)
+
+
+def test_a_heads_scale_is_that_of_people(clipiqa, tmp_path):
+    paths = [save_grey(tmp_path / f"{level}.png", level) for level in (20, 90, 200)]
+    (tmp_path / "s.csv").write_text("path,mos\n20.png,1\n90.png,5\n200.png,2\n")
+    clipiqa("fit s.csv -b mini --method affine --range 1 5 --own-scale --out h.safetensors", 0)
+    result = radar([f"{label}=h.safetensors" for label in "abc"], paths)
+    np.testing.assert_allclose(result.shares(), ((result.frame - 1) / 4).clip(0, 1))
+    # a head alone answers no questions of the paper
+    clipiqa("radar 20.png --learned-prompts h.safetensors", 2, "three questions")
+    refused(radar, CLIPIQA("clipiqa+", backbone="mini", pretrained_model_path="h.safetensors"), paths)
+
+
+def test_images_of_one_name_are_told_apart(tmp_path):
+    paths = [save_grey(tmp_path / folder / "a.png", 20) for folder in ("x", "y")]
+    result = radar(Brightness(), paths, ["happy", "new", "scary"])
+    assert list(result.summary()) == ["question", "x/a.png", "y/a.png"]
+
+
+def test_charts_that_cannot_be_drawn_are_refused(clipiqa, tmp_path):
+    for number in range(9):
+        save_grey(tmp_path / f"{number}.png", number)
+    clipiqa(f"radar {tmp_path}/1.png -p happy new --backbone mini", 2, "three questions")
+    clipiqa(f"radar {tmp_path} --backbone mini", 2, "at most 8 images")

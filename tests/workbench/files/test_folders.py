@@ -1,0 +1,35 @@
+"""Folders of results: made, checked before a run, and with one name for each file."""
+
+import pytest
+from refusal import refused
+
+from clipiqa_pyiqa.workbench.files.folders import check_folder, file_name, free_names
+
+
+def test_a_folder_is_made_and_every_name_checked(tmp_path):
+    folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
+    assert folder.is_dir()
+    picture = folder / "x.png"
+    picture.write_text("input")
+    refused(check_folder, folder, ["x.csv", "x.png"])
+    refused(check_folder, folder, ["x.csv", "x.png"], overwrite=True, inputs=[picture])
+    refused(check_folder, picture)
+    refused(check_folder, picture / "b")
+
+
+def test_a_file_is_not_made_a_folder(tmp_path):
+    refused(check_folder, tmp_path / "scores.csv")
+    assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.quick
+def test_equal_names_are_numbered_in_any_case():
+    assert free_names(["a", "A", "a", "b"]) == ["a", "A-2", "a-3", "b"]
+    assert free_names(["a", "a-2", "a"]) == ["a", "a-2", "a-3"]
+    assert free_names(["maps", "Maps"], taken=["maps"]) == ["maps-2", "Maps-3"]
+
+
+@pytest.mark.quick
+def test_labels_become_names_of_files():
+    assert file_name("Good photo. / Bad photo.") == "Good-photo.-Bad-photo"
+    assert file_name("...") == "data"

@@ -1,0 +1,199 @@
+"""Verdicts of ``clipiqa gate``: rounding, several columns, margins, flags, and folders of images."""
+
+import json
+from xml.etree import ElementTree
+
+import gate as measured
+import numpy as np
+import pandas
+import pytest
+from photos import save_grey
+from PIL import Image, ImageFilter
+from refusal import refused
+
+from clipiqa_pyiqa import CLIPIQA, gate
+
+
+@pytest.fixture
+def made(runs):
+    """Compare two runs of another tool, given by the differences of each column."""
+
+    def make(differences, **options):
+        base = {name: np.linspace(0.3, 0.7, len(apart)) for name, apart in differences.items()}
+        return gate(*runs(**{name: (base[name], base[name] + apart) for name, apart in differences.items()}), **options)
+
+    return make
+
+
+def normal(mean, count=40, seed=0, spread=0.01):
+    """Differences whose mean is exact."""
+    found = np.random.default_rng(seed).normal(size=count)
+    return mean + spread * (found - found.mean()) / found.std(ddof=1)
+
+
+def test_a_difference_within_rounding_is_no_change_and_the_line_says_so(made):
+    (pair,) = made({"q": np.full(40, -4e-7)}).pairs
+    assert pair.verdict == "no change" and ", a difference within rounding (5e-07)" in pair.line
+    assert made({"q": np.full(40, -8e-7)}).verdict == "worse"
+
+
+def test_a_closed_range_has_a_larger_rounding(runs):
+    scores, about = (
+        np.linspace(0.2, 0.4, 30),
+        {"scale": ['{"q":[0,1,"higher","3f2a9c01"]}'] * 2, "metric": ["clipiqa"] * 2},
+    )
+    verdicts = [gate(*runs(q=(scores, scores - loss), **about)).verdict for loss in (0, 9e-6, 2e-5)]
+    assert verdicts == ["pass", "pass", "worse"]
+
+
+def test_only_a_corrected_p_makes_a_column_worse(made):
+    alone = normal(-0.0035)  # p = 0.03
+    assert made({"a": alone}).verdict == "worse"
+    several = made({"a": alone, **{name: normal(0, seed=n) for n, name in enumerate("bcdef", 1)}})
+    assert several.verdict == "pass" and set(several.columns["verdict"]) == {"no change"}
+    assert ", p = 0.033 alone, 0.2 among all columns, " in several.pairs[0].line
+
+
+def test_rows_that_can_show_no_loss_are_refused(made):
+    for columns, rows in [(1, 6), (6, 8)]:
+        lost = {f"c{n}": normal(-0.1, rows, n) for n in range(columns)}
+        found = made(lost)
+        assert found.verdict == "worse" and "fewer than 20 rows" in found.pairs[0].line
+        assert f"{rows} or more" in refused(made, {name: apart[1:] for name, apart in lost.items()})
+
+
+def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(made):
+    for mean, count, verdict, because in [
+        (0.0, 40, "pass", ""),
+        (-0.005, 40, "pass", "beyond chance"),
+        (-0.009, 40, "unclear", "not excluded"),
+        (-0.02, 40, "worse", ""),
+        (0.0, 19, "unclear", "fewer than 20 rows"),
+    ]:
+        for sign, options in ((1, {}), (-1, {"lower_better": ["q"]})):
+            found = made({"q": sign * normal(mean, count)}, margin=0.01, **options)
+            assert found.verdict == found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
+            assert because in found.pairs[0].line
+
+
+def test_few_equal_differences_show_nothing_and_the_line_says_why(made):
+    for n, verdict in ((8, "no change"), (28, "no change"), (29, "worse")):
+        (pair,) = made({"q": np.full(n, -0.02)}).pairs
+        assert pair.verdict == verdict and f"the {n} differences are equal, so different ones may be" in pair.line
+    few = made({"q": np.full(20, -0.02)}, margin=0.03)
+    assert few.verdict == "unclear" and ", as the 20 differences are equal" in few.pairs[0].line
+    assert made({"q": np.full(20, -0.002)}, margin=0.03).passed
+    assert "no margin" in next(made({"q": np.full(20, -0.02)}).margins())
+    assert "may be missing" not in made({"q": np.zeros(8)}).pairs[0].line  # equal runs
+
+
+def test_margins_by_name_and_in_the_command(clipiqa, made):
+    both = {"a": normal(-0.005), "b": normal(-0.005, seed=1)}
+    assert list(made(both, margin={"b": 0.01}).columns["verdict"]) == ["worse", "pass"]
+    command = "gate base.csv new.csv --margin"
+    clipiqa(f"{command} 0.01", 0)
+    clipiqa(f"{command} a=0.01 b=0.006", 1, out="b: unclear: ")
+    clipiqa(f"{command} 0.006 a=0.01", 1, out="b: unclear: ")
+    clipiqa(f"{command} x", 2, "margin")
+
+
+def test_six_columns_without_change_are_rarely_worse():
+    for shape in ["normal", "heavy tails, t(3)"]:
+        assert measured.false_alarms(shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
+        assert measured.passed(shape, 20, runs=300) < 0.05
+
+
+def test_a_change_of_most_rows_is_no_proof_if_a_tenth_may_cancel_it():
+    """In 43 % of samples of eight, none of the tenth is there."""
+    for name in measured.TIED:
+        for n in (6, 8, 12, 20, 29):
+            assert measured.tied_alarms(name, n, runs=400) <= 0.06
+
+
+def test_a_loss_that_would_show_four_times_in_five_does():
+    assert 0.7 < measured.power("normal", 200, 1, runs=150) < 0.9  # three deviations of a share of 0.8
+
+
+def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkeypatch):
+    out, given = folders / "gate", f"{command} mini"
+    for n in range(20):
+        for name, end in (("base", "a7"), ("new", "9c")):
+            (folders / f"{name}/{n}.png").rename(folders / f"{name}/{n}-{end}{n}.png")
+    clipiqa(given, 0, out="mini: no change: +0.0000")
+    assert len(pandas.read_parquet(out / "base.parquet")) == len(pandas.read_parquet(out / "new.parquet")) == 20
+    assert set(pandas.read_csv(out / "rows.csv")["row"]) == set(range(20))  # the numbers before the hyphens
+    xml = (out / "gate.xml").read_bytes()
+    clipiqa(given, 2)
+    assert (out / "gate.xml").read_bytes() == xml
+    clipiqa(f"{given} --resume", 0)
+    (folders / "new/0-9c0.png").write_bytes(b"")
+    clipiqa(f"{given} --overwrite --skip-missing", 0, "left out: ")
+    clipiqa(f"gate {folders}/base {out}/new.parquet", 2, "name the metrics")
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.scoring.score.__version__", "0.0.9")
+    monkeypatch.setattr(
+        "clipiqa_pyiqa.workbench.scoring.score.version", {"simplejpeg": "0.0.8"}.get
+    )  # so others are unknown
+    ran = clipiqa(f"gate {out}/base.parquet {folders}/new -m mini --skip-missing")
+    assert " and 0.0.9" in ran.err and ran.err.count("simplejpeg") == 1 and " and 0.0.8" in ran.err
+
+
+def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(clipiqa, folders, monkeypatch):
+    clipiqa("score base -b mini --device cpu --out base.csv", 0)
+    given = "gate base.csv new --device cpu --margin quality=0.01 -m"
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", "/nowhere")
+        for asked, name in (("clipiqa -b mini", "clipiqa"), ("sharp=mini", "sharp")):
+            clipiqa(f"{given} {asked}", 0, f"'{name}' of ", out="quality: pass: ")
+    clipiqa(f"{given} clipiqa:backbone=mini,prompts=sharpness", 2)  # another metric
+    clipiqa("score base -p quality sharpness -b mini --device cpu --out base.csv --overwrite", 0)
+    clipiqa(f"{given} mini", 0, "not compared, as not asked for: 'sharpness'", out="quality: pass: ")
+    clipiqa("score base -m mini piqe --device cpu --out base.parquet", 0)
+    assert "versions" not in clipiqa("gate base.parquet new -m piqe --device cpu", 0, "'mini'").err
+    assert "scale" not in clipiqa("gate base.parquet base.parquet --by x", 2, "mini, piqe").err
+
+
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
+def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders, monkeypatch):
+    (folders / "empty").mkdir()
+    for name, wrong in (("empty", "without image files"), ("missing", "does not exist")):
+        clipiqa(f"gate {folders}/base {folders / name} -m mini --format markdown", 2, wrong, name, out="## error")
+    asked = f"gate {folders}/base {folders}/base --out gate --overwrite -m mini"
+    clipiqa(f"{asked} --device cpu", 0)
+    for mistake, named in (("--by minn", "'minn'"), ("--marginn 1", "--marginn"), ("--batch-size x", "'x'")):
+        clipiqa(f"{asked} {mistake}", 2, named)  # no job publishes the last run's verdict, or none
+        suite = ElementTree.parse("gate/gate.xml").getroot()
+        assert suite.get("errors") == "1" and named in suite.find("testcase/error").get("message")
+        (folders / "gate/gate.xml").unlink()
+    clipiqa(f"{asked} --device cpu", 0)
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.gate.gating.judge", stopped)
+    clipiqa(f"{asked} --device cpu", 130)
+    assert "interrupted" in (folders / "gate/gate.xml").read_text()
+
+
+def test_a_blurred_release_fails_with_files_for_ci(clipiqa, folders, command):
+    for path in (folders / "new").iterdir():
+        Image.open(path).filter(ImageFilter.GaussianBlur(3)).save(path)
+    given = f"{command} clipiqa:backbone=mini,prompts=sharpness"
+    assert "n = 20" in clipiqa(given, 1, out="prompts=sharpness: worse: -0.").out
+    suite = ElementTree.parse(folders / "gate/gate.xml").getroot()
+    assert suite.get("failures") == "1" and suite.find("testcase/failure") is not None
+
+
+def test_newly_flagged_and_cut_images_fail_the_gate(folders):
+    save_grey(folders / "new/3.png", 2, (80, 64))
+    for name in ("base/5", "new/5", "new/7"):  # the base image 5 has a band, too
+        image = Image.open(folders / f"{name}.png")
+        image.paste((128, 128, 128), (0, 44, 80, 64))
+        image.save(folders / f"{name}.png")
+    metric = CLIPIQA(backbone="mini")
+    found = gate(folders / "base", folders / "new", metrics=metric, margin=0.9, device="cpu", out=folders / "gate")
+    assert found.flagged == {"3": "almost black", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
+    written = json.loads((folders / "gate/gate.json").read_text(), parse_constant=pytest.fail)  # no NaN
+    assert found.verdict == "worse" and written["flagged"] == found.flagged
+    suite = ElementTree.parse(folders / "gate/gate.xml").getroot()
+    assert suite.get("tests") == "2" and suite.find("testcase/failure").text == "3: almost black\n7: cut"
+    again = gate(folders / "gate/base.parquet", folders / "gate/new.parquet", margin=0.9)
+    assert again.flagged == {"3": "almost black"}  # files of scores know no images

@@ -1,0 +1,128 @@
+"""What was learned is judged on images that it did not learn from: against the metric at first, with an interval."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas
+import pytest
+
+from clipiqa_pyiqa.workbench.learning.fit import fit
+from clipiqa_pyiqa.workbench.learning.judgement import judge
+from clipiqa_pyiqa.workbench.learning.train import train
+from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+from clipiqa_pyiqa.workbench.stats.correlation import srocc
+
+NUMBER = r"[+-]?\d\.\d{4}"
+GAIN = rf"SROCC {NUMBER}, before {NUMBER} \({NUMBER} \[{NUMBER}, {NUMBER}\]\)"
+LINE = f"judgement: it agrees (.*) with people than the metric that it began with: {GAIN}"
+
+
+def made(n=60, noise=1.0, groups=None):
+    draw = np.random.default_rng(0)
+    images = pandas.DataFrame({"target": draw.normal(size=n), "group": range(n) if groups is None else groups})
+    return images, images["target"] + noise * draw.normal(size=n)
+
+
+@pytest.mark.quick
+def test_the_verdict_is_what_the_interval_shows():
+    images, rough = made()
+    fine = images["target"] + 0.1 * rough
+    for before, after, verdict, sentence in (
+        (rough, fine, "better", "it agrees better with people"),
+        (fine, rough, "worse", "it agrees less well"),
+        (rough, rough, "no better", "it agrees no better"),
+    ):
+        judgement = judge(before, after, images, "test image", 0)
+        assert judgement.verdict == verdict and str(judgement).startswith(sentence)
+        assert str(judgement).endswith("on 60 test images")
+        assert judgement.gain.low <= judgement.gain.value == judgement.after - judgement.before <= judgement.gain.high
+        assert judgement.after == srocc(after, images["target"])
+        assert ("try it" in str(judgement.advised("it", "RN50", "confirm"))) == (verdict != "better")
+    assert "mini learned" in judgement.advised("it", "mini").advice
+
+
+@pytest.mark.quick
+def test_too_few_or_equal_scores_show_nothing_and_the_sentence_says_so():
+    images, rough = made()
+    few = judge(-rough[:5], rough[:5], images[:5], "image", 0).advised("it", "mini")
+    assert few.verdict == "no better" and "hold out more" in few.advice
+    equal = judge(rough, np.zeros(60), images, "image", 0)
+    assert equal.verdict == "unknown" and "all scores are 0" in str(equal)
+
+
+@pytest.mark.quick
+def test_photos_that_several_people_rated_are_resampled_together():
+    """Ten ratings of a photo are not ten photos."""
+    images, rough = made(20)
+    fine = images["target"] + 0.7 * rough
+    widths = []
+    for groups in (range(200), np.arange(200) // 10):
+        ratings = images.loc[images.index.repeat(10)].assign(group=groups)
+        gain = judge(np.repeat(rough, 10), np.repeat(fine, 10), ratings, "rating", 0).gain
+        widths.append(gain.high - gain.low)
+    assert widths[1] > 2 * widths[0]
+
+
+@pytest.fixture(scope="module")
+def rated(photos):
+    """A photo's versions, with opinions."""
+    return pandas.DataFrame({"path": photos, "score": range(len(photos))})
+
+
+def written(frame, path):
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_training_is_judged_on_the_test_images_or_else_on_those_of_validation(rated, store, tmp_path):
+    options = {"backbone": "mini", "features": store, "device": "cpu", "epochs": 2, "batch_size": 2, "overwrite": True}
+    splits = ["train", "val", "test"] * 3
+    for split, on, count in ((splits, "test image", 3), (["train", "val", "train"] * 3, "validation image", 3)):
+        found = train(written(rated.assign(split=split), tmp_path / "s.csv"), tmp_path / "run", **options)
+        judged = "test" if "test" in on else "val"
+        assert (found.judgement.on, found.judgement.images) == (on, count)
+        assert found.judgement.before == found.before[judged]["srocc"]
+        assert found.judgement.after == found.scores[judged]["srocc"]
+
+
+def test_images_that_share_a_scene_with_what_was_learned_do_not_judge(rated, store, tmp_path, metric):
+    splits = ["train"] * 3 + ["val"] * 3 + ["test"] * 3
+    scenes = ["a", "b", "c", "d", "e", "f", "a", "h", "i"]
+    table = read_score_table(written(rated.assign(split=splits, ref=scenes), tmp_path / "s.csv"), group="ref")
+    options = {"backbone": "mini", "features": store, "device": "cpu", "epochs": 1, "batch_size": 2}
+    assert train(table, tmp_path / "run", **options).judgement.on == "validation image"  # two test images are left
+    fitted = fit(table, method="affine", metric=metric, features=store, device="cpu")
+    assert (fitted.judgement.on, fitted.judgement.images) == ("validation image", 3)
+    apart = replace(table, frame=table.frame.assign(group=range(9)))
+    assert fit(apart, method="affine", metric=metric, features=store, device="cpu").judgement.on == "test image"
+
+
+def test_a_fit_without_held_out_images_is_judged_by_cross_validation(sizes, store, metric):
+    options = {"metric": metric, "features": store, "device": "cpu"}
+    ridge = fit(sizes, method="ridge", fit_on="stages", **options)
+    judgement = ridge.judgement
+    assert judgement.verdict == "better" and "(5 folds)" in str(judgement) and judgement.images == 36
+    assert judgement.before == ridge.before["train"].srocc and judgement.after == ridge.cross_validation["ridge"].srocc
+
+
+def test_an_affine_head_keeps_the_order_and_the_line_says_so(sizes, store, metric):
+    options = {"metric": metric, "features": store, "device": "cpu", "method": "affine"}
+    for lower_better in (False, True):
+        table = read_score_table(sizes, val_fraction=0, needed=("train",), lower_better=lower_better)
+        found = fit(table, **options)
+        keeps = found.before["train"].plcc > 0
+        assert keeps == ("never the order" in str(found.judgement))
+        if keeps:
+            assert found.judgement.gain.numbers == (0, 0, 0, 1) and "fit_on=stages" in str(found.judgement)
+
+
+def test_both_commands_print_the_judgement_in_one_line(rated, store, sizes, clipiqa, tmp_path):
+    common = f"-b mini --features {store} --device cpu -q --out"
+    asked = f"train {written(rated, tmp_path / 's.csv')} --epochs 2 --batch-size 4 --val-fraction 0.3 {common} run"
+    (line,) = re.findall(f"{LINE} on 3 validation images; (.*)", clipiqa(asked, 0).out)
+    assert line == ("no better", "hold out more images, as 3 images cannot show a difference")
+    out = clipiqa(f"fit {sizes} --method affine --lower-better --splits 3 {common} head.safetensors", 0).out
+    (line,) = re.findall(f"{LINE} on 36 rated photos(.*)", out)
+    assert line[0] == "no better" and "--fit-on stages" in line[1]
+    assert out.count("3 random splits that test 7 photos each, ") == 3

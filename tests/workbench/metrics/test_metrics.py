@@ -1,0 +1,164 @@
+"""Metrics by name, file and object: labels, records, questions beside named metrics, and what is refused."""
+
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pandas
+import pyiqa
+import pytest
+import torch
+from photos import BUNDLED
+from refusal import refused
+
+from clipiqa_pyiqa import CLIPIQA, score_paths
+from clipiqa_pyiqa.family import MEMBERS
+from clipiqa_pyiqa.files.reading import hash_file
+from clipiqa_pyiqa.prompts.files import save_prompt_file
+from clipiqa_pyiqa.workbench.metrics.building import build
+from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
+from clipiqa_pyiqa.workbench.metrics.kinds import Metric
+from clipiqa_pyiqa.workbench.metrics.parsing import metric_set, parse_metrics
+from clipiqa_pyiqa.workbench.results.columns import changes, described
+
+FILES = ("file",)
+CPU = torch.device("cpu")
+CLIP_FIELDS = {"metric", "version", "backbone", "weights", "weights_sha256", "quick_gelu", "precision", "pos_embedding"}
+CLIP_FIELDS |= {"range", "lower_better", "questions"}
+
+
+def column(given, prompts=None):
+    (found,) = metric_set(given, prompts).columns
+    return found
+
+
+@pytest.mark.quick
+def test_one_question_has_one_fingerprint_however_it_is_asked():
+    net = CLIPIQA(backbone="mini")
+    asked = [column(net), column(net, ["quality"]), column("mini"), column(["x=clipiqa:backbone=mini"])]
+    asked += [column({"mine": net}), column("mini", "quality"), column([lambda: net], [("Good photo.", "Bad photo.")])]
+    assert len({each.fingerprint for each in asked}) == 1 and all(each.record.keys() == CLIP_FIELDS for each in asked)
+    assert [each.name for each in asked[:5]] == ["quality", "quality", "mini", "x", "mine"]
+    assert column("mini", "sharpness").fingerprint != asked[0].fingerprint
+
+
+def test_records_have_all_that_scores_depend_on():
+    (named,) = (build(each, CPU) for each in parse_metrics("niqe:test_y_channel=false"))
+    assert named.columns[0].record.keys() == {"metric", "pyiqa", "options", "seed", "range", "lower_better"}
+    assert described(named.columns)["test_y_channel"] == "False"
+    function = column({"a": lambda x: x.mean()})
+    assert function.record["metric_version"] is None and not function.fingerprint
+    assert (
+        column(pyiqa.create_metric("entropy")).record.items()
+        >= {"metric": "entropy", "pyiqa": version("pyiqa")}.items()
+    )
+    seeded = [build(parse_metrics("entropy")[0], CPU, seed).columns[0] for seed in (0, 1)]
+    assert changes(*(each.record for each in seeded)) == [("seed", "0", "1")]
+
+
+def test_an_object_is_told_by_its_class_and_may_say_that_low_is_good(caplog):
+    class Own(torch.nn.Identity):
+        pass
+
+    own, low = Own(), Own()
+    low.lower_better = True
+    found = [column([each]) for each in (own, low)]
+    assert [each.name for each in found] == ["Own", "Own"] and [each.lower_better for each in found] == [False, True]
+    assert found[0].record["metric"] == f"{__name__}.{Own.__qualname__}"
+    (said,) = caplog.messages
+    assert "'Own'" in said and "lower_better" in said
+
+
+def test_files_among_options_are_told_by_their_content(tmp_path):
+    found = []
+    for name, content in {"a.mat": b"one", "b.mat": b"one", "c.mat": b"two"}.items():
+        (tmp_path / name).write_bytes(content)
+        (metric,) = parse_metrics(f"niqe:pretrained_model_path={tmp_path / name}", trust_weights=True)
+        metric = build(metric, CPU)  # it has no parameters of niqe
+        assert metric.error and metric.columns[0].record["files"] == {name: hash_file(tmp_path / name)}
+        found.append(metric.columns[0].fingerprint)
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.quick
+def test_a_label_is_the_name_and_its_options():
+    labels = {"MINI": "mini", "PSNR-Y": "psnr-y", "taste=niqe": "taste", "runs/taste.safetensors": "taste"}
+    labels |= {name: name for name in ("mini:prompts=sharpness", "clipiqa:backbone=mini")}
+    for given, label in labels.items():
+        alone, beside = (parse_metrics(every, also=("FR", "file")) for every in ([given], ["niqe", given, "musiq"]))
+        assert alone[0].label == beside[1].label == alone[0].columns[0].name == label
+
+
+def test_named_metrics_stand_beside_questions(tmp_path, clipiqa):
+    shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg")
+    asked = "-m entropy sharp=mini:prompts=sharpness --out s.csv"
+    clipiqa(f"score a.jpg --prompts quality sharpness -b mini {asked}", 0)
+    (cells,) = pandas.read_csv("s.csv").to_dict("records")
+    assert [*cells][1:5] == ["quality", "sharpness", "entropy", "sharp"] and cells["sharpness"] == cells["sharp"]
+    said = clipiqa("score a.jpg -m clipiqa x=clipiqa:precision=bf16 -b mini -q --format csv").out
+    assert said.startswith("path,clipiqa,x,")  # --backbone is both metrics' default
+    (row,) = score_paths([CLIPIQA(backbone="mini"), "entropy"], "a.jpg", ["quality", "sharpness"], device="cpu")
+    assert row.scores[:2] == pytest.approx([cells["quality"], cells["sharpness"]], abs=1e-4)
+    refused(score_paths, ["entropy", "mini"], "a.jpg", "quality")
+
+
+@pytest.mark.quick
+def test_a_file_of_learned_prompts_is_a_metric(tmp_path):
+    trained = CLIPIQA("clipiqa+", "mini", pretrained=False)
+    trained.load_state_dict({**trained.state_dict(), "prompt_learner.ctx": torch.ones(2, 16, 64) / 50})
+    save_prompt_file(trained.prompt_learner, tmp_path / "taste.safetensors")
+    (metric,) = (build(each, CPU) for each in parse_metrics(f"{tmp_path}/taste.safetensors"))
+    x = torch.rand(1, 3, 64, 64)
+    assert metric.label == "taste" and metric.score(x).item() == trained(x).item()
+    assert metric.columns[0].record["learned"]["from"] == "taste.safetensors"
+    (gone,) = parse_metrics(f"{tmp_path}/gone.safetensors")
+    assert "gone.safetensors" in build(gone, CPU).error
+
+
+@pytest.fixture
+def scores(tmp_path):
+    (tmp_path / "deqa.csv").write_text("name,score\na/1.png,3\na/2.png,4\n")
+    (tmp_path / "two.csv").write_text("path,niqe,q\na/1.png,3,1\na/2.png,4,2\n")
+    return tmp_path
+
+
+def test_a_file_of_ours_keeps_its_record(tmp_path):
+    photo = str(shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg"))
+    (row,) = score_paths("mini", photo, out=tmp_path / "s.parquet", device="cpu")
+    (metric,) = parse_metrics(f"theirs={tmp_path}/s.parquet", also=FILES)
+    assert metric.columns[0].fingerprint == column("mini").fingerprint and [*metric.score.values()] == [*row.scores]
+
+
+@pytest.mark.quick
+def test_score_files_that_cannot_be_used_are_refused(scores):
+    for given, noun in {
+        "{}/deqa.csv": "lower_better=true",
+        "{}/two.csv": "column=niqe",
+        "{}/two.csv:colum=niqe": "'column'",
+        "{}/two.csv:column=mos": "'mos'",
+        "{}/none.csv": "No such file",
+    }.items():
+        assert noun in refused(parse_metrics, given.format(scores), also=FILES)
+
+
+def test_our_classes_are_built_for_the_names_that_they_have():
+    ours = {name for name in pyiqa_configs() if Metric("", name).is_ours}
+    assert {*MEMBERS} == {name for name in ours if not name.startswith("clipiqa")}
+
+
+def test_names_and_files_are_checked_before_torch_and_pyiqa_load(scores):
+    code = f"""
+import sys
+from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
+parse_metrics(["mini", "niqe", "clipiqa:prompts=sharpness", "x.safetensors"])
+parse_metrics("{scores}/deqa.csv:lower_better=true", also=("file",))
+for given in ("niqq", "lpips", ["niqe", "niqe"], "{scores}/two.csv"):
+    try:
+        parse_metrics(given)
+    except ValueError:
+        continue
+    sys.exit(1)
+sys.exit(bool({{"torch", "pyiqa"}} & {{*sys.modules}}))
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,27 @@
+"""The photos that mini was trained on: recognised by their bytes, and left out of a table."""
+
+import pandas as pd
+from refusal import refused
+
+from clipiqa_pyiqa.files.reading import FileHashes, hash_file
+from clipiqa_pyiqa.workbench.opinions import table_file as score_table
+from clipiqa_pyiqa.workbench.opinions.table_file import ScoreTable
+
+
+def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch, caplog):
+    files = [tmp_path / f"{number}.jpg" for number in range(6)]
+    for file in files:
+        file.write_text(file.name)
+    known = frozenset(hash_file(file)[: 2 * score_table.BYTES] for file in files[:3])
+    monkeypatch.setattr(score_table, "digests_of_mini", lambda: known)
+    assert score_table.seen_by_mini([*files, tmp_path / "gone.jpg"], FileHashes()) == [True] * 3 + [False] * 4
+    splits = ["train"] * 3 + ["val"] * 3
+    paths, targets = [*map(str, files)], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    table = ScoreTable("mine", pd.DataFrame({"path": paths, "target": targets, "split": splits}), (0, 1))
+    look = score_table.look_for_mini_photos
+    assert look(table, "RN50", True, ("val",)) is look(table, "mini", False, ("val",)) is table
+    assert "mini was trained on 3 of these 6 images" in caplog.text
+    kept = look(table, "mini", True, ("val",))
+    assert kept.frame.equals(table.frame[3:])
+    refused(look, table, "mini", True, ("train",))
+    refused(look, kept, "RN50", False, ("train",))

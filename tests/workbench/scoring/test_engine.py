@@ -1,0 +1,206 @@
+"""The engine and what it keeps: changed images and metrics, several metrics of one run, one of which may fail."""
+
+import os
+import shutil
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pandas
+import pyiqa
+import pytest
+import torch
+from PIL import Image
+from refusal import refused
+from shard_makers import picture
+from standin import Brightness
+from stored import read_results
+
+from clipiqa_pyiqa import CLIPIQA, compare, score_paths
+from clipiqa_pyiqa.errors import Kind
+from clipiqa_pyiqa.weights.published import MINI_FILE
+from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
+from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.scoring import processes
+from clipiqa_pyiqa.workbench.scoring.engine import Options, plan
+from clipiqa_pyiqa.workbench.scoring.processes import Processes
+
+MINI = "clipiqa=mini"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twenty noisy images of one size, the brighter the later."""
+    folder, generator = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(20):
+        pixels = generator.integers(0, 40, (112, 112, 3)) + 10 * number
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02}.png")
+    return folder
+
+
+class Weighted:
+    """A metric object with weights."""
+
+    lower_better, score_range = True, "~0, ~"
+
+    def __init__(self, weight):
+        self.weight = torch.tensor(weight)
+
+    def __call__(self, x):
+        return x.mean().view(1, 1) * self.weight
+
+
+# Changes
+
+
+def test_score_scores_a_replaced_image_again(photos, csv):
+    before = [row.scores for row in score_paths(Brightness(), photos, out=csv)]
+    Image.new("RGB", (112, 112), "white").save(photos / "03.png")
+    run = score_paths(Brightness(), photos, out=csv, resume=True)
+    assert (run.known.kept, run.known.changed, run.known.new) == (19, 1, 0)
+    assert [row.scores for row in run] == [(1.0,)]
+    before[3] = (1.0,)
+    assert sorted(row.scores for row in read_results(csv)[1]) == sorted(before)
+    assert list(score_paths(Brightness(), photos, out=csv, resume=True)) == []
+
+
+def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off():
+    items = range(40)
+    metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
+    known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
+    whole = {task.image: task.block for task in plan(items, metrics, options)}
+    earlier = SimpleNamespace(of=lambda image, _: [known.get(image)])
+    resumed = {task.image: task.block for task in plan(items, metrics, options, earlier)}
+    assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
+
+
+def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(photos, csv):
+    (photos / "20.png").touch()
+    list(score_paths(Brightness(), photos, out=csv))
+    list(score_paths(Brightness(), photos / "03.png", out=csv, resume=True))
+    kinds = {row.path: row.kind for row in read_results(csv)[1]}
+    assert len(kinds) == 21 and kinds[str(photos / "20.png")] is Kind.EMPTY
+
+
+def test_a_file_that_is_named_twice_is_one_image_with_and_without_out(photos, csv):
+    paths = [photos / "03.png", f"{photos}/../photos/03.png"]
+    assert [len([*score_paths(Brightness(), paths, out=out)]) for out in (None, csv)] == [1, 1]
+
+
+# Several
+
+
+def test_metrics_of_pyiqa_and_objects_score_beside_clip_and_as_alone(photos, csv):
+    entropy = pyiqa.create_metric("entropy", device="cpu")
+    given = [MINI, "piqe", {"object": entropy}, {"own": Weighted(3.0)}]
+    rows = list(score_paths(given, photos, out=csv, device="cpu"))
+    scales = read_scores(csv).columns
+    assert [scale.lower_better for scale in scales.values()] == [False, True, False, True]
+    assert [scales[name].ends for name in ("piqe", "own")] == [(0, 100), (None, None)]
+    row = rows[7]
+    theirs = [pyiqa.create_metric("piqe", device="cpu"), entropy]
+    assert np.float32(row.scores[1:3]).tolist() == [np.float32(metric(row.path).item()) for metric in theirs]
+    (alone,) = score_paths(CLIPIQA(backbone="mini"), row.path, device="cpu")
+    assert row.scores[0] == pytest.approx(alone.scores[0], abs=2e-6)
+    compared = compare(given[1:], str(photos)).data_sets[0].scores
+    assert compared["piqe"].tolist() == [row.scores[1] for row in rows]
+
+
+def test_a_metric_that_fails_leaves_the_others_scores(photos, csv):
+    Image.new("RGB", (20, 20)).save(photos / "small.png")
+
+    def picky(x):
+        if not 0 < x.mean() < 0.5:
+            raise RuntimeError("no photo")
+        return 0.5
+
+    run = score_paths([MINI, {"picky": picky}, {"own": Weighted(1.0)}], photos, out=csv)
+    *_, bright, small = rows = list(run)
+    assert small.scores == (None, None, 0.0) and small.kind is Kind.OTHER  # which is tried again
+    assert "small.png" in small.error and "picky: " in small.error
+    assert [score is None for score in bright.scores] == [False, True, False]
+    assert bright.kind is Kind.OTHER and "picky: RuntimeError: no photo" in bright.error
+    assert read_results(csv)[1] == rows
+
+
+def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, clipiqa):
+    given = ["entropy", "niqe:version=nobodys"]
+    rows = list(score_paths(given, photos, out=csv))
+    again = score_paths(given, photos, out=csv, resume=True)
+    assert (
+        not list(again) and [each.label for each in again.metrics.metrics if each.error] == given[1:]
+    )  # no image is decoded for it
+    assert again.known.kept == len(rows)
+    clipiqa(f"score photos -m {' '.join(given)}", 1, f"{len(rows)} by entropy, 0 by niqe")
+    assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
+    for names, strict in ((given, True), (given[1], False)):
+        refused(score_paths, names, photos, strict=strict)
+
+
+@pytest.mark.parametrize("out", ["s.csv", "s.parquet"])
+def test_what_could_not_be_built_is_scored_once_it_can_be(photos, tmp_path, clipiqa, out):
+    weights, out = tmp_path / "own.safetensors", tmp_path / out
+    for copy in (lambda: None, lambda: shutil.copy(MINI_FILE, weights)):
+        copy()
+        clipiqa(f"score {photos} -m entropy own=clipiqa:backbone=mini,clip_weights={weights} --out {out} --resume")
+    assert read_scores(out).frame["own"].notna().all()
+
+
+def test_an_image_that_is_too_small_for_one_metric_is_scored_by_another_that_is_added(tmp_path, csv):
+    (tmp_path / "small.png").write_bytes(picture(9, (20, 20)))
+    for given in (["mini"], ["mini", "entropy"]):
+        (row,) = score_paths(given, tmp_path / "small.png", out=csv, resume=True)
+    assert row.scores[0] is None is not row.scores[1] and row.kind is Kind.TOO_SMALL
+    assert not list(score_paths(given, tmp_path / "small.png", out=csv, resume=True))
+
+
+def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatch):
+    seen = {"forward": lambda *_: torch.tensor(float(torch.get_num_threads()))}
+    kinds = torch.nn.Identity, torch.nn.PReLU  # which has a parameter
+    threads = {f"threads{count}": type("Threads", (kind,), seen) for count, kind in enumerate(kinds)}
+    monkeypatch.setattr(pyiqa.archs.ARCH_REGISTRY, "_obj_map", {**pyiqa.archs.ARCH_REGISTRY._obj_map, **threads})
+    given = {name: {"metric_opts": {"type": name}} for name in threads}
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    (row,) = score_paths(given, photos / "03.png")
+    assert row.scores == (1, 2) and torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(photos, csv, clipiqa):
+    Image.new("RGB", (20, 20)).save(photos / "small.png")
+    clipiqa(f"score photos -m {MINI} piqe entropy --out s.csv", 1, "20 scored, 1 failed")
+    assert pandas.read_csv(csv)["entropy"].notna().all()
+    assert "lower is better (as s.csv says)" in clipiqa("rank s.csv --by piqe --worst 1").err
+    clipiqa("gate s.csv s.csv --by piqe --skip-missing", 0, out="lower is better")
+
+
+def test_clip_metrics_alone_do_not_import_pyiqa(photos, tmp_path, forked_bare):
+    code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
+    ran = forked_bare.run("", tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")
+    assert ran.out == "20 False\n", ran.err
+
+
+# Processes
+
+
+def test_named_metrics_score_there_and_objects_here_as_ever(photos, monkeypatch):
+    (photos / "07.png").write_bytes(b"no image")
+    given = ["piqe", {"mine": lambda x: x.mean((1, 2, 3))}, "entropy"]  # a function cannot be sent
+    runs = [
+        [(row.path, row.scores, row.error) for row in score_paths(given, photos, processes=count)] for count in (0, 2)
+    ]
+    assert runs[0] == runs[1] and len(runs[0]) == 20
+    monkeypatch.setattr(processes, "Processes", lambda *_: lambda record, wanted: None)
+    (row,) = score_paths(given, photos / "03.png", processes=1)
+    assert row.scores is None and "03.png' killed its process twice" in row.error
+
+
+def test_what_a_killed_process_did_is_tried_once_more(tmp_path):
+    run, system, file = Processes(1, partial(partial, eval)), "__import__('os')", str(tmp_path / "tried")
+    first = run(f"{system}.getpid()")
+    assert run(f"{system}.path.exists({file!r}) or [open({file!r}, 'w'), {system}._exit(1)]") is True
+    assert run(f"{system}._exit(1)") is None
+    assert run(f"{system}.getpid()") not in (first, os.getpid())
+    assert "processes" in refused(Processes(1, partial(eval, "1 / 0")), 0)

@@ -1,0 +1,183 @@
+"""The pipeline: order, batches, failures and memory, with a cheap metric; and the real one at the end."""
+
+import gc
+import itertools
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from photos import save_grey
+from PIL import Image
+from refusal import refused
+from standin import Brightness
+from stored import read_results
+
+from clipiqa_pyiqa import CLIPIQA, OptionError, score_paths
+from clipiqa_pyiqa.errors import Kind
+from clipiqa_pyiqa.workbench.images.image import File
+from clipiqa_pyiqa.workbench.results.scores import read_scores
+
+DATA = Path(__file__).parents[2] / "data"
+LANDSCAPE, PORTRAIT, SQUARE = (48, 32), (32, 48), (40, 40)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Writes uniform images of the given sizes, each of its own grey level, and returns their paths."""
+
+    def make(sizes):
+        return [str(save_grey(tmp_path / f"{n:04}.png", n % 256, size)) for n, size in enumerate(sizes)]
+
+    return make
+
+
+# Order and batches
+
+
+def test_rows_come_in_the_order_given_and_each_image_is_alone_on_a_processor(make):
+    sizes, metric = [LANDSCAPE, PORTRAIT, LANDSCAPE, SQUARE] * 8, Brightness()
+    paths = make(sizes)
+    rows = list(score_paths(metric, paths, batch_size=4, workers=3))
+    assert [(row.path, (row.width, row.height)) for row in rows] == list(zip(paths, sizes, strict=True))
+    assert np.allclose([row.scores[0] for row in rows], np.arange(32) / 255, atol=1e-6)  # fp32 means
+    assert sorted(metric.batches) == sorted((1, 3, height, width) for width, height in sizes)
+
+
+def test_decoding_happens_while_the_metric_works(make, monkeypatch):
+    at_once, read_file = torch.get_num_threads(), File.read
+    numbers, is_ahead = itertools.count(), threading.Event()
+
+    def read(source):
+        if next(numbers) == at_once:
+            is_ahead.set()
+        return read_file(source)
+
+    class Waiting(Brightness):
+        def encode_image(self, x):
+            assert is_ahead.wait(60)
+            return super().encode_image(x)
+
+    monkeypatch.setattr(File, "read", read)
+    rows = score_paths(Waiting(), make([SQUARE] * (at_once + 4)), workers=2)
+    assert next(rows).kind is None
+    rows.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
+
+
+def test_damage_is_refused_or_kept_and_nothing_else(tmp_path):
+    pytest.importorskip("simplejpeg")
+    path = tmp_path / "hurt.jpg"
+    Image.effect_noise((200, 200), 90).convert("RGB").save(path, quality=95)
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(content[:half] + bytes(400) + content[half + 400 :])
+    (row,) = score_paths(Brightness(), path)
+    assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
+    run = score_paths(Brightness(), path, damaged="keep")
+    assert next(run).scores and run.head.reading["damaged"] == "keep"
+
+
+def test_images_that_are_no_photos_have_a_flag_in_their_row(make, csv):
+    (black,) = make([SQUARE])
+    list(score_paths(Brightness(), [*DATA.glob("*.jpg"), black], out=csv))
+    assert read_scores(csv).flags == {black: "almost black"}
+
+
+def test_rows_are_written_before_they_are_handed_out(make, csv):
+    paths, journal = make([SQUARE] * 5), csv.with_name("s.csv.part.jsonl")
+    run = score_paths(Brightness(), paths, out=csv)
+    rows = []
+    for _ in range(2):
+        rows.append(next(run))
+        assert read_results(journal)[1] == rows
+    run.close()
+    refused(score_paths, Brightness(), paths, out=csv)
+    refused(read_scores, csv)
+    score_paths(Brightness(), paths, out=csv, resume=True).close()  # before its first row, too
+    again = score_paths(Brightness(), paths, out=csv, resume=True)
+    assert (again.known.kept, again.count) == (2, 3) and [row.path for row in again] == paths[2:]
+    assert [row.path for row in read_results(csv)[1]] == paths
+    refused(score_paths, Brightness(), paths, out=csv)
+
+
+def test_limits_are_checked_at_once():
+    for wrong in ({"max_side": 5}, {"huge": True}, {"damaged": "raise"}):
+        with pytest.raises(OptionError):
+            score_paths(Brightness(), [], **wrong)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory."), RuntimeError("can't allocate memory: you tried")]
+)
+def test_an_image_that_does_not_fit_in_memory_fails_alone(make, error):
+    class OutOfMemory(Brightness):
+        def encode_image(self, x):
+            if x.shape[-1] > 100:
+                raise error
+            return super().encode_image(x)
+
+    rows = list(score_paths(OutOfMemory(), make([SQUARE, (200, 200), SQUARE])))
+    assert [row.kind for row in rows] == [None, Kind.OUT_OF_MEMORY, None]
+    assert "set max_side or max_pixels" in rows[1].error and rows[1].width == 200
+
+
+def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.new("L", (80, 60)).save(path, exif=exif)
+    row = next(score_paths(Brightness(), path, max_side=64))
+    assert (row.width, row.height, row.scored_width, row.scored_height) == (60, 80, 48, 64)
+    assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
+
+
+def test_scores_do_not_depend_on_the_number_of_threads(small_compact, tmp_path):
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 256, (60 + 30 * number, 250, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    default, found, texts = torch.get_num_threads(), set(), set()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        metric = None
+        gc.collect()
+        metric = CLIPIQA(backbone="mini", clip_weights=small_compact).eval()  # its CLIP has encoded no texts yet
+        try:
+            texts.add(tuple(metric.encode_prompts().flatten().tolist()))  # before a run, or for a large image
+            found.add(tuple(row.scores for row in score_paths(metric, tmp_path, "quality")))
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(default)
+    assert len(found) == len(texts) == 1
+
+
+@pytest.mark.quick
+def test_a_run_with_results_is_finished_or_says_that_it_was_dropped(tmp_path, caplog):
+    for number in range(2):
+        save_grey(tmp_path / f"p/{number}.png", 90)
+    out = tmp_path / "s.csv"
+    score_paths(Brightness(), tmp_path / "p", out=out)
+    assert caplog.text.count("run()") == 1 and not out.exists()
+    caplog.clear()
+    score_paths(Brightness(), tmp_path / "p", out=out, overwrite=True).run()
+    assert len(read_results(out)[1]) == 2
+    with score_paths(Brightness(), tmp_path / "p", out=out, overwrite=True) as run:
+        next(run)
+    score_paths(Brightness(), tmp_path / "p")
+    assert not caplog.text
+
+
+def test_a_resumed_run_holds_the_pixels_of_few_images(make, csv):
+    alive = weakref.WeakSet()
+
+    class Seen(File):
+        def load(self, reading):
+            alive.add(record := super().load(reading))
+            return record
+
+    paths = make([SQUARE] * 40)
+    for count in (1, 40):
+        run = score_paths(Brightness(), map(Seen, paths[:count]), out=csv, resume=True, device="cpu", workers=1)
+        assert all(len(alive) < 20 for _ in run)

@@ -1,0 +1,267 @@
+"""Shards, Parquet files and photos into one file: each image once, and a later run scores only what is missing."""
+
+import datetime
+import json
+import os
+
+import numpy as np
+import pandas
+import pytest
+from photos import save_grey
+from refusal import refused
+from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
+from standin import Brightness
+
+from clipiqa_pyiqa.workbench.images.image import BytesImage, File
+from clipiqa_pyiqa.workbench.results.formats import journal_of
+from clipiqa_pyiqa.workbench.sources.stores import Shard
+
+
+class NotFinite(Brightness):
+    """No score of a black picture."""
+
+    def score(self, features, *questions):
+        return super().score(features / (features > 0), *questions)
+
+
+class Two:
+    """Runs of metrics ``a`` and ``b``, which count the images that they score."""
+
+    def __init__(self, folder, out):
+        self.sources, self.out = folder, out
+        self.a, self.b = Logged(folder.parent / "a.log"), Logged(folder.parent / "b.log", 0.5)
+
+    def score(self, names="ab", sources=None, **options):
+        """Score what is missing; return the numbers of images that each metric scored."""
+        metrics = [{name: getattr(self, name)} for name in names]
+        self.done = score(sources or self.sources, self.out, metrics, **{"resume": True, **options})
+        return self.calls()
+
+    def interrupt(self, name, stop, **options):
+        """Score until a metric stops the run; return the numbers of scored images."""
+        getattr(self, name).reset(stop)
+        with pytest.raises(KeyboardInterrupt):
+            self.score(**options)
+        return self.calls()
+
+    def calls(self):
+        return self.a.reset(), self.b.reset()
+
+    def table(self):
+        table = pandas.read_parquet(self.out).set_index("path")
+        return table.rename(index=lambda path: path.removeprefix(f"{self.sources}/"))
+
+
+@pytest.fixture
+def out(tmp_path):
+    """The file of results."""
+    return tmp_path / "out.parquet"
+
+
+@pytest.fixture
+def run(tmp_path, out):
+    """Six photos, a tar of three pictures and a Parquet file of two."""
+    two = Two(tmp_path / "in", out)
+    for number in range(6):
+        photo(tmp_path / "in", number, 40 * number)
+    save_tar(tmp_path / "in/0.tar", samples([10, 20, 30]))
+    save_parquet(tmp_path / "in/t.parquet", {"image": [picture(50), picture(60)]})
+    two.sources, two.photos = [tmp_path / "in", tmp_path / "in/t.parquet"], tmp_path / "in"
+    return two
+
+
+def photo(folder, number, grey):
+    folder.mkdir(exist_ok=True)
+    (folder / f"{number}.png").write_bytes(picture(grey))
+    os.utime(folder / f"{number}.png", ns=(grey, grey))
+
+
+def scores_of(two, column="a"):
+    return {path.rpartition("/")[2]: score for path, score in two.table()[column].items()}
+
+
+# Rows
+
+
+@pytest.mark.quick
+def test_any_mix_of_sources_gives_a_row_for_each_image_and_kept_values(tmp_path, out):
+    tar = save_tar(tmp_path / "0.tar", samples([0, 51]))
+    table = save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "n": [7, 8]})
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.png").write_bytes(picture(51))
+    score([tar, table, tmp_path / "photos"], out, prompts=["quality", "sharpness"], keep=["n"])
+    rows = pandas.read_parquet(out)
+    assert list(rows.path) == [
+        *(f"{tar}::{n:04d}.png" for n in range(2)),
+        *(f"{table}::{n}" for n in range(2)),
+        f"{tmp_path}/photos/a.png",
+    ]
+    assert np.allclose(
+        rows[["quality", "sharpness"]].fillna(-1), [[0, 0], [0.2, 0.1], [0.4, 0.2], [-1, -1], [0.2, 0.1]]
+    )
+    assert rows.n.fillna(-1).tolist() == [0, 1, 7, 8, -1]
+
+
+def test_failures_of_all_kinds_are_rows_and_the_run_goes_on(tmp_path, out):
+    members = {"memory/nan.png": picture(0), "undamaged/empty.png": b"", "not finite/0.png": b"x"}
+    members |= {"ok.png": picture(9), "link.png": None, "small.png": picture(1, (8, 8)), "../3.png": picture(1)}
+    tar = save_tar(tmp_path / "0.tar", members)
+    cut = save_tar(tmp_path / "1.tar", samples(range(1, 10)))
+    cut.write_bytes(cut.read_bytes()[:6000])
+    (tmp_path / "2.parquet").write_bytes(b"none")
+    empty = save_tar(tmp_path / "3.tar", {"a.txt": b"x"})
+    (tmp_path / "too small.png").mkdir()
+    sources = [tar, cut, tmp_path / "2.parquet", empty, tmp_path / "gone.png", File(str(tmp_path / "too small.png"))]
+    score(sources, out, NotFinite())
+    rows = pandas.read_parquet(out).set_index("path")
+    failures = {"not finite": 1, "empty": 2, "not an image": 1, "not a file": 2, "too small": 1, "path outside": 1}
+    assert rows.kind.value_counts().to_dict() == {**failures, "damaged archive": 2, "missing": 1}
+    assert rows.kind[f"{tar}::memory/nan.png"] == "not finite" and rows.quality[f"{tar}::ok.png"] > 0
+    assert rows.quality[f"{cut}::0000.png"] >= 0 and "truncated" in rows.error[str(cut)]
+
+
+def test_kept_values_of_changing_types(tmp_path, out):
+    members = {}
+    for n, value in enumerate([1, "two", {"three": 3}]):
+        members |= {f"{n}.png": picture(n), f"{n}.json": json.dumps({"v": value}).encode()}
+    score(save_tar(tmp_path / "0.tar", members), out, keep=["v"])
+    assert list(pandas.read_parquet(out).v) == ["1", "two", '{"three": 3}']
+
+
+# Columns
+
+
+def test_a_column_is_added_and_only_its_metric_runs(run):
+    assert run.score("a") == (11, 0)
+    before = run.table()
+    assert run.score("ab") == (0, 11)
+    table = run.table()
+    assert np.allclose(table.b, table.a / 2) and table.a.equals(before.a) and table.stamp.all()
+    assert run.score("ab") == run.score("b") == (0, 0)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 4, 8])
+def test_an_interrupted_addition_goes_on_where_it_ended(run, stop):
+    run.score("a")
+    assert run.interrupt("b", stop) == (0, stop)
+    assert run.score() == (0, 11 - stop)
+    assert np.allclose(run.table().b, run.table().a / 2)
+
+
+def test_an_equal_name_of_a_kept_value_is_refused_before_the_first_image(run):
+    run.score("a", keep=["b"])
+    refused(run.score, "b", keep=["b"])
+    assert run.calls() == (0, 0)
+
+
+# Images
+
+
+def test_a_changed_archive_is_scored_again_and_its_lost_members_are_gone(run):
+    run.score()
+    save_tar(run.photos / "0.tar", samples([10, 200]))
+    assert run.score() == (2, 2) and [*run.done.known.gone] == [f"{run.photos}/0.tar::0002.png"]
+    assert run.score(drop_vanished=True) == (0, 0) and not [path for path in run.table().index if "0002" in path]
+    assert scores_of(run)["0.tar::0001.png"] == pytest.approx(200 / 255)
+
+
+def test_a_shard_that_is_missing_keeps_its_rows(run):
+    run.score("a")
+    (run.photos / "0.tar").rename(run.photos / "elsewhere")
+    run.score("a", [f"{run.photos}/0.tar", run.photos])
+    assert len(run.done.known.gone) == 3
+    (run.photos / "elsewhere").rename(run.photos / "0.tar")
+    assert run.score("a") == (0, 0) and not run.done.known.gone
+
+
+def test_images_of_an_own_shard_have_its_stamp_and_are_scored_again_if_it_has_none(run):
+    class Own(Shard):
+        name = "own"
+
+        def entries(self):
+            return [BytesImage(f"own::{number}", picture(number)) for number in range(2)]
+
+    own = Own()
+    assert [run.score("a", own) for _ in range(2)] == [(2, 0)] * 2
+    own.stamp = lambda: "1"
+    run.score("a", own)
+    assert run.score("ab", own) == (0, 2)
+    own.stamp = lambda: "2"
+    assert run.score("a", own) == (2, 0)
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7, 10])
+def test_no_image_of_an_interrupted_run_is_lost(run, stop):
+    assert run.interrupt("a", stop)[0] == stop
+    again = run.score()
+    assert again[0] == 11 - stop and again[1] in (11 - stop, 12 - stop)
+    assert len(run.table()) == 11 and not journal_of(run.out).exists()
+
+
+def test_kept_values_of_all_types_survive_an_interruption(tmp_path, out):
+    day = datetime.date(2024, 5, 1)
+    rows = {"image": [picture(9), picture(8), picture(7)], "n": [1, 2, 3], "day": [day] * 3, "x": [b"1"] * 3}
+    run = Two(tmp_path / "in", out)
+    run.sources = save_parquet(tmp_path / "in/t.parquet", rows)
+    run.interrupt("a", 2, keep=["n", "day", "x"])
+    assert run.score(keep=["n", "day", "x"])[0] == 1
+    table = run.table()
+    assert list(table.n) == [1, 2, 3] and set(table.day) == {"2024-05-01"}
+
+
+# Commands
+
+
+@pytest.mark.usefixtures("standin")
+class TestCommand:
+    @pytest.fixture
+    def lake(self, tmp_path):
+        """Three shards of seven images of known brightness."""
+        for name, greys in {"a/000": [0, 51, 102], "a/001": [153, 204], "b/000": [255, 10]}.items():
+            save_tar(tmp_path / f"lake/{name}.tar", samples(greys))
+        return tmp_path / "lake"
+
+    def test_shards_into_one_file_and_on_the_terminal(self, clipiqa, lake):
+        clipiqa("score lake/a --keep n --out s.csv --device cpu", 0)
+        clipiqa("score lake --keep n --out s.csv --resume --device cpu", 0, "2 scored, 0 failed", "5 done before")
+        assert list(pandas.read_csv("s.csv").n) == [0, 1, 2, 0, 1, 0, 1]
+        assert clipiqa("score lake/a/000.tar --device cpu").out.count("000.tar::") == 3
+        clipiqa("score lake/{a,b}/{000..001}.tar --out t.csv --device cpu", 1, "b/001.tar' does not exist")
+        assert clipiqa("rank s.csv --best 1 --paths", 0).out == "lake/b/000.tar::0000.png\n"
+
+    def test_a_kept_column_ranks_images_by_any_direction(self, clipiqa, tmp_path):
+        members = {f"2024.05.{n:02d}.png": picture(40 * n) for n in range(6)}
+        members |= {"2025.png": b"x", "2025.json": b'{"n": 9}', "2026.png": picture(0), "2026.json": b'{"n": 2}'}
+        save_tar(tmp_path / "s.tar", members)
+        clipiqa("score s.tar --keep n --out s.parquet --device cpu", 1)
+        line = "rank s.parquet --best 1 --columns path n --higher-better --paths"
+        clipiqa(line, 1, "7 images left out", out="2026.png")
+
+    def test_a_name_to_keep_that_samples_or_loose_photos_lack_is_a_line_and_exit_code_1(self, clipiqa, lake):
+        save_grey(lake.parent / "photos/a.png", 9)
+        for asked in ("lake --keep n captoin", "photos lake --keep n"):
+            named = f"--keep names {asked.split()[-1]!r}, but no sample of"
+            clipiqa(f"score {asked} --out {asked[:4]}.csv --device cpu", 1, named)
+
+    def test_a_column_to_keep_or_of_images_that_a_parquet_file_lacks_is_its_failure(self, clipiqa, tmp_path):
+        save_parquet(tmp_path / "a.parquet", {"image": [picture(9)], "id": [1], "thumb": [picture(8)]})
+        save_parquet(tmp_path / "b.parquet", {"image": [picture(9)]})
+        said = clipiqa("score a.parquet b.parquet --keep id --out s.csv --device cpu", 1, "no column 'id' to keep").err
+        assert "1 scored, 1 failed" in said
+        clipiqa("score a.parquet --image-column thumb --out t.csv --device cpu", 0)
+        assert pandas.read_csv("t.csv").quality[0] == pytest.approx(8 / 255)
+
+    def test_a_broken_sidecar_is_counted_and_named_and_its_image_is_scored(self, clipiqa, lake):
+        save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b"{", **samples([60], 1)})
+        asked = "score lake/a/002.tar --keep caption --device cpu --out"
+        clipiqa(f"{asked} s.csv", 1, "0.json' holds no JSON object", "1 failed")
+        ran = clipiqa(f"{asked} s.csv --resume", 1, "1 failed before", "3 done before, 0 changed")
+        assert "--keep names" not in ran.err  # rows that are kept have captions
+        clipiqa("score lake/a/002.tar --keep json --out text.csv --device cpu", 0)
+
+    def test_a_folder_of_results_is_refused(self, clipiqa, lake):
+        for out in ("results", "lake"):
+            assert clipiqa(f"score lake --out {out} --device cpu", 2).err.count("error: ") == 1
