@@ -1,4 +1,4 @@
-"""The inputs and the command lines behind the result files in ``tests/results/frozen``.
+"""The inputs and the command lines behind the result files in ``tests/workbench/results/frozen``.
 
 A row is kept while the record of its column stays the same, and size and time of its image (or its shard): so
 :func:`make_inputs` sets all times, and writes no image whose size depends on a library. As a script, this makes the
@@ -20,7 +20,7 @@ import scipy.io
 import torch
 from pyarrow import parquet
 
-FROZEN = Path(__file__).parents[1] / "results/frozen"
+FROZEN = Path(__file__).parents[1] / "workbench/results/frozen"
 BUNDLED = Path(__file__).parents[1] / "data"
 MOMENT = 1_700_000_000_000_000_000
 """The time of each image in nanoseconds; a whole second, as some disks know nothing finer."""
@@ -112,7 +112,7 @@ def save_tar(path):
 
 
 def freeze(folder):
-    """Make the files that ``tests/results/frozen`` lacks, in a folder of the inputs."""
+    """Make the files that ``tests/workbench/results/frozen`` lacks, in a folder of the inputs."""
     from clipiqa_pyiqa.workbench.commands import main
 
     (folder / "interrupted").mkdir()

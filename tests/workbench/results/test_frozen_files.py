@@ -1,6 +1,6 @@
 """Result files of earlier versions are resumed, on any machine: nothing is scored again, and all scores are kept.
 
-``tests/helpers/frozen.py`` says how the files in ``tests/results/frozen`` were made.
+``tests/helpers/frozen.py`` says how the files in ``tests/workbench/results/frozen`` were made.
 """
 
 import json
