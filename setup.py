@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/__init__.py").read_text(), re.MULTILINE).group(1)
+VERSION = re.search(r'^__version__ = "(.+)"', (ROOT / "clipiqa_pyiqa/version.py").read_text(), re.MULTILINE).group(1)
 REPOSITORY = ""  # the address under which this repository is published, without a slash at its end
 
 

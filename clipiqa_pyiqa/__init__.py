@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .errors import CLIPIQAError, ImageError, OptionError, PromptError, WeightsError
+from .version import __version__
 
 if TYPE_CHECKING:
     from .loss import CLIPIQALoss
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from .workbench.scoring.score import Scorer, score_images, score_paths
     from .workbench.sources.stores import Shard
     from .workbench.table.run import table
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CLIPIQA",

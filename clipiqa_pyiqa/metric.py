@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from . import __version__
 from .checks import OVERSHOOT, FilePath, check_keys, checked, choice
 from .clip.device import Part, is_slow_on_cpu
 from .clip.gradient import is_ahead, per_image, untraceable
@@ -33,6 +32,7 @@ from .prompts.files import (
 from .prompts.learned import CONTEXT_OPTIONS, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
 from .text import shown
+from .version import __version__
 from .weights.checkpoint import open_checkpoint
 from .weights.published import canonical_backbone, find_file, find_weights, pyiqa_file
 

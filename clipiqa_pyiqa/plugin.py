@@ -12,6 +12,8 @@ from .pyiqa_package import BUILTIN_VARIABLE, keeps_pyiqas_classes
 if TYPE_CHECKING:
     from torch import nn
 
+    from .family import CLIPMetric
+    from .loss import CLIPIQALoss
     from .metric import CLIPIQA, ModelType
 
 NAME = "CLIPIQA"  # the class in pyiqa's configurations of clipiqa, clipiqa+, …
@@ -36,12 +38,12 @@ def register() -> None:
         return
     ARCH_REGISTRY.register = _register
     for name in BUILTIN_MODULES:
-        builder = build_clipiqa if name == NAME else functools.partial(build, ".family", name)
+        builder = build_clipiqa if name == NAME else functools.partial(build_member, name)
         ARCH_REGISTRY.register(builder, name=name, override=True)
 
 
 def register_losses() -> None:
-    LOSS_REGISTRY.register(functools.partial(build, ".loss", "CLIPIQALoss"), name="CLIPIQALoss", override=True)
+    LOSS_REGISTRY.register(build_loss, name="CLIPIQALoss", override=True)
 
 
 def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> "CLIPIQA":
@@ -59,19 +61,32 @@ def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any 
     return net
 
 
-def build(module: str, name: str, *args: Any, **options: Any) -> "nn.Module":
-    return getattr(importlib.import_module(module, __package__), name)(*args, **options)
+def build_member(kind: str, *args: Any, **options: Any) -> "CLIPMetric":
+    """Return our class in place of one of pyiqa's other CLIP metrics."""
+    from . import family
+
+    classes: dict[str, type[CLIPMetric]] = vars(family)
+    return classes[kind](*args, **options)
+
+
+def build_loss(**options: Any) -> "CLIPIQALoss":
+    """Return the loss that training configurations name ``CLIPIQALoss``."""
+    from .loss import CLIPIQALoss
+
+    return CLIPIQALoss(**options)
 
 
 def build_builtin(kind: str, **options: Any) -> "nn.Module":
     """Return a metric of pyiqa's own class, for ``pyiqa.create_metric('clipiqa', type='CLIPIQA_builtin')``."""
     try:
-        return build(BUILTIN_MODULES[kind], kind, **options)
+        module = importlib.import_module(BUILTIN_MODULES[kind])
     except ImportError as error:
         raise ImportError(
             f"pyiqa's built-in {kind} cannot be imported ({error}): it needs openai's clip and pkg_resources; "
             "`pip install openai-clip 'setuptools<82'` installs both."
         ) from error
+    network: nn.Module = getattr(module, kind)(**options)
+    return network
 
 
 @functools.wraps(Registry.register)

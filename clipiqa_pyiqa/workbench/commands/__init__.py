@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO, cast
 
-from ... import __version__
 from ...errors import CLIPIQAError, ConfigError
 from ...files.printable import plain_lines
 from ...files.writing import NAMED
 from ...text import nearest
+from ...version import __version__
 from .options.parser import Parser, call
 from .options.terminal import Messages, Terminated, drop, in_shell, invoked, sigterm_as_interrupt, speaking
 

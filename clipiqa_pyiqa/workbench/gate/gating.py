@@ -13,11 +13,11 @@ from typing import Any, Unpack
 import numpy as np
 from pandas import DataFrame, concat, to_numeric
 
-from ... import __version__
 from ...checks import FilePath, checked
 from ...errors import CLIPIQAError
 from ...files.writing import write_text
 from ...text import counted, few, first_of, nearest
+from ...version import __version__
 from ..files.folders import check_folder
 from ..images.formats import VIDEOS
 from ..images.image import File

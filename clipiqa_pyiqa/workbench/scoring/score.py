@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ... import __version__
 from ...checks import MIN_SIDE, FilePath, checked
 from ...errors import CLIPIQAError
 from ...files.printable import printable
@@ -25,6 +24,7 @@ from ...files.reading import sha256_of
 from ...files.writing import check_output
 from ...logger import log
 from ...metric import find_device, is_factory
+from ...version import __version__
 from ..images.image import Image
 from ..metrics.kinds import MetricSet
 from ..metrics.parsing import AnyPrompts, metric_set
