@@ -57,7 +57,7 @@ print(score.item())
     "command",
     [
         f"score photos/0.png --out out.csv {MINI}",
-        f"score photos/0.png --out shards/ {MINI}",
+        f"score photos/0.png --out scores.jsonl {MINI}",
         f"map photos/0.png --out maps {MINI}",
         f"rank photos --out rank {MINI}",
         f"fit scores.csv --method affine --out head.safetensors --features store {MINI}",

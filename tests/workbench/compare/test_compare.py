@@ -35,6 +35,8 @@ ENDING = []  # calls that are interrupted; in a metric, they would be a part of 
 class Spread:
     """Grows with contrast; records how many images it was given."""
 
+    version = "1"
+
     def __init__(self, lower_better=False):
         self.lower_better, self.calls = lower_better, 0
 

@@ -63,6 +63,7 @@ class Seen:
 
     lower_better = True
     metric_mode = "FR"
+    version = "1"
 
     def __init__(self):
         self._sizes = []

@@ -24,6 +24,7 @@ class Mean:
 
     def __init__(self, factor=1.0, mode="NR", fails=0):
         self.factor, self.metric_mode, self.fails, self._calls = factor, mode, fails, 0
+        self.version = f"{factor} {mode}"
 
     def __call__(self, x, *references):
         self._calls += 1
