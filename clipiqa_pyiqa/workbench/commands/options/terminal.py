@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ....errors import OptionError
 from ....files.printable import one_line, printable
-from ....files.reading import hash_file
 from ....logger import log
 from ...files.shown_text import harmless
 
@@ -39,6 +38,8 @@ def invoked(argv: Sequence[str], option_files: Sequence[str]) -> Iterator[None]:
     for path in option_files:
         file = Path(path).expanduser()
         if file.is_file():  # others are shipped with this package
+            from ....files.reading import hash_file  # imports hashlib
+
             told[f"options in {printable(path)}"] = {"sha256": hash_file(file)}
     token = _invocation.set(told)
     try:
