@@ -185,20 +185,14 @@ class CLIPIQA(TowerMetric):
         context: Mapping[str, Any] | None = None,
     ):
         super().__init__(model_type, precision)
-        self.template, self.aggregate = template, aggregate
+        self.template = template
+        self.aggregate = aggregate
         # all that can be refused comes before the weights, which may be downloaded
         self._prompts = parse_prompts(prompts, template)
-        if model_type != "clipiqa":
-            if len(self._prompts) > 1:
-                raise PromptError(f"learned prompts need a single pair as prompts; got {len(self._prompts)} pairs.")
-            check_keys(context or {}, CONTEXT_OPTIONS, "`context`")
-        elif pretrained_model_path is not None or context is not None:
-            raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
-        metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
-        if pretrained_model_path is not None:
-            metadata |= open_checkpoint(pretrained_model_path).metadata
-            if prompts is not None and "base_positive" in metadata:
-                raise PromptError(f"{pretrained_model_path} has words of its own: leave out `prompts`.")
+        _check_learned(model_type, self._prompts, pretrained_model_path, context)
+        metadata = _metadata_of(model_type, pretrained_model_path)
+        if pretrained_model_path is not None and prompts is not None and "base_positive" in metadata:
+            raise PromptError(f"{pretrained_model_path} has words of its own: leave out `prompts`.")
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
         backbone = canonical_backbone(backbone or metadata.get("backbone", "RN50"))
@@ -219,7 +213,10 @@ class CLIPIQA(TowerMetric):
                 warn_of_positions(model_type, metadata, self.pos_embedding)
                 published = find_file(pyiqa_file(metadata["file"]))
                 load_prompt_file(self.prompt_learner, published.path, self.pos_embedding)
-        if self.pos_embedding == "interpolate" and not self.clip.has_positions:  # after the origin of prompts
+        self._check_positions()  # after the origin of prompts
+
+    def _check_positions(self) -> None:
+        if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
                 f"pos_embedding must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no positional "
                 "embedding; got 'interpolate'."
@@ -418,6 +415,30 @@ class CLIPIQA(TowerMetric):
             texts = self._encode(question, features.dtype).to(features.device)
             scores = antonym_scores(features, texts, self.clip.logit_scale)  # (N, P), or (N, h, w, P) of a map
             return scores if question is None else column_means(scores, list(map(len, question)))
+
+
+def _check_learned(
+    model_type: ModelType,
+    prompts: Sequence[PromptPair],
+    path: FilePath | None,
+    context: Mapping[str, Any] | None,
+) -> None:
+    """Raise for options of learned prompts that the type of metric cannot use."""
+    if model_type == "clipiqa":
+        if path is not None or context is not None:
+            raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
+        return
+    if len(prompts) > 1:
+        raise PromptError(f"learned prompts need a single pair as prompts; got {len(prompts)} pairs.")
+    check_keys(context or {}, CONTEXT_OPTIONS, "`context`")
+
+
+def _metadata_of(model_type: ModelType, path: FilePath | None) -> dict[str, Any]:
+    """Return what is known of a metric's published prompts, and what a file of prompts or a head tells."""
+    metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
+    if path is not None:
+        metadata |= open_checkpoint(path).metadata
+    return metadata
 
 
 def find_device(name: str | torch.device | None) -> torch.device:

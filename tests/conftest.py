@@ -63,7 +63,8 @@ def once(tmp_path_factory):
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
     def get(name, fill):
-        folder, partial = root / f"once-{name}", root / f"part-{name}"
+        folder = root / f"once-{name}"
+        partial = root / f"part-{name}"
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
                 partial.mkdir()

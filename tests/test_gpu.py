@@ -62,7 +62,8 @@ def test_actors_of_ray_score_on_the_gpu(tmp_path):
 
 @pytest.mark.skipif(DEVICE != "cuda", reason="memory is measured on CUDA alone")
 def test_the_loss_of_eight_images_needs_at_most_eight_times_the_memory_of_one(options):
-    loss, peaks = CLIPIQALoss(**options), []
+    loss = CLIPIQALoss(**options)
+    peaks = []
     for n in (1, 8):
         x = photo_like(224, 256, n).to(DEVICE).requires_grad_()
         loss(x).backward()

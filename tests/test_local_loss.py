@@ -50,7 +50,8 @@ def test_memory_is_flat_in_the_batch(metric, monkeypatch):
     """Between forward and backward only the pixels' gradient lives."""
     for local in [True, False]:
         monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 64 * 64)
-        loss, x = CLIPIQALoss(metric=metric, local=local), images(4)
+        loss = CLIPIQALoss(metric=metric, local=local)
+        x = images(4)
         packed = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, packed=packed: packed.append(t) or t, lambda t: t):
             value = loss(x * 1.0)
@@ -63,7 +64,8 @@ def test_memory_is_flat_in_the_batch(metric, monkeypatch):
 
 def test_damage_in_a_corner_counts():
     """Of two photos, mini's global loss barely minds a blurred quarter; the local loss does, and pulls mostly there."""
-    metric, ratios = CLIPIQA(backbone="mini", prompts="sharpness").eval(), []
+    metric = CLIPIQA(backbone="mini", prompts="sharpness").eval()
+    ratios = []
     losses = [CLIPIQALoss(metric=metric, local=local, reduction="none") for local in (False, True)]
     for path in sorted(PHOTOS.glob("*.jpg"))[1:]:
         photo = Image.open(path).convert("RGB").crop((100, 20, 356, 276))

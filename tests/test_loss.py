@@ -74,7 +74,8 @@ def test_as_loss_keeps_pyiqas_contract(options, metric):
 
 def test_learned_prompts_get_no_gradient(options):
     plus = learned(options["clip_weights"]).train()
-    criterion, x = CLIPIQALoss(metric=plus), images()
+    criterion = CLIPIQALoss(metric=plus)
+    x = images()
     torch.testing.assert_close(criterion(x), 1 - plus(x).mean())
     criterion(x).backward()
     assert x.grad.norm() > 0
@@ -83,9 +84,11 @@ def test_learned_prompts_get_no_gradient(options):
 
 
 def test_prompts_learn_alike_in_both_modes_when_images_have_a_gradient(options):
-    plus, found = learned(options["clip_weights"]), []
+    plus = learned(options["clip_weights"])
+    found = []
     for training in (True, False):
-        x, ctx = images(), plus.prompt_learner.ctx
+        x = images()
+        ctx = plus.prompt_learner.ctx
         found.append(torch.autograd.grad(plus.train(training)(x).sum(), (x, ctx)))
     with general_path():
         found.append(torch.autograd.grad(plus(x).sum(), (x, ctx)))
@@ -100,7 +103,8 @@ def test_saturated_scores_have_a_gradient(metric, monkeypatch):
     """CLIP's scale raised until the score is 0 or 1 to fp32."""
     for sign in [1, -1]:
         x = images(1)
-        features, pair = metric.encode_image(x.detach()), metric.encode_prompts()[0]
+        features = metric.encode_image(x.detach())
+        pair = metric.encode_prompts()[0]
         scale = 40 / (features @ (pair[0] - pair[1])).item()
         monkeypatch.setattr(metric.clip, "logit_scale", sign * scale)
         score = metric(x)
@@ -144,7 +148,8 @@ def test_half_precision_input_keeps_its_gradient_in_fp32(metric):
 def test_a_small_gradient_survives_low_precision(options, metric):
     """The inner backward has a scale of its own, without which a nearly saturated score's slope would be 0."""
     for precision in ["bf16", "fp16"]:
-        low, x = CLIPIQA(precision=precision, **options), images(1, 96)
+        low = CLIPIQA(precision=precision, **options)
+        x = images(1, 96)
         found, exact = (grad_of(lambda x, net=net: 1e-6 * net.encode_image(x)[:, :8], x) for net in (low, metric))
         assert (found == 0).double().mean() < 0.01
         assert nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.9
@@ -158,11 +163,13 @@ def test_second_derivatives_are_refused_where_they_are_used(loss, metric):
 
 
 def test_double_backward_gives_second_derivatives(metric):
-    criterion, x = CLIPIQALoss(metric=metric, double_backward=True), images(1, 48, torch.float64)
+    criterion = CLIPIQALoss(metric=metric, double_backward=True)
+    x = images(1, 48, torch.float64)
     direction = normal(x.shape, seed=1, dtype=torch.float64)
     (gradient,) = torch.autograd.grad(criterion(x), x, create_graph=True)
     (product,) = torch.autograd.grad((gradient * direction).sum(), x)
-    expected, errors = (product * direction).sum().item(), []
+    expected = (product * direction).sum().item()
+    errors = []
     for step in (1e-7, 1e-8, 1e-9):  # a ReLU that flips within a step spoils its difference, hardly those of all
         ahead, behind = (grad_of(criterion, x + sign * step * direction) for sign in (1, -1))
         difference = ((ahead - behind) * direction).sum().item() / (2 * step)
@@ -179,7 +186,8 @@ def test_function_transforms_take_the_general_path(loss):
 
 
 def test_activation_checkpointing_repeats_the_random_crop(metric):
-    criterion, x = CLIPIQALoss(metric=metric, crop=40), images()
+    criterion = CLIPIQALoss(metric=metric, crop=40)
+    x = images()
     torch.manual_seed(3)
     expected = grad_of(criterion, x)
     torch.manual_seed(3)
@@ -198,7 +206,8 @@ def test_accumulation_and_retain_graph(loss):
 
 def test_compiled_with_a_network_it_equals_itself_uncompiled(loss):
     torch.manual_seed(0)
-    net, x = nn.Conv2d(3, 3, 3, padding=1), images().detach()
+    net = nn.Conv2d(3, 3, 3, padding=1)
+    x = images().detach()
     sharing = CLIPIQALoss(metric=loss.metric, share=0.3, beside="l1")
     for criterion in (loss, lambda restored: sharing(restored, x)):
         torch._dynamo.reset()
@@ -258,9 +267,11 @@ def test_propagated_nan_is_all_of_an_images_loss_and_gradient(metric):
         *({"form": form} for form in FORMS),
         *({"local": True}, {"double_backward": True}, {"crop": 40}, {"input_range": (-1, 2)}, {"criterion": True}),
     ]:
-        options, good = {"metric": metric, **how}, images(3).detach()
+        options = {"metric": metric, **how}
+        good = images(3).detach()
         if "criterion" in how:
-            options, good = {"criterion": MACLIP("maclip", backbone="mini").eval()}, images(3, 224).detach()
+            options = {"criterion": MACLIP("maclip", backbone="mini").eval()}
+            good = images(3, 224).detach()
         found = []
         for value, *where in ((0,), (math.nan,), (math.inf, 0, slice(9)), (-math.inf, 0, 5, 5)):
             batch = good.clone()

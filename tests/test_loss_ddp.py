@@ -56,7 +56,9 @@ def test_two_processes_step_like_one(seeded_weights, forked, tmp_path):
     assert forked.call(work, *((rank, str(tmp_path), weights) for rank in range(2)), folder=tmp_path) == [0, 0]
     alone = Restorer(weights)
     alone(batch()).backward()
-    expected, weights_of_ranks, sum_of_ranks = alone.net.weight.grad, [], 0
+    expected = alone.net.weight.grad
+    weights_of_ranks = []
+    sum_of_ranks = 0
     for rank in range(2):
         one = Restorer(weights, share=0.3, beside="l1")
         one(batch()[2 * rank : 2 * rank + 2]).backward()

@@ -60,7 +60,8 @@ def test_the_gradient_is_that_share_of_the_pixel_losss(sharing):
             {"double_backward": True},
             {"nan": "propagate"},
         ]:
-            criterion, x = sharing(beside=beside, **options), images()
+            criterion = sharing(beside=beside, **options)
+            x = images()
             assert share_of(criterion, x, clean(x), PIXEL.get(beside, beside)) == pytest.approx(0.3, rel=1e-4)
 
 
@@ -74,7 +75,8 @@ def test_the_loss_is_that_of_the_weight_which_it_reports(metric, criterion):
 def test_other_precisions_get_the_weight_of_fp32(sharing):
     """A mean over these pixels has gradients around 1e-7, where fp16 keeps one bit: norms are taken in fp32."""
     for dtype in [torch.float16, torch.bfloat16, torch.float64]:
-        photos, found = photo_like(224, 224, 1 if dtype == torch.float64 else 8).to(dtype), []
+        photos = photo_like(224, 224, 1 if dtype == torch.float64 else 8).to(dtype)
+        found = []
         for x in (photos.clone().requires_grad_(), photos.float().requires_grad_()):
             target = photos.flip(-1).to(x.dtype)
             criterion = sharing(share=0.01, beside="mse")
@@ -95,8 +97,10 @@ def test_autocast_changes_nothing(sharing):
 
 
 def test_norms_are_smoothed_over_steps_and_the_share_is_never_exceeded(sharing):
-    criterion, x = sharing(beside="mse"), images(n=1)
-    near, far = clean(x, 0.02), clean(x, 0.08)
+    criterion = sharing(beside="mse")
+    x = images(n=1)
+    near = clean(x, 0.02)
+    far = clean(x, 0.08)
     assert share_of(criterion, x, near, F.mse_loss) == pytest.approx(0.3, rel=1e-4)
     first = criterion.last_weight
     lower = share_of(criterion, x, far, F.mse_loss)  # the pixel loss's gradient is four times as large now
@@ -122,8 +126,10 @@ def test_without_gradients_the_weight_is_the_last_one(metric, criterion, context
 
 
 def test_a_batch_without_usable_gradients_leaves_the_weight(sharing):
-    criterion, x = sharing(beside="mse", nan="propagate"), images()
-    black, broken = torch.full_like(x, -0.1).requires_grad_(), x.detach().clone()
+    criterion = sharing(beside="mse", nan="propagate")
+    x = images()
+    black = torch.full_like(x, -0.1).requires_grad_()
+    broken = x.detach().clone()
     broken[0, 0, 0, 0] = math.nan
     assert criterion(black, clean(x)).item() == 0  # every pixel is clamped
     criterion(x, clean(x))
@@ -139,7 +145,8 @@ def test_a_perfect_prediction_gets_no_pull(criterion):
 
 
 def test_hooks_of_the_prediction_see_one_gradient(criterion):
-    x, calls = images(), []
+    x = images()
+    calls = []
     restored = 0.9 * x
     restored.register_hook(calls.append)  # wrappers such as FSDP hang theirs there
     (F.l1_loss(restored, clean(x)) + criterion(restored, clean(x))).backward()
@@ -151,7 +158,8 @@ def test_accumulated_parts_step_like_their_sum(sharing):
     net = nn.Conv2d(3, 3, 1)
     gradients = []
     for parts in (1, 3):
-        criterion, x = sharing(), images().detach()
+        criterion = sharing()
+        x = images().detach()
         net.zero_grad()
         for _ in range(parts):
             restored = net(x).sigmoid()

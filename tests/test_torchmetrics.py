@@ -122,7 +122,8 @@ def test_two_processes_are_reduced(forked, tmp_path, shares):
 
 def test_steps_resets_pickles_and_clones_agree_as_torchmetrics_asks():
     """Batch by batch: each step's value, the value of all, and again after a reset."""
-    metric, expected = pickle.loads(pickle.dumps(CLIPImageQualityAssessment(backbone="mini"))), ours(["quality"])[:, 0]
+    metric = pickle.loads(pickle.dumps(CLIPImageQualityAssessment(backbone="mini")))
+    expected = ours(["quality"])[:, 0]
     assert metric.clone() is not metric
     for _ in range(2):
         for part, scores in zip(IMAGES.split(2), expected.split(2), strict=True):
@@ -136,7 +137,8 @@ def test_steps_resets_pickles_and_clones_agree_as_torchmetrics_asks():
 @pytest.mark.quick
 def test_names_of_prompts_are_theirs():
     theirs = pytest.importorskip("torchmetrics.functional.multimodal.clip_iqa")
-    names, cat = tuple(theirs._PROMPTS), ("Photo of a cat", "Photo of a dog")
+    names = tuple(theirs._PROMPTS)
+    cat = ("Photo of a cat", "Photo of a dog")
     for prompts in (*zip(names), names[:4], (cat,), (cat, "quality", FREE)):
         texts, expected = theirs._clip_iqa_format_prompts(prompts)
         metric = CLIPImageQualityAssessment(prompts=prompts, backbone="mini")

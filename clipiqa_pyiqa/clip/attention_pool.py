@@ -25,11 +25,13 @@ class AttentionPool:
             return tensors.widened(f"visual.attnpool.{name}")
 
         self.positional_embedding = load("positional_embedding")
-        self.q_weight, self.q_bias = load("q_proj.weight"), load("q_proj.bias")
+        self.q_weight = load("q_proj.weight")
+        self.q_bias = load("q_proj.bias")
         self.k_weight = load("k_proj.weight").unflatten(0, (-1, HEAD_WIDTH))  # (heads, 64, C)
         self.v_weight = load("v_proj.weight").unflatten(0, (-1, HEAD_WIDTH))
         self.v_bias = load("v_proj.bias")
-        self.c_weight, self.c_bias = load("c_proj.weight"), load("c_proj.bias")
+        self.c_weight = load("c_proj.weight")
+        self.c_bias = load("c_proj.bias")
 
     def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
         if x.device.type == "cpu" and not (is_traced() or needs_gradient(x)):

@@ -36,8 +36,10 @@ class Convolution:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):
-        self._shape, self.kernel = weight.shape, weight.shape[-1]
-        self.padding, self.out_channels = self.kernel // 2, weight.shape[0]
+        self._shape = weight.shape
+        self.kernel = weight.shape[-1]
+        self.padding = self.kernel // 2
+        self.out_channels = weight.shape[0]
         self.groups = self.out_channels if weight.shape[1] == 1 else 1
         self.bias, self.stride, self.activation = bias, stride, activation
         self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
@@ -165,11 +167,13 @@ def _packs_right(dtype: torch.dtype) -> bool:
 
 def _try_packing(weight: Tensor, activation: str) -> None:
     """Raise unless a convolution gives the right output with packed weights, and gets its weight back."""
-    dtype, bias = weight.dtype, _pattern(8)
+    dtype = weight.dtype
+    bias = _pattern(8)
     pixels = _pattern(2, 8, 6, 5).contiguous(memory_format=torch.channels_last)
     conv = Convolution(weight, bias.to(dtype), 1, activation)
     exact = Convolution(weight.double(), bias.double(), 1, activation)  # which oneDNN does not compute
-    x, padding = pixels.to(dtype), (conv.padding, conv.padding)
+    x = pixels.to(dtype)
+    padding = (conv.padding, conv.padding)
     packed = [conv.packed_output(x, padding)]
     right = [exact.plain_output(pixels.double(), padding)]
     if activation == "none":

@@ -38,8 +38,10 @@ def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
 
 def with_neighbours(mean: Tensor, variance: Tensor, axis: int) -> Moments:
     """Return the moments of each cell together with the cells before and after it."""
-    size, around = mean.shape[axis], (1, 1) if axis == 3 else (0, 0, 1, 1)
-    padded, there = F.pad(mean, around), F.pad(torch.ones_like(mean[:1, :1]), around)
+    size = mean.shape[axis]
+    around = (1, 1) if axis == 3 else (0, 0, 1, 1)
+    padded = F.pad(mean, around)
+    there = F.pad(torch.ones_like(mean[:1, :1]), around)
     before, after = (
         (padded.narrow(axis, start, size) - mean) * there.narrow(axis, start, size) for start in (0, 2)
     )  # 0 where there is no neighbour
@@ -92,7 +94,8 @@ class EfficientNet:
     """
 
     def __init__(self, tensors: FrozenTensors):
-        self.device, self.dtype = tensors.device, tensors.dtype
+        self.device = tensors.device
+        self.dtype = tensors.dtype
         # fp16 would lose small gradients: a caller's GradScaler does not scale gradients inside this tower
         self.working = torch.float32 if self.dtype == torch.float16 else tensors.working
         try:
@@ -203,7 +206,8 @@ class InvertedBottleneck:
         return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
 
     def band(self, x: Tensor, start: int, stop: int | None) -> Tensor:
-        spatial, stride = self.spatial, self.spatial.stride
+        spatial = self.spatial
+        stride = self.spatial.stride
         surplus = stride - 1  # first rows and columns of the output, which TensorFlow's padding does not give
         before = spatial.padding - 2 * surplus
         first = max(start - before, 0)

@@ -1,6 +1,6 @@
 """Checks of images and of image features that callers pass as tensors."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -26,12 +26,7 @@ def check_images(x: Any, overshoot: float | None, least: int, name: str) -> None
             "score_images takes files, PIL images and arrays."
         )
     if x.dim() != 4 or x.shape[1] not in (1, 3):
-        hint = ""
-        if x.dim() == 3:
-            hint = "; for a single image use x.unsqueeze(0)"
-        elif x.dim() == 4 and x.shape[-1] in (1, 3):
-            hint = ", which looks like (N, H, W, 3): use x.permute(0, 3, 1, 2)"
-        raise ImageError(f"images must be RGB of shape (N, 3, H, W); got {tuple(x.shape)}{hint}.")
+        raise ImageError(f"images must be RGB of shape (N, 3, H, W); got {tuple(x.shape)}{_hint_on_shape(x)}.")
     if not x.numel():
         raise ImageError(f"images must not be empty; got a batch of shape {tuple(x.shape)}.")
     if x.dtype not in _PIXELS:
@@ -42,8 +37,20 @@ def check_images(x: Any, overshoot: float | None, least: int, name: str) -> None
             "larger image.",
             Kind.TOO_SMALL,
         )
-    if overshoot is None or is_traced() or _reach(x) <= overshoot:
-        return
+    if overshoot is not None and not is_traced() and not _reach(x) <= overshoot:
+        _raise_for_pixels(x, overshoot)
+
+
+def _hint_on_shape(x: Tensor) -> str:
+    if x.dim() == 3:
+        return "; for a single image use x.unsqueeze(0)"
+    if x.dim() == 4 and x.shape[-1] in (1, 3):
+        return ", which looks like (N, H, W, 3): use x.permute(0, 3, 1, 2)"
+    return ""
+
+
+def _raise_for_pixels(x: Tensor, overshoot: float) -> NoReturn:
+    """Raise an error for the first image with a pixel that is not finite, or more than ``overshoot`` outside [0, 1]."""
     number, image = next((number, image) for number, image in enumerate(x) if not _reach(image) <= overshoot)
     start = f"image {number} of the batch of {len(x)} has"
     if not image.isfinite().all():

@@ -164,7 +164,8 @@ class FrozenCLIP:
             tower = self._towers.get(key)
             if tower is None:
                 with untraced():  # autograd must be able to use the tower's tensors later
-                    tower = self._towers[key] = build(tensors)
+                    tower = build(tensors)
+                self._towers[key] = tower
             return tower
 
     def _build_image(self, tensors: FrozenTensors) -> ImageTower:
@@ -220,7 +221,8 @@ def frozen_clip(weights: Weights, are_pickled: bool = False) -> FrozenCLIP:
     with _shared_lock:
         clip = _shared.get(key)
         if clip is None:
-            clip = _shared[key] = FrozenCLIP(found_again(weights) if are_pickled else weights)
+            clip = FrozenCLIP(found_again(weights) if are_pickled else weights)
+            _shared[key] = clip
         return clip
 
 

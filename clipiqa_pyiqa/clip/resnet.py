@@ -31,7 +31,8 @@ class ModifiedResNet:
 
     def __init__(self, tensors: FrozenTensors):
         self.rounded = tensors.rounded
-        self.trunk, self.pool = ResNetTrunk(tensors), AttentionPool(tensors)
+        self.trunk = ResNetTrunk(tensors)
+        self.pool = AttentionPool(tensors)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
         """Return the features of each part, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
@@ -104,14 +105,17 @@ class Stem:
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         half, columns = ((side + 1) // 2 for side in x.shape[-2:])
         rows = half // 2
-        out, signs = RowMap(rows), [RowMap(half) for _ in self.convs]
+        out = RowMap(rows)
+        signs = [RowMap(half) for _ in self.convs]
         strips = cut(x, rows, 4 * (columns // 2) * self.convs[-1].out_channels, UNCUT // 2 if tape is None else 1)
         for start, stop in strips:
-            first, last = 2 * start, half if stop == rows else 2 * stop
+            first = 2 * start
+            last = half if stop == rows else 2 * stop
             y, low = x, 0  # the current map, and its row with which y begins
             for conv, sign, halo in zip(self.convs, signs, (2, 1, 0), strict=True):
                 if len(strips) > 1:
-                    top, bottom = max(first - halo, 0), min(last + halo, half)
+                    top = max(first - halo, 0)
+                    bottom = min(last + halo, half)
                     y = crop(y, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
                     low = top
                 y = conv(y, len(strips) == 1, tape is not None)
@@ -129,15 +133,21 @@ class Stem:
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
         signs = [tape.pop() for _ in self.convs]
-        rows, (half, columns) = grad.shape[-2], signs[0].shape[-2:]
+        rows = grad.shape[-2]
+        half, columns = signs[0].shape[-2:]
         out = RowMap(size[0])
         for start, stop in cut(grad, rows, 4 * grad.shape[-1] * grad.shape[1]):
-            first, last = 2 * start, half if stop == rows else 2 * stop
-            above, below = max(start - 1, 0), min(stop + 2, rows)
-            low, high = 2 * above, half if below == rows else 2 * below  # y holds these rows of the current map
+            first = 2 * start
+            last = half if stop == rows else 2 * stop
+            above = max(start - 1, 0)
+            below = min(stop + 2, rows)
+            # y holds these rows of the current map
+            low = 2 * above
+            high = half if below == rows else 2 * below
             y = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
             for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
-                top, bottom = max(first - halo, 0), min(last + halo + 1, half)
+                top = max(first - halo, 0)
+                bottom = min(last + halo + 1, half)
                 y = keep_positive(y[:, :, top - low : bottom - low], sign[:, :, top:bottom])
                 low = top
                 if halo:
@@ -166,12 +176,14 @@ class Bottleneck:
         plain = tape is not None
         height, width = x.shape[-2:]
         rows = height // self.stride
-        out, signs = RowMap(rows), [RowMap(height), RowMap(height), RowMap(rows)]
+        out = RowMap(rows)
+        signs = [RowMap(height), RowMap(height), RowMap(rows)]
         widest = max(x.shape[1], self.expand.out_channels)
         strips = cut(x, rows, self.stride * width * widest, UNCUT if tape is None else 1)
         done, above = 0, None  # number of rows of x that passed `reduce`, and its last two rows of output
         for start, stop in strips:
-            first, last = start * self.stride, height if stop == rows else stop * self.stride
+            first = start * self.stride
+            last = height if stop == rows else stop * self.stride
             reduced = self.reduce(x[:, :, done : last + 1], plain=plain)
             done = last + 1
             if tape is not None:
@@ -183,7 +195,8 @@ class Bottleneck:
             y = self.spatial(reduced, len(strips) == 1, plain)
             if tape is not None:
                 signs[1].append(pack_signs(y))
-            y, identity = avg_pool(y, self.stride), x[:, :, first:last]
+            y = avg_pool(y, self.stride)
+            identity = x[:, :, first:last]
             if self.shortcut is None:
                 y = self.expand(y, plain=plain, onto=identity)
             else:
@@ -203,21 +216,27 @@ class Bottleneck:
 
     def pull_back(self, grad: Tensor, tape: Tape) -> Tensor:
         """Return the input's gradient; ``grad`` is overwritten unless the shortcut has a convolution."""
-        out_signs, spatial_signs, reduce_signs = tape.pop(), tape.pop(), tape.pop()
-        rows, (height, width) = grad.shape[-2], reduce_signs.shape[-2:]
+        out_signs = tape.pop()
+        spatial_signs = tape.pop()
+        reduce_signs = tape.pop()
+        rows = grad.shape[-2]
+        height, width = reduce_signs.shape[-2:]
         row_size = self.stride * width * max(self.reduce.weight.shape[1], grad.shape[1])
         out = RowMap(height)
         done, above = 0, grad[:, :0, :0]  # number of rows of grad that passed `expand`, and its last rows of output
         for start, stop in cut(grad, rows, row_size):
-            first, last = start * self.stride, height if stop == rows else stop * self.stride
+            first = start * self.stride
+            last = height if stop == rows else stop * self.stride
             ahead = min(stop + 1, rows)
-            low, high = done * self.stride, height if ahead == rows else ahead * self.stride
+            low = done * self.stride
+            high = height if ahead == rows else ahead * self.stride
             y = keep_positive(grad[:, :, done:ahead], out_signs[:, :, done:ahead])
             y = pull_back_avg_pool(self.expand.pull_back(y), self.stride, (high - low, width))
             y = keep_positive(y, spatial_signs[:, :, low:high])
             done = ahead
             if start:
-                y, low = torch.cat([above, y], dim=2), first - 1
+                y = torch.cat([above, y], dim=2)
+                low = first - 1
             above = y[:, :, last - 1 - low :].clone()
             y = y[:, :, : last + 1 - low]
             y = self.spatial.pull_back(y)[:, :, first - low : last - low]
@@ -245,7 +264,9 @@ class _PiecewiseLinear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, anchor: Tensor, trunk: ResNetTrunk, prepare: Callable[[Tensor], Tensor]) -> Tensor:
         tape: Tape = []
         y = trunk(prepare(x), tape)
-        ctx.trunk, ctx.dtype, ctx.size = trunk, y.dtype, tuple(x.shape[-2:])
+        ctx.trunk = trunk
+        ctx.dtype = y.dtype
+        ctx.size = tuple(x.shape[-2:])
         ctx.save_for_backward(anchor, *tape)
         return y.to(x.dtype)
 
@@ -279,7 +300,8 @@ def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tens
     if stride == 1:
         return grad
     grad = F.interpolate(grad / stride**2, scale_factor=stride, mode="nearest")
-    rows, columns = size[0] - grad.shape[-2], size[1] - grad.shape[-1]
+    rows = size[0] - grad.shape[-2]
+    columns = size[1] - grad.shape[-1]
     return F.pad(grad, (0, columns, 0, rows)) if rows or columns else grad
 
 

@@ -21,7 +21,8 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 class LayerNorm:
     def __init__(self, tensors: FrozenTensors, name: str):
-        self.weight, self.bias = tensors.widened(f"{name}.weight"), tensors.widened(f"{name}.bias")
+        self.weight = tensors.widened(f"{name}.weight")
+        self.bias = tensors.widened(f"{name}.bias")
 
     def __call__(self, x: Tensor) -> Tensor:
         weight = self.weight
@@ -38,7 +39,8 @@ class AttentionBlock:
 
     def __init__(self, tensors: FrozenTensors, name: str, activation: Callable[[Tensor], Tensor]):
         self.activation = activation
-        self.norm_1, self.norm_2 = LayerNorm(tensors, f"{name}.ln_1"), LayerNorm(tensors, f"{name}.ln_2")
+        self.norm_1 = LayerNorm(tensors, f"{name}.ln_1")
+        self.norm_2 = LayerNorm(tensors, f"{name}.ln_2")
         self.qkv, self.out = (load_linear(tensors, f"{name}.attn.{part}") for part in ("in_proj_", "out_proj."))
         self.widen, self.narrow = (load_linear(tensors, f"{name}.mlp.{part}") for part in ("c_fc.", "c_proj."))
 
@@ -86,7 +88,8 @@ class VisionTransformer:
             return tensors.rounded(tensors.raw[f"visual.{name}"])
 
         self.patch_weight = load("conv1.weight")
-        self.class_embedding, self.positional_embedding = load("class_embedding"), load("positional_embedding")
+        self.class_embedding = load("class_embedding")
+        self.positional_embedding = load("positional_embedding")
         self.norm_before = LayerNorm(tensors, "visual.ln_pre")
         self.norm_after = LayerNorm(tensors, "visual.ln_post")
         self.transformer = Transformer(tensors, "visual.transformer", quick_gelu)
@@ -94,7 +97,8 @@ class VisionTransformer:
         self.patch = self.patch_weight.shape[-1]
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
-        tokens, last = self._tokens(x, pos_embedding), self.transformer.blocks[-1]
+        tokens = self._tokens(x, pos_embedding)
+        last = self.transformer.blocks[-1]
         for block in self.transformer.blocks[:-1]:
             tokens = block(tokens)
         outputs = {"image": lambda: last(tokens, queries=1)[:, 0], "places": lambda: last.alone(tokens[:, 1:])}
@@ -104,7 +108,8 @@ class VisionTransformer:
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and channel moments after each quarter of the blocks, ``(N, K)``."""
-        x, moments = self._tokens(x, pos_embedding), []
+        x = self._tokens(x, pos_embedding)
+        moments = []
         blocks = self.transformer.blocks
         ends = {len(blocks) * quarter // 4 - 1 for quarter in (1, 2, 3, 4)}
         for index, block in enumerate(blocks):

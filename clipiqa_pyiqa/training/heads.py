@@ -57,7 +57,8 @@ def fit_ridge(photos: RatedPhotos) -> FittedHead:
         residuals = shares - directions @ (shrunk * explained)
         return float(np.mean((residuals / np.maximum(1 - leverage, 1e-9)) ** 2))
 
-    penalty = min((*(PENALTIES * variances[0]), math.inf), key=left_out_error)
+    penalties = [*(factor * variances[0] for factor in PENALTIES), math.inf]
+    penalty = min(penalties, key=left_out_error)
     weight = rest.T @ (directions @ (explained / (variances + penalty)))
     prior, *_ = np.linalg.lstsq(_line_basis(photos), photos.shares - x @ weight, rcond=None)
     return {"prior": prior, "mean": mean, "weight": weight / scale}

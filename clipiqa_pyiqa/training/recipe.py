@@ -89,7 +89,8 @@ class Augmentation(NamedTuple):
             if min(height, width) < side:
                 reason = f"is {width}×{height} px, too small for crops of {side} px"
                 raise ImageError(reason, Kind.TOO_SMALL, path)
-            top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
+            top = int(down * (height - side + 1))
+            left = int(right * (width - side + 1))
             pixels = pixels[:, top : top + side, left : left + side]
         return pixels.flip(2) if self.flip else pixels
 

@@ -24,7 +24,8 @@ def packed(seen):
 @needs_onednn
 @pytest.mark.parametrize("backbone, precision", [("mini", "fp32"), ("RN50", "fp32"), ("RN50", "bf16")])
 def test_weights_are_packed_once(make, backbone, precision):
-    metric, x = make(backbone, precision=precision), photo_like(96, 64)
+    metric = make(backbone, precision=precision)
+    x = photo_like(96, 64)
     with torch.no_grad():
         metric(x)
         with Operations() as seen:
@@ -35,7 +36,8 @@ def test_weights_are_packed_once(make, backbone, precision):
 @pytest.mark.parametrize("backbone", ["mini", "RN50", "ViT-B/32"])
 @pytest.mark.parametrize("way", ["gradient", "double backward", "float64", "trace"])
 def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(make, backbone, way):
-    metric, x = make(backbone), photo_like(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
+    metric = make(backbone)
+    x = photo_like(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
     before = grad_of(metric, x)
     with torch.no_grad():
         metric(x)  # from now on weights may be packed
@@ -66,7 +68,8 @@ def test_a_tower_that_only_scores_holds_its_weights_once(make):
         dense = {storage.data_ptr(): storage.nbytes() for storage in storages}
         return sum(dense.values()) + sum(torch.ops.mkldnn._nbytes(each) for each in tensors if each.is_mkldnn)
 
-    metric, x = make("RN50"), photo_like(64, 64)
+    metric = make("RN50")
+    x = photo_like(64, 64)
     metric.encode_prompts()
     without = held()
     tower = metric.clip.image_tower(x.device, x.dtype)

@@ -26,8 +26,10 @@ def tensors():
 def reference(tensors, x):
     """Unit features and the map of unit features, by plain operations."""
     maps = taps(tensors, (255 * x - 127) / 128)
-    rows, columns = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
-    whole, local = statistics(maps), local_statistics(maps, rows, columns)
+    rows = (x.shape[2] + 1) // 2 // 16
+    columns = (x.shape[3] + 1) // 2 // 16
+    whole = statistics(maps)
+    local = local_statistics(maps, rows, columns)
     return feature(tensors, whole), feature(tensors, local).permute(0, 3, 1, 2)
 
 
@@ -40,7 +42,8 @@ def test_the_tower_equals_plain_operations(metric, tensors, monkeypatch, size, s
     if strips:  # as small as can be
         monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", 1)
     x = photo_like(*size, dtype=torch.float64).requires_grad_()
-    net, expected = metric.clip.image_tower(CPU, torch.float64), reference(tensors, x)
+    net = metric.clip.image_tower(CPU, torch.float64)
+    expected = reference(tensors, x)
     directions = [normal(part.shape, seed=1, dtype=x.dtype) for part in expected]
     with torch.no_grad():
         found = *net.encode(x, "none", "image", "places"), net(x, "none"), net.encode(x, "none", "places")[0]

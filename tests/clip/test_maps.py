@@ -30,13 +30,12 @@ def open_clips(backbone, path):
 def reference(metric, x):
     """The unit features of every place by open_clip's own modules, each asked at that place alone."""
     weights = metric.clip.weights
-    visual, interpolated = open_clips(weights.backbone, weights.path), metric.pos_embedding == "interpolate"
+    visual = open_clips(weights.backbone, weights.path)
+    interpolated = metric.pos_embedding == "interpolate"
     x = (x - torch.tensor(weights.mean).view(-1, 1, 1)) / torch.tensor(weights.std).view(-1, 1, 1)
     if weights.backbone.startswith("RN"):
-        (y,), pool = (
-            visual.forward_intermediates(x, [4], intermediates_only=True)["image_intermediates"],
-            visual.attnpool,
-        )
+        (y,) = visual.forward_intermediates(x, [4], intermediates_only=True)["image_intermediates"]
+        pool = visual.attnpool
         tokens = y.flatten(2).transpose(1, 2)
         if interpolated:
             tokens = tokens + resize_rows(pool.positional_embedding, tokens.shape[1] + 1)[1:]
@@ -79,7 +78,8 @@ def test_maps_equal_open_clips_modules_in_float64(make, backbone, pos_embedding)
 def test_a_place_gets_the_score_of_its_feature(make):
     """Every place asked as an image would be; of a batch as of single images; beside them the image's features."""
     for backbone in ["RN50", "ViT-B/32", "mini"]:
-        metric, x = make(backbone), photo_like(96, 160, n=2)
+        metric = make(backbone)
+        x = photo_like(96, 160, n=2)
         with torch.no_grad():
             features, cells = metric.encode_with_map(x)
             assert_close(features, metric.encode_image(x), atol=1e-6)

@@ -40,7 +40,8 @@ reference_on = functools.cache(Reference)
     ],
 )
 def test_features_and_scores_equal_pyiqas(make, seeded_weights, backbone, size, pos_embedding):
-    ours, reference = make(backbone, pos_embedding=pos_embedding), reference_on(seeded_weights(backbone))
+    ours = make(backbone, pos_embedding=pos_embedding)
+    reference = reference_on(seeded_weights(backbone))
     x = read_image(PHOTOS[0]).pixels[None] / 255 if size == "photo" else photo_like(*size)
     with torch.no_grad():
         assert_close(ours.encode_image(x), reference.features(x, pos_embedding), atol=FEATURE_TOLERANCE)
@@ -51,7 +52,8 @@ def test_features_and_scores_equal_pyiqas(make, seeded_weights, backbone, size, 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
 def test_gradients_equal_pyiqas(make, seeded_weights, pos_embedding):
-    metric, reference = make("RN50", pos_embedding=pos_embedding), reference_on(seeded_weights("RN50"), torch.float64)
+    metric = make("RN50", pos_embedding=pos_embedding)
+    reference = reference_on(seeded_weights("RN50"), torch.float64)
     pairs = metric.encode_prompts(dtype=torch.float64)
     for size in [(75, 113), (200, 150)]:
         x = photo_like(*size, dtype=torch.float64)
@@ -79,7 +81,8 @@ def test_the_pyiqa_preset_equals_pyiqas_class(seeded_weights, monkeypatch):
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
 def test_fixed_positional_embedding_scores_clips_own_input(make, backbone):
     """A 224 px square is CLIP's own input, so there it must equal open_clip's model, embedding and all."""
-    ours, x = make(backbone, pos_embedding="fixed"), photo_like(224, 224)
+    ours = make(backbone, pos_embedding="fixed")
+    x = photo_like(224, 224)
     model = open_clip.create_model(backbone.replace("/", "-") + "-quickgelu").eval()
     model.load_state_dict(load_file(ours.clip.weights.path))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (ours.clip.weights.mean, ours.clip.weights.std))

@@ -28,7 +28,8 @@ def multiplied(seen):
 def test_a_slow_dtype_is_rounded_to_and_computed_in_fp32(make, backbone, without_bf16, precision):
     if precision == "fp16":  # which is slow everywhere
         without_bf16()
-    metric, x = make(backbone, precision=precision), photo_like(64, 96)
+    metric = make(backbone, precision=precision)
+    x = photo_like(64, 96)
     with Operations() as seen:
         score = metric(x)
         metric.score_map(x), metric.encode_with_map(x), metric.encode_stages(x)

@@ -72,7 +72,8 @@ def said(forked_bare, tmp_path, expected):
     [(name, how) for name in PACKING for how in ("missing", "raising", "doubled")][:-1],  # no number is doubled there
 )
 def test_weights_are_not_packed_if_an_operation_is_not_as_expected(said, name, how):
-    operation, overload = f"torch.ops.mkldnn.{name}", PACKING[name]
+    operation = f"torch.ops.mkldnn.{name}"
+    overload = PACKING[name]
     if how == "missing":
         other = "None"
     else:

@@ -34,7 +34,8 @@ def callers(monkeypatch):
     """The threads that call a function, each call of which takes long enough for all threads to come."""
 
     def watch(owner, name):
-        original, threads = getattr(owner, name), set()
+        original = getattr(owner, name)
+        threads = set()
 
         def call(*args, **options):
             threads.add(get_ident())

@@ -70,7 +70,8 @@ def outcome(read, path):
 
 def damaged(path, read, count):
     """The outcomes of reading the file with ``count`` damages; the file is whole again in the end."""
-    content, found = path.read_bytes(), []
+    content = path.read_bytes()
+    found = []
 
     @budget(count)
     @given(st.randoms(use_true_random=False))
@@ -130,7 +131,8 @@ def test_damaged_files_of_others_are_read_or_refused(folder, times):
 
 
 def test_damaged_heads_are_refused(folder, metric, times):
-    path, x = folder / "head.safetensors", torch.rand(1, 3, 40, 40)
+    path = folder / "head.safetensors"
+    x = torch.rand(1, 3, 40, 40)
     fit(folder / "scores.csv", metric=metric, method="affine", device="cpu", features=folder / "store").save(path)
 
     def read(path):
@@ -167,7 +169,8 @@ def encoded_pictures():
 
 def test_mutated_images_are_read_or_refused(tmp_path, times):
     """Every format: a picture of sane size or a sentence, within bounds of memory; and never a crash."""
-    path, pictures = tmp_path / "image", encoded_pictures()
+    path = tmp_path / "image"
+    pictures = encoded_pictures()
     assert len({name.split()[0] for name in pictures}) >= 8
 
     def read(path):

@@ -91,7 +91,9 @@ def finish(forked, path, count):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_killed_run_loses_and_repeats_no_score(forked, folder, suffix, times):
-    path, count, codes = folder / f"scores.{suffix}", 4000 * times, list[int]()
+    path = folder / f"scores.{suffix}"
+    count = 4000 * times
+    codes = list[int]()
 
     @budget(2 * times)
     @given(st.floats(0.3, 1))
@@ -121,7 +123,9 @@ score(photos, out, [{"own": Slow(log)}], resume=True)
 
 
 def test_a_killed_run_over_shards_repeats_no_stored_image(forked, folder, times):
-    count, codes, log = 300 * times, list[int](), folder / "calls"
+    count = 300 * times
+    codes = list[int]()
+    log = folder / "calls"
     for shard in range(3):
         members = {f"{number}.png": picture(number % 256, (32, 32)) for number in range(count // 3)}
         save_tar(folder / f"photos/{shard}.tar", members)
@@ -145,7 +149,9 @@ def test_a_killed_run_over_shards_repeats_no_stored_image(forked, folder, times)
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_full_disk_loses_no_finished_row(forked, folder, suffix, times):
-    path, count, codes = folder / f"scores.{suffix}", 400, list[int]()
+    path = folder / f"scores.{suffix}"
+    count = 400
+    codes = list[int]()
 
     @budget(2 * times)
     @given(st.integers(2000, 60_000))
@@ -175,7 +181,8 @@ def test_a_damaged_journal_is_refused_or_repaired(tmp_path, suffix, times):
         for row in ROWS[:30]:
             results.append(row)
         raise KeyboardInterrupt
-    content, repaired = journal_of(output.path).read_bytes(), []
+    content = journal_of(output.path).read_bytes()
+    repaired = []
 
     @budget(10 * times)
     @given(st.randoms(use_true_random=False))
@@ -205,7 +212,8 @@ def test_damaged_learned_prompts_are_refused(tmp_path, times):
 
 def test_damaged_feature_stores_never_give_other_features(tmp_path, times, caplog):
     """Whatever happens to a store, it is refused, or gives the very features that were put in."""
-    paths, views = [tmp_path / f"{n}.png" for n in range(12)], [(NOT_AUGMENTED, Augmentation(flip=True))] * 12
+    paths = [tmp_path / f"{n}.png" for n in range(12)]
+    views = [(NOT_AUGMENTED, Augmentation(flip=True))] * 12
     for n, path in enumerate(paths):
         Image.effect_noise((48, 40), 9 + n).convert("RGB").save(path)
     whole = stored_features(FakeMetric(), tmp_path / "store", paths, views)

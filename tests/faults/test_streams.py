@@ -68,7 +68,8 @@ def test_a_folder_that_moves_away_is_a_failure(forked, photos, tmp_path):
 @pytest.mark.parametrize("command, out, table", [("score", "s.csv", "s.csv"), ("rank", "out", "out/scores.csv")])
 def test_a_signal_ends_a_run_which_then_goes_on(forked, photos, tmp_path, command, out, table, number, code, times):
     """Ctrl-C and SIGTERM at any moment: one sentence, and 130 or 143."""
-    given, stalled = f"{command} {photos} --batch-size 1 --out {out}", {**STANDIN, "STANDIN_STALL": "2"}
+    given = f"{command} {photos} --batch-size 1 --out {out}"
+    stalled = {**STANDIN, "STANDIN_STALL": "2"}
     for trial in range(times):
         job = forked.start(f"{given} --overwrite", tmp_path, variables=stalled)
         wait_for_journal(tmp_path / f"{table}.part.jsonl", job, rows=3)

@@ -29,11 +29,13 @@ def graded(folder, **options):
     'sharp' has the right order but for the first and the last image, which it swaps; 'niqe' is lower-better and ranks
     all images right; 'flat' is constant; 'piqe' failed.
     """
-    paths, mos = photos(folder, 40, nasty=True), np.arange(1.0, 41)
+    paths = photos(folder, 40, nasty=True)
+    mos = np.arange(1.0, 41)
     sharp = mos / 40
     sharp[[0, -1]] = sharp[[-1, 0]]
     scores = {"sharp": sharp, "niqe": 20 - 3 * np.sqrt(mos), "flat": 0.5, "piqe": np.nan}
-    low, about = {"lower_better": True}, {"metric": "CLIP-IQA <RN50>", "weights": "seeded", "range": [0, 1]}
+    low = {"lower_better": True}
+    about = {"metric": "CLIP-IQA <RN50>", "weights": "seeded", "range": [0, 1]}
     metrics = {
         "sharp": MetricResult(Column("sharp", about)),
         "niqe": MetricResult(Column("niqe", {**low, "range": [0, None]}), published_as="niqe"),

@@ -35,7 +35,9 @@ class Bare:
             text=True,
             env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},  # which are read when it imports
         )
-        self._requests, self._answers, self._wait = process.stdin, process.stdout, process.wait
+        self._requests = process.stdin
+        self._answers = process.stdout
+        self._wait = process.wait
 
     def start(self, line, folder, *, code=None, out="stdout", err="stderr", variables=()):
         """Begin a command, whose words are apart by spaces, in a folder; or ``code``, with these arguments."""

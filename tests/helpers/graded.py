@@ -22,7 +22,8 @@ def graded_data_set(data_root, photos, kinds, size):
 
     The split ``official_split`` is 'test' throughout.
     """
-    images, table = data_root / "graded" / "images", data_root / "meta_info" / TABLE
+    images = data_root / "graded" / "images"
+    table = data_root / "meta_info" / TABLE
     images.mkdir(parents=True)
     table.parent.mkdir(exist_ok=True)
     rows = []

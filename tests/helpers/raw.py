@@ -20,6 +20,7 @@ def dng(photo, compression=7):
         return directory.tobytes(at) + data
 
     mosaic = image(8, (64, 64), (16,), 1, 32803, bytes(64 * 64 * 2), {254: 0, 33421: (2, 2), 33422: b"\0\1\1\2"})
-    tags, at = {254: 1, 330: 8, 50706: b"\1\4\0\0"}, 8 + len(mosaic)
+    tags = {254: 1, 330: 8, 50706: b"\1\4\0\0"}
+    at = 8 + len(mosaic)
     first = image(at, photo.size, (8, 8, 8), compression, colours, preview, tags)
     return struct.pack("<4sI", b"II*\0", at) + mosaic + first

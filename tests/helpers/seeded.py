@@ -49,7 +49,8 @@ def _calibrate(visual):
             top = 0.4 if name.endswith("bn3") else 1.0  # small residual branches keep the sum of sixteen in range
             norm.weight.uniform_(top / 2, top)
             norm.bias.normal_(0, 0.1)
-    images, pool = _calibration_images(), visual.attnpool
+    images = _calibration_images()
+    pool = visual.attnpool
     visual(images)
     x = visual.eval().forward_intermediates(images, indices=[4], intermediates_only=True)["image_intermediates"][0]
     tokens = x.flatten(2).transpose(1, 2)

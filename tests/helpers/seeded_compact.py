@@ -53,12 +53,14 @@ def taps(tensors, x, stages=STAGES):
 
     def conv(x, name, stride=1):
         weight, bias = (tensors[f"visual.{name}.{kind}"].to(x.dtype) for kind in ("weight", "bias"))
-        kernel, groups = weight.shape[-1], weight.shape[0] if weight.shape[1] == 1 else 1
+        kernel = weight.shape[-1]
+        groups = weight.shape[0] if weight.shape[1] == 1 else 1
         low = (kernel - stride) // 2
         right, below = (kernel - stride - low + (size % 2 if stride == 2 else 0) for size in (x.shape[3], x.shape[2]))
         return F.conv2d(F.pad(x, (low, right, low, below)), weight, bias, stride, groups=groups)
 
-    x, found = F.relu6(conv(x, "stem", 2)), []
+    x = F.relu6(conv(x, "stem", 2))
+    found = []
     for i, (stride, expansion, width, out) in enumerate(blocks(stages)):
         y = F.relu6(conv(x, f"blocks.{i}.expand")) if expansion > 1 else x
         y = conv(F.relu6(conv(y, f"blocks.{i}.depthwise", stride)), f"blocks.{i}.project")
@@ -76,7 +78,8 @@ def statistics(maps):
 
 def local_statistics(maps, rows, columns):
     """Means and log deviations around each cell of 32 px, ``(N, h, w, S)``, window by window."""
-    means, deviations = [], []
+    means = []
+    deviations = []
     for tap, side in zip(maps, [16, 8, 8, 4, 4, *[2] * 6, *[1] * 6], strict=True):
         cells = tap[:, :, : rows * side, : columns * side]
         mean, square = (F.avg_pool2d(x, 3 * side, side, side, False, False) for x in (cells, cells.square()))

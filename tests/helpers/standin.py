@@ -55,7 +55,8 @@ def main():
     from clipiqa_pyiqa.workbench.commands import main
     from clipiqa_pyiqa.workbench.metrics import building
 
-    seconds, stall = os.environ.get("STANDIN_SECONDS", 0), os.environ.get("STANDIN_STALL", "inf")
+    seconds = os.environ.get("STANDIN_SECONDS", 0)
+    stall = os.environ.get("STANDIN_STALL", "inf")
     standin = Brightness(float(seconds), float(stall))
     building.create_ours = lambda *_, **__: standin
     return main()

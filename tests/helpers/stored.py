@@ -10,10 +10,12 @@ from clipiqa_pyiqa.workbench.results.formats import checked_reading, format_of, 
 
 def read_results(path):
     """Return the head and the rows of a result file or a journal; damage is an error."""
-    path, damage = Path(path), []
+    path = Path(path)
+    damage = []
     format = format_of(path)
     with checked_reading(path, format):
-        head, cells = read_head(path, format), list(read_cells(path, format, damage))
+        head = read_head(path, format)
+        cells = list(read_cells(path, format, damage))
         if damage:
             raise CLIPIQAError(f"damaged: {damage}")
         names = head.scores if head else list(cells[0])[1 : list(cells[0]).index(FIELDS[0])]

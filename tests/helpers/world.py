@@ -13,7 +13,8 @@ def make_world(folder):
         (folder / place).mkdir()
         for n in range(4 if place != "new" else 0):
             Image.effect_noise((48, 40), 9 + 20 * n + more).convert("RGB").save(folder / place / f"{n}.png")
-    names, scores = [f"photos/{n}.png" for n in range(4)], pd.Series(range(4))
+    names = [f"photos/{n}.png" for n in range(4)]
+    scores = pd.Series(range(4))
     opinions = pd.DataFrame({"image": names, "mos": scores, "split": ["train", "train", "train", "val"]})
     opinions.to_csv(folder / "scores.csv", index=False)
     pd.DataFrame({"path": names, "quality": scores / 10}).to_csv(folder / "base.csv", index=False)

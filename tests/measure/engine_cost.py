@@ -56,7 +56,8 @@ def held():
 
 def main():
     torch.set_num_threads(1)
-    count, file = arguments(images=200_000).images, io.BytesIO()
+    count = arguments(images=200_000).images
+    file = io.BytesIO()
     Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(file, "PNG")
     data = file.getvalue()
     for name in (None, "scores.csv"):
@@ -66,10 +67,12 @@ def main():
             start = time.perf_counter()
             for number, _ in enumerate(rows, 1):
                 if number == FEW:
-                    few, before = (time.perf_counter() - start) / FEW, held()
+                    few = (time.perf_counter() - start) / FEW
+                    before = held()
                     start = time.perf_counter()
                 if number == count:  # before the file is made from the journal
-                    many, grown = (time.perf_counter() - start) / (count - FEW), (held() - before) / count
+                    many = (time.perf_counter() - start) / (count - FEW)
+                    grown = (held() - before) / count
             print(f"{name or 'no file'}: {1000 * few:.3f} ms per image at {FEW:,}, {1000 * many:.3f} at {count:,}")
             print(f"  ratio {many / few:.2f}; {grown:.0f} bytes per image stay")
 

@@ -30,7 +30,8 @@ def subset(table, count, seed):
 def main():
     args = arguments("scores", root=".", backbone="RN50")
     table = read_score_table(args.scores, root=args.root)
-    metric, held_out = CLIPIQA(backbone=args.backbone).eval(), table.part("val")
+    metric = CLIPIQA(backbone=args.backbone).eval()
+    held_out = table.part("val")
     print(f"{table.name}: {len(table.part('train'))} photos to draw from, {len(held_out)} to compare on")
     with new_folder() as store:
         features = stored_features(metric, store, held_out["path"].tolist())[:, 0]
@@ -38,7 +39,8 @@ def main():
             print(f"zero-shot: {srocc(metric.score(features)[:, 0].numpy(), held_out['target']):.3f}\n")
         head("ridge on", *(f"{count:,}" for count in COUNTS))
         for fit_on in ("features", "stages"):
-            cells, options = [], {"method": "ridge", "fit_on": fit_on, "metric": metric, "features": store}
+            cells = []
+            options = {"method": "ridge", "fit_on": fit_on, "metric": metric, "features": store}
             for count in COUNTS:
                 found = []
                 for seed in range(SEEDS):

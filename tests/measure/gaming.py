@@ -96,7 +96,8 @@ def grid(x, criterion, period):
 
 def watched(clean, others, criterion, given, outputs):
     """Return the change of PSNR at the first alarm of each way to look."""
-    look, start = looks(criterion, clean, others), psnr(given, clean)
+    look = looks(criterion, clean, others)
+    start = psnr(given, clean)
     look(given)
     for x in outputs:
         change = psnr(x, clean) - start
@@ -129,7 +130,8 @@ def train_honestly(train, held_out, others, kind, seed):
 def main():
     args = arguments("folders*", ascents=20, grids=20, trainings=60)
     large = (photo for photo in map(pixels, photos(*args.folders)) if min(photo.shape[1:]) >= 4 * SIDE)
-    tiles, criterion = [squares(photo) for photo in islice(large, 60)], CLIPIQALoss(backbone="mini")
+    tiles = [squares(photo) for photo in islice(large, 60)]
+    criterion = CLIPIQALoss(backbone="mini")
     others = torch.stack([photo[number % TILES] for number, photo in enumerate(tiles[-TILES:])])
     for title, count in (("ascents", args.ascents), ("grids", args.grids)):
         found = []

@@ -21,7 +21,9 @@ DIFFERENCES = {
 TIED = {"one value": [1.0], "two values": [1.0, 2.0], "three values": [1.0, 2.0, 3.0]}
 UNTIED = {"a thousand values": np.linspace(1, 2, 1000)}
 """Differences of nine in ten rows; the tenth has the one value that makes the true mean 0."""
-RUNS, COLUMNS, CASES = 2000, (1, 6, 20), (20, 200)
+RUNS = 2000
+COLUMNS = (1, 6, 20)
+CASES = (20, 200)
 """Numbers of columns and of rows."""
 
 

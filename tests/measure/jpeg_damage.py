@@ -46,7 +46,8 @@ def outcome(data, good=None):
     """Return what happens to a file; ``good`` is the file without damage."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            mode, pixels = image.mode, np.asarray(image)
+            mode = image.mode
+            pixels = np.asarray(image)
     except Exception:  # PIL raises almost anything
         return "PIL refuses"
     decoded, damage = decode_jpeg(data, mode)

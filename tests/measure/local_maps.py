@@ -84,7 +84,8 @@ def finer(metric, opened):
 
 
 def main():
-    args, opened = arguments("photos", finer=False, limit=1000), []
+    args = arguments("photos", finer=False, limit=1000)
+    opened = []
     for path in photos(args.photos):
         photo = Image.open(path).convert("RGB")
         if max(photo.size) >= SIDE:

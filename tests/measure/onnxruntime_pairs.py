@@ -38,9 +38,11 @@ def encoder(side, backbone, threads, folder, precision):
 
 def measured(*given):
     """Return a side's median seconds for an image of each size."""
-    encode, medians = encoder(*given), []
+    encode = encoder(*given)
+    medians = []
     for size in SIZES:
-        x, taken = images(1, *size), []
+        x = images(1, *size)
+        taken = []
         encode(x), encode(x)
         end = time.perf_counter() + SECONDS
         while time.perf_counter() < end or len(taken) < 3:

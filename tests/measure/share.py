@@ -40,9 +40,15 @@ sys.path[:0] = [str(ROOT / "docs/examples/mini"), str(ROOT / "docs/examples")]
 from mini.camera import demosaic, mosaic  # noqa: E402
 from restoration import Denoiser  # noqa: E402
 
-POOL, BATCH, HELD_OUT, JUDGED = 768 * 48**2, 4 * 48**2, 16, 192  # the first two in pixels
+# the first two in pixels
+POOL = 768 * 48**2
+BATCH = 4 * 48**2
+HELD_OUT = 16
+JUDGED = 192
 START, STEPS, LOOK, WATCHED = 3000, 200, 100, 64
-TASKS, LOSSES, NETS = ("noise", "blur", "jpeg"), {"l1": F.l1_loss, "mse": F.mse_loss}, ("unshuffle", "plain")
+TASKS = ("noise", "blur", "jpeg")
+LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
+NETS = ("unshuffle", "plain")
 STARTS = list(product(TASKS, LOSSES, NETS))
 FIDELITY = {"psnr": 0.05, "ssim": 0.001, "fsim": 0.001, "vif": 0.001, "gmsd": 0.001}  # what may be lost
 LOWER = {"gmsd", "niqe", "brisque", "piqe"}
@@ -95,7 +101,8 @@ def squares(args, task):
         with (ROOT / "configs/train/mini_photos.csv").open() as lines:
             unseen = {line["photo"] for line in csv.DictReader(lines) if line["use"] == "held out"}
         dice = torch.Generator().manual_seed(0)
-        train, held_out = [], []
+        train = []
+        held_out = []
         for path in photos(args.photos):
             photo = pixels(path)
             (held_out if Path(path).stem in unseen else train).append(photo)
@@ -123,14 +130,17 @@ def real_noise(folder):
 def train(net, data, beside, seed, steps, rate, criterion=None, end=0.1):
     """Yield after every ``LOOK`` steps."""
     given, clean = data
-    dice, pixel_loss = torch.Generator().manual_seed(seed), LOSSES[beside]
+    dice = torch.Generator().manual_seed(seed)
+    pixel_loss = LOSSES[beside]
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=rate * end)
     for step in range(1, steps + 1):
         chosen = torch.randint(len(clean), (BATCH // clean[0, 0].numel(),), generator=dice)
-        x, y = given[chosen].float() / 255, clean[chosen].float() / 255
+        x = given[chosen].float() / 255
+        y = clean[chosen].float() / 255
         if torch.rand((), generator=dice) < 0.5:
-            x, y = x.flip(-1), y.flip(-1)
+            x = x.flip(-1)
+            y = y.flip(-1)
         restored = net(x)
         loss = pixel_loss(restored, y)
         if criterion is not None:
@@ -176,7 +186,8 @@ class Judge:
     def __call__(self, restored, clean):
         rows = []
         for x, y in zip(restored, clean, strict=True):
-            x, y = x[None], y[None]
+            x = x[None]
+            y = y[None]
             row = {name: metric(x, y) if name in FIDELITY else metric(x) for name, metric in self.metrics.items()}
             row |= dict(zip(PROMPTS, self.clip(x, PROMPTS, None)[0], strict=True))
             row["local"] = self.clip.score_map(x).mean()
@@ -195,9 +206,12 @@ def run(args, judge, start, seed=0, form="linear", share=0.0):
     if file.exists():
         return
     task, beside, _ = start
-    net, (given, clean, lossy, judged) = start_of(args, *start), squares(args, task)
+    net = start_of(args, *start)
+    given, clean, lossy, judged = squares(args, task)
     criterion = CLIPIQALoss(share=share, beside=beside, **OPTIONS, **FORMS[form]) if share else None
-    lossy, judged, looks = lossy.float() / 255, judged.float() / 255, []
+    lossy = lossy.float() / 255
+    judged = judged.float() / 255
+    looks = []
     for _ in train(net, (given, clean), beside, seed, STEPS, 5e-4, criterion, args.end):
         looks.append((restore(net, watched(lossy)) * 255).round().byte())
     torch.save(torch.stack(looks), args.out / f"{name}.pt")
@@ -284,12 +298,14 @@ def alarms(args):
 
 def rewards(args):
     """Print how much margin the gamed trainings gain and how much PSNR they lose, and how many rewards rise."""
-    found, reward = Counter(), CLIPIQAReward(**OPTIONS)
+    found = Counter()
+    reward = CLIPIQAReward(**OPTIONS)
     for start, seed, share in seeded_runs(args.gamed):
         names = name_of(start, seed, "linear", share), name_of(start, seed)
         if not all((args.out / f"{name}.pt").exists() for name in names):
             continue
-        clean, (one, other) = watched(squares(args, start[0])[3]) / 255, [looks_of(args, name)[-1] for name in names]
+        clean = watched(squares(args, start[0])[3]) / 255
+        one, other = [looks_of(args, name)[-1] for name in names]
         margin = (reward(one) - reward(other)).mean().item()
         both = (reward(one, clean) - reward(other, clean)).mean().item()
         print(f"{names[0]}: margin {margin:+.3f}, PSNR {both - margin:+.3f} dB")

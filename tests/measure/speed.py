@@ -28,7 +28,9 @@ from family_pairs import builders, on_cpu
 from clipiqa_pyiqa import CLIPIQA
 
 FAMILY = {"maclip": "RN50", "qualiclip": "RN50", "liqe": "ViT-B/32", "laion_aes": "ViT-L/14"}
-SMALL, EIGHT, LARGE = (1, 224, 224), (8, 224, 224), (1, 768, 1024)
+SMALL = (1, 224, 224)
+EIGHT = (8, 224, 224)
+LARGE = (1, 768, 1024)
 WORKS = [("create", SMALL), ("score", LARGE), ("score", EIGHT)]
 MORE = [("score", SMALL), ("score", (1, 384, 512))]
 MORE += [("loss", shape) for shape in ((4, 512, 512), (16, 512, 512), (1, 1024, 1024), (16, 128, 128))]
@@ -64,7 +66,8 @@ def memory(side, count, work, shape, threads, *given):
     """Return the megabytes that this process needs for one work."""
     torch.set_num_threads(threads)
     with on_cpu():
-        net, x = builders_of(*given)[side]().eval(), images(*shape)
+        net = builders_of(*given)[side]().eval()
+        x = images(*shape)
         do(net, "score", images(*SMALL), 1)  # what is made once
         return peak(lambda: do(net, work, x, count))
 
@@ -80,7 +83,8 @@ def main():
             build = builders_of(*given)
             nets = {side: build[side]().to(args.device).eval() for side in SIDES}
             for work, shape in WORKS if args.family else WORKS + MORE:
-                x, peaks = images(*shape).to(args.device), ["–", "–"]
+                x = images(*shape).to(args.device)
+                peaks = ["–", "–"]
                 counts = {"ours": len(x), "pyiqa's": 1 if args.family else len(x)}
                 of = build if work == "create" else nets
                 taken = in_turns({side: partial(do, of[side], work, x, counts[side]) for side in SIDES}, args.rounds)

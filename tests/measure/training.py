@@ -53,7 +53,9 @@ def pyiqas_trainer(weights, paths, folder):
     del options["train"]["total_epoch"]
     options["val"] |= {"val_freq": 10**6}
     options["logger"] |= {"save_latest_freq": 10**6}
-    clip, ends, step = build_model(load_file(weights)).float(), [], GeneralIQAModel.optimize_parameters
+    clip = build_model(load_file(weights)).float()
+    ends = []
+    step = GeneralIQAModel.optimize_parameters
 
     def timed(self, *args):
         step(self, *args)
@@ -70,7 +72,9 @@ def pyiqas_trainer(weights, paths, folder):
 
 def our_epoch(metric, folder):
     """Seconds per batch of the second epoch of 40 batches, with stored features."""
-    features, targets, ends = torch.nn.functional.normalize(torch.randn(320, 1024)), torch.rand(320, 1), []
+    features = torch.nn.functional.normalize(torch.randn(320, 1024))
+    targets = torch.rand(320, 1)
+    ends = []
     config = with_options("pyiqa", batch_size=BATCH, epochs=2)
     views = features[:, None].expand(-1, 8, -1)
     given = metric, config, RatedImages(views, targets), RatedImages(features[:8], targets[:8]), folder

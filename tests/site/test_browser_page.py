@@ -44,7 +44,8 @@ def page(browser, address):
     """One page for all tests, at a phone's width, with everything that it asked for and complained about."""
     page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page.set_default_timeout(120_000)
-    page.asked, page.complaints = [], []
+    page.asked = []
+    page.complaints = []
     page.on("request", lambda request: page.asked.append(request.url))
     page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))

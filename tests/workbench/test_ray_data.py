@@ -161,7 +161,8 @@ def test_a_folder_is_read_once_its_run_has_ended(here, lake, tmp_path, clipiqa):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    sources, out = [lake / "0.tar", lake / "1.tar"], tmp_path / "out"
+    sources = [lake / "0.tar", lake / "1.tar"]
+    out = tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Pool, "score", interrupted)
         scored(sources, out)
@@ -218,7 +219,8 @@ def test_a_shard_that_is_lost_in_each_pass_is_named(here, lake, tmp_path):
 
 
 def test_changed_removed_and_new_images(here, lake, tmp_path):
-    sources, out = [f"{lake}/*.tar", lake / "t.parquet", lake / "loose"], tmp_path / "out"
+    sources = [f"{lake}/*.tar", lake / "t.parquet", lake / "loose"]
+    out = tmp_path / "out"
     scored(sources, out)
     save_tar(lake / "1.tar", samples([9, 80]))  # one less
     (lake / "loose/30.png").write_bytes(picture(33))
@@ -234,7 +236,8 @@ def test_changed_removed_and_new_images(here, lake, tmp_path):
 
 
 def test_a_shard_that_is_missing_for_a_while_keeps_its_rows(here, lake, tmp_path):
-    sources, out = [lake / "0.tar", lake / "1.tar"], tmp_path / "out"
+    sources = [lake / "0.tar", lake / "1.tar"]
+    out = tmp_path / "out"
     scored(sources, out)
     shutil.move(lake / "1.tar", lake / "elsewhere")
     done, count = scored(sources, out, resume=True)
@@ -266,7 +269,8 @@ def test_an_image_has_one_row_however_its_path_is_written(here, lake, tmp_path):
 
 def test_a_store_that_keeps_its_listings_is_asked_anew(here, lake, tmp_path):
     elsewhere.register()
-    sources, out = [f"elsewhere://{lake}/1.tar", f"elsewhere://{lake}/loose"], f"elsewhere://{tmp_path}/out"
+    sources = [f"elsewhere://{lake}/1.tar", f"elsewhere://{lake}/loose"]
+    out = f"elsewhere://{tmp_path}/out"
     done, count = scored(sources, out)
     assert (done.images, count, Pool.passes) == (6, 6, 1) and len(read_scores(out).frame) == 6
     save_tar(lake / "1.tar", samples([9, 80, 7, 6]))
@@ -467,7 +471,8 @@ class Deadly(Shard):
 
 @pytest.mark.long
 def test_a_shard_whose_reading_kills_its_process_costs_no_other_shard(cluster, lake, tmp_path, monkeypatch):
-    asked, missing = [], FolderPlan.missing
+    asked = []
+    missing = FolderPlan.missing
     monkeypatch.setattr(FolderPlan, "missing", lambda plan: asked.append(missing(plan)) or asked[-1])
     monkeypatch.setattr(ray_data, "PASSES", 2)
     done = on_ray([Deadly(), str(lake / "0.tar"), str(lake / "1.tar")], tmp_path / "out")

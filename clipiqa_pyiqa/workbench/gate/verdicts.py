@@ -101,22 +101,30 @@ class ColumnPair:
 
     @property
     def _judged(self) -> tuple[str, str]:
-        low, _, high = self.gains
+        """The verdict, and words that explain it."""
         if self.worst_loss is not None and self.largest_loss > self.worst_loss:
             return "worse", f", an image loses {self.largest_loss:.4f}, more than {self.worst_loss:g}"
         if self.margin is not None:
-            allowed = -self.margin
-            if not self.equal:
-                if self.n < FEW:
-                    return "unclear", f", fewer than {FEW} rows"
-                if low <= allowed <= high:
-                    because = f", as {self.caveat}" if self.caveat else ""
-                    return "unclear", f", a loss of {self.margin:g} is not excluded{because}"
-                if high < allowed:
-                    return "worse", ""
-            is_loss = allowed < low and high < 0
-            return "pass", f", a loss beyond chance, but below {self.margin:g}" if is_loss else ""
-        text, verdict = f" (a loss of {self.noticed:.2g} would have shown four times in five)", "no change"
+            return self._judged_by_margin(self.margin)
+        return self._judged_by_chance()
+
+    def _judged_by_margin(self, margin: float) -> tuple[str, str]:
+        low, _, high = self.gains
+        if not self.equal:
+            if self.n < FEW:
+                return "unclear", f", fewer than {FEW} rows"
+            if low <= -margin <= high:
+                because = f", as {self.caveat}" if self.caveat else ""
+                return "unclear", f", a loss of {margin:g} is not excluded{because}"
+            if high < -margin:
+                return "worse", ""
+        is_loss = -margin < low and high < 0
+        return "pass", f", a loss beyond chance, but below {margin:g}" if is_loss else ""
+
+    def _judged_by_chance(self) -> tuple[str, str]:
+        low, _, high = self.gains
+        verdict = "no change"
+        text = f" (a loss of {self.noticed:.2g} would have shown four times in five)"
         if self.caveat:
             text = f", {self.caveat}"
         if 0 < abs(self.difference) <= self.rounding:
@@ -126,7 +134,9 @@ class ColumnPair:
                 text += f", p = {self.p:.2g} alone, {self.p_holm:.2g} among all columns"
             else:
                 verdict = "better" if low > 0 else "worse"
-        return verdict, text if self.n >= FEW else f"{text}, less certain with fewer than {FEW} rows"
+        if self.n < FEW:
+            text += f", less certain with fewer than {FEW} rows"
+        return verdict, text
 
     @property
     def line(self) -> str:

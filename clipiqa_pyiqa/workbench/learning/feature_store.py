@@ -148,7 +148,8 @@ def stored_features(
 
 def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:
     """Return those of the wanted features that are stored, and the damaged lines."""
-    found, damaged = dict[str, Feature](), list[str]()
+    found = dict[str, Feature]()
+    damaged = list[str]()
     for path in sorted(folder.glob("*.jsonl")):
         lines = list[str]()
         with as_output_error(path):

@@ -119,7 +119,9 @@ class GamingAlarm:
             change = mean_difference(values, base[name])
             if change.p < level:
                 changes[name] = change.value * (-1 if name in self._lower_better else 1)
-        changed, gain_of_psnr, reasons = (now["loss"] - base["loss"]).mean(), changes.get("psnr", 0), []
+        changed = (now["loss"] - base["loss"]).mean()
+        gain_of_psnr = changes.get("psnr", 0)
+        reasons = []
         blamed = changed < 0 or not beside  # two trainings end at different points
         worse = [name for name, change in changes.items() if change < 0]
         if blamed and gain_of_psnr <= 0 and len(worse) > len(now) / 2:
@@ -144,7 +146,8 @@ class GamingAlarm:
         return (images - low) / (high - low)
 
     def _scores(self, outputs: Tensor, references: Tensor | None) -> dict[str, Tensor]:
-        found, metric = {"loss": self._criterion(outputs)}, self._criterion.metric
+        found = {"loss": self._criterion(outputs)}
+        metric = self._criterion.metric
         x = self._unit(outputs).clamp(0, 1)
         fine = 255 * (x - avg_pool2d(x, 9, 1, 4))[..., 8:-8, 8:-8].float()  # padding leaves patterns at borders
         found["fixed pattern"] = (fine * (fine.mean(0) - fine / len(fine))).flatten(1).mean(1)

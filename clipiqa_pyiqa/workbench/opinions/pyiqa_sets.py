@@ -87,15 +87,18 @@ def parse_data_sets(
 
 
 def _find(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:
-    target, options = specification.target, dict(specification.options)
+    target = specification.target
+    options = dict(specification.options)
     if isinstance(target, DataSet):
         return target
     if not isinstance(target, str | Path):
         raise CLIPIQAError(f"a data set must be a name, a CSV file, a folder or options; got {shown(target)}.")
-    label, name = printable(specification.label), str(options.pop("dataset", "") or specification.label)
+    label = printable(specification.label)
+    name = str(options.pop("dataset", "") or specification.label)
     if target:
         check_path("a data set", target)
-        name, path = str(target), Path(target).expanduser()
+        name = str(target)
+        path = Path(target).expanduser()
         is_folder = path.is_dir() or (glob.has_magic(name) and not path.exists())
         is_path = is_folder or path.exists() or path.suffix.lower() == ".csv"
         if is_path and name not in import_pyiqa().get_dataset_info():
@@ -164,7 +167,8 @@ def _source(table: str, root: FilePath) -> dict[str, str]:
 
 
 def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | None, within: str) -> DataSet:
-    known, where = import_pyiqa().get_dataset_info(), f"data set {label!r}"
+    known = import_pyiqa().get_dataset_info()
+    where = f"data set {label!r}"
     usual = {"phase": "test", "name": label, **known.get(name, {})}
     used = {**usual, **options}
     if "type" not in used:

@@ -85,7 +85,8 @@ def image(path: str, side: int = 400) -> Markup:
 
 
 def embedded(picture: Image.Image, description: str, format: str = "JPEG") -> Markup:
-    picture.save(buffer := io.BytesIO(), format, quality=85, optimize=True)
+    buffer = io.BytesIO()
+    picture.save(buffer, format, quality=85, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
     return Markup('<img src="data:image/{};base64,{}" alt="{}" width="{}" height="{}">').format(
         format.lower(), data, one_line(description), picture.width, picture.height

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
+from numpy.typing import NDArray
 from PIL import Image
 
 from ...checks import FilePath
@@ -82,42 +83,73 @@ def contact_sheet(
         note: A text at the bottom.
         side: Largest width and height of an image in pixels; images are never enlarged.
     """
-    gap, top, fields, texts = max(side // 16, 4), 0, list[Any](), list[Any]()
-    width = gap + min(columns, max(map(len, groups.values()))) * (side + gap)
-
-    def write(text: str, size: int, left: int, room: int, colour: str = INK) -> int:
-        """Place a text below ``top``; return where it ends."""
-        lines = [fitted(line, room, size) for line in text.split("\n")]
-        texts.append((left, top + gap // 2, "\n".join(lines), size, colour))
-        return top + gap // 2 + round(1.35 * size * len(lines))
-
+    most_in_a_row = min(columns, max(map(len, groups.values())))
+    sheet = _Sheet(side, most_in_a_row)
     for heading, images in groups.items():
         if images:
-            top = write(heading, 20, gap, width - 2 * gap) + gap
+            sheet.add_heading(heading)
         for first in range(0, len(images), columns):
-            tiles, below = [], 0
-            for image, caption in images[first : first + columns]:
-                try:
-                    tile = thumbnail(image, side, apply_exif)
-                except ImageError:
-                    tile, caption = Image.new("RGB", (side, side * 3 // 4), FAINT), f"cannot be read\n{caption}"
-                tiles.append((tile, caption))
-            high = max(tile.height for tile, _ in tiles)
-            top += high
-            for left, (tile, caption) in zip(range(gap, width, side + gap), tiles, strict=False):
-                field = Image.new("RGB", (side, high), FAINT)
-                field.paste(tile, ((side - tile.width) // 2, (high - tile.height) // 2))
-                fields.append((np.asarray(field), left, top))
-                below = max(below, write(caption, max(side // 18, 12), left, side))
-            top = below + gap
+            row = images[first : first + columns]
+            sheet.add_row([_tile(image, caption, side, apply_exif) for image, caption in row])
     if note:
-        top = write(wrapped(note, int(width / (_LETTER * 13))), 13, gap, width, SOFT) + gap
-    figure = Figure((width / 100, top / 100), dpi=100)
-    for pixels, left, lower in fields:
-        figure.figimage(pixels, left, top - lower)
-    for left, upper, text, size, colour in texts:
-        figure.text(left / width, 1 - upper / top, text, size=0.72 * size, color=colour, va="top", **WORDS)
-    return figure
+        sheet.add_note(note)
+    return sheet.figure()
+
+
+def _tile(image: Path | str | Image.Image, caption: str, side: int, apply_exif: bool) -> tuple[Image.Image, str]:
+    """Return a thumbnail and its caption; for an unreadable file a grey area, and a caption that says so."""
+    try:
+        return thumbnail(image, side, apply_exif), caption
+    except ImageError:
+        return Image.new("RGB", (side, side * 3 // 4), FAINT), f"cannot be read\n{caption}"
+
+
+class _Sheet:
+    """A sheet that grows downwards: what was placed so far, in pixels from the upper left corner."""
+
+    def __init__(self, side: int, most_in_a_row: int) -> None:
+        self.side = side
+        self.gap = max(side // 16, 4)
+        self.width = self.gap + most_in_a_row * (side + self.gap)
+        self.height = 0
+        self._fields = list[tuple[NDArray[np.uint8], int, int]]()  # pixels, left, lower edge
+        self._texts = list[tuple[int, int, str, int, str]]()  # left, upper edge, text, size, colour
+
+    def add_heading(self, heading: str) -> None:
+        self.height = self._place(heading, 20, self.gap, self.width - 2 * self.gap) + self.gap
+
+    def add_row(self, tiles: Sequence[tuple[Image.Image, str]]) -> None:
+        """Add thumbnails side by side, with their captions below."""
+        row_height = max(tile.height for tile, _ in tiles)
+        self.height += row_height
+        lowest = 0
+        for left, (tile, caption) in zip(range(self.gap, self.width, self.side + self.gap), tiles, strict=False):
+            field = Image.new("RGB", (self.side, row_height), FAINT)
+            field.paste(tile, ((self.side - tile.width) // 2, (row_height - tile.height) // 2))
+            self._fields.append((np.asarray(field), left, self.height))
+            lowest = max(lowest, self._place(caption, max(self.side // 18, 12), left, self.side))
+        self.height = lowest + self.gap
+
+    def add_note(self, note: str) -> None:
+        text = wrapped(note, int(self.width / (_LETTER * 13)))
+        self.height = self._place(text, 13, self.gap, self.width, SOFT) + self.gap
+
+    def _place(self, text: str, size: int, left: int, room: int, colour: str = INK) -> int:
+        """Place a text below what there is; return where it ends."""
+        lines = [fitted(line, room, size) for line in text.split("\n")]
+        upper = self.height + self.gap // 2
+        self._texts.append((left, upper, "\n".join(lines), size, colour))
+        return upper + round(1.35 * size * len(lines))
+
+    def figure(self) -> Figure:
+        figure = Figure((self.width / 100, self.height / 100), dpi=100)
+        for pixels, left, lower in self._fields:
+            figure.figimage(pixels, left, self.height - lower)
+        for left, upper, text, size, colour in self._texts:
+            figure.text(
+                left / self.width, 1 - upper / self.height, text, size=0.72 * size, color=colour, va="top", **WORDS
+            )
+        return figure
 
 
 def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = True) -> Image.Image:
@@ -130,7 +162,8 @@ def thumbnail(image: Path | str | Image.Image, side: int, apply_exif: bool = Tru
 
 
 def fitted(text: str, width: float, size: int) -> str:
-    text, most = " ".join(printable(text).split()), int(width / (_LETTER * size))
+    text = " ".join(printable(text).split())
+    most = int(width / (_LETTER * size))
     half = max(most - 1, 2) // 2
     return text if len(text) <= most else text[:half] + _ELLIPSIS + text[-half:]
 

@@ -90,8 +90,10 @@ class Report:
         groups = dict.fromkeys(column.group for column in others)
         places = itertools.product(groups, self.show, others)
         chosen = [each for group, name, each in places if each.group == group and name in (each.name, group)]
-        shown, columns = self.shown, []
-        for column in [first, *chosen] if chosen else table.columns:
+        shown = self.shown
+        columns = []
+        columns_to_show = [first, *chosen] if chosen else table.columns
+        for column in columns_to_show:
             cells = [replace(cell, text=shown(cell.text)) if column.is_wordy else cell for cell in column.cells]
             columns.append(replace(column, name=shown(column.name), group=shown(column.group), cells=cells))
         has_marks = any("†" in cell.text for column in columns for cell in column.cells)

@@ -109,7 +109,8 @@ def words(name: str, texts: Iterable[str]) -> TableColumn:
 
 def frame_table(frame: pandas.DataFrame, intervals: Collection[str] = (), title: str = "") -> Table:
     """Return a frame as a table, with ``NAME low`` and ``NAME high`` in brackets behind each interval's NAME."""
-    texts, columns = frame.map(_text), []
+    texts = frame.map(_text)
+    columns = []
     bounds = [f"{name} {end}" for name in intervals for end in ("low", "high")]
     for name, values in frame.items():
         if name not in bounds:
@@ -127,7 +128,10 @@ def frame_table(frame: pandas.DataFrame, intervals: Collection[str] = (), title:
 def _text(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
-    return "–" if math.isnan(value) else f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
+    if math.isnan(value):
+        return "–"
+    is_tiny = value != 0 and abs(value) < 1e-3
+    return f"{value:.1e}" if is_tiny else f"{value:.4f}"
 
 
 def number(value: float, digits: int = 3, sign: str = "") -> str:
@@ -208,7 +212,9 @@ def latex_table(table: Table, caption: str, key: str) -> str:
 def csv_table(frame: pandas.DataFrame) -> str:
     """Return a frame as CSV; an index with a name is the first column."""
     is_named = frame.index.name is not None
-    names = [*([frame.index.name] if is_named else []), *frame.columns]
+    names = list(frame.columns)
+    if is_named:
+        names.insert(0, frame.index.name)
     cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named)
     return "".join(map(csv_line, [names, *cells]))
 
@@ -255,8 +261,10 @@ def latex(text: str) -> str:
 
 
 def _latex_cell(cell: Cell) -> str:
-    text, detail = latex(cell.text), latex(cell.detail)
+    text = latex(cell.text)
+    detail = latex(cell.detail)
     if not math.isnan(cell.value):
-        text, detail = text.replace("-", "$-$"), detail.replace("-", "$-$")
+        text = text.replace("-", "$-$")
+        detail = detail.replace("-", "$-$")
     text = _LATEX.get(cell.mark, "%s") % text
     return text + (rf" {{\scriptsize {detail}}}" if detail else "")

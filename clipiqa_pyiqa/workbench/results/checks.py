@@ -52,13 +52,18 @@ def check_row(cells: Cells, scores: Iterable[str]) -> None:
             raise ValueError(f"the row of {path!r:.80} has the {name} {shown(cells[name])}, but it must be a text")
     if kind and kind not in _KINDS:
         raise ValueError(f"the row of {path!r:.80} has the unknown kind {kind!r:.80}")
+    _check_numbers(cells, scores)
+    if is_deep(cells):
+        raise ValueError(f"the row of {path!r:.80} is nested too deeply")
+
+
+def _check_numbers(cells: Cells, scores: Iterable[str]) -> None:
+    path = cells["path"]
     if not isinstance(cells["width"], int | str | None):
         raise ValueError(f"the row of {path!r:.80} has the width {shown(cells['width'])}, but it must be a number")
     for name in scores:
         if not _is_score(cells.get(name)):
             raise ValueError(f"the row of {path!r:.80} has the {name} {shown(cells[name])}, but it must be a number")
-    if is_deep(cells):
-        raise ValueError(f"the row of {path!r:.80} is nested too deeply")
 
 
 def is_deep(value: Any) -> bool:

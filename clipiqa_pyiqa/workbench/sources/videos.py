@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -43,32 +43,23 @@ class VideoShard(ShardFile):
         With a step of S seconds, frames are the first at or after 0, S, 2 S, …; N frames of D seconds have a step of
         D / N. Raises ``ShardError``.
         """
-        try:
-            import av
-        except ImportError as error:
-            hint = "is a video: to score its frames, run `pip install 'clipiqa-pyiqa[video]'`"
-            raise ShardError(hint, Kind.UNREADABLE, self.name) from error
-        (step, count), due, start, time = parse_sampling(self.sampling), 0, None, None
+        av = self._library()
+        time: Fraction | None = None  # of the last frame that was decoded, in seconds from the first
         try:
             with opened(self.name) as file, av.open(file, "r") as container:
                 stream: Any = container.streams.best("video")
                 if stream is None:
                     return
-                # FFmpeg counts a container's microseconds
-                length = (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 1_000_000)
-                if count:
-                    if not length:
-                        raise ShardError("does not say how long it is: use --every", name=self.name)
-                    step = length / count
-                for frame in _decoded(container, stream):
-                    start = frame.pts if start is None else start
-                    time = (frame.pts - start) * stream.time_base
+                length = _length_of(container, stream)
+                step = self._step(length)
+                next_step = 0
+                for time, frame in _timed(_decoded(container, stream), stream.time_base):
                     if curve := _HDR.get(stream.codec_context.color_trc):
                         why = f"is an HDR video ({curve}), whose colours do not fit into 8 bits: convert it to SDR"
                         yield NoImage(self.name, why, Kind.UNCLEAR_SCALE)
                         return
-                    if time >= due * step:
-                        due = math.floor(time / step) + 1 if step else 0
+                    if time >= next_step * step:
+                        next_step = math.floor(time / step) + 1 if step else 0
                         yield Frame(f"{self.name}::{float(time):010.3f}", frame)
                 if time is not None and length > time + _MISSING:
                     raise EOFError
@@ -79,6 +70,39 @@ class VideoShard(ShardFile):
                 raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
             why = f"is damaged ({why}); the part before ({float(time):.3f} s) was read"
             yield NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
+
+    def _library(self) -> Any:
+        try:
+            import av
+        except ImportError as error:
+            hint = "is a video: to score its frames, run `pip install 'clipiqa-pyiqa[video]'`"
+            raise ShardError(hint, Kind.UNREADABLE, self.name) from error
+        return av
+
+    def _step(self, length: Fraction) -> Fraction:
+        """Return the seconds between two frames of a video of ``length`` seconds; 0 for all frames."""
+        step, count = parse_sampling(self.sampling)
+        if not count:
+            return step
+        if not length:
+            raise ShardError("does not say how long it is: use --every", name=self.name)
+        return length / count
+
+
+def _length_of(container: Any, stream: Any) -> Fraction:
+    """Return the length in seconds; 0 if the file does not tell it."""
+    # FFmpeg counts a container's microseconds
+    length: Fraction = (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 1_000_000)
+    return length
+
+
+def _timed(frames: Iterable[Any], time_base: Fraction) -> Iterator[tuple[Fraction, Any]]:
+    """Yield the frames with their seconds from the first one."""
+    start = None
+    for frame in frames:
+        if start is None:
+            start = frame.pts
+        yield (frame.pts - start) * time_base, frame
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:

@@ -181,29 +181,39 @@ def read_protocol(name: str | Path) -> Protocol:
 
 
 def formula_value(formula: str, values: Mapping[str, float]) -> float:
-    def value(node: ast.expr) -> Any:
-        match node:
-            case ast.Constant(int() | float() as number) if not isinstance(number, bool):
-                return float(number)
-            case ast.Name(name) | ast.Constant(str() as name):
-                if name not in values:
-                    raise NameError(f"{name!r} is no metric or value of the protocol: {nearest(name, values)}")
-                if math.isnan(values[name]):
-                    raise ArithmeticError("a part is missing")
-                return values[name]
-            case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
-                return _OPERATORS[type(operation)](value(left), value(right))
-            case ast.UnaryOp(operation, operand) if type(operation) in _OPERATORS:
-                return _OPERATORS[type(operation)](value(operand))
-            case ast.Call(ast.Name("min" | "max" as name), [_, *_] as given, []):
-                return (min if name == "min" else max)(map(value, given))
-        raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")
-
+    """Return the value of a formula of a protocol; NaN if a part is missing, or if it is no number."""
     try:
         if len(formula) > _LONGEST:
             raise SyntaxError(f"it has more than {_LONGEST} characters")
-        return value(ast.parse(formula.strip(), mode="eval").body)
+        tree = ast.parse(formula.strip(), mode="eval")
+        number: float = _value_of(tree.body, values)
+        return number
     except (ArithmeticError, ValueError):  # also the root of a negative number
         return math.nan
     except (SyntaxError, NameError, RecursionError, MemoryError) as error:
         raise CLIPIQAError(f"the formula {formula!r:.200} cannot be read: {error}.") from error
+
+
+def _value_of(node: ast.expr, values: Mapping[str, float]) -> Any:
+    """Return the value of an arithmetic expression, whose names are metrics and values of a protocol."""
+    match node:
+        case ast.Constant(int() | float() as number) if not isinstance(number, bool):
+            return float(number)
+        case ast.Name(name) | ast.Constant(str() as name):
+            return _named_value(name, values)
+        case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
+            return _OPERATORS[type(operation)](_value_of(left, values), _value_of(right, values))
+        case ast.UnaryOp(operation, operand) if type(operation) in _OPERATORS:
+            return _OPERATORS[type(operation)](_value_of(operand, values))
+        case ast.Call(ast.Name("min" | "max" as name), [_, *_] as arguments, []):
+            extreme = min if name == "min" else max
+            return extreme(_value_of(argument, values) for argument in arguments)
+    raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")
+
+
+def _named_value(name: str, values: Mapping[str, float]) -> float:
+    if name not in values:
+        raise NameError(f"{name!r} is no metric or value of the protocol: {nearest(name, values)}")
+    if math.isnan(values[name]):
+        raise ArithmeticError("a part is missing")
+    return values[name]

@@ -35,10 +35,12 @@ def make_inputs(folder, given):
 
 def _odd_files(folder):
     """Every way to pixels that docs/scoring.md lists, and files that cannot be scored."""
-    noise, turned = np.random.default_rng(0), Image.Exif()
+    noise = np.random.default_rng(0)
+    turned = Image.Exif()
     turned[0x0112] = 6
     colour = Image.fromarray(noise.integers(0, 256, (48, 64, 3), dtype=np.uint8)).filter(BLUR(2))
-    grey, deep = colour.convert("L"), Image.fromarray(noise.integers(0, 65536, (48, 64), dtype=np.uint16))
+    grey = colour.convert("L")
+    deep = Image.fromarray(noise.integers(0, 65536, (48, 64), dtype=np.uint16))
     alpha = colour.copy()
     alpha.putalpha(grey)
     images = {
@@ -65,13 +67,15 @@ def _odd_files(folder):
 
 def _tables(folder):
     """Scores and votes out of a hat: that they mean nothing does not matter here."""
-    hat, draws = random.Random(0), np.random.default_rng(0)
+    hat = random.Random(0)
+    draws = np.random.default_rng(0)
 
     def scored(name):
         paths = [f"{name}/{path.name}" for path in sorted((folder / name).iterdir())]
         return pandas.DataFrame({"path": paths, "score": draws.uniform(1, 5, len(paths)).round(3)})
 
-    scores, small = scored("photos"), scored("few")
+    scores = scored("photos")
+    small = scored("few")
     names = [path.partition("/")[2] for path in scores["path"]]
     pairs = [(attribute, *hat.sample(names, 2)) for attribute in ("sharpness", "brightness") for _ in range(20)]
     counts = pandas.DataFrame(pairs, columns=["attribute", "first", "second"])

@@ -52,10 +52,12 @@ def inputs(tmp_path):
 
 @pytest.mark.parametrize("output", WRITTEN)
 def test_no_output_is_a_file_that_is_there_or_that_the_command_line_names(clipiqa, output, inputs):
-    (command, option), (given, file) = output.rsplit(" ", 1), WRITTEN[output]
+    command, option = output.rsplit(" ", 1)
+    given, file = WRITTEN[output]
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text("{}")
-    before, place = inputs(), str(Path(file).parent) if "/" in file else file
+    before = inputs()
+    place = str(Path(file).parent) if "/" in file else file
     flag = "" if option == "path" else f"--{option.replace('_', '-')}"
     for more, said in {"": "exists", f"--overwrite --config {file}": "one of the inputs"}.items():
         clipiqa(f"{command} {given} {flag} {place} {more}", 2, said)

@@ -43,7 +43,8 @@ def test_another_setup_finds_nothing(photos, tmp_path):
 
 
 def test_file_that_changes_is_encoded_again_and_a_copy_is_not(photos, tmp_path):
-    image, copied = tmp_path / "image.png", tmp_path / "copy.png"
+    image = tmp_path / "image.png"
+    copied = tmp_path / "copy.png"
     shutil.copy(photos[0], image)
     shutil.copy(photos[0], copied)
     metric = FakeMetric()

@@ -53,7 +53,8 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
     penalties = np.array([1e-4, 0.02, 1.0])
     monkeypatch.setattr(heads, "PENALTIES", penalties)
     dice = np.random.default_rng(0)
-    given, zero_shot = dice.normal(size=(40, width)), dice.uniform(size=40)
+    given = dice.normal(size=(40, width))
+    zero_shot = dice.uniform(size=40)
     shares = 0.3 * zero_shot + given @ dice.normal(size=width) / 10 + 0.4 + 0.05 * dice.normal(size=40)
     data = heads.RatedPhotos(given, zero_shot, shares)
     x = (given - given.mean(0)) / given.std(0)
@@ -65,7 +66,8 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
         system = np.block([[basis[rows], x[rows]], [np.zeros((width, 2)), np.sqrt(penalty) * np.eye(width)]])
         return np.linalg.lstsq(system, np.append(shares[rows], np.zeros(width)), rcond=None)[0]
 
-    everything, both = np.arange(40), np.column_stack([basis, x])
+    everything = np.arange(40)
+    both = np.column_stack([basis, x])
     errors = [
         np.mean([(shares[n] - both[n] @ solve(everything != n, penalty * largest)) ** 2 for n in everything])
         for penalty in penalties
@@ -85,7 +87,8 @@ def test_from_scores_to_a_loaded_metric(method, fit_on, table, fit, metric, tmp_
     assert loaded.clip.weights.backbone == "mini" and loaded.columns == ("head",)
     x = torch.stack([read_image(path).pixels for path in result.table.frame["path"]]) / 255
     with torch.no_grad():
-        scores, features = loaded(x), loaded.encode_image(x)
+        scores = loaded(x)
+        features = loaded.encode_image(x)
         assert_close(loaded.score(features), scores, atol=0)
         assert_close(result.head(features), scores, atol=0)  # the file lost nothing
         asked = loaded.score(features, "sharpness"), metric(x, "sharpness")
@@ -99,7 +102,8 @@ def test_from_scores_to_a_loaded_metric(method, fit_on, table, fit, metric, tmp_
 def copies(tmp_path_factory):
     """30 references, each saved as eight JPEGs; opinions depend on the reference alone, at random."""
     folder = tmp_path_factory.mktemp("copies")
-    dice, rows = np.random.default_rng(0), []
+    dice = np.random.default_rng(0)
+    rows = []
     for number, opinion in enumerate(dice.permutation(30)):
         small = dice.integers(0, 256, (6, 6, 3), np.uint8)
         picture = Image.fromarray(small).resize((64, 64), Image.Resampling.BICUBIC)
@@ -112,7 +116,8 @@ def copies(tmp_path_factory):
 
 
 def test_each_photo_is_hashed_once(table, fit, monkeypatch):
-    counts, hash_file = Counter(), reading.hash_file
+    counts = Counter()
+    hash_file = reading.hash_file
     monkeypatch.setattr(reading, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
     fit(table, method="affine", splits=0)
     photos = [path for path in counts if path.endswith(".png")]
@@ -187,12 +192,14 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
     wrapped = pyiqa.create_metric("clipiqa+", pretrained_model_path=str(path), device="cpu")
     assert (wrapped.net.score_range, wrapped.net.lower_better) == ((0, 5), True)
     assert not wrapped.lower_better and "low scores of this head are good" in caplog.text  # pyiqa's own configuration
-    objects, named = {"loaded": loaded, "wrapped": wrapped}, [f"mine=clipiqa+:pretrained_model_path={path}"]
+    objects = {"loaded": loaded, "wrapped": wrapped}
+    named = [f"mine=clipiqa+:pretrained_model_path={path}"]
     columns = metric_set([objects, named]).columns
     assert {(column.lower_better, column.ends) for column in columns} == {(True, (None, None))}
 
     x = (read_image(ours.frame["path"][0]).pixels[None] / 255).requires_grad_()
-    score, loss = loaded(x).item(), CLIPIQALoss(metric=loaded)(x)
+    score = loaded(x).item()
+    loss = CLIPIQALoss(metric=loaded)(x)
     assert score == pytest.approx(5 * (1 - share.head(loaded.encode_image(x)).item()), abs=1e-5)
     assert loss.item() == pytest.approx(score / 5, abs=1e-6)  # better photos cost less on any scale
     loss.backward()
@@ -225,7 +232,8 @@ def test_fits_that_cannot_be_made_are_refused(table, fit):
 def test_a_head_of_another_tower_or_form_is_refused(table, fit, tmp_path):
     path = tmp_path / "head.safetensors"
     fit(table, method="ridge").save(path)
-    tensors, said = load_file(path), open_checkpoint(path).metadata
+    tensors = load_file(path)
+    said = open_checkpoint(path).metadata
     forms = {
         "backbone": "RN50",
         "weights_sha256": "0" * 64,
@@ -246,7 +254,8 @@ def test_stages_are_those_of_the_pass_that_makes_the_feature(seeded_weights, bac
     x = uniform(2, 3, 96, 64).requires_grad_()
     both = metric.encode_stages(x)
     with torch.no_grad():
-        features, single = metric.encode_image(x), torch.cat([metric.encode_stages(image[None]) for image in x])
+        features = metric.encode_image(x)
+        single = torch.cat([metric.encode_stages(image[None]) for image in x])
         dim = features.shape[1]
         assert_close(both[:, :dim], features, atol=2e-6)  # a ViT's last block has other shapes
         torch.testing.assert_close(both, single, atol=1e-4, rtol=1e-4)

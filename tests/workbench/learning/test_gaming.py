@@ -83,7 +83,8 @@ def test_images_with_which_the_alarm_would_be_silent_are_refused(clean, criterio
 
 
 def test_the_alarm_goes_off_in_the_hundredth_call_too(clean, criterion):
-    alarm, worse = GamingAlarm(criterion, judges=()), noisy(clean, 0.05)
+    alarm = GamingAlarm(criterion, judges=())
+    worse = noisy(clean, 0.05)
     for _ in range(99):
         assert alarm(clean, clean).sentence == ""
     assert "behind" in alarm(worse, clean).sentence
@@ -91,10 +92,12 @@ def test_the_alarm_goes_off_in_the_hundredth_call_too(clean, criterion):
 
 def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
     """PSNR rises from the first call, so that only the other training tells: 0.6 dB are missing."""
-    alarm, usual = GamingAlarm(criterion, judges=()), GamingAlarm(criterion, judges=())
+    alarm = GamingAlarm(criterion, judges=())
+    usual = GamingAlarm(criterion, judges=())
     for each in (alarm, usual):
         each(noisy(clean, 0.1), clean)
-    without, lagging = noisy(clean, 0.04, 2), noisy(clean, 0.043, 1)
+    without = noisy(clean, 0.04, 2)
+    lagging = noisy(clean, 0.043, 1)
     by_chance = alarm(lagging, clean, without=along_the_gradient(without, criterion, 1))
     assert by_chance.numbers["psnr gain"] < -0.5
     assert by_chance.sentence == ""  # the loss is not better: two trainings end at different points
@@ -106,7 +109,8 @@ def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
 def test_worse_outputs_are_called_though_the_loss_rose(clean, criterion):
     """PSNR needs references; most scores fall with noise; a pattern is the same in all outputs."""
     for reason in ["behind", "got worse", "pattern"]:
-        alarm, references = GamingAlarm(criterion), clean if reason == "behind" else None
+        alarm = GamingAlarm(criterion)
+        references = clean if reason == "behind" else None
         tile = 0.02 * normal(3, 4, 4)
         before = alarm(clean, references)
         found = alarm(clean + tile.tile(12, 16) if reason == "pattern" else noisy(clean, 0.05), references)

@@ -82,7 +82,8 @@ def test_an_epoch_without_a_validation_srocc_is_not_the_best_for_ever(train, tmp
 
 
 def test_killed_between_epochs_goes_on_to_the_same_result(train, tmp_path):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole = tmp_path / "whole"
+    cut = tmp_path / "cut"
     schedule = "--seed 7 --lr 0.01 --init random --epochs 4"
     torch.rand(3)  # what else draws from torch's generator does not matter
     train(whole, schedule, 0)

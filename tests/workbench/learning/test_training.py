@@ -46,8 +46,10 @@ def test_an_epoch_is_plain_gradient_descent(tmp_path):
     noted = mock.MagicMock()  # notes the rows and columns that are asked for
     noted.__getitem__.side_effect = features.__getitem__
     (mean_loss,) = train_on(noted, trained := copy.deepcopy(metric), tmp_path, recipe)
-    targets, ctx = torch.linspace(0, 1, 6)[:, None], metric.prompt_learner.ctx
-    drawn, losses = [places for (places,), _ in noted.__getitem__.call_args_list], []
+    targets = torch.linspace(0, 1, 6)[:, None]
+    ctx = metric.prompt_learner.ctx
+    drawn = [places for (places,), _ in noted.__getitem__.call_args_list]
+    losses = []
     for rows, columns in drawn:
         loss = F.mse_loss(metric.train().score(features[rows, columns]), targets[rows])
         (grad,) = torch.autograd.grad(loss, ctx)
@@ -79,7 +81,9 @@ def test_a_saved_context_of_another_shape_is_refused_not_broadcast(tmp_path):
 def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer():
     for name in ["official", "pyiqa"]:
         options = yaml.safe_load((CONFIGS / f"{name}.yml").read_text())
-        train, images, recipe = options["train"], options["datasets"]["train"], RECIPES[name]
+        train = options["train"]
+        images = options["datasets"]["train"]
+        recipe = RECIPES[name]
         assert train["optim"] == {"type": "SGD" if recipe.sgd else "Adam", "lr": recipe.lr}
         assert train["scheduler"] == {"type": "CosineAnnealingLR", "T_max": recipe.cosine_epochs, "eta_min": 0}
         assert ("metric_loss_opt" in train) == recipe.plcc_loss and train["mos_loss_opt"]["type"] == "MSELoss"

@@ -16,7 +16,8 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     monkeypatch.setattr(score_table, "digests_of_mini", lambda: known)
     assert score_table.seen_by_mini([*files, tmp_path / "gone.jpg"], FileHashes()) == [True] * 3 + [False] * 4
     splits = ["train"] * 3 + ["val"] * 3
-    paths, targets = [*map(str, files)], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    paths = [*map(str, files)]
+    targets = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     table = ScoreTable("mine", pd.DataFrame({"path": paths, "target": targets, "split": splits}), (0, 1))
     look = score_table.look_for_mini_photos
     assert look(table, "RN50", True, ("val",)) is look(table, "mini", False, ("val",)) is table

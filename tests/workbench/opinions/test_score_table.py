@@ -129,7 +129,8 @@ def test_pyiqas_full_reference_sets_are_read_with_their_references_as_groups(tmp
     table.parent.mkdir(parents=True)
     folder.mkdir(parents=True)
     low, high = info["mos_range"]
-    scores, lines = np.linspace(low, high, 21)[:20], ["ref_name,dist_name,mos"]
+    scores = np.linspace(low, high, 21)[:20]
+    lines = ["ref_name,dist_name,mos"]
     for number, score in enumerate(scores):
         (folder / f"{number}.png").write_text(str(number))
         lines.append(f"{number // 4}_ref.png,{number}.png,{score}")

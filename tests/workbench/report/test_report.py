@@ -45,7 +45,8 @@ def test_asks_nothing_of_the_network_and_allows_only_our_script(source):
 def test_in_a_browser_heads_sort_the_table_and_the_page_is_no_wider_than_the_window(source, tmp_path, browser, width):
     """The highest first and words last."""
     (tmp_path / "report.html").write_text(source, "utf-8")
-    page, said = browser.new_page(viewport={"width": width, "height": 900}), []
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    said = []
     page.on("console", lambda message: said.append(message.text))
     page.goto((tmp_path / "report.html").as_uri())
     table = page.locator("table").filter(has=page.locator("caption", has_text=re.compile("^graded$")))
