@@ -50,49 +50,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # before torch is loaded, which reads it: waiting threads sleep and leave the CPU to other programs
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # the stream is closed
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):  # characters that the stream cannot encode become \\xNN
-            stream.reconfigure(errors="backslashreplace")
-    args, message = argparse.Namespace(command=None), ""
-    given = sys.argv[1:] if argv is None else argv
+    _prepare_streams()
+    args = argparse.Namespace(command=None)
+    words = list(sys.argv[1:] if argv is None else argv)
     with sigterm_as_interrupt(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
         try:
-            try:
-                code = _run(list(given), args)
-            finally:
-                sys.stdout.flush()
-        except CLIPIQAError as error:
-            code, message = 2, f"error: {error if isinstance(error, ConfigError) else in_shell(str(error))}"
+            code, message = _outcome(words, args)
         except KeyboardInterrupt as error:
             if argv is None:  # the process ends here: a second Ctrl-C ends it at once, without a traceback
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
             code = 143 if isinstance(error, Terminated) else 130
             message = f"interrupted: {'; '.join(str(arg) for arg in error.args)}".strip(": ")
-        except BrokenPipeError:  # `clipiqa score … | head`
-            code = 1
-            drop(sys.stdout)
-        except OSError as error:
-            where = error.filename or "standard output"
-            code, message = 2, f"error: cannot write to {where}: {error.strerror or error}."
-            drop(sys.stdout)
-        except (MemoryError, RuntimeError) as error:
-            from ..images.reading_errors import is_out_of_memory
-
-            if not is_out_of_memory(error):
-                raise
-            words = "the memory does not suffice: use smaller images, a smaller batch_size or fewer `workers`."
-            code, message = 2, f"error: {in_shell(words)}"
         if message:
-            print(" ".join(filter(None, ("clipiqa", args.command))) + f": {plain_lines(message)}", file=sys.stderr)
+            title = " ".join(filter(None, ("clipiqa", args.command)))
+            print(f"{title}: {plain_lines(message)}", file=sys.stderr)
             if args.command == "gate":
                 from .gate import publish_error
 
-                publish_error(given, args, message.removeprefix("error: "))
+                publish_error(words, args, message.removeprefix("error: "))
     NAMED.clear()
     return code
+
+
+def _prepare_streams() -> None:
+    """Replace closed streams; let the others write characters that they cannot encode as \\xNN."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _outcome(words: list[str], args: argparse.Namespace) -> tuple[int, str]:
+    """Run a command line; return its exit code, and what to tell if it failed."""
+    try:
+        try:
+            return _run(words, args), ""
+        finally:
+            sys.stdout.flush()
+    except CLIPIQAError as error:
+        return 2, f"error: {error if isinstance(error, ConfigError) else in_shell(str(error))}"
+    except BrokenPipeError:  # `clipiqa score … | head`
+        drop(sys.stdout)
+        return 1, ""
+    except OSError as error:
+        drop(sys.stdout)
+        where = error.filename or "standard output"
+        return 2, f"error: cannot write to {where}: {error.strerror or error}."
+    except (MemoryError, RuntimeError) as error:
+        from ..images.reading_errors import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        advice = "the memory does not suffice: use smaller images, a smaller batch_size or fewer `workers`."
+        return 2, f"error: {in_shell(advice)}"
 
 
 def _run(argv: list[str], args: argparse.Namespace) -> int:
@@ -106,7 +118,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
     given = vars(found)
     args.command, completion = given.pop("command"), given.pop("print_completion", "")
     if unknown:
-        parser, first = commands.get(args.command, parser), unknown[0].partition("=")[0]
+        parser = commands.get(args.command, parser)
+        first = unknown[0].partition("=")[0]
         hint = f": {nearest(first, parser._option_string_actions)}" if first.startswith("--") else ""
         parser.error(f"unknown arguments {' '.join(unknown)}{hint}")
     if completion:
