@@ -24,5 +24,7 @@ def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: b
         size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
         rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
     print(aligned(rows))
-    bad = {"damaged", "failed", *(["missing (offline)"] if backbone or prompt_files else [])}
+    bad = {"damaged", "failed"}
+    if backbone or prompt_files:
+        bad.add("missing (offline)")
     return int(any(file.state in bad for file in found))

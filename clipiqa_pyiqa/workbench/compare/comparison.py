@@ -245,5 +245,8 @@ def _estimates(data: DataSetResult, statistic: str) -> TableColumn:
     cells = []
     for label, each in found.items():
         mark: Mark = "best" if is_sure and each.value == found[best].value else ""
-        cells.append(Cell(number(each.value) + "†" * (label in below), interval(each.low, each.high), each.value, mark))
+        text = number(each.value)
+        if label in below:
+            text += "†"
+        cells.append(Cell(text, interval(each.low, each.high), each.value, mark))
     return TableColumn(statistic, cells, "lower" if sign < 0 else "higher")

@@ -121,7 +121,12 @@ class DataSetResult:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        return (*STATISTICS, *(FITTED if self.fit else ()), *((WITHIN, TOP) if self.groups else ()))
+        statistics = list(STATISTICS)
+        if self.fit:
+            statistics += FITTED
+        if self.groups:
+            statistics += [WITHIN, TOP]
+        return tuple(statistics)
 
     @property
     def scored(self) -> list[str]:

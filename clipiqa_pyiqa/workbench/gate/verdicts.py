@@ -247,8 +247,10 @@ class Gate(Reported):
     @property
     def verdict(self) -> Literal["pass", "worse", "unclear"]:
         """``'worse'``: a column is worse, or an image is newly flagged; ``'unclear'``: scores are missing."""
-        found = {verdict for _, verdict, *_ in self.checks()}
-        return "worse" if "worse" in found else "unclear" if "unclear" in found else "pass"
+        verdicts = {verdict for _, verdict, *_ in self.checks()}
+        if "worse" in verdicts:
+            return "worse"
+        return "unclear" if "unclear" in verdicts else "pass"
 
     @property
     def passed(self) -> bool:

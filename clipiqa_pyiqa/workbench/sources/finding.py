@@ -134,7 +134,10 @@ class Found:
         return [item.name for item in self.items if isinstance(item, File)]
 
     def find(self, name: str, patterns: bool = True) -> None:
-        why, kind, files, is_here = "does not exist", Kind.MISSING, list[str](), not is_remote(name)
+        why = "does not exist"
+        kind = Kind.MISSING
+        files = list[str]()
+        is_here = not is_remote(name)
         if is_here and os.path.isdir(name):
             before = self.skipped.copy()
             files = self._files_in(name)
@@ -147,7 +150,8 @@ class Found:
                 self.find(each)
             return
         elif patterns and glob.has_magic(name) and not _is_web(name):
-            why, matches = "matches nothing", _matches(name)
+            why = "matches nothing"
+            matches = _matches(name)
             for match in matches:
                 self.find(match, patterns=False)
             if matches:
@@ -160,26 +164,34 @@ class Found:
         elif _kind_of(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
-        given = name.rstrip(f"/{os.sep}")
-        full = os.path.abspath(name) if is_here else given
-        for file in files:
-            identity = full + file[len(given) :]  # os.path.abspath for each file would take long
-            if identity not in self._seen:
-                self._seen.add(identity)
-                make = _kind_of(file)
-                self.items.append(make(file, *self.how) if make else source_at(file))
+        self._add(files, name, is_here)
         if not files:
             self.note(name, why, kind)
 
+    def _add(self, files: Sequence[str], name: str, is_here: bool) -> None:
+        """Add the files that a name stands for, each once."""
+        bare_name = name.rstrip(f"/{os.sep}")
+        full = os.path.abspath(name) if is_here else bare_name
+        for file in files:
+            identity = full + file[len(bare_name) :]  # os.path.abspath for each file would take long
+            if identity not in self._seen:
+                self._seen.add(identity)
+                shard_class = _kind_of(file)
+                self.items.append(shard_class(file, *self.how) if shard_class else source_at(file))
+
     def note(self, name: str, why: str, kind: Kind) -> None:
         if name not in self.problems:
-            self.items.append(missing := NoImage(name, why, kind))
+            missing = NoImage(name, why, kind)
+            self.items.append(missing)
             self.problems[name] = missing.problem
 
     def _files_in(self, folder: str) -> list[str]:
         """Return a folder's images and ``archives``; without these, its Parquet files, which are often results."""
         files = files_below(folder, self.note)
-        images, archives = tuple(image_suffixes()), ARCHIVES + VIDEOS * bool(find_spec("av"))
+        images = tuple(image_suffixes())
+        archives: tuple[str, ...] = ARCHIVES
+        if find_spec("av"):
+            archives += VIDEOS
         kinds = [images + archives] if self.archives else [images, archives]
         alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
         found = next(filter(None, alike), [])

@@ -22,10 +22,12 @@ class ParquetShard(ShardFile):
     def entries(self, rows: Container[int] = range(1 << 62)) -> Iterator[Image]:
         """Yield the images in order; ``rows`` are numbers of rows to read, by default all. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
-            first, column = 0, image_column(self, table.schema_arrow)
+            first = 0
+            column = image_column(self, table.schema_arrow)
             columns = list(dict.fromkeys([column, *self.keep]))
             for group in range(table.num_row_groups):
-                numbers = range(first, first := first + table.metadata.row_group(group).num_rows)
+                numbers = range(first, first + table.metadata.row_group(group).num_rows)
+                first = numbers.stop
                 if not any(number in rows for number in numbers):
                     continue
                 batches = table.iter_batches(_ROWS, [group], columns, use_threads=False)
@@ -66,7 +68,8 @@ def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
     if missing:
         raise ShardError(f"{shard.name!r} has no column {missing[0]!r} to keep: its columns are {listed}.")
     candidates = [field.name for field in schema if _is_image(field.type)]
-    usual = [name for name in ([column] if column else IMAGE_COLUMNS) if name in candidates]
+    usual_names = [column] if column else IMAGE_COLUMNS
+    usual = [name for name in usual_names if name in candidates]
     if usual:
         return usual[0]
     if column or len(candidates) != 1:

@@ -137,7 +137,8 @@ def progress(unit: str = "image") -> Iterator[Callable[..., None]]:
             bar = tqdm(desc=one_line(name), total=total, unit=unit, initial=done, disable=hidden)
             shown[name] = bars.enter_context(bar), done, now
         bar, first, start = shown[name]
-        bar.n = done = round(done, 2)
+        done = round(done, 2)
+        bar.n = done
         bar.set_postfix_str(detail, refresh=False)
         bar.update(0)
         if bar.disable and now - reported >= EVERY:
