@@ -1,13 +1,20 @@
 """``clipiqa fit``: fit a metric to rated photos."""
 
+from __future__ import annotations
+
 import shlex
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ...errors import OptionError
 from ...text import counted
 from .options.groups import Learning, creation
 from .options.terminal import frame_as_text, in_shell
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ..learning.fit import FitResult
 
 
 def run(
@@ -46,21 +53,10 @@ def run(
         splits_out (FILE): write the random splits to this CSV file
         seed: seed of folds, splits and held-out photos
     """
-    from ...files.writing import check_output
-
-    check_output(out, overwrite=overwrite)
-    if out.suffix != ".safetensors":
-        raise OptionError(f"--out must be a .safetensors file; got {str(out)!r}.")
-    if splits_out is not None:
-        if splits < 1:
-            raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")
-        check_output(splits_out, overwrite=overwrite)
+    _check_outputs(out, splits_out, splits, overwrite)
     # cross-validation needs no split
     table = learning.table(scores, seed, needed=("train",), val_fraction=0.0)
     options = learning.start()
-    import numpy as np
-    import pandas
-
     from ...metric import CLIPIQA
     from ..learning.fit import fit
 
@@ -79,22 +75,9 @@ def run(
     if splits_out is not None:
         result.save_splits(splits_out)
     print(f"{table.name}: fitted to {result.head.metadata['rated_photos']} rated photos, on {fit_on}")
-    rows = [("zero-shot", *result.before["train"])]
-    rows += [(f"cross-validation, {name}", *agreement) for name, agreement in result.cross_validation.items()]
-    for split, agreement in result.held_out.items():
-        images = counted(len(result.table.part(split)), f"{split} image")
-        rows += [(f"{images}, zero-shot", *result.before[split]), (images, *agreement)]
-    counts = sorted({len(rows) for rows in result.drawn})
-    tested = " to ".join(map(str, counts[:1] + counts[1:][-1:])) + " photos each"
-    for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
-        if result.splits:
-            rows.append((f"{splits} random splits that test {tested}, {name}", *reduced(result.splits, axis=0)))
-    low, high = table.score_range if own_scale else (0, 1)
-    frame = pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", f"RMSE (scores from {low:g} to {high:g})"])
-    frame.iloc[:, 3] *= high - low
-    print(frame_as_text(frame))
-    found = "found" if result.head.method == "ridge" else "did not find"
-    why = f": cross-validation {found} ridge clearly better" if method == "auto" else ""
+    print(frame_as_text(_agreements(result, table.score_range if own_scale else (0, 1))))
+    finding = "found" if result.head.method == "ridge" else "did not find"
+    why = f": cross-validation {finding} ridge clearly better" if method == "auto" else ""
     print(f"The method is {result.head.method}{why}.")
     print(f"judgement: {in_shell(str(result.judgement))}")
     print(
@@ -102,3 +85,37 @@ def run(
     )
     print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **learning.given())}")
     return 0
+
+
+def _check_outputs(out: Path, splits_out: Path | None, splits: int, overwrite: bool) -> None:
+    from ...files.writing import check_output
+
+    check_output(out, overwrite=overwrite)
+    if out.suffix != ".safetensors":
+        raise OptionError(f"--out must be a .safetensors file; got {str(out)!r}.")
+    if splits_out is not None:
+        if splits < 1:
+            raise OptionError("--splits-out has no splits to write: also give their number, such as --splits 10.")
+        check_output(splits_out, overwrite=overwrite)
+
+
+def _agreements(result: FitResult, score_range: tuple[float, float]) -> pandas.DataFrame:
+    """Return a row for each agreement: zero-shot, cross-validation, held-out images and random splits."""
+    import numpy as np
+    import pandas
+
+    rows = [("zero-shot", *result.before["train"])]
+    rows += [(f"cross-validation, {name}", *agreement) for name, agreement in result.cross_validation.items()]
+    for split, agreement in result.held_out.items():
+        images = counted(len(result.table.part(split)), f"{split} image")
+        rows += [(f"{images}, zero-shot", *result.before[split]), (images, *agreement)]
+    if result.splits:
+        counts = sorted({len(tested_rows) for tested_rows in result.drawn})
+        photos = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        title = f"{len(result.splits)} random splits that test {photos} photos each"
+        for name, reduced in (("median", np.median), ("lowest", np.min), ("highest", np.max)):
+            rows.append((f"{title}, {name}", *reduced(result.splits, axis=0)))
+    low, high = score_range
+    frame = pandas.DataFrame(rows, columns=["", "SROCC", "PLCC", f"RMSE (scores from {low:g} to {high:g})"])
+    frame.iloc[:, 3] *= high - low
+    return frame

@@ -118,16 +118,13 @@ def fit(
     direction = _direction_of(metric)
     photos = _rated_photos(encoded, direction, table.frame, fit_on)
     parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
-    if np.ptp(parts["train"].shares) < 0.5:
-        log.warning("the ratings cover less than half of the range: scores beyond them are extrapolated")
     groups = train["group"].factorize()[0]
     if max(groups) == 0:
         raise CLIPIQAError("all photos to fit belong to one group, so none can be held out: set another `group`.")
     best = _fit(method, parts["train"], groups, seed)
     tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
     before = {split: _agreement(part.zero_shot, part.shares) for split, part in tested.items()}
-    if best.method == "affine" and before["train"].plcc < 0:
-        log.warning("the head turns the order of the metric round, as these opinions contradict it: rate more photos")
+    _warn_of_few_opinions(parts["train"], best, before["train"])
     held_out = {
         split: _agreement(predict(best.head, part), part.shares) for split, part in tested.items() if split != "train"
     }
@@ -136,13 +133,7 @@ def fit(
     random_splits = [
         _random_split(method, train, parts["train"], groups, seed + number, seed) for number in range(splits)
     ]
-    fields = {
-        **_provenance(metric, table, seed),
-        "fit_on": fit_on,
-        "score_range": table.score_range if own_scale else (0.0, 1.0),
-        "lower_better": own_scale and table.lower_better,
-        "method": best.method,
-    }
+    fields = {**_provenance(metric, table, seed), **_scale(table, own_scale), "fit_on": fit_on, "method": best.method}
     tensors = {name: torch.from_numpy(array).float() for name, array in best.head.items()}
     return FitResult(
         OpinionHead({**tensors, "direction": direction}, as_texts(fields)),
@@ -161,6 +152,20 @@ def _check_enough(method: str, train: pandas.DataFrame) -> None:
         raise CLIPIQAError(
             f"method {method!r} needs at least {NEEDED[method]} rated photos to train on; got {len(train)}."
         )
+
+
+def _warn_of_few_opinions(photos: RatedPhotos, best: _Fit, zero_shot: FitAgreement) -> None:
+    if np.ptp(photos.shares) < 0.5:
+        log.warning("the ratings cover less than half of the range: scores beyond them are extrapolated")
+    if best.method == "affine" and zero_shot.plcc < 0:
+        log.warning("the head turns the order of the metric round, as these opinions contradict it: rate more photos")
+
+
+def _scale(table: ScoreTable, own_scale: bool) -> dict[str, Any]:
+    """Return the range and the direction of a head's scores: those of the opinions, or from 0 (worst) to 1."""
+    if own_scale:
+        return {"score_range": table.score_range, "lower_better": table.lower_better}
+    return {"score_range": (0.0, 1.0), "lower_better": False}
 
 
 def _direction_of(metric: CLIPIQA) -> Tensor:

@@ -168,9 +168,46 @@ def _source(table: str, root: FilePath) -> dict[str, str]:
 
 def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | None, within: str) -> DataSet:
     known = import_pyiqa().get_dataset_info()
-    where = f"data set {label!r}"
     usual = {"phase": "test", "name": label, **known.get(name, {})}
-    used = {**usual, **options}
+    used: dict[str, Any] = {**usual, **options}
+    _check_pyiqa_options(label, name, used, known)
+    _find_roots(label, name, used, data_root, is_known=name in known)
+    try:
+        with whole_files():  # pyiqa changes PIL's setting
+            dataset = import_pyiqa(".data").build_dataset(used)
+    except Exception as error:  # pyiqa raises many types for a bad table or option
+        raise CLIPIQAError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
+    first = int(hasattr(dataset, "paired_trans"))  # the image's place in a row: a reference comes first
+    folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
+    note = [f"{used['phase']} part of {used['split_index']}"] if used.get("split_index") is not None else []
+    note += [f"{key.replace('_', ' ')} {value}" for key, value in (used.get("augment") or {}).items()]
+    data_set = DataSet(
+        label,
+        tuple(
+            _PyiqaImage(os.path.abspath(os.path.join(folder, row[first])), dataset, index)
+            for index, row in enumerate(dataset.paths_mos)
+        ),
+        tuple(float(row[first + 1]) for row in dataset.paths_mos),
+        published_as=published_set(name, used, usual) if name in known else "",
+        table=used["meta_info_file"],
+        groups=_groups_within(used["meta_info_file"], within, dataset) if within else (),
+        source=_source(used["meta_info_file"], used["dataroot_target"]),
+    )
+    # when pyiqa normalises DMOS, it also reverses the scale: high is good
+    return _finish(data_set, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
+
+
+def _groups_within(table: str, within: str, dataset: Any) -> tuple[str, ...]:
+    """Return the group of each row, from a column of pyiqa's table."""
+    path = Path(table)
+    header = read_rows(path)[1]
+    column = header.index(find_column(path, header, within, "", option="within"))
+    return tuple(str(row[column]) for row in dataset.paths_mos)
+
+
+def _check_pyiqa_options(label: str, name: str, used: Settings, known: Mapping[str, Any]) -> None:
+    """Raise for options that pyiqa's data set does not have, and for judgements of pairs."""
+    where = f"data set {label!r}"
     if "type" not in used:
         raise CLIPIQAError(
             f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {nearest(name, known)} "
@@ -181,43 +218,19 @@ def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | N
     check_kinds(used, {"phase": object, **dict.fromkeys(keys, object), **_PYIQA}, where)
     if used["type"] in ("PieAPPDataset", "BAPPSDataset"):
         raise CLIPIQAError(f"{where} holds judgements of pairs, not a score for each image.")
+
+
+def _find_roots(label: str, name: str, used: dict[str, Any], data_root: FilePath | None, *, is_known: bool) -> None:
+    """Put the folders and tables of a data set below ``data_root``; raise if one is missing."""
     for key in _ROOTS:
         if used.get(key):
             used[key] = str(pyiqa_path(used[key], data_root or "datasets"))
     if missing := [f"{key} {used.get(key)!r}" for key in _ROOTS[:2] if not os.path.exists(used.get(key) or "")]:
-        way_out = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if name in known else ""
+        way_out = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if is_known else ""
         raise CLIPIQAError(
-            f"{where} needs {' and '.join(missing)}, but there is no such path: correct it or data_root{way_out}."
+            f"data set {label!r} needs {' and '.join(missing)}, but there is no such path: correct it or "
+            f"data_root{way_out}."
         )
-    try:
-        with whole_files():  # pyiqa changes PIL's setting
-            dataset = import_pyiqa(".data").build_dataset(used)
-    except Exception as error:  # pyiqa raises many types for a bad table or option
-        raise CLIPIQAError(f"pyiqa cannot build data set {label!r}: {reason(error)}.") from error
-    first = int(hasattr(dataset, "paired_trans"))  # the image's place in a row: a reference comes first
-    folder = getattr(dataset, "dataroot", "")  # AVA's table has file names without folders
-    note = [f"{used['phase']} part of {used['split_index']}"] if used.get("split_index") is not None else []
-    note += [f"{key.replace('_', ' ')} {value}" for key, value in (used.get("augment") or {}).items()]
-    groups = tuple[str, ...]()
-    if within:
-        path = Path(used["meta_info_file"])
-        header = read_rows(path)[1]
-        column = header.index(find_column(path, header, within, "", option="within"))
-        groups = tuple(str(row[column]) for row in dataset.paths_mos)
-    found = DataSet(
-        label,
-        tuple(
-            _PyiqaImage(os.path.abspath(os.path.join(folder, row[first])), dataset, index)
-            for index, row in enumerate(dataset.paths_mos)
-        ),
-        tuple(float(row[first + 1]) for row in dataset.paths_mos),
-        published_as=published_set(name, used, usual) if name in known else "",
-        table=used["meta_info_file"],
-        groups=groups,
-        source=_source(used["meta_info_file"], used["dataroot_target"]),
-    )
-    # when pyiqa normalises DMOS, it also reverses the scale: high is good
-    return _finish(found, note, {**used, "lower_better": used.get("lower_better") and not used.get("mos_normalize")})
 
 
 @dataclass(frozen=True)
