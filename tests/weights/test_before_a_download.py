@@ -32,7 +32,8 @@ def no_weights(files, monkeypatch):
     for name in ("find_file", "good_copy"):
         monkeypatch.setattr(published, name, look)
     monkeypatch.setattr("clipiqa_pyiqa.metric.find_file", look)
-    monkeypatch.setattr("clipiqa_pyiqa.family.find_file", look)
+    for module in ("base", "laion", "qualiclip"):
+        monkeypatch.setattr(f"clipiqa_pyiqa.family.{module}.find_file", look)
 
 
 @pytest.mark.quick

@@ -1,0 +1,74 @@
+"""CLIPScore: how well a caption fits an image."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..clip.gradient import per_image
+from ..clip.model import unit_text_features
+from ..errors import CLIPIQAError
+from .base import CROP, CLIPMetric
+
+
+class CLIPScore(CLIPMetric):
+    """pyiqa's ``clipscore`` (Hessel et al., EMNLP 2021, arXiv 2104.08718).
+
+    Args:
+        w: factor of the cosine similarities.
+        prefix: text before each caption.
+        **options: options of :class:`~clipiqa_pyiqa.family.CLIPMetric`.
+    """
+
+    model_type = "clipscore"
+    backbone = "ViT-B/32"
+    view = CROP
+    score_range = (0.0, 2.5)
+    takes_captions = True
+
+    def __init__(self, *args: Any, w: float = 2.5, prefix: str = "A photo depicts", **options: Any):
+        self.w = w
+        self.prefix = prefix
+        super().__init__(*args, **options)
+
+    def forward(self, x: Tensor, caption_list: Sequence[str] | None = None) -> Tensor:
+        """Return scores of images against their captions: ``(N,)`` in [0, w].
+
+        Args:
+            x: RGB ``(N, 3, H, W)`` in [0, 1].
+            caption_list: N captions, cut after 77 tokens.
+
+        Raises:
+            CLIPIQAError: the number of captions is not the number of images.
+        """
+        self.check(x)
+        captions = [caption_list] if isinstance(caption_list, str) else list(caption_list or ())
+        if len(captions) != len(x) or not all(isinstance(caption, str) for caption in captions):
+            raise CLIPIQAError(
+                f"clipscore needs a caption for each image, caption_list=[TEXT, ...]; got {len(captions)} captions "
+                f"for {len(x)} images."
+            )
+        tower = self.clip.text_tower(x.device, self._image_tower(x).mean.dtype)
+        texts = unit_text_features(tower, [f"{self.prefix} {caption}" for caption in captions])
+        return per_image(_CaptionScores(self, texts), x)
+
+
+class _CaptionScores:
+    """Scores of groups of images, which come in the order of their captions.
+
+    Args:
+        texts: Unit features of all captions, ``(N, D)``.
+    """
+
+    def __init__(self, metric: CLIPScore, texts: Tensor) -> None:
+        self._metric = metric
+        self._texts = texts
+        self._images_before = 0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the scores of the next images, ``(n,)``."""
+        features = self._metric.encode_unchecked(images)
+        first = self._images_before
+        self._images_before += len(images)
+        texts = self._texts[first : self._images_before].to(features)
+        return self._metric.w * (features * texts).sum(-1).relu()

@@ -1,0 +1,73 @@
+"""LIQE: the expected quality on five levels, from patches and texts."""
+
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..checks import FilePath
+from .base import SIDE, CLIPMetric, TowerInput, patches
+
+QUALITIES = ("bad", "poor", "fair", "good", "perfect")
+SCENES = ("animal", "cityscape", "human", "indoor", "landscape", "night", "plant", "still_life", "others")
+DISTORTIONS = (
+    "jpeg2000 compression",
+    "jpeg compression",
+    "noise",
+    "blur",
+    "color",
+    "contrast",
+    "overexposure",
+    "underexposure",
+    "spatial",
+    "quantization",
+    "other",
+)
+
+
+def _fifteen_patches(x: Tensor) -> list[Tensor]:
+    """Return at most 15 of the patches at stride 32, evenly spaced in reading order."""
+    candidates = patches(x, 32)
+    return candidates[:: max(1, len(candidates) // 15)][:15]
+
+
+FIFTEEN_PATCHES = TowerInput("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)
+
+
+class LIQE(CLIPMetric):
+    """pyiqa's ``liqe`` and ``liqe_mix``, whose files hold the tower (Zhang et al., CVPR 2023)."""
+
+    backbone = "ViT-B/32"
+    view = FIFTEEN_PATCHES
+    score_range = (1.0, 5.0)
+
+    def __init__(
+        self,
+        model_type: str = "liqe",
+        backbone: str | None = None,
+        pretrained: bool | str = True,
+        *,
+        pretrained_model_path: FilePath | None = None,
+        **options: Any,
+    ):
+        is_mix = model_type == "liqe_mix" or pretrained == "mix"
+        if is_mix:
+            model_type = "liqe_mix"
+            self.tower_file = "liqe_mix.pt"
+            self.level_texts = [
+                f"a photo of a {scene} with {distortion} artifacts, which is of {quality} quality"
+                for quality, scene, distortion in product(QUALITIES, SCENES, DISTORTIONS)
+            ]
+        else:
+            self.tower_file = "liqe_koniq.pt"
+            self.level_texts = [f"a photo with {quality} quality" for quality in QUALITIES]
+        if pretrained_model_path:
+            options["clip_weights"] = pretrained_model_path
+        super().__init__(model_type, backbone, **options)
+
+    def answer(self, features: Tensor) -> Tensor:
+        texts = self.texts(self.level_texts, features)
+        logits = self.clip.logit_scale * features.mean(1) @ texts.T  # mean over patches
+        shares = logits.softmax(1).unflatten(1, (len(QUALITIES), -1)).sum(2)
+        return shares @ torch.arange(1, len(QUALITIES) + 1).to(shares)  # the expected level, Eqs. 4 and 6

@@ -1,0 +1,108 @@
+"""QualiCLIP: seven pairs of texts, also with learned contexts, on a fine-tuned tower."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..checks import FilePath
+from ..clip.gradient import untraced
+from ..clip.model import one_thread
+from ..clip.text import tokenize
+from ..errors import CLIPIQAError, WeightsError
+from ..files.reading import sha256_of
+from ..prompts.antonym import antonym_scores
+from ..prompts.files import read_prompt_file
+from ..prompts.learned import woven
+from ..weights.published import find_file, pyiqa_file
+from .base import WHOLE, CLIPMetric
+
+TEMPERATURE = 2.0
+TEXTS = (
+    "Good photo.",
+    "Bad photo.",
+    "Sharp image.",
+    "Blurry image.",
+    "Sharp edges.",
+    "Blurry edges.",
+    "High-resolution image.",
+    "Low-resolution image.",
+    "Noise-free image.",
+    "Noisy image.",
+    "High-quality image.",
+    "Low-quality image.",
+    "Good picture.",
+    "Bad picture.",
+)
+LEARNED = {
+    "qualiclip+": "QualiCLIP+_koniq.pth",
+    "qualiclip+-clive": "QualiCLIP+_clive.pth",
+    "qualiclip+-flive": "QualiCLIP+_flive.pth",
+    "qualiclip+-spaq": "QualiCLIP+_spaq.pth",
+}
+
+
+class QualiCLIP(CLIPMetric):
+    """pyiqa's ``qualiclip`` and ``qualiclip+…`` (Agnolucci et al., arXiv 2403.11176).
+
+    ``pretrained_model_path`` is a file with learned prompts of ``qualiclip+…``.
+    """
+
+    model_type = "qualiclip"
+    backbone = "RN50"
+    view = WHOLE
+    tower_file = "QualiCLIP.pth"
+
+    def __init__(
+        self, model_type: str | None = None, backbone: str | None = None, pretrained: bool = True, **options: Any
+    ):
+        if not pretrained:  # pyiqa's configurations of qualiclip+… pass True
+            raise CLIPIQAError("QualiCLIP has no random weights to begin with: leave `pretrained` out.")
+        super().__init__(model_type, backbone, **options)
+
+    @property
+    def has_own_file(self) -> bool:
+        return self.model_type in LEARNED
+
+    def load(self, path: FilePath | None) -> None:
+        self._texts: dict[torch.dtype, Tensor] = {}  # text features, by the dtype of image features
+        if not self.has_own_file:
+            texts = self._texts_in_tower_file()
+            self._texts = {torch.float32: texts, torch.float64: texts}
+            return
+        published = pyiqa_file(LEARNED[self.model_type])
+        file = find_file(published).path if path is None else Path(path).expanduser()
+        self._prompts, self._end_places = self._read_learned(file)
+        self.file = {"file": file.name, "file_sha256": sha256_of(file)}
+
+    def _texts_in_tower_file(self) -> Tensor:
+        """Return the text features of ``TEXTS`` that QualiCLIP.pth holds beside its tower."""
+        checkpoint = self.clip.checkpoint
+        if checkpoint.shapes.get("prompts_features") != (len(TEXTS), self.clip.width):
+            raise WeightsError(
+                f"{checkpoint.path} has no prompts_features, so it is not QualiCLIP.pth: pass QualiCLIP.pth."
+            )
+        return checkpoint["prompts_features"].double()
+
+    def answer(self, features: Tensor) -> Tensor:
+        if features.dtype not in self._texts:
+            with untraced(), one_thread():
+                tower = self.clip.text_tower(torch.device("cpu"), features.dtype)
+                self._texts[features.dtype] = tower.encode(self._prompts.to(features.dtype), self._end_places)
+        texts = F.normalize(self._texts[features.dtype], dim=-1).unflatten(0, (-1, 2))
+        return antonym_scores(features, texts.to(features), self.clip.logit_scale / TEMPERATURE).mean(-1)
+
+    def _read_learned(self, path: Path) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of ``TEXTS`` with a file's contexts, ``(P, L, dim)``, and the places of their ends."""
+        length, width = self.clip.checkpoint.shapes["positional_embedding"]
+        state, _ = read_prompt_file(path)
+        tensors = [tensor.float() for tensor in state.values()]
+        n_ctx = tensors[0].numel() // (len(TEXTS) * width)
+        expected_shapes = [(len(TEXTS), rows, width) for rows in (n_ctx, 1, length - 1 - n_ctx)]
+        if [tensor.shape for tensor in tensors] != expected_shapes:
+            raise WeightsError(f"{path} holds no learned prompts of {self.model_type}: pass a file with its prompts.")
+        ctx, prefix, suffix = tensors
+        end_places = tokenize(TEXTS, length).argmax(1)  # without a context; the end token has the highest id
+        return woven(ctx, prefix, suffix, (end_places - 1).tolist()), end_places + n_ctx
