@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .onnx_export import export_onnx
     from .prompts.files import save_prompt_file
     from .reward import CLIPIQAReward
-    from .weights.published import weights_at_hand
+    from .weights.at_hand import weights_at_hand
     from .workbench.compare.compare import compare
     from .workbench.experiments.attribute_sweep import sweep
     from .workbench.experiments.demonstration import demo
@@ -103,7 +103,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "sweep": "workbench.experiments.attribute_sweep",
     "table": "workbench.table.run",
     "train": "workbench.learning.train",
-    "weights_at_hand": "weights.published",
+    "weights_at_hand": "weights.at_hand",
 }
 if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 

@@ -34,7 +34,8 @@ from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_record
 from .text import shown
 from .version import __version__
 from .weights.checkpoint import open_checkpoint
-from .weights.published import canonical_backbone, find_file, find_weights, pyiqa_file
+from .weights.finding import find_file, find_weights
+from .weights.names import canonical_backbone, pyiqa_file
 
 ModelType = Literal["clipiqa"] | LearnedType
 Precision = Literal["fp32", "bf16", "fp16"]

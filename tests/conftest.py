@@ -83,7 +83,7 @@ def seeded_weights(once):
     """
     from seeded import save_seeded
 
-    from clipiqa_pyiqa.weights.published import MINI_FILE
+    from clipiqa_pyiqa.weights.names import MINI_FILE
 
     def get(backbone="RN50"):
         if backbone == "mini":

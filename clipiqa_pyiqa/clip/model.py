@@ -15,7 +15,7 @@ from torch import Tensor
 from ..checks import MIN_SIDE
 from ..logger import log
 from ..weights.checkpoint import STEM, open_checkpoint
-from ..weights.published import Weights, found_again
+from ..weights.finding import Weights, found_again
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
 from .gradient import clamped, groups, impossible_in_vmap, untraceable, untraced

@@ -13,7 +13,8 @@ from ..clip.gradient import per_image, recomputed, wide
 from ..clip.model import frozen_clip, middle_square
 from ..errors import CLIPIQAError
 from ..metric import Precision, TowerMetric
-from ..weights.published import Weights, find_file, find_weights, pyiqa_file, weights_in
+from ..weights.finding import Weights, find_file, find_weights, weights_in
+from ..weights.names import pyiqa_file
 
 SIDE = 224  # pixels of CLIP's own square input
 CHUNK = 16  # patches that are encoded at once

@@ -9,7 +9,8 @@ from ..checks import FilePath
 from ..errors import WeightsError
 from ..files.reading import sha256_of
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.published import LAION_HEADS, find_file, head_file
+from ..weights.finding import find_file
+from ..weights.names import LAION_HEADS, head_file
 from .base import CROP, CLIPMetric
 
 

@@ -16,7 +16,8 @@ from ..files.reading import sha256_of
 from ..prompts.antonym import antonym_scores
 from ..prompts.files import read_prompt_file
 from ..prompts.learned import woven
-from ..weights.published import find_file, pyiqa_file
+from ..weights.finding import find_file
+from ..weights.names import pyiqa_file
 from .base import WHOLE, CLIPMetric
 
 TEMPERATURE = 2.0

@@ -20,7 +20,7 @@ from ..files.writing import write_bytes
 from ..logger import log
 from ..text import counted
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.published import Weights, is_same_release
+from ..weights.finding import Weights, is_same_release
 from .antonym import exact, sigmoid
 from .fields import METHODS, read_fields
 from .learned import STATE_KEYS, PromptLearner

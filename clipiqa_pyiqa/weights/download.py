@@ -8,7 +8,7 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from ..files.reading import hash_file
 from ..files.writing import replacing
-from .published_file import PublishedFile
+from .names import PublishedFile
 
 
 def from_hub(file: PublishedFile) -> Path:

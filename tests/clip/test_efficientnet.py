@@ -11,7 +11,7 @@ from seeded_compact import feature, local_statistics, statistics, taps
 
 from clipiqa_pyiqa.clip import convolution
 from clipiqa_pyiqa.loss import general_path
-from clipiqa_pyiqa.weights.published import MINI_FILE
+from clipiqa_pyiqa.weights.names import MINI_FILE
 
 SIZES = [(32, 32), (96, 64), (63, 95), (70, 35)]
 """Height and width: the smallest, whole cells, one short of a cell, and neither."""

@@ -14,8 +14,8 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.files import FORMAT, PUBLISHED, save_prompt_file
-from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.published import PYIQA_FILES
+from clipiqa_pyiqa.weights import finding, names
+from clipiqa_pyiqa.weights.names import PYIQA_FILES
 
 WIDTH = 64  # of mini's texts
 CTX = normal(2, 16, WIDTH) * 0.02
@@ -161,8 +161,8 @@ def test_another_file_of_the_same_published_weights_is_accepted(learned, tmp_pat
     path, weights = tmp_path / "mine.safetensors", learned.clip.weights
     save_prompt_file(learned.prompt_learner, path, {"weights_sha256": "0" * 64})
     assert "other weights" in refused(learned.load_prompts, path)
-    release = published.release("mini")
-    monkeypatch.setattr(published, "release", lambda *_: replace(release, hub_sha256="0" * 64))
+    release = names.release("mini")
+    monkeypatch.setattr(finding, "release", lambda *_: replace(release, hub_sha256="0" * 64))
     learned.load_prompts(path)
     assert weights.sha256 == release.sha256
 

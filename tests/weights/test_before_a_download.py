@@ -7,7 +7,7 @@ from refusal import refused
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.family import MACLIP, CLIPScore, QualiCLIP
 from clipiqa_pyiqa.prompts.files import save_prompt_file
-from clipiqa_pyiqa.weights import published
+from clipiqa_pyiqa.weights import finding
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def no_weights(files, monkeypatch):
         pytest.fail(f"looked for {file.title}")
 
     for name in ("find_file", "good_copy"):
-        monkeypatch.setattr(published, name, look)
+        monkeypatch.setattr(finding, name, look)
     monkeypatch.setattr("clipiqa_pyiqa.metric.find_file", look)
     for module in ("base", "laion", "qualiclip"):
         monkeypatch.setattr(f"clipiqa_pyiqa.family.{module}.find_file", look)
@@ -62,7 +62,7 @@ def test_clipiqa(files, monkeypatch, options, named):
 
 
 def test_an_activation_that_contradicts_published_weights(monkeypatch):
-    monkeypatch.setattr(published, "good_copy", lambda file: None)
+    monkeypatch.setattr(finding, "good_copy", lambda file: None)
     assert "contradicts RN50 (openai)" in refused(CLIPIQA, quick_gelu=False)
 
 

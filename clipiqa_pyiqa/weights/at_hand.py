@@ -1,0 +1,69 @@
+"""The table of published files, each with its state on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from huggingface_hub import constants
+
+from ..checks import checked
+from ..errors import WeightsError
+from .finding import Copy, download_places, find_file, good_copy, weights_in, weights_named
+from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, pyiqa_file, release
+
+
+@dataclass(frozen=True)
+class FileAtHand:
+    """A published file and its state on this machine."""
+
+    title: str  # such as 'RN50 (openai)'
+    state: str
+    where: str  # the place and path of the file, the address to download from, or the problem
+    size: int | None = None  # in bytes; None if the file is not on this machine
+    sha256: str = ""  # of the file on this machine, or the known first digits of the published file's
+
+
+@checked
+def weights_at_hand(
+    backbones: str | Iterable[str] = (), *, prompts: bool = False, download: bool = False
+) -> Iterator[FileAtHand]:
+    """Yield each published file with its state on this machine.
+
+    Args:
+        backbones: One or several, as ``'RN50'`` or, with a tag, ``'ViT-B/32:laion2b_s34b_b79k'``; default all.
+        prompts: Add the published prompts of CLIP-IQA+.
+    """
+    named = [backbones] if isinstance(backbones, str) else list(backbones)
+    is_everything = not named and not prompts
+    if is_everything:
+        named = list(BACKBONES)
+    files = list[PublishedFile]()
+    for name in named:
+        backbone, _, tag = name.partition(":")
+        files.append(release(canonical_backbone(backbone), tag))
+    if is_everything or prompts:
+        files += [pyiqa_file(name) for name in PYIQA_FILES]
+    return (_at_hand(file, download) for file in files)
+
+
+def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
+    """Return a file with its state, after a download if one is wanted."""
+    try:
+        copy = find_file(file) if download else good_copy(file)
+        if copy is None:
+            state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
+            return FileAtHand(file.title, state, " or ".join(download_places(file)), sha256=file.sha256)
+        state = "found" if _is_published(copy, file) else "not published"
+    except WeightsError as error:
+        return FileAtHand(file.title, "failed" if download else "damaged", str(error).splitlines()[0])
+    return FileAtHand(file.title, state, f"{copy.source}: {copy.path}", copy.path.stat().st_size, copy.sha256)
+
+
+def _is_published(copy: Copy, file: PublishedFile) -> bool:
+    """Return whether a copy is the published file; raise WeightsError if it does not hold the file's CLIP."""
+    if file.title not in PYIQA_FILES:
+        return weights_named(copy, file).tag == file.tag
+    if file.backbone:  # pyiqa's file holds a tower
+        weights_in(copy, file)
+    return True
