@@ -1,14 +1,10 @@
-"""Reading of checkpoints without running code in them."""
+"""Reading of checkpoints of every format without running code in them."""
 
 import functools
-import mmap
 import pickle
 import re
-import struct
 import warnings
 import zipfile
-import zlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +17,7 @@ from ..checks import FilePath
 from ..errors import WeightsError
 from ..files.reading import open_file
 from ..pyiqa_package import import_pyiqa
+from .torchscript import check_declared_size, read_torchscript
 
 
 @dataclass(eq=False, repr=False)
@@ -69,32 +66,42 @@ def open_checkpoint(path: FilePath) -> Checkpoint:
     head = first_bytes(path)
     try:
         if head[8:9] == b"{":  # .safetensors: eight bytes of length, then JSON
-            file = safe_open(path, framework="pt")
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            return Checkpoint(path, shapes, file.get_tensor, file.metadata() or {})
-        if head.startswith(b"PK") and (archive := read_torchscript(path)) is not None:
-            return archive
+            return _safetensors_checkpoint(path)
+        archive = read_torchscript(path) if head.startswith(b"PK") else None
     except Exception as error:  # with a damaged file, zipfile and pickle raise many kinds of errors
         raise _refusal(path, error) from error
+    if archive is not None:
+        return Checkpoint(path, archive.shapes, archive.read)
     if head.startswith((b"PK", b"\x80")):  # \x80: a file by torch before 1.6
-        content = load_pickled(path)
-        if isinstance(content, torch.Tensor):
-            content = {"ctx": content}  # the format of pyiqa's published prompts
-        for name in ("state_dict", "model", "params"):
-            if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-                content = content[name]
-        if not isinstance(content, Mapping):
-            raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict (names with tensors).")
-        tensors = {
-            str(name).removeprefix("module.").removeprefix("clip_model."): value
-            for name, value in content.items()
-            if isinstance(value, torch.Tensor)
-        }
-        return Checkpoint(path, {key: tuple(tensor.shape) for key, tensor in tensors.items()}, tensors.__getitem__)
+        return _state_dict_checkpoint(path)
     raise WeightsError(
         f"{path} is not a checkpoint: expected a TorchScript archive, a state dict by torch.save or a .safetensors "
         f"file, but it starts with {head!r}."
     )
+
+
+def _safetensors_checkpoint(path: Path) -> Checkpoint:
+    file = safe_open(path, framework="pt")
+    shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
+    return Checkpoint(path, shapes, file.get_tensor, file.metadata() or {})
+
+
+def _state_dict_checkpoint(path: Path) -> Checkpoint:
+    content = load_pickled(path)
+    if isinstance(content, torch.Tensor):
+        content = {"ctx": content}  # the format of pyiqa's published prompts
+    for name in ("state_dict", "model", "params"):
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path} holds a {type(content).__name__}: expected a state dict (names with tensors).")
+    tensors = {
+        str(name).removeprefix("module.").removeprefix("clip_model."): value
+        for name, value in content.items()
+        if isinstance(value, torch.Tensor)
+    }
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return Checkpoint(path, shapes, tensors.__getitem__)
 
 
 def first_bytes(path: Path) -> bytes:
@@ -111,16 +118,23 @@ def first_bytes(path: Path) -> bytes:
 def load_pickled(path: Path) -> Any:
     """Return the tensors and plain values in a ``torch.save`` file; raise ``WeightsError`` for other objects."""
     try:
-        if is_archive := zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                _check_declared(archive, path)
-                if (damaged := archive.testzip()) is not None:
-                    raise ValueError(f"the checksum of its member {damaged} is wrong")
+        is_archive = zipfile.is_zipfile(path)
+        if is_archive:
+            _check_archive(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's advice about pickle protocols is for the author of the file
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)  # older files have no maps
     except Exception as error:  # with a damaged file, torch.load raises many kinds of errors
         raise _refusal(path, error) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError if a zip archive declares too many bytes, or a member's checksum is wrong."""
+    with zipfile.ZipFile(path) as archive:
+        check_declared_size(archive, path)
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the checksum of its member {damaged} is wrong")
 
 
 def _refusal(path: Path, error: Exception) -> WeightsError:
@@ -136,25 +150,34 @@ def _refusal(path: Path, error: Exception) -> WeightsError:
 
 
 _NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # formats of scipy and h5py, which execute no code
-_WAY_OUT = "pass trust_weights if you trust the author of the file"
+_ADVICE = "pass trust_weights if you trust the author of the file"
 
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
+    """Raise WeightsError if an option of pyiqa's metrics names a file that could run code, unless it is trusted."""
     get_url_from_name = import_pyiqa(".archs.arch_util").get_url_from_name
-    for value in () if trust_weights else _texts(options):
-        path = Path(value).expanduser()
-        if "://" in value:
-            name = value.rsplit("/", 1)[-1]
-            if value not in {get_url_from_name(name, store) for store in ("hugging_face", "github")}:
+    if trust_weights:
+        return
+    for text in _texts(options):
+        if "://" in text:
+            name = text.rsplit("/", 1)[-1]
+            if text not in {get_url_from_name(name, store) for store in ("hugging_face", "github")}:
                 raise WeightsError(
-                    f"{value[:200]!r} is not a file that pyiqa publishes, and loading it could run code: "
-                    f"download the file and pass its path, or {_WAY_OUT}."
+                    f"{text[:200]!r} is not a file that pyiqa publishes, and loading it could run code: "
+                    f"download the file and pass its path, or {_ADVICE}."
                 )
-        elif path.is_file() and not first_bytes(path).startswith(_NO_PICKLE) and not _is_safetensors(path):
-            try:
-                load_pickled(path)
-            except WeightsError as error:
-                raise WeightsError(f"{str(error).rstrip('.')}; or {_WAY_OUT}.") from error
+        else:
+            _check_parameter_file(Path(text).expanduser())
+
+
+def _check_parameter_file(path: Path) -> None:
+    """Raise WeightsError if a file for a metric of pyiqa could run code; a text may also be no file."""
+    if not path.is_file() or first_bytes(path).startswith(_NO_PICKLE) or _is_safetensors(path):
+        return
+    try:
+        load_pickled(path)
+    except WeightsError as error:
+        raise WeightsError(f"{str(error).rstrip('.')}; or {_ADVICE}.") from error
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -166,97 +189,14 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts and paths in an option, however deep."""
     if isinstance(value, str | Path):
         yield str(value)
-    elif isinstance(value, Mapping | list | tuple):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(each)
-
-
-_INFLATION = 8  # limit of declared bytes per byte of the file; torch does not compress tensors
-_MODULES = 5_000  # limit of modules (RN50x64: about 1,000); a shared module counts once for each name
-
-
-def read_torchscript(path: Path) -> Checkpoint | None:
-    """Return an archive's tensors by dotted names; None for another zip archive; damage may raise any exception.
-
-    Tensors are mapped into memory; writing does not change the file.
-    """
-    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-        members = {member.filename.partition("/")[2]: member for member in archive.infolist()}
-        if "constants.pkl" not in members:
-            return None
-        _check_declared(archive, path)
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        with archive.open(members["data.pkl"]) as pickled:
-            root = _Unpickler(pickled).load()
-    tensors, modules = dict[str, _Tensor](), [("", root)]
-    for prefix, module in modules:
-        for name, value in module.items():
-            if isinstance(value, _Tensor):
-                tensors[prefix + name] = value
-            elif isinstance(value, _Module):
-                modules.append((f"{prefix}{name}.", value))
-        if len(modules) > _MODULES:  # a small file may hold very many names, if modules share parts
-            raise ValueError(f"it has more than {_MODULES:,} modules")
-
-    def read(key: str) -> torch.Tensor:
-        (_, dtype, name, *_), offset, shape, stride, *_ = tensors[key]
-        member = members[f"data/{name}"]
-        header = mapped[member.header_offset : member.header_offset + 30]
-        if member.compress_type != zipfile.ZIP_STORED or not header.startswith(b"PK\3\4"):
-            raise ValueError(f"its member {member.filename} is compressed, or is not at its declared position")
-        # The bytes follow the member's local header: 30 bytes, then its name and an extra field of these two lengths.
-        start = member.header_offset + 30 + sum(struct.unpack_from("<HH", header, 26))
-        content = memoryview(mapped)[start : start + member.file_size]
-        flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
-        tensor = flat.as_strided(shape, stride, offset)  # raises if the tensor leaves the storage
-        if tensor.nbytes > len(content):
-            raise ValueError(f"it declares the shape {shape}, but has {len(content)} bytes")
-        if zlib.crc32(content) != member.CRC:
-            raise ValueError("its checksum is wrong")
-        return tensor
-
-    return Checkpoint(path, {key: shape for key, (_, _, shape, *_) in tensors.items()}, read)
-
-
-class _Tensor(tuple[Any, ...]):
-    """Arguments of torch's ``_rebuild_tensor_v2``; the storage is ``('storage', dtype, file, device, elements)``."""
-
-
-class _Module(dict[str, Any]):
-    __setstate__ = dict.update
-
-
-_KNOWN = {
-    ("torch._utils", "_rebuild_tensor_v2"): lambda *arguments: _Tensor(arguments),
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch", "HalfStorage"): torch.float16,
-    ("torch", "FloatStorage"): torch.float32,
-    ("torch", "LongStorage"): torch.int64,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """An unpickler that accepts only modules, tensors and containers."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("__torch__"):
-            return _Module
-        if module == "torch.jit._pickle":  # build_intlist and similar functions mark the type of a list or a dict
-            return lambda value, *_: value
-        if (module, name) in _KNOWN:
-            return _KNOWN[module, name]
-        raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is neither a module nor a tensor")
-
-    def persistent_load(self, pid: Any) -> Any:
-        return pid
-
-
-def _check_declared(archive: zipfile.ZipFile, path: Path) -> None:
-    declared = sum(member.file_size for member in archive.infolist())
-    if declared > _INFLATION * (path.stat().st_size + 2**17):
-        raise ValueError(f"its members declare {declared:,} bytes when unpacked, too many for a file of its size")
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for element in value:
+            yield from _texts(element)
 
 
 STEM = "visual.stem.weight"  # a tensor that only mini has
@@ -273,6 +213,7 @@ _BOOKKEEPING = {
 
 @functools.cache
 def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes of a backbone's tensors in open_clip, by name."""
     import open_clip  # the import takes seconds
 
     with torch.device("meta"):
@@ -281,11 +222,13 @@ def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
+    """Raise WeightsError if a checkpoint lacks tensors of a backbone, or has others or others' shapes."""
     if backbone == "mini":
         differing = {STEM} - checkpoint.keys()
     else:
         differing = {name for name, _ in checkpoint.shapes.items() ^ shapes_of(backbone).items()}
-    if names := sorted(name for name in differing if name.rpartition(".")[2] not in _BOOKKEEPING):
+    names = sorted(name for name in differing if name.rpartition(".")[2] not in _BOOKKEEPING)
+    if names:
         raise WeightsError(
             f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
             f"of another shape, such as {names[0]}; pass the file's own backbone, or another file."
