@@ -30,7 +30,8 @@ from .prompts.files import (
     warn_of_positions,
 )
 from .prompts.learned import CONTEXT_OPTIONS, PromptLearner
-from .prompts.pairs import Columns, PromptPair, Prompts, as_texts, column_records, parse_prompts
+from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
+from .prompts.records import as_texts, column_records
 from .text import shown
 from .version import __version__
 from .weights.checkpoint import open_checkpoint

@@ -21,7 +21,8 @@ from .files.writing import check_output, replacing
 from .logger import log
 from .metric import CLIPIQA, net_of
 from .prompts.antonym import antonym_scores, column_means
-from .prompts.pairs import Columns, Prompts, as_texts, column_records, parse_columns
+from .prompts.pairs import Columns, Prompts, parse_columns
+from .prompts.records import as_texts, column_records
 
 if TYPE_CHECKING:
     import onnx

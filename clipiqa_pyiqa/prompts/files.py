@@ -24,7 +24,8 @@ from ..weights.finding import Weights, is_same_release
 from .antonym import exact, sigmoid
 from .fields import METHODS, read_fields
 from .learned import STATE_KEYS, PromptLearner
-from .pairs import PromptPair, parse_prompts, value_text
+from .pairs import PromptPair, parse_prompts
+from .records import value_text
 
 
 class PublishedPrompts(NamedTuple):

@@ -15,7 +15,8 @@ from ..clip.gradient import is_transformed, needs_gradient
 from ..clip.model import FrozenCLIP, one_thread
 from ..clip.text import TextTower, tokenize
 from ..errors import PromptError
-from .pairs import PromptPair, question_record
+from .pairs import PromptPair
+from .records import question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
 CONTEXT_OPTIONS = ("n_ctx", "shared", "init")

@@ -1,6 +1,5 @@
-"""Prompt pairs of the paper (https://arxiv.org/abs/2207.12396), of the demo and of users; and the records of scores."""
+"""Prompt pairs of the paper (https://arxiv.org/abs/2207.12396), of the demo and of users."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,7 +63,9 @@ _BARE = {  # name -> words, positive first
 
 
 def _named(name: str, template: str | None = None) -> PromptPair:
-    return PromptPair(name, *((template or DEFAULT_TEMPLATE).replace("{}", word) for word in _BARE[name].split("|")))
+    positive, negative = _BARE[name].split("|")
+    wording = template or DEFAULT_TEMPLATE
+    return PromptPair(name, wording.replace("{}", positive), wording.replace("{}", negative))
 
 
 NAMED_PAIRS = {name: _named(name) for name in _BARE}
@@ -132,7 +133,7 @@ def unknown_names(clip: "FrozenCLIP", columns: Mapping[str, Iterable[PromptPair]
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
-    return all(isinstance(each, str) for each in values)
+    return all(isinstance(value, str) for value in values)
 
 
 def _items(prompts: Any) -> list[Any]:
@@ -158,12 +159,18 @@ def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
             f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
             f"{shown(item)} ({type(item).__name__})."
         )
-    if isinstance(item, tuple) and {*item} <= {*NAMED_PAIRS, *PRESETS, *ALIASES}:
+    if isinstance(item, tuple) and set(item) <= {*NAMED_PAIRS, *PRESETS, *ALIASES}:
         raise PromptError(
             f"{shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(item))}."
         )
-    sides = [" ".join(side.split()) for side in item]
-    return [_free(*((template or "{}").replace("{}", side) if side else "" for side in sides))]
+    positive, negative = item
+    return [_free(_worded(positive, template), _worded(negative, template))]
+
+
+def _worded(text: str, template: str | None) -> str:
+    """Return a text of a free pair in a wording; no words stay no words, which are refused."""
+    words = " ".join(text.split())
+    return template.replace("{}", words) if words and template else words
 
 
 def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
@@ -205,52 +212,3 @@ def _tokens(text: str) -> tuple[int, ...]:
     except UnicodeEncodeError:
         raise PromptError(f"the prompt {shown(text)} is not valid Unicode text: check its encoding.") from None
     return tuple(tokenizer().encode(text))  # without start and end marks
-
-
-# Provenance: what made a score, as fields of JSON and as texts
-
-
-def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:
-    """Return the record of a column of prompt pairs."""
-    return {"range": [0.0, 1.0], "lower_better": False, "questions": [list(pair.texts) for pair in pairs]}
-
-
-def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dict[str, Any]]:
-    """Return each column's record for ``scores`` of provenance."""
-    return {name: question_record(pairs) for name, pairs in columns.items()}
-
-
-def record_text(record: Mapping[str, Any]) -> str:
-    """Return a score column's record as text."""
-    if "metric" in record:  # one of several metrics of a run
-        rest = record_text({key: value for key, value in record.items() if key != "metric"})
-        return ", ".join(filter(None, [*map(record.get, ("metric", "backbone", "weights", "file")), rest]))
-    if head := record.get("head"):
-        low, high = record["score_range"]
-        text = f"{head['method']} head {head['sha256'][:8]} on {head['fit_on']}, fitted to {head['rated_photos']} "
-        return f"{text}rated photos; scale from {low:g} to {high:g}{', low is good' if record['lower_better'] else ''}"
-    pairs = ["|".join(pair) for pair in record.get("questions", ())]
-    question = pairs[0] if len(pairs) == 1 else f"mean of {', '.join(pairs)}" if pairs else ""
-    if not (learned := record.get("learned")):
-        return question
-    origin = f"from {learned['from'] or 'scratch'}{', trained here' if learned['trained'] else ''}"
-    return f"learned {learned['sha256'][:8]} ({origin}; ctx {'×'.join(map(str, learned['shape']))} around {question})"
-
-
-def files_text(record: Mapping[str, Any]) -> str:
-    """Return the names of the files of a metric of pyiqa, each with the first digits of its hash."""
-    return ", ".join(f"{name} {sha256[:8]}" for name, sha256 in record.get("files", {}).items())
-
-
-def as_texts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return provenance as texts; field ``scores`` becomes ``prompts``."""
-    texts = {key: value_text(value) for key, value in provenance.items() if key != "scores"}
-    if prompts := "; ".join(filter(None, map(record_text, provenance.get("scores", {}).values()))):
-        texts["prompts"] = prompts
-    return texts
-
-
-def value_text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)

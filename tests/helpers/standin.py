@@ -11,7 +11,8 @@ from itertools import chain
 import torch
 
 from clipiqa_pyiqa.prompts.antonym import column_means
-from clipiqa_pyiqa.prompts.pairs import Columns, parse_prompts, question_record
+from clipiqa_pyiqa.prompts.pairs import Columns, parse_prompts
+from clipiqa_pyiqa.prompts.records import question_record
 
 
 class Brightness:

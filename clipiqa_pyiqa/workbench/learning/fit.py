@@ -19,7 +19,7 @@ from ...files.writing import write_text
 from ...logger import log
 from ...metric import CLIPIQA, find_device
 from ...prompts.files import HEAD_FORMAT, OpinionHead
-from ...prompts.pairs import as_texts
+from ...prompts.records import as_texts
 from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
 from ..opinions.table_file import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
 from ..options import SharedOptions

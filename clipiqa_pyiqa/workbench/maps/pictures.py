@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...prompts.pairs import as_texts
+from ...prompts.records import as_texts
 from ..report.pictures import contact_sheet, thumbnail
 from .places import PhotoMap, upsampled
 

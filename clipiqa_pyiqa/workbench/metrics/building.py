@@ -20,7 +20,8 @@ from ...errors import CLIPIQAError, ConfigError
 from ...files.reading import sha256_of
 from ...logger import log
 from ...metric import CLIPIQA, net_of
-from ...prompts.pairs import column_records, parse_columns
+from ...prompts.pairs import parse_columns
+from ...prompts.records import column_records
 from ...pyiqa_package import import_pyiqa
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs

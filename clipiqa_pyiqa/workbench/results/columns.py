@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ...errors import Kind, OutputError
 from ...files.printable import on_disk, printable
 from ...logger import log
-from ...prompts.pairs import files_text, record_text, value_text
+from ...prompts.records import files_text, record_text, value_text
 from ...text import counted, few
 from ..files.journal import Cells
 from ..sources.finding import file_of, spellings, split_name

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame, MultiIndex, Series, concat
 
-from ...prompts.pairs import files_text
+from ...prompts.records import files_text
 from ..compare.scored_images import MetricResult, limits_text
 from ..metrics.kinds import Metric
 from ..options import Sizes
