@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
     from .onnx_export import export_onnx
-    from .prompts.files import save_prompt_file
+    from .prompts.prompt_files import save_prompt_file
     from .reward import CLIPIQAReward
     from .weights.at_hand import weights_at_hand
     from .workbench.compare.compare import compare
@@ -96,7 +96,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "rank": "workbench.rank.ranking",
     "read_image": "workbench.images.image",
     "read_scores": "workbench.results.scores",
-    "save_prompt_file": "prompts.files",
+    "save_prompt_file": "prompts.prompt_files",
     "score_images": "workbench.scoring.score",
     "score_on_ray": "workbench.ray_data",
     "score_paths": "workbench.scoring.score",

@@ -18,19 +18,11 @@ from .clip.inputs import check_features, check_images
 from .clip.model import FrozenCLIP, ImageTower, frozen_clip
 from .errors import CLIPIQAError, PromptError
 from .prompts.antonym import antonym_scores, column_means, margins
-from .prompts.files import (
-    PUBLISHED,
-    LearnedType,
-    OpinionHead,
-    check_backbone,
-    check_learned_file,
-    is_head,
-    load_head,
-    load_prompt_file,
-    warn_of_positions,
-)
+from .prompts.fields import check_backbone, warn_of_positions
+from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import CONTEXT_OPTIONS, PromptLearner
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
+from .prompts.prompt_files import PUBLISHED, LearnedType, check_learned_file, load_prompt_file
 from .prompts.records import as_texts, column_records
 from .text import shown
 from .version import __version__

@@ -14,8 +14,8 @@ from ..clip.text import tokenize
 from ..errors import CLIPIQAError, WeightsError
 from ..files.reading import sha256_of
 from ..prompts.antonym import antonym_scores
-from ..prompts.files import read_prompt_file
 from ..prompts.learned import woven
+from ..prompts.prompt_files import read_prompt_file
 from ..weights.finding import find_file
 from ..weights.names import pyiqa_file
 from .base import WHOLE, CLIPMetric

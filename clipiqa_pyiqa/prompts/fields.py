@@ -1,4 +1,4 @@
-"""The metadata in files of heads and of learned prompts: what each field must be."""
+"""The metadata in files of heads and of learned prompts: what each field must be, and whether it suits a metric."""
 
 import base64
 import json
@@ -8,7 +8,9 @@ from typing import Any
 
 from ..checks import FilePath
 from ..errors import PromptError
+from ..logger import log
 from ..text import shown
+from ..weights.finding import Weights, is_same_release
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -64,15 +66,44 @@ def read_fields(path: FilePath, metadata: Mapping[str, str], needed: Collection[
     Args:
         needed: Fields that must be there.
     """
-    values = {}
+    fields = {}
     for name, (read, kind) in _FIELDS.items():
         if name not in metadata and name not in needed:
             continue
         try:
-            values[name] = read(metadata[name])
+            fields[name] = read(metadata[name])
         except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise PromptError(
                 f"{path} has no usable field {name}, which must be {kind}; got {shown(metadata.get(name))}: make the "
                 "file again."
             ) from error
-    return values
+    return fields
+
+
+def check_backbone(name: FilePath, metadata: Mapping[str, str], backbone: str) -> None:
+    """Raise PromptError if prompts or a head were made for another backbone."""
+    made_for = metadata.get("backbone", backbone)
+    if made_for != backbone:
+        raise PromptError(
+            f"{name} was learned on {made_for}, but the metric's backbone is {backbone}: use backbone={made_for!r}, or "
+            f"prompts or a head learned on {backbone}."
+        )
+
+
+def warn_of_positions(name: FilePath, metadata: Mapping[str, str], pos_embedding: str) -> None:
+    """Log a warning if prompts or a head were made with another positional embedding."""
+    positions = metadata.get("pos_embedding", pos_embedding)
+    if positions != pos_embedding:
+        log.warning(
+            f"{name} was learned with pos_embedding={positions!r}, but the metric has {pos_embedding!r}: its scores "
+            "will be wrong."
+        )
+
+
+def check_weights(path: FilePath, metadata: Mapping[str, str], weights: Weights) -> None:
+    """Raise PromptError if prompts or a head were learned on other weights of the backbone."""
+    if not is_same_release(weights, metadata.get("weights_sha256", "")):
+        raise PromptError(
+            f"{path} was learned on other weights of {weights.backbone} ({metadata.get('weights')}) than the metric's "
+            f"({weights.short}): pass the weights that it was learned on as clip_weights, or learn it again."
+        )

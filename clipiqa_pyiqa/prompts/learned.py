@@ -32,7 +32,8 @@ def woven(ctx: Tensor, prefix: Tensor, suffix: Tensor, words: Sequence[int]) -> 
         suffix: Words, end tokens and padding, ``(P, K, dim)``.
         words: Number of tokens of each text's words.
     """
-    half, length = ctx.shape[-2] // 2, max(words) + 1
+    half = ctx.shape[-2] // 2
+    length = max(words) + 1
     texts = [
         torch.cat([start, context[:half], rest[:count], context[half:], rest[count:length]])
         for start, context, rest, count in zip(prefix, ctx.expand(len(words), -1, -1), suffix, words, strict=True)
@@ -112,7 +113,8 @@ class PromptLearner(nn.Module):
             known = self._remembered.get(key)
             if known is None or not torch.equal(known[0], texts):
                 with one_thread(texts.is_cpu):
-                    known = self._remembered[key] = texts, self._encode(texts)
+                    known = (texts, self._encode(texts))
+                self._remembered[key] = known
                 self._tower = None  # not needed again until the context changes, or gradients are asked for
         if is_transformed():  # torch.func takes no function with a backward pass of its own
             return self._encode(embeddings) if needs_gradient(embeddings) else known[1]
@@ -175,7 +177,8 @@ class PromptLearner(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_context(self, ctx: Tensor) -> None:
-        shape, dim = tuple(ctx.shape), self.token_prefix.shape[-1]
+        shape = tuple(ctx.shape)
+        dim = self.token_prefix.shape[-1]
         is_context = shape[:-2] in ((), (2,)) and len(shape) > 1 and 0 not in shape and shape[-1] == dim
         if not is_context or not ctx.is_floating_point():
             raise PromptError(
@@ -222,5 +225,6 @@ class _Remembered(torch.autograd.Function):
 def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:
     if theirs.shape != ours.shape:
         return False
-    theirs, ours = theirs[:, used].detach().cpu().float(), ours[:, used].cpu()
-    return bool(((theirs - ours).norm(dim=-1) <= 1e-2 * ours.norm(dim=-1)).all())  # equal up to half precision
+    expected = ours[:, used].cpu()
+    distances = (theirs[:, used].detach().cpu().float() - expected).norm(dim=-1)
+    return bool((distances <= 1e-2 * expected.norm(dim=-1)).all())  # equal up to half precision

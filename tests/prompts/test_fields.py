@@ -8,7 +8,8 @@ from refusal import refused
 from safetensors.torch import save_file
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.prompts.files import HEAD_FORMAT, content_checksum
+from clipiqa_pyiqa.prompts.checksum import content_checksum
+from clipiqa_pyiqa.prompts.heads import HEAD_FORMAT
 
 WIDTH = 128  # of mini's features
 TENSORS = {"direction": torch.ones(WIDTH), "prior": torch.tensor([1.0, 0.0])}

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.prompts.files import FORMAT, PUBLISHED, save_prompt_file
+from clipiqa_pyiqa.prompts.prompt_files import FORMAT, PUBLISHED, save_prompt_file
 from clipiqa_pyiqa.weights import finding, names
 from clipiqa_pyiqa.weights.names import PYIQA_FILES
 

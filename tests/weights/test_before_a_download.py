@@ -6,7 +6,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.family import MACLIP, CLIPScore, QualiCLIP
-from clipiqa_pyiqa.prompts.files import save_prompt_file
+from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
 from clipiqa_pyiqa.weights import finding
 
 

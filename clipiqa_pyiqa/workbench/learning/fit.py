@@ -18,7 +18,7 @@ from ...errors import CLIPIQAError
 from ...files.writing import write_text
 from ...logger import log
 from ...metric import CLIPIQA, find_device
-from ...prompts.files import HEAD_FORMAT, OpinionHead
+from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.records import as_texts
 from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
 from ..opinions.table_file import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
@@ -91,7 +91,7 @@ def fit(
 
     Args:
         scores: As for :func:`clipiqa_pyiqa.train`; with splits, only ``'train'`` is fitted.
-        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.files.OpinionHead`), or ``'auto'``: ridge
+        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``: ridge
             if cross-validation finds it clearly better.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).

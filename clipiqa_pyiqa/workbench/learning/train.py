@@ -18,8 +18,9 @@ from ...files.reading import FileHashes
 from ...files.writing import write_bytes, write_text
 from ...logger import log
 from ...metric import CLIPIQA, find_device
-from ...prompts.files import content_checksum, pickled, save_prompt_file
+from ...prompts.checksum import content_checksum
 from ...prompts.pairs import Prompts
+from ...prompts.prompt_files import pickled, save_prompt_file
 from ...training.prompts import EpochResult, PromptTraining
 from ...training.recipe import Augmentation, Recipe, augmentations_of, with_options
 from ...weights.checkpoint import load_pickled

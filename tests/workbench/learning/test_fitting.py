@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.files import reading
-from clipiqa_pyiqa.prompts.files import content_checksum
+from clipiqa_pyiqa.prompts.checksum import content_checksum
 from clipiqa_pyiqa.training import heads
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.workbench.images.image import read_image
