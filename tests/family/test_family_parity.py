@@ -43,26 +43,28 @@ LONG = ("qualiclip+", "liqe_mix")  # as qualiclip and liqe, with other texts
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(each, marks=pytest.mark.long if each in LONG else ()) for each in MODULES]
+    "name", [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in MODULES]
 )
 @pytest.mark.usefixtures("cpu")
 def test_scores_and_gradients_equal_pyiqas(seeded_weights, name, tmp_path, monkeypatch):
-    ours, theirs = (build() for build in builders(name, seeded_weights(backbone_of(name)), tmp_path))
+    build_ours, build_theirs = builders(name, seeded_weights(backbone_of(name)), tmp_path)
+    ours = build_ours()
+    theirs = build_theirs()
     size = (379, 501) if "liqe" in name else (250, 261)  # LIQE takes fifteen of many patches
     x = torch.cat([photo(0, *size), photo(1, *size)])
     captions = {"caption_list": CAPTIONS} if name == "clipscore" else {}
     with torch.no_grad():
-        found = ours(x, **captions)
+        scores = ours(x, **captions)
         if name == "maclip":
             expected = torch.stack([theirs(image) for image in x.split(1)])[:, None]
         else:
             expected = theirs(x, **captions)
-        assert found.shape == expected.shape
-        assert_close(found, expected, atol=TOLERANCE.get(name, 2e-5))
+        assert scores.shape == expected.shape
+        assert_close(scores, expected, atol=TOLERANCE.get(name, 2e-5))
         for index, image in enumerate(x.split(1)):
             single = ours(image, **{key: value[index : index + 1] for key, value in captions.items()})
-            torch.testing.assert_close(found[index : index + 1], single, atol=2e-6, rtol=2e-6)
-    best = int(found.argmax())  # a CLIPScore that is cut off at 0 has no gradient
+            torch.testing.assert_close(scores[index : index + 1], single, atol=2e-6, rtol=2e-6)
+    best = int(scores.argmax())  # a CLIPScore that is cut off at 0 has no gradient
     single = {key: value[best : best + 1] for key, value in captions.items()}
     crop = x[best : best + 1, :, :225, :239]
     fp32 = gradient_of(ours, crop, single)
@@ -72,8 +74,8 @@ def test_scores_and_gradients_equal_pyiqas(seeded_weights, name, tmp_path, monke
         monkeypatch.setattr(LayerNorm, "forward", nn.LayerNorm.forward)  # pyiqa's casts to fp32, as .float() does
         monkeypatch.setattr(torch.Tensor, "float", lambda self: self)
         monkeypatch.setattr(maclip_arch, "Normalize", rounded_normalize)
-        found, expected = (gradient_of(net, crop.double(), single) for net in (ours, in_float64(theirs)))
-        assert_close(found, expected, atol=1e-8)
+        expected = gradient_of(in_float64(theirs), crop.double(), single)
+        assert_close(gradient_of(ours, crop.double(), single), expected, atol=1e-8)
     assert (fp32 - expected).abs().median() < 2e-3 * expected.abs().median() != 0
 
 

@@ -74,23 +74,23 @@ def test_prompts_equal_those_of_all_77_positions():
     for n_ctx in [1, 5, 16]:
         for pair in ["quality", ("Sharp edges.", "Blurry.")]:
             metric = fresh(context={"n_ctx": n_ctx, "init": "random"}, prompts=pair)
-            learner, tower = metric.prompt_learner.train(), metric.clip.text_tower(torch.device("cpu"), torch.float32)
+            learner = metric.prompt_learner.train()
+            tower = metric.clip.text_tower(torch.device("cpu"), torch.float32)
             tokens = tokenize([f"{' '.join(['x'] * n_ctx)} {text}." for text in learner.pair.texts])
             prompts = []
             for row, ids, vectors in zip(tower.embed(tokens), tokens, learner.ctx, strict=True):
                 words = int(ids.argmax()) - 1 - n_ctx
-                start, suffix, half = row[:1], row[1 + n_ctx :], n_ctx // 2
+                start = row[:1]
+                suffix = row[1 + n_ctx :]
+                half = n_ctx // 2
                 prompts.append(torch.cat([start, vectors[:half], suffix[:words], vectors[half:], suffix[words:]]))
             x = tower.norm(tower.transformer(torch.stack(prompts) + tower.positional_embedding, is_causal=True))
-            expected, ours = (
-                F.normalize(x[torch.arange(2), tokens.argmax(dim=1)] @ tower.projection, dim=-1),
-                learner()[0],
-            )
+            expected = F.normalize(x[torch.arange(2), tokens.argmax(dim=1)] @ tower.projection, dim=-1)
+            ours = learner()[0]
             assert_close(ours, expected, atol=2e-6)  # rounding of other matrix shapes
             weights = normal(ours.shape, seed=2)
-            grad, expected_grad = (
-                torch.autograd.grad((each * weights).sum(), learner.ctx)[0] for each in (ours, expected)
-            )
+            (grad,) = torch.autograd.grad((ours * weights).sum(), learner.ctx)
+            (expected_grad,) = torch.autograd.grad((expected * weights).sum(), learner.ctx)
             assert (grad - expected_grad).norm() <= GRADIENT_TOLERANCE * expected_grad.norm()
 
 
@@ -121,7 +121,8 @@ def test_prompts_are_encoded_once_in_evaluation_and_each_time_in_training(metric
 )
 def test_changed_prompts_change_the_next_score(metric, features, change):
     """Whatever changes the prompts, the next score is that of a metric which never remembered anything."""
-    ctx, other = metric.prompt_learner.ctx.data, fresh().eval()
+    ctx = metric.prompt_learner.ctx.data
+    other = fresh().eval()
     with torch.no_grad():
         before = metric.score(features)
         change(metric, ctx + torch.linspace(-0.1, 0.1, ctx.numel()).view_as(ctx))  # layer norms take constants away
@@ -155,7 +156,8 @@ def test_impossible_contexts_are_refused():
 
 def test_state_dict_of_any_shape_loads_strictly(features):
     for context in [{"n_ctx": 7, "shared": True}, {"n_ctx": 4}]:
-        source, target = fresh(context=context), fresh()
+        source = fresh(context=context)
+        target = fresh()
         optimized = target.prompt_learner.ctx
         target.load_state_dict(source.state_dict(), strict=True)
         assert target.prompt_learner.ctx is optimized  # an optimiser that holds it goes on training it

@@ -85,15 +85,15 @@ def test_a_file_without_a_known_hash_is_checked_by_the_hubs(home, tmp_path, serv
 
 
 def test_prompt_files_come_from_the_hub_or_from_github(home, tmp_path, server, monkeypatch):
-    made = prompts_like(tmp_path, monkeypatch)
+    file = prompts_like(tmp_path, monkeypatch)
     monkeypatch.setattr(names, "PYIQA_RELEASE", f"{server.url}/github")
-    server.responses[f"/github/{quote(made.name)}"] = Response(made.read_bytes())
-    found = find_file(names.pyiqa_file(made.name)).path
-    assert found == home / "torch/hub/pyiqa" / quote(made.name) and found.read_bytes() == made.read_bytes()
-    found.unlink()
+    server.responses[f"/github/{quote(file.name)}"] = Response(file.read_bytes())
+    path = find_file(names.pyiqa_file(file.name)).path
+    assert path == home / "torch/hub/pyiqa" / quote(file.name) and path.read_bytes() == file.read_bytes()
+    path.unlink()
     set_hub(monkeypatch, server.url)
-    serve(server, made.read_bytes(), sha256(made), "chaofengc/IQA-PyTorch-Weights", "main", made.name)
-    assert find_file(names.pyiqa_file(made.name)).path.is_relative_to(home / "hub")
+    serve(server, file.read_bytes(), sha256(file), "chaofengc/IQA-PyTorch-Weights", "main", file.name)
+    assert find_file(names.pyiqa_file(file.name)).path.is_relative_to(home / "hub")
 
 
 # Publishers

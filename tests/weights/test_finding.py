@@ -34,22 +34,22 @@ pytest_plugins = ["weights_fakes"]
 # A given path
 
 
-@pytest.mark.parametrize("given", ["mine", "mine.pt", Path("mine.pt")])
-def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, given):
+@pytest.mark.parametrize("clip_weights", ["mine", "mine.pt", Path("mine.pt")])
+def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, clip_weights):
     set_hub(monkeypatch, server.url)
     set_openai_url(monkeypatch, f"{server.url}/ViT-B-32.pt")
     monkeypatch.chdir(tmp_path)
-    path = save_state_dict(tmp_path / given, VIT)
-    weights = find_weights(VIT, given, quick_gelu=True)
+    path = save_state_dict(tmp_path / clip_weights, VIT)
+    weights = find_weights(VIT, clip_weights, quick_gelu=True)
     assert weights.path.resolve() == path and weights.short == f"file {path.name} {sha256(path)[:8]}"
     assert weights.mean == names.OPENAI_MEAN and server.requests == []
 
 
 def test_a_path_or_tag_that_cannot_be_used_is_refused(home, tmp_path, monkeypatch):
-    for given, named in {"gone.pt": "gone.pt", ".": "folder", "vit.pt": "RN50", "opnai": "'openai'"}.items():
+    for clip_weights, named in {"gone.pt": "gone.pt", ".": "folder", "vit.pt": "RN50", "opnai": "'openai'"}.items():
         monkeypatch.chdir(tmp_path)
         save_state_dict(tmp_path / "vit.pt", VIT)
-        assert named in refused(find_weights, "RN50", given)
+        assert named in refused(find_weights, "RN50", clip_weights)
 
 
 # QuickGELU and normalisation
@@ -96,22 +96,22 @@ def test_every_tag_agrees_with_open_clip():
 def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, caplog):
     """Each place is used when the ones before it have nothing."""
 
-    def found():
+    def source_and_path():
         weights = find_weights(VIT)
         assert weights.tag == "openai"
         return weights.source, weights.path
 
     for path in (home / ".cache/clip/ViT-B-32.pt", home / "torch/hub/clip/ViT-B-32.pt"):
         place(openai_file, path)
-        assert found() == ("cache", path)
+        assert source_and_path() == ("cache", path)
     link = put_into_hub_cache(home / "hub", TIMM, BIN, openai_file)
     folder = tmp_path / "folder"
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(folder))
-    assert found() == ("hub cache", link) and caplog.text.count(f"{folder}, which is no folder") == 1
+    assert source_and_path() == ("hub cache", link) and caplog.text.count(f"{folder}, which is no folder") == 1
     place(openai_file, folder / "ViT-B-32.pt")
-    assert found() == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
-    own = save_state_dict(tmp_path / "own.pt", VIT)
-    assert find_weights(VIT, own, quick_gelu=True).source == "given path"
+    assert source_and_path() == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
+    users_file = save_state_dict(tmp_path / "own.pt", VIT)
+    assert find_weights(VIT, users_file, quick_gelu=True).source == "given path"
 
 
 # The hash decides in the user's folder
@@ -169,7 +169,8 @@ def test_damaged_copies_in_caches_are_passed_over(home, openai_file, caplog):
 
 @pytest.mark.parametrize("content", ["[1, 2", "{}", '["PATH", 7, 8]', '["PATH", [1, 2, 3, 4], "00"]', "[" * 10**5])
 def test_hashes_are_kept_and_a_damaged_store_is_no_error(home, tmp_path, monkeypatch, content):
-    path, store = tmp_path / "x", tmp_path / "hashes.jsonl"
+    path = tmp_path / "x"
+    store = tmp_path / "hashes.jsonl"
     path.write_bytes(b"one")
     store.write_text(content.replace("PATH", str(path.resolve())))
     expected = sha256(path)

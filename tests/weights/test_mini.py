@@ -76,13 +76,14 @@ def test_an_incomplete_file_is_refused(tmp_path):
         lambda t, m: m.update(architecture="{}"),
         lambda t, m: m.update(format="clipiqa-mini/3"),
     ]:
-        given = changed(tmp_path / "x.safetensors", change)
-        refused(lambda given=given: CLIPIQA(**given)(torch.rand(1, 3, 64, 64)))
+        options = changed(tmp_path / "x.safetensors", change)
+        refused(lambda options=options: CLIPIQA(**options)(torch.rand(1, 3, 64, 64)))
 
 
 def test_mini_takes_fixed_sizes_but_no_positional_embedding(metric):
     refused(CLIPIQA, backbone="mini", pos_embedding="interpolate")
-    fixed, x = CLIPIQA(backbone="mini", pos_embedding="fixed"), torch.rand(1, 3, 224, 224)
+    fixed = CLIPIQA(backbone="mini", pos_embedding="fixed")
+    x = torch.rand(1, 3, 224, 224)
     # 224 px are their own size, where resizing and cropping change nothing but rounding
     assert_close(fixed.encode_image(x), metric.encode_image(x), atol=1e-5)
     assert fixed(torch.rand(1, 3, 20, 300)).shape == (1, 1)
@@ -119,7 +120,8 @@ def pixels(name):
 
 def test_quality_falls_by_one_damaged_place(metric):
     for photo in ["canyon-wren.jpg", "blue-periwinkle.jpg"]:
-        x, dice = pixels(photo), torch.Generator().manual_seed(0)
+        x = pixels(photo)
+        dice = torch.Generator().manual_seed(0)
         piece = x[..., 96:160, 160:224]
         shuffled = piece.flatten(2)[..., torch.randperm(piece[0, 0].numel(), generator=dice)].view_as(piece)
         for damage in (torch.rand(piece.shape, generator=dice), shuffled):

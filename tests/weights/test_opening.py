@@ -71,7 +71,8 @@ def test_an_archive_reads_as_torch_reads_it(tmp_path):
     whole = torch.arange(24.0).reshape(4, 6)
     parts = {"a.transposed": whole.T, "a.b.slice": whole[1:, 2:], "a.empty": whole[:0]}
     path = save_archive(tmp_path / "x.pt", parts)
-    before, checkpoint = path.read_bytes(), open_checkpoint(path)
+    before = path.read_bytes()
+    checkpoint = open_checkpoint(path)
     assert_close(dict(checkpoint), dict(torch.jit.load(path).state_dict()), atol=0)
     transposed = checkpoint["a.transposed"]
     assert transposed.data_ptr() == checkpoint["a.transposed"].data_ptr()
@@ -118,9 +119,8 @@ def test_archives_with_false_claims_are_refused(tmp_path):
         path = save_archive(tmp_path / "x.pt", {"a": torch.ones(7, 9), "b": torch.ones(2)})
         with zipfile.ZipFile(path) as archive:
             entries = {name: archive.read(name) for name in archive.namelist()}
-        with zipfile.ZipFile(
-            path, "w", zipfile.ZIP_DEFLATED if claim == "compressed" else zipfile.ZIP_STORED
-        ) as archive:
+        compression = zipfile.ZIP_DEFLATED if claim == "compressed" else zipfile.ZIP_STORED
+        with zipfile.ZipFile(path, "w", compression) as archive:
             for name, content in entries.items():
                 if "shape" in claim:
                     content = content.replace(b"K\x07K\x09", b"K\xf7K\x09")
@@ -178,7 +178,8 @@ def test_extra_tensors_of_batch_norm_are_accepted(tmp_path):
 def test_files_that_could_run_code_need_trust(tmp_path, tensors):
     from pyiqa.archs.arch_util import get_url_from_name
 
-    canary, brace = tmp_path / "canary", b"G\0\0\0\0\0\0\0{0"  # a float whose ninth byte is safetensors' brace
+    canary = tmp_path / "canary"
+    brace = b"G\0\0\0\0\0\0\0{0"  # a float whose ninth byte is safetensors' brace
     saved(tmp_path / "trap.pth", {"params": Trap(canary)})
     (tmp_path / "old.pth").write_bytes(pickle.dumps(Trap(canary), protocol=0))
     (tmp_path / "brace.pth").write_bytes(brace + b"cos\nsystem\n(S'true'\ntR.")
