@@ -121,16 +121,22 @@ class PromptLearner(nn.Module):
         return _Remembered.apply(embeddings, known[1], self._encode)
 
     def content_hash(self) -> str:
+        """Return the SHA-256 of both texts' embeddings in hex."""
         texts = self.embeddings().detach().cpu().float().contiguous()
         return hashlib.sha256(texts.numpy().tobytes()).hexdigest()
 
     def record(self) -> dict[str, Any]:
-        content = self.content_hash()
-        source, loaded = self.source or (None, None)
-        trained = self.is_learned if source is None else content != loaded
-        as_read = PromptPair(self.pair.name, *self._read_texts)
-        learned = {"sha256": content, "from": source, "trained": trained, "shape": list(self.ctx.shape)}
-        return {**question_record([as_read]), "learned": learned}
+        """Return the record of the scores of these prompts."""
+        sha256 = self.content_hash()
+        if self.source is None:
+            file_name = None
+            is_trained = self.is_learned
+        else:
+            file_name, loaded_sha256 = self.source
+            is_trained = sha256 != loaded_sha256
+        learned = {"sha256": sha256, "from": file_name, "trained": is_trained, "shape": list(self.ctx.shape)}
+        pair_as_read = PromptPair(self.pair.name, *self._read_texts)
+        return {**question_record([pair_as_read]), "learned": learned}
 
     def load_context(self, ctx: Tensor) -> None:
         """Load a context of any ``n_ctx`` and keep the words."""

@@ -105,6 +105,7 @@ def _state_dict_checkpoint(path: Path) -> Checkpoint:
 
 
 def first_bytes(path: Path) -> bytes:
+    """Return the first 16 bytes of a file; raise WeightsError if it cannot be read or is empty."""
     try:
         with open_file(path) as file:
             head = file.read(16)
@@ -138,6 +139,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _refusal(path: Path, error: Exception) -> WeightsError:
+    """Return the error that says whether a file is damaged or could run code."""
     if not isinstance(error, pickle.UnpicklingError):
         return WeightsError(
             f"{path} is truncated or damaged ({' '.join(str(error).split())[:200]}): download or copy it again."

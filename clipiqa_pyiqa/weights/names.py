@@ -79,10 +79,12 @@ class PublishedFile:
 
     @property
     def hashes(self) -> tuple[str, ...]:
+        """The hashes of good copies, or their first digits; none if they are unknown."""
         return tuple(filter(None, (self.sha256, self.hub_sha256)))
 
     @property
     def hub_folder(self) -> Path:
+        """The folder of the repository in the hub's cache."""
         return Path(constants.HF_HUB_CACHE, f"models--{self.hub.replace('/', '--')}")
 
     def hub_hash(self, name: str, blob: str) -> str:

@@ -29,6 +29,7 @@ class TorchScriptArchive:
         self.shapes: dict[str, tuple[int, ...]] = {name: tensor.shape for name, tensor in tensors.items()}
 
     def read(self, name: str) -> torch.Tensor:
+        """Return a tensor, whose bytes stay in the file until they are used."""
         tensor = self._tensors[name]
         _, dtype, file_name, *_ = tensor.storage
         member = self._members[f"data/{file_name}"]
@@ -127,4 +128,5 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is neither a module nor a tensor")
 
     def persistent_load(self, pid: Any) -> Any:
+        """Return a storage as it is described: ``('storage', dtype, file, device, elements)``."""
         return pid
