@@ -240,7 +240,7 @@ def _score_on_ray(
 
 def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Callable[..., None]) -> Any:
     """Print rows in a format, and report what happens; return whether images or metrics failed."""
-    from ..sources.finding import split_name
+    from ..names.members import split_name
 
     scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> kept names
     by, total = dict.fromkeys(run.head.scores, 0), run.count

@@ -17,11 +17,11 @@ from ...text import counted
 from ..files.folders import check_folder
 from ..images.image import File, Image
 from ..images.prefetch import prefetch
+from ..names.members import file_of, images_named
 from ..options import AnySize, Progress, silent
 from ..report.html import render
 from ..report.pictures import thumbnail
 from ..results.columns import metric_line
-from ..sources.finding import file_of, images_named
 from .photos import Photos
 
 PAGE = "ranking.html"

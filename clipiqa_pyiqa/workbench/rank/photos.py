@@ -12,10 +12,10 @@ import pandas
 from ...errors import CLIPIQAError
 from ...files.printable import on_disk, printable
 from ...text import first_of, nearest, twice_in
+from ..names.members import file_of
 from ..report.report import Report
 from ..report.table import Table, frame_table
 from ..results.scores import Direction, Scores, choose, find_direction
-from ..sources.finding import file_of
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ...logger import log
 from ...prompts.records import files_text, record_text, value_text
 from ...text import counted, few
 from ..files.journal import Cells
-from ..sources.finding import file_of, spellings, split_name
+from ..names.members import file_of, spellings, split_name
 from ..sources.stores import source_at
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "files", "decoders")

@@ -25,7 +25,7 @@ from ..files.journal import Cells
 from ..files.shown_text import below_common
 from ..images.formats import VIDEOS
 from ..images.image import MISSING
-from ..sources.finding import split_name
+from ..names.members import split_name
 from ..sources.stores import address_of, is_remote, source_at
 from .checks import check_row
 from .columns import FIELDS, NUMBERS, Column, Record, read_scales

@@ -14,10 +14,11 @@ from ...files.printable import on_disk, printable
 from ...logger import log
 from ...text import counted, few
 from ..images.image import MISSING, File, Image
+from ..names.members import spellings
 from ..results.columns import is_final
 from ..results.formats import Head, absent_note
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
-from ..sources.finding import Source, images_of, spellings
+from ..sources.finding import Source, images_of
 from ..sources.stores import Shard
 
 if TYPE_CHECKING:

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ...checks import FilePath
-from ...errors import CLIPIQAError, ImageError, Kind, OutputError
-from ...files.printable import printable
+from ...errors import ImageError, Kind, OutputError
 from ...files.writing import resolved
 from ...logger import log
-from ...text import first_of, reason, shown
+from ...text import first_of, shown
 from ..images.formats import VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import BytesImage, File, Image, NoImage
 from ..images.memory import Room
@@ -38,63 +37,6 @@ from .stores import (
     suffix_of,
 )
 from .videos import SAMPLING, VideoShard, parse_sampling
-
-_ENDS = "|".join(map(re.escape, (*ARCHIVES, *TABLES, *VIDEOS)))
-_MEMBER = re.compile(f"(.+?(?:{_ENDS}))::(.+)", re.IGNORECASE | re.DOTALL)
-
-
-def split_name(name: str) -> tuple[str, str]:
-    found = _MEMBER.fullmatch(name)
-    return (found[1], found[2]) if found else ("", name)
-
-
-def spellings(name: str) -> list[str]:
-    """Return a local image's name with its path absolute, relative to the working directory, and relative with ``./``.
-
-    A member of a shard has the shard's path; an address in a store has no other spelling.
-    """
-    shard, member = split_name(name)
-    if "://" in name:
-        return []
-    full = os.path.abspath(shard or name)
-    try:
-        relative = os.path.relpath(full)
-    except ValueError:  # on another drive of Windows
-        return [name]
-    end = f"::{member}" if shard else ""
-    return [f"{path}{end}" for path in (full, relative, os.path.join(os.curdir, relative))]
-
-
-def file_of(path: str) -> str:
-    """Return the file or shard of a photo; empty if the file does not exist."""
-    file = split_name(path)[0] or path
-    return file if "://" in file or os.path.isfile(file) else ""
-
-
-def images_named(names: Iterable[str]) -> Iterator[Image]:
-    """Yield the image of each name in results, shard by shard; a missing image is a ``NoImage``."""
-    shards = dict[str, list[str]]()
-    for name in dict.fromkeys(names):
-        shards.setdefault(split_name(name)[0], []).append(name)
-    for shard, wanted in shards.items():
-        if not shard:
-            yield from map(source_at, wanted)
-            continue
-        is_table = shard.lower().endswith(TABLES)
-        rows = [{int(row) for _, row in map(split_name, wanted) if row.isdecimal()}] if is_table else []
-        missing, why = dict.fromkeys(wanted), "is not in its shard"
-        try:
-            for source in _kind_of(shard)(shard).entries(*rows):
-                if (name := printable(source.name)) in missing:
-                    missing.pop(name)
-                    source.name = name
-                    yield source
-                if not missing:
-                    break
-        except (CLIPIQAError, OSError) as error:
-            why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason(error)}"
-        yield from (NoImage(name, why) for name in missing)
-
 
 Source = Image | Shard
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
@@ -159,9 +101,9 @@ class Found:
         elif not is_here:
             with in_store(name):
                 pass  # raises if the store's package is missing
-            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or _kind_of(name)
+            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or shard_class(name)
             files = [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
-        elif _kind_of(name):
+        elif shard_class(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
         self._add(files, name, is_here)
@@ -176,8 +118,8 @@ class Found:
             identity = full + file[len(bare_name) :]  # os.path.abspath for each file would take long
             if identity not in self._seen:
                 self._seen.add(identity)
-                shard_class = _kind_of(file)
-                self.items.append(shard_class(file, *self.how) if shard_class else source_at(file))
+                shard = shard_class(file)
+                self.items.append(shard(file, *self.how) if shard else source_at(file))
 
     def note(self, name: str, why: str, kind: Kind) -> None:
         if name not in self.problems:
@@ -208,7 +150,7 @@ def _is_web(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def _kind_of(name: str) -> Any:
+def shard_class(name: str) -> Any:
     """Return the class of a shard with this name; None if it is no shard."""
     name = name.lower()
     if name.endswith(TABLES):

@@ -8,8 +8,8 @@ from photos import save_grey
 from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import CLIPIQA, radar, score_paths
+from clipiqa_pyiqa.workbench.names.members import spellings
 from clipiqa_pyiqa.workbench.results.scores import read_scores
-from clipiqa_pyiqa.workbench.sources.finding import spellings
 
 OPTIONS = {"device": "cpu", "workers": 1}
 

@@ -14,13 +14,13 @@ from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.workbench.images.formats import skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.workbench.images.image import BytesImage, File, read_image
+from clipiqa_pyiqa.workbench.names.members import images_named
 from clipiqa_pyiqa.workbench.options import AnySize, Reading
 from clipiqa_pyiqa.workbench.sources import finding
 from clipiqa_pyiqa.workbench.sources.finding import (
     expanded,
     find_inputs,
     find_shards,
-    images_named,
     read_ahead,
     sources_of,
 )

@@ -15,8 +15,9 @@ from shard_makers import Logged, score
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.image import NoImage, read_image
+from clipiqa_pyiqa.workbench.names.members import images_named
 from clipiqa_pyiqa.workbench.sources import finding
-from clipiqa_pyiqa.workbench.sources.finding import find_shards, images_named, read_ahead, sources_of
+from clipiqa_pyiqa.workbench.sources.finding import find_shards, read_ahead, sources_of
 
 pytest.importorskip("av", reason="PyAV (the extra `video`) is not installed")
 

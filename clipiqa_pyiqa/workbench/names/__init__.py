@@ -1,0 +1,1 @@
+"""Names of images: in shards, and in several runs and folders."""
