@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from ...checks import FilePath, checked
 from ...prompts.pairs import Prompts
 from ...text import counted, few
+from ..names.matching import by_pattern, in_all
 from ..report.pictures import contact_sheet
 from ..sources.finding import check_pictures_outside
-from ..sources.naming import in_all_folders, named_images
 from ..stats.intervals import mean_difference, share
 from .experiment_result import ExperimentResult, file_names
 from .options import ExperimentOptions
@@ -119,19 +119,19 @@ def pairs(
     Args:
         metric, prompts, template, options: As for :func:`~.ranking.rank`.
         low: Folder or pattern of the low-quality images; see
-            :func:`~clipiqa_pyiqa.workbench.sources.naming.named_images`.
+            :func:`~clipiqa_pyiqa.workbench.names.matching.by_pattern`.
         high: Folder or pattern of the high-quality images.
     """
     check_pictures_outside(options.get("out"), [low, high])
-    files_by_version = {"low": named_images(os.fspath(low)), "high": named_images(os.fspath(high))}
-    files, missing = in_all_folders(files_by_version, skip_missing)
+    files_by_version = {"low": by_pattern(os.fspath(low)), "high": by_pattern(os.fspath(high))}
+    shared = in_all(files_by_version, skip_missing)
     metrics = metrics_with_questions(metric, prompts, template)
-    scored = scored_images(metrics, files.to_numpy().ravel(), [_TABLE, _SHEETS], options)
-    frame = scored.scored_pairs(files, _VERSIONS).rename_axis("name")
+    scored = scored_images(metrics, shared.files.to_numpy().ravel(), [_TABLE, _SHEETS], options)
+    frame = scored.scored_pairs(shared.files, _VERSIONS).rename_axis("name")
     for question in scored.questions:
         for version in _VERSIONS:
             frame[f"{question} {version}"] = frame[version].map(scored.frame[question].get)
         frame[f"{question} difference"] = frame[f"{question} high"] - frame[f"{question} low"]
-    result = PairScores(frame, scored.failed, scored.provenance, scored.scores, missing)
+    result = PairScores(frame, scored.failed, scored.provenance, scored.scores, shared.missing)
     result.save_if_asked(options)
     return result

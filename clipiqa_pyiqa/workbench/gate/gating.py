@@ -21,9 +21,10 @@ from ...version import __version__
 from ..files.folders import check_folder
 from ..images.formats import VIDEOS
 from ..images.image import File
+from ..names.matching import match
 from ..options import AnySize, Progress, RunOptions, check_storage, silent
 from ..results.columns import changes, column_changes
-from ..results.scores import Scores, find_direction, is_score_file, matching_names, per_video, read_scores
+from ..results.scores import Scores, find_direction, is_score_file, per_video, read_scores
 from ..results.store import Output
 from ..sources.finding import find_shards
 from .verdicts import PAGE, WRITTEN, Gate, judge
@@ -209,14 +210,7 @@ def _pair_rows(
     runs: Sequence[Scores], names: Sequence[str], has_key: bool, skip_missing: bool
 ) -> tuple[DataFrame, list[str], DataFrame]:
     """Return both runs' scores, a sentence per run with missing rows, and both runs' row names."""
-    indices = [[*run.frame.index] for run in runs]
-    if not has_key:
-        indices = matching_names(*indices)
-        if set(indices[0]).isdisjoint(indices[1]):
-            # files such as 12-b7e0.png match by their numbers
-            numbers = [[os.path.basename(name).partition("-")[0] for name in index] for index in indices]
-            if all(all(map(str.isdecimal, each)) for each in numbers):
-                indices = numbers
+    indices = _row_names(runs, has_key)
     frames = {}
     for side, run, index in zip(("base", "new"), runs, indices, strict=True):
         frames[side] = frame = run.frame[names].assign(**{"": run.frame.index}).set_axis(index)
@@ -247,6 +241,32 @@ def _pair_rows(
         difference = (new - base).replace([math.inf, -math.inf], math.nan)
         columns.update({f"{name} base": base, f"{name} new": new, f"{name} difference": difference})
     return DataFrame(columns, paths.index.rename("row")), left_out, paths
+
+
+def _row_names(runs: Sequence[Scores], has_key: bool) -> list[list[str]]:
+    """Return the texts by which both runs' rows are paired, in the rows' order.
+
+    These are the keys; or the names' forms that :func:`match` compares; or, if it finds no pair, the numbers with which
+    all files begin, as in ``12-b7e0.png``.
+    """
+    base_names = list(runs[0].frame.index)
+    new_names = list(runs[1].frame.index)
+    if has_key:
+        return [base_names, new_names]
+    shared = match(base_names, new_names)
+    base_texts = [shared.first[name] for name in base_names]
+    new_texts = [shared.second[name] for name in new_names]
+    if not shared.pairs:
+        base_numbers = _leading_texts(base_texts)
+        new_numbers = _leading_texts(new_texts)
+        if all(number.isdecimal() for number in (*base_numbers, *new_numbers)):
+            return [base_numbers, new_numbers]
+    return [base_texts, new_texts]
+
+
+def _leading_texts(names: Sequence[str]) -> list[str]:
+    """Return the text before the first hyphen of each file's name."""
+    return [os.path.basename(name).partition("-")[0] for name in names]
 
 
 def _lost(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) -> Iterator[str]:

@@ -142,11 +142,10 @@ class Metric:
 
 def scores_of(metric: Metric, images: Sequence[str]) -> dict[str, float]:
     """Return image -> score; names match below their common folders, without suffixes."""
-    from ..results.scores import matching_names  # many modules
+    from ..names.matching import match  # many modules
 
-    own, theirs = matching_names(images, list(metric.score))
-    scores = dict(zip(theirs, metric.score.values(), strict=True))
-    return {image: scores[name] for image, name in zip(images, own, strict=True) if name in scores}
+    names_in_file = match(images, list(metric.score)).pairs
+    return {image: metric.score[name] for image, name in names_in_file.items()}
 
 
 class MetricSet:

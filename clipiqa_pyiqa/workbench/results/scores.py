@@ -6,7 +6,7 @@ import functools
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,6 @@ from ...logger import log
 from ...text import counted, few, nearest
 from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.journal import Cells
-from ..files.shown_text import below_common
 from ..images.formats import VIDEOS
 from ..images.image import MISSING
 from ..names.members import split_name
@@ -207,27 +206,6 @@ def _numbers(values: pandas.Series) -> pandas.Series:
     import pandas
 
     return pandas.to_numeric(values if values.dtype.kind in "iuf" else values.map(str), "coerce")
-
-
-def matching_names(first: Sequence[str], second: Sequence[str]) -> list[list[str]]:
-    """Return both runs' image names in the form in which most match: as given, below the run's common folder, or, if
-    one run has no folders, without folders; without suffixes, or with."""
-
-    def ways(names: Sequence[str]) -> Iterator[list[str]]:
-        below = below_common(names)
-        for shown in (without_suffix, str):
-            for way in (str, below.__getitem__, lambda name: re.split("/|::", name)[-1]):
-                found = [shown(way(name)) for name in names]
-                yield found if len({*found}) == len({*names}) else [*names]
-
-    one, other = [*ways(first)], [*ways(second)]
-    # names without folders only beside names as given
-    pairs = [(one[start + i], other[start + j]) for start in (0, 3) for i in range(3) for j in range(3 - i)]
-    return [*max(pairs, key=lambda pair: len({*pair[0]} & {*pair[1]}))]  # the first of equals
-
-
-def without_suffix(name: str) -> str:
-    return re.sub(r"\.\w*[a-zA-Z]\w*$", "", name)  # not the seconds of a frame
 
 
 LOWER_BETTER = (

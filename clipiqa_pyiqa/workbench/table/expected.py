@@ -22,7 +22,7 @@ from ..metrics.kinds import Metric, Preprocess
 from ..metrics.parsing import parse_metrics
 from ..results.columns import changes
 from ..results.formats import Head
-from .matching import MethodImages
+from .method_images import MethodImages
 from .method_table import IMAGES, MethodTable
 from .protocols import without_alpha
 

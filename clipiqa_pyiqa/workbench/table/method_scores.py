@@ -31,7 +31,7 @@ from ..metrics.kinds import Metric, MetricSet
 from ..options import AnySize, Progress, Reading
 from ..results.store import Output, Results
 from ..scoring.engine import Options
-from .matching import MethodImages
+from .method_images import MethodImages
 from .method_table import IMAGES, SETS, MethodTable
 from .protocols import fit_sizes, without_alpha
 

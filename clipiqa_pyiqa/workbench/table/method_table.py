@@ -19,7 +19,7 @@ from ..report.table import latex, number
 from ..results.columns import Record, described
 from ..results.store import Results
 from ..stats.intervals import LEVEL, holm, mean_difference
-from .matching import MethodImages
+from .method_images import MethodImages
 from .protocols import NO_PROTOCOL, Protocol
 from .tables import build_tables
 

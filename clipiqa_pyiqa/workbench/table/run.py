@@ -26,7 +26,7 @@ from ..results.store import Output
 from ..scoring.engine import Options, outputs
 from .expected import differences, read_expected, with_published
 from .expected import explain as try_changes
-from .matching import MethodImages, match_images, parse_methods
+from .method_images import MethodImages, match_images, parse_methods
 from .method_scores import TRIALS, score_versions
 from .method_table import IMAGES, OTHERS, SETS, MethodTable
 from .protocols import NO_PROTOCOL, Protocol, read_protocol, table_metrics
@@ -61,7 +61,7 @@ def table(
 
     Args:
         methods: Name -> folder or pattern, or texts ``'NAME=FOLDER'``; see
-            :func:`~clipiqa_pyiqa.workbench.sources.naming.named_images`.
+            :func:`~clipiqa_pyiqa.workbench.names.matching.by_pattern`.
         metrics: Metrics as for :func:`~clipiqa_pyiqa.workbench.compare.compare.compare`, and ``psnr-y``, ``psnr-rgb``,
             ``ssim-y``, ``ssim-rgb``.
         baseline: Method to compare others with; by default the first.

@@ -6,7 +6,6 @@ import pytest
 from refusal import refused
 
 from clipiqa_pyiqa import gate
-from clipiqa_pyiqa.workbench.results.scores import matching_names
 
 pytestmark = pytest.mark.quick
 
@@ -37,16 +36,6 @@ def test_rows_match_by_a_key_column_and_no_cell_is_a_formula(runs, tmp_path):
     found.save(tmp_path / "gate")
     cells = pandas.read_csv(tmp_path / "gate/rows.csv", dtype=str)
     assert list(cells["row"]) == [f"'{name}" for name in prompts] and cells.columns[1] == "'=1+1 base"
-
-
-def test_names_match_below_common_folders_without_suffix_if_that_tells_them_apart():
-    assert matching_names(["/a/b/1.png", "/a/c/2.png"], ["b/1.jpg", "c/2.jpg"]) == [["b/1", "c/2"]] * 2
-    assert matching_names(["1.png", "1.jpg"], ["b/1.png"]) == [["1.png", "1.jpg"], ["1.png"]]
-    photos = ["p/1.jpg", "p/sub/1.jpg"]  # a list that lacks p/1 is not about it
-    for names in (["p/sub/1.jpg"], ["sub/1.jpg"]):
-        own, theirs = matching_names(photos, names)
-        assert own.index(theirs[0]) == 1
-    assert matching_names(["a.tar::1.jpg", "b.tar::2.jpg"], ["2.jpg"]) == [["1", "2"], ["2"]]
 
 
 def test_runs_that_cannot_be_compared_and_options_that_do_not_fit_are_refused(runs):

@@ -13,7 +13,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.workbench.report.pictures import differing_crops
-from clipiqa_pyiqa.workbench.table.matching import match_images
+from clipiqa_pyiqa.workbench.table.method_images import match_images
 from clipiqa_pyiqa.workbench.table.tables import build_tables
 
 CPU = {"device": "cpu", "workers": 1}

@@ -11,7 +11,7 @@ from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.reading import FileHashes
 from ...text import few
-from ..sources.naming import by_set, in_all_folders, named_images
+from ..names.matching import by_pattern, by_set, in_all
 from .protocols import NO_PROTOCOL, Protocol
 
 REFERENCE = "the reference"
@@ -63,43 +63,45 @@ def match_images(
     skip_missing: bool = False,
 ) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
-    named = {method: _without(protocol.removed, named_images(place)) for method, place in methods.items()}
+    files_by_method = {method: _without(protocol.removed, by_pattern(place)) for method, place in methods.items()}
     extra = list[str]()
     if reference is not None:
-        names = {name for each in named.values() for name in each}
-        references = named_images(os.path.expanduser(reference))
+        names = {name for files in files_by_method.values() for name in files}
+        references = by_pattern(os.path.expanduser(reference))
         extra = by_set([name for name in references if name not in names], names)
-        named[REFERENCE] = {name: path for name, path in references.items() if name in names}
-    shared, lacking = in_all_folders(named, skip_missing)
-    left_out = [
-        f"{who} lacks {few(by_set(each, named[who]))}: left out of all methods." for who, each in lacking.items()
-    ]
+        files_by_method[REFERENCE] = {name: path for name, path in references.items() if name in names}
+    shared = in_all(files_by_method, skip_missing)
+    left_out = [f"{note}: left out of all methods." for note in shared.notes]
     if extra:
         left_out.append(f"no method has {few(extra)}, which the reference has.")
-    files = shared[list(methods)]
-    if len(twice := files.stack()[lambda paths: paths.duplicated()]):
-        raise CLIPIQAError(f"two methods have the same image {twice.iloc[0]!r}: name each folder once.")
-    folders = Series([name.partition("/")[0] if "/" in name else "" for name in shared.index], shared.index)
+    files = shared.files[list(methods)]
+    paths = files.stack()
+    paths_of_two = paths[paths.duplicated()]
+    if len(paths_of_two):
+        raise CLIPIQAError(f"two methods have the same image {paths_of_two.iloc[0]!r}: name each folder once.")
+    folders = Series([name.partition("/")[0] if "/" in name else "" for name in files.index], files.index)
     is_equal = protocol.average == "images"
     return MethodImages(
         files,
-        folders if is_equal and all(folders) else Series("", shared.index),
-        dict(shared.get(REFERENCE, ())),
+        folders if is_equal and all(folders) else Series("", files.index),
+        dict(shared.files.get(REFERENCE, ())),
         left_out,
         None if is_equal else _weights(folders, protocol.average),
     )
 
 
-def _without(removed: str, found: Mapping[str, str]) -> dict[str, str]:
-    names = {name.replace(removed, ""): path for name, path in found.items()}
-    if len(names) < len(found):
+def _without(removed: str, files: Mapping[str, str]) -> dict[str, str]:
+    """Return name -> file, with a text removed from the names."""
+    renamed = {name.replace(removed, ""): path for name, path in files.items()}
+    if len(renamed) < len(files):
         raise CLIPIQAError(f"two images have the same name without {removed!r}: rename one of them.")
-    return names
+    return renamed
 
 
 def _weights(folders: Series, average: str | Mapping[str, float]) -> Series:
     """Return image -> weight; the images of a folder share its weight."""
     weights = dict.fromkeys(folders, 1.0) if isinstance(average, str) else average
-    for folder in {*folders} - weights.keys():
-        raise CLIPIQAError(f"the sub-folder {folder!r} has no weight: rename it to one of {', '.join(weights)}.")
+    unknown = set(folders) - weights.keys()
+    if unknown:
+        raise CLIPIQAError(f"the sub-folder {min(unknown)!r} has no weight: rename it to one of {', '.join(weights)}.")
     return folders.map(weights) / folders.map(folders.value_counts())
