@@ -31,9 +31,9 @@ from .images.image import Image
 from .images.memory import keep_memory
 from .metrics.parsing import AnyPrompts
 from .options import RunOptions
-from .results.columns import Row
 from .results.formats import Head
 from .results.parquet_folder import IMAGES, SOURCE, ParquetFolder
+from .results.row import Row
 from .scoring.folder_plan import FolderPlan, FolderResult, Work
 from .scoring.processes import Processes
 from .scoring.score import ScoringSetup

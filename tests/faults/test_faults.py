@@ -26,8 +26,9 @@ from clipiqa_pyiqa.prompts.prompt_files import FORMAT, read_prompt_file
 from clipiqa_pyiqa.training.recipe import Augmentation
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
 from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, stored_features
-from clipiqa_pyiqa.workbench.results.columns import Column, Row
+from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.formats import journal_of
+from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.store import Output, Results
 
 FORMATS = ("csv", "jsonl", "parquet")
@@ -37,7 +38,8 @@ RUN = """
 import resource, sys, time
 from pathlib import Path
 from clipiqa_pyiqa import CLIPIQAError
-from clipiqa_pyiqa.workbench.results.columns import Column, Row
+from clipiqa_pyiqa.workbench.results.columns import Column
+from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.store import Output, Results
 path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 said = open(sys.argv[5], "ab", buffering=0)
@@ -48,7 +50,7 @@ try:
     with Results(Output(path, resume=True), columns, {}) as results:
         for n in range(count):
             name = f"{n}.jpg"
-            if name not in results.known.places:
+            if name not in results.earlier:
                 time.sleep(pause)
                 results.append(Row(name, (n / count, 0.5), 9, 9, 9, 9, 1))
                 said.write(f"{name}\\n".encode())

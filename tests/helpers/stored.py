@@ -4,8 +4,8 @@ from pathlib import Path
 
 from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.workbench.results.columns import FIELDS, NUMBERS, Row
 from clipiqa_pyiqa.workbench.results.formats import checked_reading, format_of, read_cells, read_head
+from clipiqa_pyiqa.workbench.results.row import FIELDS, NUMBERS, Row
 
 
 def read_results(path):
@@ -30,9 +30,9 @@ def _row(cells, names):
 
 
 def write_results(results, rows):
-    """Write the rows whose images an earlier run does not have."""
+    """Write the rows whose images an earlier run does not have, or could not score."""
     with results:
         for row in rows:
-            known = results.known.places.get(row.path)
-            if known is None or known in results.known.failures:
+            earlier_row = results.earlier.row(row.path)
+            if earlier_row is None or earlier_row.failure is not None:
                 results.append(row)

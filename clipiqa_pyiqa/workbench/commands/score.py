@@ -193,7 +193,7 @@ def _score_into_file(
         )
         scoring.results.keeps = _has_videos(found)
         is_incomplete = bool(_follow(scoring, shards.keep, None if out else format or "table", show))
-        if scoring.known.gone and not drop_vanished:
+        if scoring.results.gone and not drop_vanished:
             tell("to leave out rows of images that are gone, pass drop_vanished, too")
             is_incomplete = True
         unmatched = scoring.metrics.unmatched
@@ -260,11 +260,13 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - scored - failed
         raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
-    before = f", {run.known.failed:,} failed before" if run.known.failed else ""
+    before = f", {run.tally.failed:,} failed before" if run.tally.failed else ""
     counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
     note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
     others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
-    unasked, columns, unseen = Counter[str](), run.head.kept, run.known.unseen
+    unasked = Counter[str]()
+    columns = run.head.kept
+    unseen = set(run.results.unmet)
     for cells in run.results.cells() if others or keep or unseen else ():
         here = {name for name in (*by, *others, *columns.values()) if cells[name] not in (None, "")}
         if cells["kind"] == Kind.NOT_ASKED:
@@ -277,4 +279,4 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     tell(*notes)
     how = "not asked for; to fill them, score all images again with the metrics of all columns"
     tell(*(f"{counted(count, 'cell')} of {name} {how}" for name, count in unasked.items()))
-    return failed or notes or unasked or run.known.failed or any(metric.error for metric in run.metrics.metrics)
+    return failed or notes or unasked or run.tally.failed or any(metric.error for metric in run.metrics.metrics)

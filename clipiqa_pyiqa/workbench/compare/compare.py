@@ -25,7 +25,8 @@ from ..opinions.pyiqa_sets import DataSet, parse_data_sets
 from ..opinions.table_file import count_learned_from, seen_by_mini, seen_warning
 from ..options import ComparisonOptions, Progress, silent
 from ..results.store import Results
-from ..scoring.engine import Options, outputs
+from ..scoring.options import Options
+from ..scoring.result_files import outputs
 from ..scoring.score import circumstances
 from .comparison import OTHERS, Comparison, score_file
 from .data_set_result import DataSetResult

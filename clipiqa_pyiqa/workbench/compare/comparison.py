@@ -13,7 +13,7 @@ from ..images.image import MISSING
 from ..opinions.pyiqa_sets import PAPER, published_rows
 from ..report.report import PROVENANCE, Report, Reported, Shown
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
-from ..results.columns import described
+from ..results.record_text import described
 from ..results.store import Results
 from ..stats.correlation import MIN_IMAGES
 from ..stats.intervals import LEVEL, Estimate
@@ -93,8 +93,8 @@ def _is_complete(data: DataSetResult) -> bool:
 
 def _has_lost_images(results: Results) -> bool:
     """Return whether images of an earlier run are gone; those of scores without images never were there."""
-    known = results.known
-    return any(known.stamps[place] != MISSING for place in known.gone.values())
+    earlier_rows = [results.earlier.row(name) for name in results.gone]
+    return any(row is not None and row.stamp != MISSING for row in earlier_rows)
 
 
 def score_file(data_set: str) -> str:

@@ -15,11 +15,12 @@ from ...text import counted, few
 from ..images.image import Image
 from ..metrics.kinds import Metric, MetricSet
 from ..opinions.pyiqa_sets import ENSEMBLE, variant
-from ..options import Sizes
+from ..options import Progress, Sizes
 from ..results.columns import Column, Record
 from ..results.scores import Scores
 from ..results.store import Output, Results
-from ..scoring.engine import Options, Progress, score_missing
+from ..scoring.options import Options
+from ..scoring.result_files import score_missing
 from ..scoring.score import circumstances
 
 

@@ -19,7 +19,8 @@ from ...files.printable import one_line
 from ...text import counted
 from ..report.report import Report, Reported, Shown
 from ..report.table import Table, words
-from ..results.columns import Column, described
+from ..results.columns import Column
+from ..results.record_text import described
 from ..results.scores import Direction, Scores
 from ..stats.intervals import FEW, LEVEL, ROUNDING, fewest, holm, mean_difference, noticed
 

@@ -190,11 +190,5 @@ class MetricSet:
             if lost:
                 self.unmatched.setdefault(metric.label, []).extend(lost)
 
-    def by_metric(self, found: Sequence[bool | None]) -> list[bool | None]:
-        """Return for each metric whether all its columns are known; None if a run had not reached one."""
-        columns = iter(found)
-        groups = [[next(columns) for _ in metric.columns] for metric in self.metrics]
-        return [None if None in group else all(group) for group in groups]
-
     def by_column(self, wanted: Sequence[bool]) -> tuple[bool, ...]:
         return tuple(each for metric, each in zip(self.metrics, wanted, strict=True) for _ in metric.columns)

@@ -21,7 +21,7 @@ from ..names.members import file_of, images_named
 from ..options import AnySize, Progress, silent
 from ..report.html import render
 from ..report.pictures import thumbnail
-from ..results.columns import metric_line
+from ..results.record_text import metric_line
 from .photos import Photos
 
 PAGE = "ranking.html"

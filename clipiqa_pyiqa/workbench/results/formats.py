@@ -24,21 +24,17 @@ from ..files.csv_files import csv_line, csv_rows
 from ..files.journal import Cells, is_journal, read_journal
 from .checks import check_head, check_row
 from .columns import (
-    FIELDS,
-    NUMBERS,
     Changes,
     Column,
     Record,
     ResultsError,
-    Row,
     changes,
     column_changes,
-    described,
     lacks_parameters,
-    metric_line,
     scale_text,
-    shared_and_own,
 )
+from .record_text import described, metric_line, shared_and_own
+from .row import FIELDS, NUMBERS, Row
 
 if TYPE_CHECKING:
     import pyarrow

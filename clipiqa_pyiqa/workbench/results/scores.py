@@ -27,8 +27,9 @@ from ..images.image import MISSING
 from ..names.members import split_name
 from ..sources.stores import address_of, is_remote, source_at
 from .checks import check_row
-from .columns import FIELDS, NUMBERS, Column, Record, read_scales
+from .columns import Column, Record, read_scales
 from .formats import METRIC, RECORD, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
+from .row import FIELDS, NUMBERS
 
 if TYPE_CHECKING:
     import pandas

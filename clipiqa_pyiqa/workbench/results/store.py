@@ -6,36 +6,30 @@ A cell is kept if the stamp of its row and the record of its column are the same
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
 import pickle
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...checks import choice
 from ...errors import Kind
+from ...files.printable import on_disk, printable
 from ...files.writing import check_output
 from ...logger import log
 from ...text import first_of
 from ..files.journal import Cells, Journal
 from ..files.locking import locked
-from .columns import (
-    FIELDS,
-    Column,
-    Known,
-    Record,
-    ResultsError,
-    Row,
-    changes,
-    changes_text,
-    failure_with_lacks,
-    lacks_parameters,
-    worst_kind,
-)
+from ..images.image import Image
+from ..names.members import file_of, spellings, split_name
+from ..sources.stores import source_at
+from .columns import Column, Record, ResultsError, changes, changes_text, lacks_parameters
+from .earlier import EarlierRun, Failure, lasting_stamp
 from .formats import (
     METRIC,
     SCALE,
@@ -50,6 +44,7 @@ from .formats import (
     read_head,
     unfinished,
 )
+from .row import FIELDS, Row, failure_with_lacks, worst_kind
 
 if TYPE_CHECKING:
     from .scores import Scores
@@ -75,11 +70,13 @@ class Output:
             self.check_free()
 
     def check_free(self) -> None:
-        found = None if self.resume or self.overwrite else self.earlier()
-        if found == journal_of(self.path):
+        if self.resume or self.overwrite:
+            return
+        file = self.earlier()
+        if file == journal_of(self.path):
             raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
-        if found is not None:
-            raise ResultsError(f"{str(found)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
+        if file is not None:
+            raise ResultsError(f"{str(file)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
 
     def earlier(self) -> Path | None:
         """Return the file with what is known: the journal, if any, else the result file."""
@@ -97,6 +94,7 @@ class Results:
         reading: How images are read; a file of images read in another way is not continued.
 
     Attributes:
+        earlier: What an earlier run left; its rows have the names that this run gives their images.
         is_open: Whether the run has not ended.
         is_finished: Whether the run has ended without an error, and so its file is written.
     """
@@ -104,67 +102,142 @@ class Results:
     is_open, is_finished = True, False
 
     def __init__(self, output: Output | None, columns: Sequence[Column], reading: Record) -> None:
-        self.head, self.known = Head(tuple(columns), reading), Known()
+        self.head = Head(tuple(columns), reading)
+        self.earlier = EarlierRun()
+        self.output = output
+        self.keeps = True
         self._asked = [column.name for column in columns]
-        self.output, self.keeps = output, True
         self._joined: dict[str, Mapping[str, Any]] = {}
         self._names = ["path", *self._asked, *FIELDS, *self.head.kept.values()]
         self._rows: list[bytes] = []  # without an output: the values of each row; dicts take far more memory
-        self._earlier: tuple[Path, str] | None = None  # with the format
+        self._earlier_file: tuple[Path, str] | None = None  # with the format
+        self._is_met = bytearray()  # whether this run has the image of each place of the earlier run
+        self._renamed = dict[str, str]()  # name in the earlier file -> this run's, another spelling of the path
         self._journal: Journal | None = None
-        self._lines, self._newest = 0, array("q")  # of the journal; the line of each place
-        self._is_new, self._lock = True, contextlib.ExitStack()
+        self._lines = 0  # of the journal
+        self._newest = array("q")  # the line of the newest row of each place
+        self._is_new = True
+        self._lock = contextlib.ExitStack()
         if output is not None:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(locked(output.path))
                 output.check_free()  # check again, as another run may have written results in the meantime
-                if output.resume and (path := output.earlier()):
-                    self._take(path, output)
+                earlier_file = output.earlier()
+                if output.resume and earlier_file is not None:
+                    self._take(earlier_file, output)
                 self._lock = stack.pop_all()
 
     def join(self, column: Column | str, values: Mapping[str, Any]) -> None:
         """Add a column of values that need no image (image -> value), or replace it."""
         if isinstance(column, Column):
-            name, known, was = column.name, self.known, self.head.by_name.get(column.name)
-            if was and was.lower_better != column.lower_better and self.output and not self.output.overwrite:
-                raise ResultsError(
-                    f"{name!r} in {str(self.output.path)!r} has lower_better={was.lower_better}: keep it, or pass "
-                    "`overwrite` too."
-                )
-            self._is_new |= was != column or any(
-                known.cells(place, [name]) != {name: values.get(image)} for image, place in known.places.items()
+            self._join_scores(column, values)
+            self._joined[column.name] = values
+            return
+        text = json.dumps(sorted((image, str(value)) for image, value in values.items()))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if self.head.joined.get(column) != digest:
+            self._is_new = True
+        self.head = replace(self.head, joined={**self.head.joined, column: digest})
+        self._joined[column] = values
+
+    def _join_scores(self, column: Column, scores: Mapping[str, Any]) -> None:
+        name = column.name
+        before = self.head.by_name.get(name)
+        if before and before.lower_better != column.lower_better and self.output and not self.output.overwrite:
+            raise ResultsError(
+                f"{name!r} in {str(self.output.path)!r} has lower_better={before.lower_better}: keep it, or pass "
+                "`overwrite` too."
             )
-            self.head = self.head.with_columns([column])
-        else:
-            name, text = column, json.dumps(sorted((image, str(value)) for image, value in values.items()))
-            digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-            self._is_new |= self.head.joined.get(name) != digest
-            self.head = replace(self.head, joined={**self.head.joined, name: digest})
-        self._joined[name] = values
+        if before != column or any(
+            self.earlier.scores(image, [name]) != {name: scores.get(image)} for image in self.earlier
+        ):
+            self._is_new = True
+        self.head = self.head.with_columns([column])
+
+    def remembered(self, images: Iterable[Image]) -> Iterable[Image]:
+        """Return the images; whoever takes one lets the results remember that this run has it."""
+        if not self.earlier:
+            return images
+        return self._remember(images)
+
+    def _remember(self, images: Iterable[Image]) -> Iterator[Image]:
+        for image in images:
+            self.meet(printable(image.name))
+            yield image
+
+    def meet(self, name: str) -> None:
+        """Remember that this run has an image; an earlier row under another spelling of its path gets this name.
+
+        If a run has several spellings of a path, the row belongs to the first.
+        """
+        if name not in self.earlier:
+            for spelling in spellings(name):
+                if spelling in self.earlier and not self._has_met(spelling):
+                    self.earlier.rename(spelling, name)
+                    self._renamed[spelling] = name
+                    break
+        place = self.earlier.place(name)
+        if place is not None:
+            self._is_met[place] = True
+
+    def _has_met(self, name: str) -> bool:
+        """Return whether this run has an image, or the earlier run had none of this name."""
+        place = self.earlier.place(name)
+        return place is None or bool(self._is_met[place])
+
+    @property
+    def unmet(self) -> list[str]:
+        """Images of an earlier run that this run lacks."""
+        return [name for name in self.earlier if not self._has_met(name)]
+
+    @functools.cached_property  # read when all images of the run are known, as it asks the disk for each
+    def gone(self) -> list[str]:
+        """Those of ``unmet`` whose file does not exist, or whose shard is another one now."""
+        stamp_of = functools.cache(lambda shard: source_at(on_disk(shard)).stamp())
+        gone = []
+        for name in self.unmet:
+            shard, _ = split_name(name)
+            if shard:
+                row = self.earlier.row(name)
+                is_gone = row is not None and stamp_of(shard) not in (None, row.stamp)
+            else:
+                file, _, _ = name.partition(" [scale ")  # of a sweep's version
+                is_gone = not file_of(on_disk(file))
+            if is_gone:
+                gone.append(name)
+        return gone
 
     def append(self, row: Row) -> Row:
         """Store an image's row; return it with cells kept from an earlier row, and joined scores."""
-        known, place, count = self.known, self.known.places.get(row.path), len(self._asked)
-        given = zip(self._asked, row.scores or [None] * count, row.asked or [True] * count, strict=True)
-        cells = {name: score for name, score, is_asked in given if is_asked}
-        kind, error, facts = row.kind, row.error, row.facts()
-        if place is not None:
-            known.seen[place] = 1
-            if stamp := known.lasting(place, facts["stamp"]):
-                facts["stamp"] = stamp
-                kept = known.cells(place, {*self.head.scores} - cells.keys())
-                cells |= kept
-                if missing := {name for name, score in kept.items() if score is None}:
-                    earlier_kind, earlier_error, _ = known.failures.get(place, (None, "", False))
-                    facts["kind"] = worst_kind([kind, earlier_kind])
-                    facts["error"] = " ".join(dict.fromkeys(filter(None, [error, earlier_error])))
-                    if not missing.isdisjoint(self._asked):
-                        kind, error = facts["kind"], facts["error"]
-        if place is None or self._asked:
+        scores = row.scores or [None] * len(self._asked)
+        is_asked = row.asked or [True] * len(self._asked)
+        scores_by_name = dict(zip(self._asked, scores, strict=True))
+        cells = {name: scores_by_name[name] for name in itertools.compress(self._asked, is_asked)}
+        facts = row.facts()
+        failure = (row.kind, row.error)
+        earlier_row = self.earlier.row(row.path)
+        stamp = lasting_stamp(row.stamp, earlier_row.stamp) if earlier_row else ""
+        if earlier_row is not None:
+            self.meet(row.path)
+        if earlier_row is not None and stamp:
+            others = [name for name in self.head.scores if name not in cells]
+            carried = self.earlier.scores(row.path, others)
+            cells |= carried
+            facts["stamp"] = stamp
+            failed = {name for name, score in carried.items() if score is None}
+            if failed:
+                facts |= _failure_of_both(row, earlier_row.failure)
+                if not failed.isdisjoint(self._asked):
+                    failure = (facts["kind"], facts["error"])
+        if earlier_row is None or self._asked:
             beside = {column: row.kept.get(name) for name, column in self.head.kept.items()}
-            self._write({"path": row.path, **cells, **facts, **beside}, place)
-        if place is None and not self._joined:  # another row would take as long as all the rest
+            self._write({"path": row.path, **cells, **facts, **beside})
+        if earlier_row is None and not self._joined:  # another row would take as long as all the rest
             return row
+        return self._published(row, cells, *failure)
+
+    def _published(self, row: Row, cells: Cells, kind: Kind | None, error: str) -> Row:
+        """Return a row with these scores, joined scores, and a failure that names the joined scores that it lacks."""
         joined = self._joined_scores(row.path)
         failure = failure_with_lacks(row.path, kind, error, {name: score is None for name, score in joined.items()})
         scores = (*(cells.get(name) for name in self._asked), *joined.values())
@@ -190,7 +263,7 @@ class Results:
                 self._journal.close()
             if kind is not None:
                 return
-            if self.output is not None and (self._is_new or self.known.renamed or self._dropped()):
+            if self.output is not None and (self._is_new or self._renamed or self._dropped()):
                 self.write(self.output.path, self.output.format)
                 journal_of(self.output.path).unlink(missing_ok=True)
             self.is_finished = True
@@ -204,18 +277,21 @@ class Results:
         if self.is_finished:
             yield from read_cells(self.output.path, self.output.format, [])
             return
-        damage, journal, dropped = list[str](), self._journal, self._dropped()
+        damage = list[str]()
+        journal = self._journal
+        dropped = self._dropped()
         rows = self._earlier_cells(damage) if journal is None else read_cells(journal.path, "jsonl", damage)
         for number, cells in enumerate(rows):
-            cells["path"] = self.known.renamed.get(cells["path"], cells["path"])
-            place = self.known.places.get(cells["path"])
-            if place is None or (self._newest[place] == number and place not in dropped):
+            cells["path"] = self._renamed.get(cells["path"], cells["path"])
+            place = self.earlier.place(cells["path"])
+            if place is None or (self._newest[place] == number and cells["path"] not in dropped):
                 yield self._finished(cells)
         if damage and journal is not None:
             raise ResultsError(f"{str(journal.path)!r} was damaged during the run ({damage[0]}): pass `resume`.")
 
-    def _dropped(self) -> set[int]:
-        return {*self.known.gone.values()} if self.output and self.output.drop_vanished else set()
+    def _dropped(self) -> set[str]:
+        """Return the images whose earlier rows are left out."""
+        return set(self.gone) if self.output and self.output.drop_vanished else set()
 
     def scores(self) -> Scores:
         """Return the scores of all rows, also of columns that this run did not ask for."""
@@ -231,86 +307,95 @@ class Results:
 
     def _take(self, path: Path, output: Output) -> None:
         """Read what an earlier run left. Raises ``ResultsError`` if it cannot be continued."""
-        known, format = self.known, output.format if path == output.path else "jsonl"
+        format = output.format if path == output.path else "jsonl"
         before = read_head(path, format)
         if before is None:
             raise ResultsError(
                 f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
                 "missing: pass `overwrite`, or name another file."
             )
-        if (found := head_changes(before, self.head)) and not output.overwrite:
+        differing = head_changes(before, self.head)
+        if differing and not output.overwrite:
             raise ResultsError(
-                f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(found)}; use "
-                "the earlier options, name another file, or pass `overwrite` too, to score these columns again."
+                f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
+                "use the earlier options, name another file, or pass `overwrite` too, to score these columns again."
             )
-        if found := changes(before.reading, self.head.reading):
+        differing = changes(before.reading, self.head.reading)
+        if differing:
             log.warning(
                 f"{path} is made anew, with the images and metrics of this run only, as images were read otherwise: "
-                f"{changes_text(found)}."
+                f"{changes_text(differing)}."
             )
             return
         self.head = self.head.with_columns(_as_before(column, before) for column in self.head.columns)
-        earlier = {column.name: column.fingerprint for column in before.columns}
-        twins = {made: name for name, made in reversed(earlier.items()) if made}
-        for column in self.head.columns:
-            name, made = column.name, column.fingerprint
-            known.sources[name] = source = name if made and made == earlier.get(name) else twins.get(made)
-            if source not in (None, name):
-                log.info(f"{name!r} is copied from {source!r}: one metric")
-            if name in earlier and lacks_parameters(before.by_name[name], column):
-                log.warning(f"{name} scores all images again, since {path} does not tell the parameters of its scores.")
-            if not made:
-                log.warning(f"{name} scores all images again, since its object has no attribute `version`.")
+        sources = {column.name: _source(column, before) for column in self.head.columns}
+        _tell_sources(path, before, self.head.columns, sources)
+        has_same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")
         joined = {**before.joined, **self.head.joined}
         self.head = before.with_columns(self.head.columns, reading=self.head.reading, joined=joined)
-        self._earlier, known.interrupted = (path, format), path != output.path
-        known.same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")
-        self._is_new = known.interrupted or any(name != source for name, source in known.sources.items())
-        known.scores = {name: array("d") for name in earlier}
+        self._earlier_file = (path, format)
+        is_interrupted = path != output.path
+        self._is_new = is_interrupted or any(name != source for name, source in sources.items())
+        self.earlier = EarlierRun(
+            before.scores, sources, is_interrupted=is_interrupted, has_same_decoders=has_same_decoders
+        )
+        self._read_rows(path, format, before.scores)
+
+    def _read_rows(self, path: Path, format: str, columns: Sequence[str]) -> None:
+        """Read the earlier run's rows."""
         damage = list[str]()
-        needed = ["path", "width", "kind", "error", "stamp", *earlier]
-        for number, cells in enumerate(read_cells(path, format, damage, needed, [*earlier])):
-            place = known.add(cells)
-            self._newest[place : place + 1] = array("q", [number])
+        needed = ["path", "width", "kind", "error", "stamp", *columns]
+        for number, cells in enumerate(read_cells(path, format, damage, needed, list(columns))):
+            self.earlier.add(cells)
+            place = self.earlier.place(cells["path"])
+            if place == len(self._newest):
+                self._newest.append(number)
+                self._is_met.append(False)
+            elif place is not None:
+                self._newest[place] = number
         if damage:
             log.warning(f"{path}: damaged rows are left out and scored again: {first_of(damage)}.")
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[Cells]:
         """Yield the earlier run's rows, with its cells under this run's names; numbers of csv stay texts."""
-        others = {name: source for name, source in self.known.sources.items() if source != name}
-        for cells in read_cells(*self._earlier, damage) if self._earlier else ():
-            cells["path"] = self.known.renamed.get(cells["path"], cells["path"])
-            copies = [(name, cells[source]) for name, source in others.items() if source in cells]
+        if self._earlier_file is None:
+            return
+        path, format = self._earlier_file
+        others = {name: source for name, source in self.earlier.sources.items() if source != name}
+        for cells in read_cells(path, format, damage):
+            cells["path"] = self._renamed.get(cells["path"], cells["path"])
+            copies = {name: cells[source] for name, source in others.items() if source in cells}
             for name in (*others, SCALE, METRIC):
                 cells.pop(name, None)
             cells.update(copies)
             yield cells
 
-    def _write(self, cells: Cells, place: int | None) -> None:
+    def _write(self, cells: Cells) -> None:
         if self.output is None:
             if self.keeps:
                 self._rows.append(pickle.dumps([cells.get(name) for name in self._names]))
             return
         if self._journal is None:
             rows = itertools.chain([{"head": self.head.record}], self._copied())
-            self._journal, self._is_new = Journal(journal_of(self.output.path), rows), True
+            self._journal = Journal(journal_of(self.output.path), rows)
+            self._is_new = True
         self._journal.append(cells)
+        place = self.earlier.place(cells["path"])
         if place is not None:
             self._newest[place] = self._lines
         self._lines += 1
 
     def _copied(self) -> Iterator[Cells]:
         for number, cells in enumerate(self._earlier_cells([])):
-            place = self.known.places[cells["path"]]
-            if self._newest[place] == number:
+            place = self.earlier.place(cells["path"])
+            if place is not None and self._newest[place] == number:
                 self._newest[place] = self._lines
                 self._lines += 1
                 yield cells
 
     def _finished(self, cells: Cells) -> Cells:
         path = cells["path"]
-        place = self.known.places.get(path)
-        is_of_run = place is None or self.known.seen[place]
+        is_of_run = self._has_met(path)
         for name, values in self._joined.items():
             is_empty = is_of_run or name in self.head.joined  # a value such as a method holds in this run alone
             cells[name] = values.get(path, None if is_empty else cells.get(name))
@@ -330,3 +415,32 @@ def _as_before(column: Column, before: Head) -> Column:
     """Return the column of an earlier run if the same metric could not be built now, so that its scores are kept."""
     earlier = before.by_name.get(column.name, column)
     return earlier if lacks_parameters(column, earlier) else column
+
+
+def _source(column: Column, before: Head) -> str | None:
+    """Return the earlier column of the same metric, if possible the one of this name; None: there is none."""
+    names = [other.name for other in before.columns if other.fingerprint == column.fingerprint]
+    if not column.fingerprint or not names:
+        return None
+    return column.name if column.name in names else names[0]
+
+
+def _tell_sources(path: Path, before: Head, columns: Iterable[Column], sources: Mapping[str, str | None]) -> None:
+    """Log which columns are copied from others, and which are scored again."""
+    for column in columns:
+        name = column.name
+        source = sources[name]
+        if source not in (None, name):
+            log.info(f"{name!r} is copied from {source!r}: one metric")
+        if name in before.by_name and lacks_parameters(before.by_name[name], column):
+            log.warning(f"{name} scores all images again, since {path} does not tell the parameters of its scores.")
+        if not column.fingerprint:
+            log.warning(f"{name} scores all images again, since its object has no attribute `version`.")
+
+
+def _failure_of_both(row: Row, earlier: Failure | None) -> Cells:
+    """Return ``kind`` and ``error`` of a row that has also failed before."""
+    if earlier is None:
+        return {"kind": worst_kind([row.kind]), "error": row.error}
+    errors = dict.fromkeys(filter(None, [row.error, earlier.error]))
+    return {"kind": worst_kind([row.kind, earlier.kind]), "error": " ".join(errors)}

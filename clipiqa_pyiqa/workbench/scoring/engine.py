@@ -1,30 +1,25 @@
-"""The loop that scores images by all metrics of a run; and runs whose results are files of a folder."""
+"""The loop that scores images by all metrics of a run."""
 
 import contextlib
-import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...checks import MIN_SIDE, FilePath
+from ...checks import MIN_SIDE
 from ...clip.model import one_thread
 from ...errors import CLIPIQAError, ImageError, Kind
-from ...logger import log
-from ...metric import find_device
 from ...text import counted
-from ..files.folders import check_folder
-from ..images.batches import WAIT, BatchLoop, Limits, Work, stacked
+from ..images.batches import BatchLoop, Limits, Work, stacked
 from ..images.flags import flag
-from ..images.image import Image
 from ..images.memory import keep_memory
 from ..images.prefetch import WORKERS
 from ..images.reading_errors import is_out_of_memory
@@ -33,75 +28,11 @@ from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
 from ..metrics.building import build, describe_error
 from ..metrics.kinds import Metric, MetricSet
-from ..options import BatchOptions, Progress, SharedOptions, check_storage
-from ..results.columns import Answer, Known, Row, worst_kind
-from ..results.store import Output, Results
+from ..results.row import Answer, Row, worst_kind
+from .options import Options
+from .plan import Task
 
 Rows = Generator[Row, None, None]
-
-
-@dataclass(frozen=True)
-class Options(SharedOptions):
-    """How a run reads and scores.
-
-    Attributes:
-        device: The ``torch.device``.
-        seed: Number that is set before each metric of pyiqa and each image.
-        min_side: Smallest height and width of images.
-    """
-
-    device: Any = None
-    seed: int = 0
-    min_side: int = MIN_SIDE
-
-    @classmethod
-    def of(cls, batches: BatchOptions, **more: Any) -> Self:
-        """Return the options of a caller, whose device may be a name or missing."""
-        given: dict[str, Any] = {**batches, "device": find_device(batches.get("device"))}
-        return cls(**given, **more)
-
-    @property
-    def most_in_batch(self) -> int:
-        """Largest number of images in a batch; 1 on a CPU."""
-        return 1 if self.device.type == "cpu" else self.batch_size
-
-
-@dataclass(slots=True)
-class Task:
-    """An image to score by the wanted metrics; only images of one block share a batch."""
-
-    image: Image
-    block: int
-    wanted: Sequence[bool]
-    stamp: str = ""
-    record: Any = None  # of the image, or the ImageError of reading
-    answers: dict[int, Answer] = field(default_factory=dict)  # by the metric's place
-    flag: str = ""
-
-
-def plan(images: Iterable[Image], metrics: MetricSet, options: Options, known: Known | None = None) -> Iterator[Task]:
-    """Yield the tasks of a run, in order; images whose scores are all known have none.
-
-    A block that an earlier run left unfinished is scored whole, in the same batches; images that have changed or failed
-    are scored alone.
-    """
-    coming, size = iter(images), WAIT * options.most_in_batch
-    if not known:  # a group of images could take much memory
-        every = [True] * len(metrics.metrics)
-        yield from (Task(image, number // size, every) for number, image in enumerate(coming))
-        return
-    is_built = [not metric.error for metric in metrics.metrics]  # others do not decode an image again
-    able = metrics.by_column(is_built)
-    for block, group in enumerate(iter(lambda: list(itertools.islice(coming, size)), [])):
-        found = [metrics.by_metric(known.of(each, able)) for each in group]
-        is_broken = [
-            metric.net is not None and options.most_in_batch > 1 and any(each[place] is None for each in found)
-            for place, metric in enumerate(metrics.metrics)
-        ]
-        for image, each in zip(group, found, strict=True):
-            wanted = [again or not is_known for again, is_known in zip(is_broken, each, strict=True)]
-            if any(itertools.compress(wanted, is_built)) or not wanted:
-                yield Task(image, block, wanted)
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
@@ -309,50 +240,3 @@ def rounded(scores: Tensor) -> list[tuple[float, ...]]:
     if scores.dtype == torch.float64 or not scores.is_floating_point():
         return [tuple(map(float, row)) for row in rows]
     return [tuple(float(str(np.float32(value))) for value in row) for row in rows]
-
-
-def outputs(
-    folder: FilePath | None,
-    stored: Sequence[str],
-    others: Iterable[str],
-    inputs: Iterable[str],
-    *,
-    resume: bool,
-    overwrite: bool,
-) -> dict[str, Output]:
-    """Return name -> file of scores in a folder of results, which is made; without a folder nothing.
-
-    Args:
-        stored: Names of the files of scores.
-        others: Names of the other results, which are replaced if the run is continued.
-        inputs: Files that are never replaced.
-    """
-    check_storage(folder, resume, overwrite)
-    if folder is None:
-        return {}
-    place = check_folder(folder, stored, overwrite=True)
-    found = {name: Output(place / name, "", resume, overwrite, drop_vanished=True) for name in stored}
-    is_continued = resume and any(each.earlier() for each in found.values())
-    check_folder(place, [*others, *found], overwrite=overwrite or is_continued, inputs=inputs)
-    return found
-
-
-def score_missing(
-    title: str, images: Sequence[Image], metrics: MetricSet, results: Results, options: Options, progress: Progress
-) -> dict[str, float]:
-    """Score what results lack; return label -> median seconds per image in this run, NaN if nothing was scored."""
-    import pandas
-
-    known, count = results.known, len(images)
-    tasks = list(plan(images, metrics, options, known))
-    seconds, done = list[tuple[float, ...]](), count - len(tasks)
-    known.tell(f"{title}: ")
-    progress(title, done, count)
-    for number, row in enumerate(score_items(tasks, metrics, options, count), done + 1):
-        row = results.append(row)
-        if row.width is None and row.error:
-            log.warning(f"{title}: left out of all metrics: {row.error}")
-        seconds.append(row.seconds)
-        progress(title, number, count)
-    labels = [metric.label for metric in metrics.metrics]
-    return pandas.DataFrame(seconds, columns=labels, dtype=float).median().to_dict()

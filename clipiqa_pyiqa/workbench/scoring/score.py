@@ -29,14 +29,16 @@ from ..images.image import Image
 from ..metrics.kinds import MetricSet
 from ..metrics.parsing import AnyPrompts, metric_set
 from ..options import Progress, Reading, RunOptions, check_storage, silent
-from ..results.columns import Known, Row
 from ..results.formats import Head
+from ..results.row import Row
 from ..results.store import Output, Results
 from ..sources.finding import find_shards, sources_of
 from ..sources.parquet import IMAGE_COLUMNS
 from ..sources.stores import Shard
 from ..sources.videos import SAMPLING
-from .engine import Options, Rows, Task, plan, score_items
+from .engine import Rows, score_items
+from .options import Options
+from .plan import Plan, Tally, Task, plan, tell
 
 if TYPE_CHECKING:
     import pandas
@@ -67,8 +69,10 @@ class ScoringSetup:
         limits = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
         self.head = Head(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
 
-    def rows(self, images: Iterable[Image], known: Known | None = None, count: int | None = None) -> Rows:
-        return score_items(plan(images, self.metrics, self.options, known), self.metrics, self.options, count)
+    def rows(self, images: Iterable[Image], count: int | None = None) -> Rows:
+        """Yield the row of each image."""
+        tasks = plan(images, self.metrics, self.options).tasks
+        return score_items(tasks, self.metrics, self.options, count)
 
 
 class ScoringRun(Iterator[Row]):
@@ -79,7 +83,7 @@ class ScoringRun(Iterator[Row]):
 
     Attributes:
         head: The columns that the run fills, and how images are read.
-        known: What is known from an earlier run.
+        tally: How many of its images an earlier run has scored; complete when all have been planned.
         metrics: The built metrics, and the images whose score is not in a file.
         count: Number of images to score; None if unknown.
     """
@@ -90,9 +94,14 @@ class ScoringRun(Iterator[Row]):
         head: Head,
         rows: Rows,
         results: Results,
+        tally: Tally,
         count: int | None = None,
     ) -> None:
-        self.metrics, self.head, self.count, self.known = metrics, head, count, results.known
+        self.metrics = metrics
+        self.head = head
+        self.count = count
+        self.tally = tally
+        self.results = results
         self._done = 0  # rows so far
 
         def stored() -> Generator[Any, None, None]:
@@ -101,7 +110,7 @@ class ScoringRun(Iterator[Row]):
                 for row in rows:
                     yield results.append(row)
 
-        self._rows, self.results = stored(), results
+        self._rows = stored()
         next(self._rows)  # enters the context of the results; closing the run leaves it
 
     def __next__(self) -> Row:
@@ -130,13 +139,13 @@ class ScoringRun(Iterator[Row]):
 
     def scores(self, progress: Progress = silent) -> Scores:
         """Score the images that are left, and return all scores: this run's columns, then others of an earlier run."""
-        total = None if self.count is None else self.known.kept + self.count
+        total = None if self.count is None else self.tally.unchanged + self.count
         for _ in self:
-            progress(self.known.kept + self._done, total)
-        found = self._all_scores()
-        columns = {**self.head.by_name, **found.columns}
-        frame = found.frame[[*columns]].drop(index=[*self.known.unseen], errors="ignore")
-        return replace(found, frame=frame, columns=columns)
+            progress(self.tally.unchanged + self._done, total)
+        scores = self._all_scores()
+        columns = {**self.head.by_name, **scores.columns}
+        frame = scores.frame[[*columns]].drop(index=self.results.unmet, errors="ignore")
+        return replace(scores, frame=frame, columns=columns)
 
     def frame(self) -> pandas.DataFrame:
         """Score the images that are left, and return all rows.
@@ -147,7 +156,7 @@ class ScoringRun(Iterator[Row]):
         scores = self._all_scores()
         texts = scores.other[["flag", "error"]].fillna("")
         rows = scores.frame[self.head.scores].assign(**{name: texts[name].to_numpy() for name in texts})
-        return rows[~rows.index.isin([*self.known.unseen])]
+        return rows[~rows.index.isin(self.results.unmet)]
 
     def _all_scores(self) -> Scores:
         """Return the scores of a run that has scored its last image; raise ``CLIPIQAError`` if it ended before."""
@@ -232,19 +241,25 @@ def _begin(
         setup.metrics.join(results, names)
         head = head.with_columns(metric.columns[0] for metric in setup.metrics.files)
 
-    def rows() -> Rows:
-        yield from score_items(tasks, setup.metrics, setup.options, count)
-        if names is None:  # the images in shards are known by now
-            setup.metrics.join(results)
-            results.known.tell()
-
-    tasks: Iterable[Task] = plan(sources_of(items), setup.metrics, setup.options, results.known)
-    count = left = None if names is None else len(names)
-    if results.known and names is not None:
+    planned = plan(results.remembered(sources_of(items)), setup.metrics, setup.options, results.earlier)
+    if names is None:
+        rows = _rows_of_shards(setup, planned, results)
+        return ScoringRun(setup.metrics, head, rows, results, planned.tally)
+    tasks: Iterable[Task] = planned.tasks
+    count = len(names)
+    if results.earlier:
         tasks = list(tasks)
-        left = len(tasks)
-        results.known.tell()
-    return ScoringRun(setup.metrics, head, rows(), results, left)
+        count = len(tasks)
+        tell(results, planned.tally)
+    rows = score_items(tasks, setup.metrics, setup.options, len(names))
+    return ScoringRun(setup.metrics, head, rows, results, planned.tally, count)
+
+
+def _rows_of_shards(setup: ScoringSetup, planned: Plan, results: Results) -> Rows:
+    """Yield the rows of images in shards; scores in files are joined at the end, when all images are known."""
+    yield from score_items(planned.tasks, setup.metrics, setup.options)
+    setup.metrics.join(results)
+    tell(results, planned.tally)
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from ..metrics.building import build, noted
 from ..metrics.kinds import Metric, MetricSet
 from ..options import AnySize, Progress, Reading
 from ..results.store import Output, Results
-from ..scoring.engine import Options
+from ..scoring.options import Options
 from .method_images import MethodImages
 from .method_table import IMAGES, SETS, MethodTable
 from .protocols import fit_sizes, without_alpha

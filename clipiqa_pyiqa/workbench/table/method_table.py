@@ -16,7 +16,8 @@ from ..options import Sizes
 from ..report.pictures import differing_crops
 from ..report.report import PROVENANCE, About, Report, Reported, Shown
 from ..report.table import latex, number
-from ..results.columns import Record, described
+from ..results.columns import Record
+from ..results.record_text import described
 from ..results.store import Results
 from ..stats.intervals import LEVEL, holm, mean_difference
 from .method_images import MethodImages
@@ -92,7 +93,7 @@ class MethodTable(Reported):
     @property
     def complete(self) -> bool:
         return not (
-            self.stored[IMAGES].known.gone
+            self.stored[IMAGES].gone
             or self.scores[self.of_images].isna().any(axis=None)
             or any(metric.error or metric.note for metric in self.columns.values())
         )

@@ -23,7 +23,8 @@ from ..metrics.parsing import of_methods
 from ..options import ComparisonOptions, Progress, Sizes, silent
 from ..report.report import About
 from ..results.store import Output
-from ..scoring.engine import Options, outputs
+from ..scoring.options import Options
+from ..scoring.result_files import outputs
 from .expected import differences, read_expected, with_published
 from .expected import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods

@@ -20,7 +20,8 @@ from clipiqa_pyiqa.workbench.metrics.building import build
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.metrics.kinds import Metric
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set, parse_metrics
-from clipiqa_pyiqa.workbench.results.columns import changes, described
+from clipiqa_pyiqa.workbench.results.columns import changes
+from clipiqa_pyiqa.workbench.results.record_text import described
 
 FILES = ("file",)
 CPU = torch.device("cpu")

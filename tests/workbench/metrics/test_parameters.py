@@ -17,7 +17,7 @@ from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.metrics import parameters
 from clipiqa_pyiqa.workbench.metrics.building import build
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
-from clipiqa_pyiqa.workbench.results.columns import described
+from clipiqa_pyiqa.workbench.results.record_text import described
 
 NIQE, BRISQUE, NRQM = "niqe_modelparameters.mat", "brisque_svm_weights.pth", "NRQM_model.mat"
 CNNIQA = "CNNIQA_koniq10k-e6f14c91.pth"
@@ -122,7 +122,7 @@ def test_scores_by_other_parameters_are_not_continued_or_compared(cache, tmp_pat
     scales = [json.loads(pandas.read_csv(name)["scale"][0])["niqe"][3] for name in ("base.csv", "new.csv")]
     assert scales[0] != scales[1]
     save_niqe(cache / NIQE)
-    assert score_paths(["niqe"], "photos", out="base.csv", resume=True, **OPTIONS).known.kept == 2
+    assert score_paths(["niqe"], "photos", out="base.csv", resume=True, **OPTIONS).tally.unchanged == 2
 
 
 def test_scores_are_kept_while_the_file_is_missing(cache, caplog):

@@ -9,7 +9,8 @@ from refusal import refused
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.metrics.parsing import file_metric
-from clipiqa_pyiqa.workbench.results.columns import Column, Row
+from clipiqa_pyiqa.workbench.results.columns import Column
+from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.scores import HIGHER_BETTER, LOWER_BETTER, find_direction, read_scores
 from clipiqa_pyiqa.workbench.results.store import Output, Results
 

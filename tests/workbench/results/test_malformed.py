@@ -203,7 +203,7 @@ def test_lines_of_a_journal_that_are_no_rows_are_scored_again_and_named(photos, 
         journal.write_bytes(head + journal_line(text))
         caplog.clear()
         with score_paths(["entropy"], "ph", out="s.csv", resume=True, **OPTIONS) as run:
-            assert next(run).scores == first.scores and run.known.kept == 0
+            assert next(run).scores == first.scores and run.tally.unchanged == 0
         assert "damaged rows are left out and scored again" in caplog.text
     journal.write_bytes(journal_line('{"head": {"columns": 5}}') + line)
     assert "'columns' of its head is 5" in refused(score, "s.csv", resume=True)

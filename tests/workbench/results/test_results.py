@@ -17,8 +17,10 @@ from stored import read_results, write_results
 
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.workbench.results.columns import OF_THE_IMAGE, Column, ResultsError, Row
+from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError
+from clipiqa_pyiqa.workbench.results.earlier import Cell
 from clipiqa_pyiqa.workbench.results.formats import Head, format_of, journal_of
+from clipiqa_pyiqa.workbench.results.row import OF_THE_IMAGE, Row
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 from clipiqa_pyiqa.workbench.results.store import Output, Results
 from clipiqa_pyiqa.workbench.sources.parquet import opened_table
@@ -181,7 +183,7 @@ def test_parquet_is_read_by_the_thread_that_asks(tmp_path, monkeypatch, opener):
 
 @dataclass
 class Photo:
-    """An image of a run: what :meth:`Known.of` asks."""
+    """An image of a run."""
 
     name: str
     state: str = "1 1"
@@ -201,12 +203,17 @@ def run(path, photos, columns, fail=lambda photo, column: None, stop_after=None,
     reading = how.pop("reading", READING)
     with Results(Output(path, **how), columns, reading) as results:
         for count, photo in enumerate(photos):
-            known = results.known.of(photo) if results.known else [None] * len(columns)
-            if all(known):
+            results.meet(photo.name)
+            asked = (True,) * len(columns)
+            if results.earlier:
+                asked = tuple(
+                    cell is not Cell.KEPT
+                    for cell in results.earlier.cells(results.earlier.row(photo.name), photo.stamp())
+                )
+            if not any(asked):
                 continue
             if count == stop_after:
                 raise KeyboardInterrupt
-            asked = tuple(not each for each in known)
             names = [each.name for each, wanted in zip(columns, asked, strict=True) if wanted]
             scored += [(photo.name, name) for name in names]
             kinds = {name: kind for name in names if (kind := fail(photo, name))}
@@ -275,7 +282,7 @@ def test_failures_of_the_image_are_kept_and_others_tried_again(path, kind):
     run(path, [A, B], [ONE, TWO], lambda photo, column: kind if (photo, column) == (A, "one") else None)
     scored, results = run(path, [A, B], [ONE, TWO])
     is_kept = kind in (*OF_THE_IMAGE, Kind.DAMAGED)
-    assert scored == ([] if is_kept else [("a", "one")]) and results.known.failed == is_kept
+    assert scored == ([] if is_kept else [("a", "one")]) and results.earlier.row("a").has_failed
     assert (cells(path)["a"].kind is kind) == is_kept
 
 
@@ -289,8 +296,10 @@ def test_an_interrupted_addition_goes_on_where_it_ended(path):
     with pytest.raises(KeyboardInterrupt):
         run(path, [A, B, C], [ONE, TWO], stop_after=1)
     with Results(Output(path, resume=True), [ONE, TWO], READING) as results:
-        found = [results.known.of(each) for each in (A, B, C, Photo("new"))]
-    assert found == [[True, True], [True, None], [True, None], [None, None]]
+        earlier = results.earlier
+        cells_of_photos = [earlier.cells(earlier.row(photo.name), photo.stamp()) for photo in (A, B, C, Photo("new"))]
+    not_reached = Cell.NOT_REACHED
+    assert cells_of_photos == [[Cell.KEPT] * 2, [Cell.KEPT, not_reached], [Cell.KEPT, not_reached], [not_reached] * 2]
     assert run(path, [A, B, C], [ONE, TWO])[0] == [("b", "two"), ("c", "two")]
 
 

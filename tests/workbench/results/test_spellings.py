@@ -32,7 +32,7 @@ def test_an_image_is_one_row_whatever_its_spelling(photos, out):
     before = score_paths(["entropy"], "ph", out=out, **OPTIONS).frame()["entropy"].tolist()
     for folder in ("./ph", photos / "ph", "ph", f"../{photos.name}/ph"):
         run = score_paths(["entropy"], str(folder), out=out, resume=True, **OPTIONS)
-        assert (run.known.kept, run.count) == (3, 0)
+        assert (run.tally.unchanged, run.count) == (3, 0)
         run.run()
         frame = read_scores(out).frame
         assert [*frame.index] == names(folder, 0, 1, 2) and frame["entropy"].tolist() == before
@@ -68,7 +68,7 @@ def test_members_of_a_shard_are_one_row(photos):
     run = score_paths(["entropy"], f"{photos}/shards/a.tar", out="s.csv", resume=True, **OPTIONS)
     run.run()
     found = pandas.read_csv("s.csv")["path"]
-    assert run.known.kept == len(found) == 2 and found.str.startswith(f"{photos}/shards/a.tar::").all()
+    assert run.tally.unchanged == len(found) == 2 and found.str.startswith(f"{photos}/shards/a.tar::").all()
 
 
 def test_an_experiment_finds_its_images_under_other_names(photos):

@@ -3,7 +3,6 @@
 import os
 import shutil
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pandas
@@ -19,10 +18,8 @@ from stored import read_results
 from clipiqa_pyiqa import CLIPIQA, compare, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.weights.names import MINI_FILE
-from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 from clipiqa_pyiqa.workbench.scoring import processes
-from clipiqa_pyiqa.workbench.scoring.engine import Options, plan
 from clipiqa_pyiqa.workbench.scoring.processes import Processes
 
 MINI = "clipiqa=mini"
@@ -58,21 +55,11 @@ def test_score_scores_a_replaced_image_again(photos, csv):
     before = [row.scores for row in score_paths(Brightness(), photos, out=csv)]
     Image.new("RGB", (112, 112), "white").save(photos / "03.png")
     run = score_paths(Brightness(), photos, out=csv, resume=True)
-    assert (run.known.kept, run.known.changed, run.known.new) == (19, 1, 0)
+    assert (run.tally.unchanged, run.tally.changed, run.tally.new) == (19, 1, 0)
     assert [row.scores for row in run] == [(1.0,)]
     before[3] = (1.0,)
     assert sorted(row.scores for row in read_results(csv)[1]) == sorted(before)
     assert list(score_paths(Brightness(), photos, out=csv, resume=True)) == []
-
-
-def test_a_resumed_run_scores_a_block_again_in_which_the_run_was_broken_off():
-    items = range(40)
-    metrics, options = metric_set(Brightness()), Options(torch.device("cuda"), batch_size=2)
-    known = {**dict.fromkeys(range(18), True), 3: False}  # image 3 has failed
-    whole = {task.image: task.block for task in plan(items, metrics, options)}
-    earlier = SimpleNamespace(of=lambda image, _: [known.get(image)])
-    resumed = {task.image: task.block for task in plan(items, metrics, options, earlier)}
-    assert list(resumed) == [3, *range(16, 40)] and resumed.items() <= whole.items()
 
 
 def test_a_failed_image_outside_of_a_resumed_runs_paths_keeps_its_row(photos, csv):
@@ -131,7 +118,7 @@ def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, cli
     assert (
         not list(again) and [each.label for each in again.metrics.metrics if each.error] == given[1:]
     )  # no image is decoded for it
-    assert again.known.kept == len(rows)
+    assert again.tally.unchanged == len(rows)
     clipiqa(f"score photos -m {' '.join(given)}", 1, f"{len(rows)} by entropy, 0 by niqe")
     assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
     for names, strict in ((given, True), (given[1], False)):

@@ -98,7 +98,7 @@ def test_rows_are_written_before_they_are_handed_out(make, csv):
     refused(read_scores, csv)
     score_paths(Brightness(), paths, out=csv, resume=True).close()  # before its first row, too
     again = score_paths(Brightness(), paths, out=csv, resume=True)
-    assert (again.known.kept, again.count) == (2, 3) and [row.path for row in again] == paths[2:]
+    assert (again.tally.unchanged, again.count) == (2, 3) and [row.path for row in again] == paths[2:]
     assert [row.path for row in read_results(csv)[1]] == paths
     refused(score_paths, Brightness(), paths, out=csv)
 

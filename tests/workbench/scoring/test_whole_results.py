@@ -10,7 +10,8 @@ from photos import save_grey
 from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQAError, score_paths
-from clipiqa_pyiqa.workbench.results.columns import Column, Row
+from clipiqa_pyiqa.workbench.results.columns import Column
+from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.store import Results
 
 OPTIONS = {"device": "cpu", "workers": 1}

@@ -1,0 +1,157 @@
+"""Which images a run scores by which metrics, and how many an earlier run has scored."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...files.printable import printable
+from ...logger import log
+from ...text import counted, few
+from ..images.batches import WAIT
+from ..images.image import Image
+from ..metrics.kinds import MetricSet
+from ..results.earlier import Cell, EarlierRow, EarlierRun, lasting_stamp
+from ..results.row import Answer
+from ..results.store import Results
+from .options import Options
+
+
+@dataclass(slots=True)
+class Task:
+    """An image to score by the wanted metrics; only images of one block share a batch."""
+
+    image: Image
+    block: int
+    wanted: Sequence[bool]
+    stamp: str = ""
+    record: Any = None  # of the image, or the ImageError of reading
+    answers: dict[int, Answer] = field(default_factory=dict)  # by the metric's place
+    flag: str = ""
+
+
+@dataclass
+class Tally:
+    """Numbers of a run's images by what an earlier run left of them.
+
+    Attributes:
+        unchanged: Images with all their scores, or with failures that would come again.
+        incomplete: Unchanged images that lack a score.
+        failed: Those of ``unchanged`` that lack a score because of a failure.
+    """
+
+    unchanged: int = 0
+    changed: int = 0
+    new: int = 0
+    incomplete: int = 0
+    failed: int = 0
+
+    def count(self, row: EarlierRow | None, stamp: str, is_complete: bool) -> None:
+        """Count an image, which has this stamp now."""
+        if row is None:
+            self.new += 1
+        elif not lasting_stamp(stamp, row.stamp):
+            self.changed += 1
+        elif not is_complete:
+            self.incomplete += 1
+        else:
+            self.unchanged += 1
+            if row.has_failed:
+                self.failed += 1
+
+    def __str__(self) -> str:
+        incomplete = f"{self.incomplete:,} to be completed, " if self.incomplete else ""
+        return f"{self.unchanged:,} done before, {incomplete}{self.changed:,} changed since, {self.new:,} new"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tasks of a run, in order, and a tally of its images, which is complete when all tasks have been taken."""
+
+    tasks: Iterator[Task]
+    tally: Tally
+
+
+def plan(images: Iterable[Image], metrics: MetricSet, options: Options, earlier: EarlierRun | None = None) -> Plan:
+    """Return the plan of a run; images whose scores are all known have no task.
+
+    A block that an earlier run left unfinished is scored whole, in the same batches; images that have changed or failed
+    are scored alone.
+    """
+    tally = Tally()
+    if earlier:
+        return Plan(_tasks_left(images, metrics, options, earlier, tally), tally)
+    return Plan(_tasks_of_all(images, metrics, options), tally)
+
+
+def _block_size(options: Options) -> int:
+    return WAIT * options.most_in_batch
+
+
+def _tasks_of_all(images: Iterable[Image], metrics: MetricSet, options: Options) -> Iterator[Task]:
+    """Yield a task for each image as it comes, since a group of images could take much memory."""
+    size = _block_size(options)
+    wanted = [True] * len(metrics.metrics)
+    for number, image in enumerate(images):
+        yield Task(image, number // size, wanted)
+
+
+def _tasks_left(
+    images: Iterable[Image], metrics: MetricSet, options: Options, earlier: EarlierRun, tally: Tally
+) -> Iterator[Task]:
+    """Yield tasks for what an earlier run lacks, and count the images."""
+    size = _block_size(options)
+    is_built = [not metric.error for metric in metrics.metrics]  # for others no image is decoded again
+    can_score = metrics.by_column(is_built)
+    coming = iter(images)
+    for block in itertools.count():
+        group = list(itertools.islice(coming, size))
+        if not group:
+            return
+        cells_of_group = []
+        for image in group:
+            name = printable(image.name)
+            row = earlier.row(name)
+            stamp = "" if row is None else image.stamp() or ""  # not of a new image: a store takes long to answer
+            cells = earlier.cells(row, stamp)
+            is_complete = all(cell is Cell.KEPT for cell in itertools.compress(cells, can_score))
+            tally.count(row, stamp, is_complete)
+            cells_of_group.append(_by_metric(cells, metrics))
+        is_broken_off = [
+            metric.net is not None
+            and options.most_in_batch > 1
+            and any(Cell.NOT_REACHED in cells[place] for cells in cells_of_group)
+            for place, metric in enumerate(metrics.metrics)
+        ]
+        for image, cells_of_metrics in zip(group, cells_of_group, strict=True):
+            wanted = [
+                is_whole_block or any(cell is not Cell.KEPT for cell in cells)
+                for is_whole_block, cells in zip(is_broken_off, cells_of_metrics, strict=True)
+            ]
+            has_no_metric = not wanted  # all scores are in files
+            if has_no_metric or any(itertools.compress(wanted, is_built)):
+                yield Task(image, block, wanted)
+
+
+def _by_metric(cells: Sequence[Cell], metrics: MetricSet) -> list[list[Cell]]:
+    """Return the cells of each metric's columns."""
+    coming = iter(cells)
+    return [list(itertools.islice(coming, len(metric.columns))) for metric in metrics.metrics]
+
+
+def tell(results: Results, tally: Tally, title: str = "") -> None:
+    """Log what is kept of an earlier run, if there was one; it is a warning if images are gone."""
+    if not results.earlier:
+        return
+    gone = results.gone
+    sentences = [f"{title}{tally}"]
+    if gone:
+        sentences.append(f"{counted(len(gone), 'row')} of images that are gone ({few(gone)})")
+    names_of_gone = set(gone)
+    others = [name for name in results.unmet if name not in names_of_gone]
+    if others:
+        sentences.append(f"{counted(len(others), 'row')} of images that this run lacks ({few(others)})")
+    log.log(logging.WARNING if gone else logging.INFO, ", ".join(sentences))
