@@ -28,8 +28,9 @@ from clipiqa_pyiqa.weights.checkpoint import load_pickled
 from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, stored_features
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.formats import journal_of
+from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.store import Output, Results
+from clipiqa_pyiqa.workbench.results.store import Results
 
 FORMATS = ("csv", "jsonl", "parquet")
 COLUMNS = [Column(name, {"metric": "clipiqa", "weights": "openai afeb0e10"}) for name in ("quality", "sharpness")]
@@ -40,7 +41,8 @@ from pathlib import Path
 from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.store import Output, Results
+from clipiqa_pyiqa.workbench.results.output import Output
+from clipiqa_pyiqa.workbench.results.store import Results
 path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 said = open(sys.argv[5], "ab", buffering=0)
 if limit:

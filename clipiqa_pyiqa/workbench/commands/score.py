@@ -15,7 +15,7 @@ from ...files.writing import check_output, write_text
 from ...text import counted
 from ..options import SharedOptions, check_storage
 from ..results.formats import absent_note, printing
-from ..results.store import Output
+from ..results.output import Output
 from .options.groups import Asked, OutputOptions, start
 from .options.terminal import frame_as_text, note, progress, stored, tell
 
@@ -193,7 +193,7 @@ def _score_into_file(
         )
         scoring.results.keeps = _has_videos(found)
         is_incomplete = bool(_follow(scoring, shards.keep, None if out else format or "table", show))
-        if scoring.results.gone and not drop_vanished:
+        if scoring.results.images.gone and not drop_vanished:
             tell("to leave out rows of images that are gone, pass drop_vanished, too")
             is_incomplete = True
         unmatched = scoring.metrics.unmatched
@@ -266,7 +266,7 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
     unasked = Counter[str]()
     columns = run.head.kept
-    unseen = set(run.results.unmet)
+    unseen = set(run.results.images.unmet)
     for cells in run.results.cells() if others or keep or unseen else ():
         here = {name for name in (*by, *others, *columns.values()) if cells[name] not in (None, "")}
         if cells["kind"] == Kind.NOT_ASKED:

@@ -93,7 +93,7 @@ def _is_complete(data: DataSetResult) -> bool:
 
 def _has_lost_images(results: Results) -> bool:
     """Return whether images of an earlier run are gone; those of scores without images never were there."""
-    earlier_rows = [results.earlier.row(name) for name in results.gone]
+    earlier_rows = [results.earlier.row(name) for name in results.images.gone]
     return any(row is not None and row.stamp != MISSING for row in earlier_rows)
 
 

@@ -17,8 +17,9 @@ from ..metrics.kinds import Metric, MetricSet
 from ..opinions.pyiqa_sets import ENSEMBLE, variant
 from ..options import Progress, Sizes
 from ..results.columns import Column, Record
+from ..results.output import Output
 from ..results.scores import Scores
-from ..results.store import Output, Results
+from ..results.store import Results
 from ..scoring.options import Options
 from ..scoring.result_files import score_missing
 from ..scoring.score import circumstances

@@ -10,7 +10,7 @@ from ...errors import ImageError
 from ..images.image import File, Image
 from ..metrics.kinds import Metric
 from ..options import silent
-from ..results.store import Output
+from ..results.output import Output
 from ..scoring.result_files import outputs
 from ..scoring.score import score_paths
 from .experiment_result import ExperimentResult, end_with_reasons, file_names
@@ -44,7 +44,7 @@ def scored_images(
     scores = run.scores(options.get("progress", silent)).under(names)
     has_scores = scores.frame[run.head.scores].notna().all(axis=1)
     failed = {name: scores.errors[name] for name in has_scores.index[~has_scores]}
-    failed |= {name: f"{name!r} is gone since an earlier run." for name in run.results.gone}
+    failed |= {name: f"{name!r} is gone since an earlier run." for name in run.results.images.gone}
     if not has_scores.any():
         raise ImageError("none of the images could be scored" + end_with_reasons(failed))
     frame = scores.frame[has_scores].dropna(axis=1)  # only whole columns of an earlier run

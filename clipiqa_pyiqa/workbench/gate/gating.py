@@ -24,8 +24,8 @@ from ..images.image import File
 from ..names.matching import match
 from ..options import AnySize, Progress, RunOptions, check_storage, silent
 from ..results.columns import changes, column_changes
+from ..results.output import Output
 from ..results.scores import Scores, find_direction, is_score_file, per_video, read_scores
-from ..results.store import Output
 from ..sources.finding import find_shards
 from .verdicts import PAGE, WRITTEN, Gate, judge
 

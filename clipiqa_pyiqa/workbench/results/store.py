@@ -6,82 +6,29 @@ A cell is kept if the stamp of its row and the record of its column are the same
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import itertools
 import json
 import pickle
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...checks import choice
 from ...errors import Kind
-from ...files.printable import on_disk, printable
-from ...files.writing import check_output
-from ...logger import log
-from ...text import first_of
 from ..files.journal import Cells, Journal
 from ..files.locking import locked
-from ..images.image import Image
-from ..names.members import file_of, spellings, split_name
-from ..sources.stores import source_at
-from .columns import Column, Record, ResultsError, changes, changes_text, lacks_parameters
+from .columns import Column, Record, ResultsError
 from .earlier import EarlierRun, Failure, lasting_stamp
-from .formats import (
-    METRIC,
-    SCALE,
-    SUFFIXES,
-    Head,
-    format_of,
-    head_changes,
-    journal_of,
-    provenance_of,
-    publish,
-    read_cells,
-    read_head,
-    unfinished,
-)
+from .formats import Head, journal_of, publish, read_cells
+from .output import Output
+from .resuming import Resumed, resumed
 from .row import FIELDS, Row, failure_with_lacks, worst_kind
+from .run_images import RunImages
 
 if TYPE_CHECKING:
     from .scores import Scores
-
-
-@dataclass
-class Output:
-    """A result file to write. Raises ``OutputError`` at once if it cannot be written, or exists."""
-
-    path: Path
-    format: str = ""
-    resume: bool = False
-    overwrite: bool = False
-    drop_vanished: bool = False
-
-    def __post_init__(self) -> None:
-        self.format = self.format or format_of(self.path)
-        self.path = check_output(self.path, overwrite=True)
-        choice("format of a file", self.format, dict.fromkeys(SUFFIXES.values()))
-        for beside in (journal_of(self.path), provenance_of(self.path)):
-            check_output(beside, overwrite=True)
-        with locked(self.path):  # raises if a run writes it
-            self.check_free()
-
-    def check_free(self) -> None:
-        if self.resume or self.overwrite:
-            return
-        file = self.earlier()
-        if file == journal_of(self.path):
-            raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
-        if file is not None:
-            raise ResultsError(f"{str(file)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
-
-    def earlier(self) -> Path | None:
-        """Return the file with what is known: the journal, if any, else the result file."""
-        files = (journal_of(self.path), self.path)
-        return next((path for path in files if path.is_file() and path.stat().st_size), None)
 
 
 class Results:
@@ -95,11 +42,13 @@ class Results:
 
     Attributes:
         earlier: What an earlier run left; its rows have the names that this run gives their images.
+        images: Which of the earlier run's images this run has.
         is_open: Whether the run has not ended.
         is_finished: Whether the run has ended without an error, and so its file is written.
     """
 
-    is_open, is_finished = True, False
+    is_open = True
+    is_finished = False
 
     def __init__(self, output: Output | None, columns: Sequence[Column], reading: Record) -> None:
         self.head = Head(tuple(columns), reading)
@@ -110,9 +59,7 @@ class Results:
         self._joined: dict[str, Mapping[str, Any]] = {}
         self._names = ["path", *self._asked, *FIELDS, *self.head.kept.values()]
         self._rows: list[bytes] = []  # without an output: the values of each row; dicts take far more memory
-        self._earlier_file: tuple[Path, str] | None = None  # with the format
-        self._is_met = bytearray()  # whether this run has the image of each place of the earlier run
-        self._renamed = dict[str, str]()  # name in the earlier file -> this run's, another spelling of the path
+        self._resumed: Resumed | None = None
         self._journal: Journal | None = None
         self._lines = 0  # of the journal
         self._newest = array("q")  # the line of the newest row of each place
@@ -124,8 +71,14 @@ class Results:
                 output.check_free()  # check again, as another run may have written results in the meantime
                 earlier_file = output.earlier()
                 if output.resume and earlier_file is not None:
-                    self._take(earlier_file, output)
+                    self._resumed = resumed(earlier_file, output, self.head)
                 self._lock = stack.pop_all()
+        if self._resumed is not None:
+            self.head = self._resumed.head
+            self.earlier = self._resumed.earlier
+            self._newest = self._resumed.newest
+            self._is_new = self._resumed.is_new
+        self.images = RunImages(self.earlier)
 
     def join(self, column: Column | str, values: Mapping[str, Any]) -> None:
         """Add a column of values that need no image (image -> value), or replace it."""
@@ -154,59 +107,6 @@ class Results:
             self._is_new = True
         self.head = self.head.with_columns([column])
 
-    def remembered(self, images: Iterable[Image]) -> Iterable[Image]:
-        """Return the images; whoever takes one lets the results remember that this run has it."""
-        if not self.earlier:
-            return images
-        return self._remember(images)
-
-    def _remember(self, images: Iterable[Image]) -> Iterator[Image]:
-        for image in images:
-            self.meet(printable(image.name))
-            yield image
-
-    def meet(self, name: str) -> None:
-        """Remember that this run has an image; an earlier row under another spelling of its path gets this name.
-
-        If a run has several spellings of a path, the row belongs to the first.
-        """
-        if name not in self.earlier:
-            for spelling in spellings(name):
-                if spelling in self.earlier and not self._has_met(spelling):
-                    self.earlier.rename(spelling, name)
-                    self._renamed[spelling] = name
-                    break
-        place = self.earlier.place(name)
-        if place is not None:
-            self._is_met[place] = True
-
-    def _has_met(self, name: str) -> bool:
-        """Return whether this run has an image, or the earlier run had none of this name."""
-        place = self.earlier.place(name)
-        return place is None or bool(self._is_met[place])
-
-    @property
-    def unmet(self) -> list[str]:
-        """Images of an earlier run that this run lacks."""
-        return [name for name in self.earlier if not self._has_met(name)]
-
-    @functools.cached_property  # read when all images of the run are known, as it asks the disk for each
-    def gone(self) -> list[str]:
-        """Those of ``unmet`` whose file does not exist, or whose shard is another one now."""
-        stamp_of = functools.cache(lambda shard: source_at(on_disk(shard)).stamp())
-        gone = []
-        for name in self.unmet:
-            shard, _ = split_name(name)
-            if shard:
-                row = self.earlier.row(name)
-                is_gone = row is not None and stamp_of(shard) not in (None, row.stamp)
-            else:
-                file, _, _ = name.partition(" [scale ")  # of a sweep's version
-                is_gone = not file_of(on_disk(file))
-            if is_gone:
-                gone.append(name)
-        return gone
-
     def append(self, row: Row) -> Row:
         """Store an image's row; return it with cells kept from an earlier row, and joined scores."""
         scores = row.scores or [None] * len(self._asked)
@@ -218,7 +118,7 @@ class Results:
         earlier_row = self.earlier.row(row.path)
         stamp = lasting_stamp(row.stamp, earlier_row.stamp) if earlier_row else ""
         if earlier_row is not None:
-            self.meet(row.path)
+            self.images.meet(row.path)
         if earlier_row is not None and stamp:
             others = [name for name in self.head.scores if name not in cells]
             carried = self.earlier.scores(row.path, others)
@@ -263,7 +163,7 @@ class Results:
                 self._journal.close()
             if kind is not None:
                 return
-            if self.output is not None and (self._is_new or self._renamed or self._dropped()):
+            if self.output is not None and (self._is_new or self.images.renamed or self._dropped()):
                 self.write(self.output.path, self.output.format)
                 journal_of(self.output.path).unlink(missing_ok=True)
             self.is_finished = True
@@ -282,7 +182,7 @@ class Results:
         dropped = self._dropped()
         rows = self._earlier_cells(damage) if journal is None else read_cells(journal.path, "jsonl", damage)
         for number, cells in enumerate(rows):
-            cells["path"] = self._renamed.get(cells["path"], cells["path"])
+            cells["path"] = self.images.renamed.get(cells["path"], cells["path"])
             place = self.earlier.place(cells["path"])
             if place is None or (self._newest[place] == number and cells["path"] not in dropped):
                 yield self._finished(cells)
@@ -291,7 +191,7 @@ class Results:
 
     def _dropped(self) -> set[str]:
         """Return the images whose earlier rows are left out."""
-        return set(self.gone) if self.output and self.output.drop_vanished else set()
+        return set(self.images.gone) if self.output and self.output.drop_vanished else set()
 
     def scores(self) -> Scores:
         """Return the scores of all rows, also of columns that this run did not ask for."""
@@ -305,69 +205,12 @@ class Results:
             return
         publish(path, format, self.head, self.cells())
 
-    def _take(self, path: Path, output: Output) -> None:
-        """Read what an earlier run left. Raises ``ResultsError`` if it cannot be continued."""
-        format = output.format if path == output.path else "jsonl"
-        before = read_head(path, format)
-        if before is None:
-            raise ResultsError(
-                f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
-                "missing: pass `overwrite`, or name another file."
-            )
-        differing = head_changes(before, self.head)
-        if differing and not output.overwrite:
-            raise ResultsError(
-                f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
-                "use the earlier options, name another file, or pass `overwrite` too, to score these columns again."
-            )
-        differing = changes(before.reading, self.head.reading)
-        if differing:
-            log.warning(
-                f"{path} is made anew, with the images and metrics of this run only, as images were read otherwise: "
-                f"{changes_text(differing)}."
-            )
-            return
-        self.head = self.head.with_columns(_as_before(column, before) for column in self.head.columns)
-        sources = {column.name: _source(column, before) for column in self.head.columns}
-        _tell_sources(path, before, self.head.columns, sources)
-        has_same_decoders = before.reading.get("decoders") == self.head.reading.get("decoders")
-        joined = {**before.joined, **self.head.joined}
-        self.head = before.with_columns(self.head.columns, reading=self.head.reading, joined=joined)
-        self._earlier_file = (path, format)
-        is_interrupted = path != output.path
-        self._is_new = is_interrupted or any(name != source for name, source in sources.items())
-        self.earlier = EarlierRun(
-            before.scores, sources, is_interrupted=is_interrupted, has_same_decoders=has_same_decoders
-        )
-        self._read_rows(path, format, before.scores)
-
-    def _read_rows(self, path: Path, format: str, columns: Sequence[str]) -> None:
-        """Read the earlier run's rows."""
-        damage = list[str]()
-        needed = ["path", "width", "kind", "error", "stamp", *columns]
-        for number, cells in enumerate(read_cells(path, format, damage, needed, list(columns))):
-            self.earlier.add(cells)
-            place = self.earlier.place(cells["path"])
-            if place == len(self._newest):
-                self._newest.append(number)
-                self._is_met.append(False)
-            elif place is not None:
-                self._newest[place] = number
-        if damage:
-            log.warning(f"{path}: damaged rows are left out and scored again: {first_of(damage)}.")
-
     def _earlier_cells(self, damage: list[str]) -> Iterator[Cells]:
-        """Yield the earlier run's rows, with its cells under this run's names; numbers of csv stay texts."""
-        if self._earlier_file is None:
+        """Yield the earlier run's rows, with the names that this run gives columns and images."""
+        if self._resumed is None:
             return
-        path, format = self._earlier_file
-        others = {name: source for name, source in self.earlier.sources.items() if source != name}
-        for cells in read_cells(path, format, damage):
-            cells["path"] = self._renamed.get(cells["path"], cells["path"])
-            copies = {name: cells[source] for name, source in others.items() if source in cells}
-            for name in (*others, SCALE, METRIC):
-                cells.pop(name, None)
-            cells.update(copies)
+        for cells in self._resumed.cells(damage):
+            cells["path"] = self.images.renamed.get(cells["path"], cells["path"])
             yield cells
 
     def _write(self, cells: Cells) -> None:
@@ -395,7 +238,7 @@ class Results:
 
     def _finished(self, cells: Cells) -> Cells:
         path = cells["path"]
-        is_of_run = self._has_met(path)
+        is_of_run = self.images.has(path)
         for name, values in self._joined.items():
             is_empty = is_of_run or name in self.head.joined  # a value such as a method holds in this run alone
             cells[name] = values.get(path, None if is_empty else cells.get(name))
@@ -409,33 +252,6 @@ class Results:
                 "since the image was new or had changed."
             ).strip()
         return cells
-
-
-def _as_before(column: Column, before: Head) -> Column:
-    """Return the column of an earlier run if the same metric could not be built now, so that its scores are kept."""
-    earlier = before.by_name.get(column.name, column)
-    return earlier if lacks_parameters(column, earlier) else column
-
-
-def _source(column: Column, before: Head) -> str | None:
-    """Return the earlier column of the same metric, if possible the one of this name; None: there is none."""
-    names = [other.name for other in before.columns if other.fingerprint == column.fingerprint]
-    if not column.fingerprint or not names:
-        return None
-    return column.name if column.name in names else names[0]
-
-
-def _tell_sources(path: Path, before: Head, columns: Iterable[Column], sources: Mapping[str, str | None]) -> None:
-    """Log which columns are copied from others, and which are scored again."""
-    for column in columns:
-        name = column.name
-        source = sources[name]
-        if source not in (None, name):
-            log.info(f"{name!r} is copied from {source!r}: one metric")
-        if name in before.by_name and lacks_parameters(before.by_name[name], column):
-            log.warning(f"{name} scores all images again, since {path} does not tell the parameters of its scores.")
-        if not column.fingerprint:
-            log.warning(f"{name} scores all images again, since its object has no attribute `version`.")
 
 
 def _failure_of_both(row: Row, earlier: Failure | None) -> Cells:

@@ -146,12 +146,12 @@ def tell(results: Results, tally: Tally, title: str = "") -> None:
     """Log what is kept of an earlier run, if there was one; it is a warning if images are gone."""
     if not results.earlier:
         return
-    gone = results.gone
+    gone = results.images.gone
     sentences = [f"{title}{tally}"]
     if gone:
         sentences.append(f"{counted(len(gone), 'row')} of images that are gone ({few(gone)})")
     names_of_gone = set(gone)
-    others = [name for name in results.unmet if name not in names_of_gone]
+    others = [name for name in results.images.unmet if name not in names_of_gone]
     if others:
         sentences.append(f"{counted(len(others), 'row')} of images that this run lacks ({few(others)})")
     log.log(logging.WARNING if gone else logging.INFO, ", ".join(sentences))

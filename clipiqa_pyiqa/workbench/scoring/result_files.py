@@ -8,7 +8,8 @@ from ..files.folders import check_folder
 from ..images.image import Image
 from ..metrics.kinds import MetricSet
 from ..options import Progress, check_storage
-from ..results.store import Output, Results
+from ..results.output import Output
+from ..results.store import Results
 from .engine import score_items
 from .options import Options
 from .plan import plan, tell
@@ -47,7 +48,7 @@ def score_missing(
     import pandas
 
     count = len(images)
-    planned = plan(results.remembered(images), metrics, options, results.earlier)
+    planned = plan(results.images.remembered(images), metrics, options, results.earlier)
     tasks = list(planned.tasks)
     tell(results, planned.tally, f"{title}: ")
     seconds = list[tuple[float, ...]]()

@@ -30,8 +30,9 @@ from ..metrics.kinds import MetricSet
 from ..metrics.parsing import AnyPrompts, metric_set
 from ..options import Progress, Reading, RunOptions, check_storage, silent
 from ..results.formats import Head
+from ..results.output import Output
 from ..results.row import Row
-from ..results.store import Output, Results
+from ..results.store import Results
 from ..sources.finding import find_shards, sources_of
 from ..sources.parquet import IMAGE_COLUMNS
 from ..sources.stores import Shard
@@ -144,7 +145,7 @@ class ScoringRun(Iterator[Row]):
             progress(self.tally.unchanged + self._done, total)
         scores = self._all_scores()
         columns = {**self.head.by_name, **scores.columns}
-        frame = scores.frame[[*columns]].drop(index=self.results.unmet, errors="ignore")
+        frame = scores.frame[[*columns]].drop(index=self.results.images.unmet, errors="ignore")
         return replace(scores, frame=frame, columns=columns)
 
     def frame(self) -> pandas.DataFrame:
@@ -156,7 +157,7 @@ class ScoringRun(Iterator[Row]):
         scores = self._all_scores()
         texts = scores.other[["flag", "error"]].fillna("")
         rows = scores.frame[self.head.scores].assign(**{name: texts[name].to_numpy() for name in texts})
-        return rows[~rows.index.isin(self.results.unmet)]
+        return rows[~rows.index.isin(self.results.images.unmet)]
 
     def _all_scores(self) -> Scores:
         """Return the scores of a run that has scored its last image; raise ``CLIPIQAError`` if it ended before."""
@@ -241,7 +242,7 @@ def _begin(
         setup.metrics.join(results, names)
         head = head.with_columns(metric.columns[0] for metric in setup.metrics.files)
 
-    planned = plan(results.remembered(sources_of(items)), setup.metrics, setup.options, results.earlier)
+    planned = plan(results.images.remembered(sources_of(items)), setup.metrics, setup.options, results.earlier)
     if names is None:
         rows = _rows_of_shards(setup, planned, results)
         return ScoringRun(setup.metrics, head, rows, results, planned.tally)

@@ -29,7 +29,8 @@ from ..images.sizes import shrunk
 from ..metrics.building import build, noted
 from ..metrics.kinds import Metric, MetricSet
 from ..options import AnySize, Progress, Reading
-from ..results.store import Output, Results
+from ..results.output import Output
+from ..results.store import Results
 from ..scoring.options import Options
 from .method_images import MethodImages
 from .method_table import IMAGES, SETS, MethodTable

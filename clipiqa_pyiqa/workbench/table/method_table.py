@@ -93,7 +93,7 @@ class MethodTable(Reported):
     @property
     def complete(self) -> bool:
         return not (
-            self.stored[IMAGES].gone
+            self.stored[IMAGES].images.gone
             or self.scores[self.of_images].isna().any(axis=None)
             or any(metric.error or metric.note for metric in self.columns.values())
         )

@@ -22,7 +22,7 @@ from ..metrics.kinds import Metric
 from ..metrics.parsing import of_methods
 from ..options import ComparisonOptions, Progress, Sizes, silent
 from ..report.report import About
-from ..results.store import Output
+from ..results.output import Output
 from ..scoring.options import Options
 from ..scoring.result_files import outputs
 from .expected import differences, read_expected, with_published

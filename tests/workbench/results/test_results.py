@@ -20,9 +20,10 @@ from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError
 from clipiqa_pyiqa.workbench.results.earlier import Cell
 from clipiqa_pyiqa.workbench.results.formats import Head, format_of, journal_of
+from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import OF_THE_IMAGE, Row
 from clipiqa_pyiqa.workbench.results.scores import read_scores
-from clipiqa_pyiqa.workbench.results.store import Output, Results
+from clipiqa_pyiqa.workbench.results.store import Results
 from clipiqa_pyiqa.workbench.sources.parquet import opened_table
 
 pytestmark = pytest.mark.quick
@@ -203,7 +204,7 @@ def run(path, photos, columns, fail=lambda photo, column: None, stop_after=None,
     reading = how.pop("reading", READING)
     with Results(Output(path, **how), columns, reading) as results:
         for count, photo in enumerate(photos):
-            results.meet(photo.name)
+            results.images.meet(photo.name)
             asked = (True,) * len(columns)
             if results.earlier:
                 asked = tuple(

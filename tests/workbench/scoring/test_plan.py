@@ -9,8 +9,9 @@ from standin import Brightness
 from clipiqa_pyiqa.workbench.images.image import Image
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 from clipiqa_pyiqa.workbench.results.earlier import EarlierRun
+from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.store import Output, Results
+from clipiqa_pyiqa.workbench.results.store import Results
 from clipiqa_pyiqa.workbench.scoring.options import Options
 from clipiqa_pyiqa.workbench.scoring.plan import Tally, plan
 
@@ -89,7 +90,7 @@ def test_results_tell_which_earlier_images_a_run_lacks_and_which_are_gone(metric
         for name in names:
             results.append(Row(name, (0.5,), 9, 9, 9, 9, 1, stamp="1 1"))
     with Results(Output(out, resume=True), metrics.columns, {}) as results:
-        planned = plan(results.remembered([Photo(names[0])]), metrics, options, results.earlier)
-        assert results.unmet == names  # as no image has been taken
+        planned = plan(results.images.remembered([Photo(names[0])]), metrics, options, results.earlier)
+        assert results.images.unmet == names  # as no image has been taken
         assert list(planned.tasks) == [] and planned.tally == Tally(unchanged=1)
-        assert results.unmet == names[1:] and results.gone == names[2:]
+        assert results.images.unmet == names[1:] and results.images.gone == names[2:]

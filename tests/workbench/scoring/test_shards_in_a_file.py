@@ -160,7 +160,7 @@ def test_an_equal_name_of_a_kept_value_is_refused_before_the_first_image(run):
 def test_a_changed_archive_is_scored_again_and_its_lost_members_are_gone(run):
     run.score()
     save_tar(run.photos / "0.tar", samples([10, 200]))
-    assert run.score() == (2, 2) and run.done.results.gone == [f"{run.photos}/0.tar::0002.png"]
+    assert run.score() == (2, 2) and run.done.results.images.gone == [f"{run.photos}/0.tar::0002.png"]
     assert run.score(drop_vanished=True) == (0, 0) and not [path for path in run.table().index if "0002" in path]
     assert scores_of(run)["0.tar::0001.png"] == pytest.approx(200 / 255)
 
@@ -169,9 +169,9 @@ def test_a_shard_that_is_missing_keeps_its_rows(run):
     run.score("a")
     (run.photos / "0.tar").rename(run.photos / "elsewhere")
     run.score("a", [f"{run.photos}/0.tar", run.photos])
-    assert len(run.done.results.gone) == 3
+    assert len(run.done.results.images.gone) == 3
     (run.photos / "elsewhere").rename(run.photos / "0.tar")
-    assert run.score("a") == (0, 0) and not run.done.results.gone
+    assert run.score("a") == (0, 0) and not run.done.results.images.gone
 
 
 def test_images_of_an_own_shard_have_its_stamp_and_are_scored_again_if_it_has_none(run):

@@ -1,0 +1,132 @@
+"""Reading a result file or a journal that a run continues."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...logger import log
+from ...text import first_of
+from ..files.journal import Cells
+from .columns import Column, ResultsError, changes, changes_text, lacks_parameters
+from .earlier import EarlierRun
+from .formats import METRIC, SCALE, Head, head_changes, provenance_of, read_cells, read_head
+from .output import Output
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The rows of an earlier run that a run continues.
+
+    Attributes:
+        path: The file or the journal.
+        head: The columns and the reading of both runs.
+        newest: The number of the newest row of each place.
+    """
+
+    path: Path
+    format: str
+    head: Head
+    earlier: EarlierRun
+    newest: array[int]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the file must be written even if no image is scored: after an interruption, or for other columns."""
+        sources = self.earlier.sources
+        return self.earlier.is_interrupted or any(name != source for name, source in sources.items())
+
+    def cells(self, damage: list[str]) -> Iterator[Cells]:
+        """Yield the rows, with the cells under the run's names; numbers of csv stay texts."""
+        others = {name: source for name, source in self.earlier.sources.items() if source != name}
+        for cells in read_cells(self.path, self.format, damage):
+            copies = {name: cells[source] for name, source in others.items() if source in cells}
+            for name in (*others, SCALE, METRIC):
+                cells.pop(name, None)
+            cells.update(copies)
+            yield cells
+
+
+def resumed(path: Path, output: Output, head: Head) -> Resumed | None:
+    """Return what a file or a journal holds for a run with this head; None if images were read otherwise.
+
+    Raises ``ResultsError`` if the run cannot continue it.
+    """
+    format = output.format if path == output.path else "jsonl"
+    before = read_head(path, format)
+    if before is None:
+        raise ResultsError(
+            f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
+            "missing: pass `overwrite`, or name another file."
+        )
+    differing = head_changes(before, head)
+    if differing and not output.overwrite:
+        raise ResultsError(
+            f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
+            "use the earlier options, name another file, or pass `overwrite` too, to score these columns again."
+        )
+    differing = changes(before.reading, head.reading)
+    if differing:
+        log.warning(
+            f"{path} is made anew, with the images and metrics of this run only, as images were read otherwise: "
+            f"{changes_text(differing)}."
+        )
+        return None
+    head = head.with_columns(_as_before(column, before) for column in head.columns)
+    sources = {column.name: _source(column, before) for column in head.columns}
+    _tell_sources(path, before, head.columns, sources)
+    earlier = EarlierRun(
+        before.scores,
+        sources,
+        is_interrupted=path != output.path,
+        has_same_decoders=before.reading.get("decoders") == head.reading.get("decoders"),
+    )
+    newest = array("q")
+    _read_rows(path, format, before.scores, earlier, newest)
+    joined = {**before.joined, **head.joined}
+    head_of_both = before.with_columns(head.columns, reading=head.reading, joined=joined)
+    return Resumed(path, format, head_of_both, earlier, newest)
+
+
+def _read_rows(path: Path, format: str, columns: list[str], earlier: EarlierRun, newest: array[int]) -> None:
+    """Add the rows to the earlier run, and to ``newest`` the number of each place's newest row."""
+    damage = list[str]()
+    needed = ["path", "width", "kind", "error", "stamp", *columns]
+    for number, cells in enumerate(read_cells(path, format, damage, needed, columns)):
+        earlier.add(cells)
+        place = earlier.place(cells["path"])
+        if place == len(newest):
+            newest.append(number)
+        elif place is not None:
+            newest[place] = number
+    if damage:
+        log.warning(f"{path}: damaged rows are left out and scored again: {first_of(damage)}.")
+
+
+def _as_before(column: Column, before: Head) -> Column:
+    """Return the column of an earlier run if the same metric could not be built now, so that its scores are kept."""
+    earlier = before.by_name.get(column.name, column)
+    return earlier if lacks_parameters(column, earlier) else column
+
+
+def _source(column: Column, before: Head) -> str | None:
+    """Return the earlier column of the same metric, if possible the one of this name; None: there is none."""
+    names = [other.name for other in before.columns if other.fingerprint == column.fingerprint]
+    if not column.fingerprint or not names:
+        return None
+    return column.name if column.name in names else names[0]
+
+
+def _tell_sources(path: Path, before: Head, columns: Iterable[Column], sources: Mapping[str, str | None]) -> None:
+    """Log which columns are copied from others, and which are scored again."""
+    for column in columns:
+        name = column.name
+        source = sources[name]
+        if source not in (None, name):
+            log.info(f"{name!r} is copied from {source!r}: one metric")
+        if name in before.by_name and lacks_parameters(before.by_name[name], column):
+            log.warning(f"{name} scores all images again, since {path} does not tell the parameters of its scores.")
+        if not column.fingerprint:
+            log.warning(f"{name} scores all images again, since its object has no attribute `version`.")

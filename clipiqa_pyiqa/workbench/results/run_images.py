@@ -1,0 +1,76 @@
+"""Which images a run has, and which of an earlier run it lacks."""
+
+import functools
+from collections.abc import Iterable, Iterator
+
+from ...files.printable import on_disk, printable
+from ..images.image import Image
+from ..names.members import file_of, spellings, split_name
+from ..sources.stores import source_at
+from .earlier import EarlierRun
+
+
+class RunImages:
+    """The images of a run that an earlier run has, too.
+
+    Attributes:
+        renamed: Name in the earlier run's file -> another spelling of the same path, under which the run has the image.
+    """
+
+    def __init__(self, earlier: EarlierRun) -> None:
+        self.renamed = dict[str, str]()
+        self._earlier = earlier
+        self._is_met = bytearray(len(earlier))  # of each place
+
+    def remembered(self, images: Iterable[Image]) -> Iterable[Image]:
+        """Return the images; whoever takes one lets this object remember that the run has it."""
+        if not self._earlier:
+            return images
+        return self._remember(images)
+
+    def _remember(self, images: Iterable[Image]) -> Iterator[Image]:
+        for image in images:
+            self.meet(printable(image.name))
+            yield image
+
+    def meet(self, name: str) -> None:
+        """Remember that the run has an image; an earlier row under another spelling of its path gets this name.
+
+        If a run has several spellings of a path, the row belongs to the first.
+        """
+        if name not in self._earlier:
+            for spelling in spellings(name):
+                if spelling in self._earlier and not self.has(spelling):
+                    self._earlier.rename(spelling, name)
+                    self.renamed[spelling] = name
+                    break
+        place = self._earlier.place(name)
+        if place is not None:
+            self._is_met[place] = True
+
+    def has(self, name: str) -> bool:
+        """Return whether the run has an image, or the earlier run had none of this name."""
+        place = self._earlier.place(name)
+        return place is None or bool(self._is_met[place])
+
+    @property
+    def unmet(self) -> list[str]:
+        """Images of the earlier run that the run lacks."""
+        return [name for name in self._earlier if not self.has(name)]
+
+    @functools.cached_property  # read when all images of the run are known, as it asks the disk for each
+    def gone(self) -> list[str]:
+        """Those of ``unmet`` whose file does not exist, or whose shard is another one now."""
+        stamp_of = functools.cache(lambda shard: source_at(on_disk(shard)).stamp())
+        gone = []
+        for name in self.unmet:
+            shard, _ = split_name(name)
+            if shard:
+                row = self._earlier.row(name)
+                is_gone = row is not None and stamp_of(shard) not in (None, row.stamp)
+            else:
+                file, _, _ = name.partition(" [scale ")  # of a sweep's version
+                is_gone = not file_of(on_disk(file))
+            if is_gone:
+                gone.append(name)
+        return gone
