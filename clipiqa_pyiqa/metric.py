@@ -229,7 +229,8 @@ class CLIPIQA(TowerMetric):
     @property
     def encoding(self) -> tuple[Any, ...]:
         """Everything that features depend on: metrics with equal ``encoding`` share features."""
-        weights, on_stages = self.clip.weights, self.head is not None and self.head.on_stages
+        weights = self.clip.weights
+        on_stages = self.head is not None and self.head.on_stages
         return weights.sha256, weights.quick_gelu, self.precision, self.pos_embedding, on_stages
 
     @property

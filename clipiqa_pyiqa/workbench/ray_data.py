@@ -114,7 +114,8 @@ class ShardScorer:
     def _cells_of(self, row: Row) -> dict[str, Any]:
         cells = {**row.as_dict(self._head.scores), **self._head.constants}
         for name, column in self._head.kept.items():
-            value, kind = row.kept.get(name), self._schema.field(column).type
+            value = row.kept.get(name)
+            kind = self._schema.field(column).type
             if kind == pyarrow.string() and not isinstance(value, str | None):
                 value = json.dumps(value, ensure_ascii=False, default=str)
             try:
@@ -176,7 +177,8 @@ def score_on_ray(
     if setup.metrics.files:
         label = setup.metrics.files[0].label
         raise CLIPIQAError(f"the scores of {label!r} are in a file: join them with the results on Ray by `path`.")
-    folder, head = ParquetFolder.at(out), setup.head
+    folder = ParquetFolder.at(out)
+    head = setup.head
     if keep:
         head = replace(head, reading={**head.reading, "keep": list(keep)})
     head = Head.of(head.record)  # as read from a file

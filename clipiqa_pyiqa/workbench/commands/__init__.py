@@ -116,7 +116,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> int:
         parser.error(f"there is no command {argv[0]!r}: {nearest(argv[0], commands)}")
     found, unknown = parser.parse_known_args(argv)
     given = vars(found)
-    args.command, completion = given.pop("command"), given.pop("print_completion", "")
+    args.command = given.pop("command")
+    completion = given.pop("print_completion", "")
     if unknown:
         parser = commands.get(args.command, parser)
         first = unknown[0].partition("=")[0]

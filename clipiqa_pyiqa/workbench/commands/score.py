@@ -243,7 +243,8 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     from ..names.members import split_name
 
     scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> kept names
-    by, total = dict.fromkeys(run.head.scores, 0), run.count
+    by = dict.fromkeys(run.head.scores, 0)
+    total = run.count
     printed = printing(sys.stdout.buffer, format, run.head) if format else contextlib.nullcontext(lambda row: None)
     try:
         with printed as write, run:

@@ -85,7 +85,8 @@ def compare(
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     built = [build(metric, options.device, seed, strict) for metric in asked]
     ready = MetricSet(metric for metric in built if not metric.error)
-    results, stored = list[DataSetResult](), dict[str, Results]()
+    results = list[DataSetResult]()
+    stored = dict[str, Results]()
     statistics = {"bootstrap": bootstrap, "seed": seed, "fit": fit_parameters if plcc_fit else 0}
     for data in sets:
         hashes = FileHashes()  # each photo is hashed once

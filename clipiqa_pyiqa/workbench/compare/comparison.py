@@ -144,7 +144,8 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 def _metrics(data: DataSetResult) -> Table:
     frame = data.frame
-    before, statistics = [data.note] if data.note else [], []
+    before = [data.note] if data.note else []
+    statistics = []
     if data.mos.empty:
         before.append("There are no opinion scores here, so no correlations.")
     else:
@@ -187,9 +188,11 @@ def _differences(data: DataSetResult) -> Table | None:
     resamples = pairs["resamples"][0]
     columns = [words("metrics", (pairs["first"] + " − " + pairs["second"]).unique())]
     for statistic, rows in pairs.groupby("statistic", sort=False):
-        apart, chances = [], []
+        apart = []
+        chances = []
         for row in rows.to_dict("records"):
-            gap, p = row["difference"], row["p Holm"]
+            gap = row["difference"]
+            p = row["p Holm"]
             apart.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
             is_lowest = row["p"] <= max(2 / (resamples + 1), 2.0 ** (1 - row["n"]))
             chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
@@ -221,7 +224,8 @@ def _published(data: DataSetResult) -> Table | None:
         for name, row in zip(names, rows, strict=True):
             value = float(row[statistic] or "nan")
             found = data.estimates.get(name, {}).get(statistic, Estimate(math.nan))
-            gap, is_met = found.value - value, found.low <= value <= found.high
+            gap = found.value - value
+            is_met = found.low <= value <= found.high
             detail = "" if math.isnan(gap) else number(gap, 3, "+") + " ✓" * is_met
             cells.append(Cell(number(value), detail, value))
         columns.append(TableColumn(f"{statistic} published", cells))

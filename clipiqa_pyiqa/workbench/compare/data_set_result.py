@@ -58,11 +58,13 @@ class DataSetResult:
         found = {}
         for label, metric in self.metrics.items():
             scores = self.scores[label].dropna()
-            names, reason = scores.index, metric.error
+            names = scores.index
+            reason = metric.error
             if reason or self.mos.empty or (reason := undefined(scores, self.mos[names])):
                 found[label] = dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
                 continue
-            oriented, mos = self.oriented_scores.loc[names, label], self.oriented_mos[names]
+            oriented = self.oriented_scores.loc[names, label]
+            mos = self.oriented_mos[names]
             found[label] = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.fit)
             if self.groups:
                 groups = [self.groups[name] for name in names]
@@ -147,6 +149,7 @@ class DataSetResult:
         return apart.sort_values(ascending=False, kind="stable")
 
     def reason(self, label: str) -> str:
-        metric, estimates = self.metrics[label], self.estimates[label].values()
+        metric = self.metrics[label]
+        estimates = self.estimates[label].values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))
         return "; ".join(dict.fromkeys(filter(None, texts)))

@@ -25,7 +25,8 @@ _wrapped = functools.partial(textwrap.fill, width=38)
 @matplotlib.rc_context(STYLE)
 def scatter(data: DataSetResult, label: str, shown: Shown = str) -> Figure:
     scores = data.scores[label].dropna()
-    mos, found = data.mos.loc[scores.index], data.estimates[label]
+    mos = data.mos.loc[scores.index]
+    found = data.estimates[label]
     figure = Figure(figsize=(3.6, 3.3), layout="constrained")
     axes = figure.subplots()
     named = scores[named_points(data, label)]
@@ -51,7 +52,8 @@ def scatter(data: DataSetResult, label: str, shown: Shown = str) -> Figure:
 
 def named_points(data: DataSetResult, label: str) -> list[str]:
     """Return the images whose points show names: all, or of many, those misjudged most."""
-    names, apart = list(data.scores[label].dropna().index), data.misjudged(label).index
+    names = list(data.scores[label].dropna().index)
+    apart = data.misjudged(label).index
     return names if len(names) <= _POINTS else [*apart[:_WORST], *apart[-_WORST:]]
 
 
@@ -59,7 +61,8 @@ def plots(data: DataSetResult, shown: Shown) -> Markup:
     names = below_common(list(data.scores.index))
     small = functools.cache(_thumbnail)
     unit = "DMOS" if data.mos_lower_better else "MOS"
-    drawn, misjudged = [], []
+    drawn = []
+    misjudged = []
     for label in data.scored:
         about = f"Scores against opinion: {shown(label)} on {shown(data.name)}"
         drawn.append(plot(scatter(data, label, shown), about, [names[path] for path in named_points(data, label)]))

@@ -122,7 +122,8 @@ def gate(
             left_out.append(f"{name!r} is infinite in both runs for {counted(equal.sum(), 'row')}: not in its mean")
     lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
     pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
-    flags, sizes = [], []
+    flags = []
+    sizes = []
     for side, run in zip(given, runs, strict=True):
         flags.append(paths[side].map(run.flags))
         size = run.other.reindex(columns=["width", "height"]).loc[paths[side]]
@@ -179,7 +180,8 @@ def _alike(
 
     found = changes(base.reading, new.reading) if base.reading and new.reading else []
     for name in names:
-        before, after = base.columns.get(name), new.columns.get(name)
+        before = base.columns.get(name)
+        after = new.columns.get(name)
         if before and after and before.fingerprint != after.fingerprint:
             whole = (f"the hash of everything that {name!r} depends on", before.fingerprint, after.fingerprint)
             found += [whole] if "hash" in {*before.record, *after.record} else column_changes(before, after)
@@ -237,7 +239,8 @@ def _pair_rows(
         )
     columns = {}
     for name in names:
-        base, new = both["base", name], both["new", name]
+        base = both["base", name]
+        new = both["new", name]
         difference = (new - base).replace([math.inf, -math.inf], math.nan)
         columns.update({f"{name} base": base, f"{name} new": new, f"{name} difference": difference})
     return DataFrame(columns, paths.index.rename("row")), left_out, paths
@@ -272,7 +275,8 @@ def _leading_texts(names: Sequence[str]) -> list[str]:
 def _lost(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) -> Iterator[str]:
     """Yield which images have no score, with flags and the first reasons, or are infinite in one run only."""
     for side, run in zip(paths, runs, strict=True):
-        flags, lacking = run.flags, paths[side][rows[f"{name} {side}"].isna()]
+        flags = run.flags
+        lacking = paths[side][rows[f"{name} {side}"].isna()]
         if len(lacking):
             images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
             # one sentence for each reason: sentences begin with the image

@@ -121,7 +121,8 @@ def _create_pyiqas(metric: Metric, device: torch.device) -> Any:
 
 def _of_clip(metric: Metric, device: torch.device) -> Metric:
     """Return a CLIP metric with its columns: each record has the fields of the tower and of the question."""
-    net, questions = metric.net, metric.questions
+    net = metric.net
+    questions = metric.questions
     fields = net.provenance()
     records = fields.pop("scores")
     if questions is not None:

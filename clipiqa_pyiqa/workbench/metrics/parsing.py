@@ -102,7 +102,9 @@ def metric_set(
 
 
 def _find(given: Specification) -> Metric:
-    target, entry, known = given.target, dict(given.options), pyiqa_configs()
+    target = given.target
+    entry = dict(given.options)
+    known = pyiqa_configs()
     if isinstance(target, Metric):
         return replace(target, label=given.label or target.label)
     if not isinstance(target, str):
@@ -119,7 +121,8 @@ def _find(given: Specification) -> Metric:
             label = label or Path(target).stem
             entry = {"metric": "clipiqa+", "metric_opts": {"pretrained_model_path": target, **given.options}}
     check_kinds(entry, _ENTRY, f"metric {given.label or target!r}")
-    options, asked = entry.get("metric_opts") or {}, entry.get("metric") or label
+    options = entry.get("metric_opts") or {}
+    asked = entry.get("metric") or label
     if "metric" not in entry and asked not in known and options.get("type"):
         asked = ""
     asked = {name.lower(): name for name in (*known, *NAMES)}.get(asked.lower(), asked)
@@ -164,7 +167,8 @@ def _of_object(given: Specification) -> Metric:
 
 def _column(label: str, name: str, told: Callable[[str, Any], Any]) -> Column:
     """Return a column with the range and direction that are told."""
-    ends, is_low_good = told("score_range", None), told("lower_better", None)
+    ends = told("score_range", None)
+    is_low_good = told("lower_better", None)
     if isinstance(is_low_good, str):
         raise CLIPIQAError(f"lower_better of metric {label!r} must be True or False; got {shown(is_low_good)}.")
     return Column(label, {"metric": name, "range": _range(label, ends), "lower_better": bool(is_low_good)})
@@ -210,7 +214,8 @@ def file_metric(label: str, path: str, options: Settings, given: str = "") -> Me
     check_kinds(options, _OF_FILES, f"metric {label!r}")
     if METHOD in path:
         return Metric(label, path, options, mode="file", columns=(Column(label),))
-    column, low = options.get("column"), options.get("lower_better")
+    column = options.get("column")
+    low = options.get("lower_better")
     found = read_scores(path, columns=column and [column], key=options.get("key"))
     first, *more = found.names
     if not column and more and label not in found.names:

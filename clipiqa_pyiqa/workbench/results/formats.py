@@ -136,7 +136,8 @@ class Head:
 
 def head_changes(before: Head, now: Head) -> Changes:
     """Return :func:`changes` of reading, and of the columns whose origin both heads record."""
-    earlier, found = before.by_name, changes(before.reading, now.reading)
+    earlier = before.by_name
+    found = changes(before.reading, now.reading)
     for column in now.columns:
         was = earlier.get(column.name, column)
         if not column.fingerprint or "error" in was.record:  # of a metric that could not be built
@@ -265,8 +266,10 @@ def _journal_rows(path: Path, damage: list[str]) -> Iterator[Cells]:
 
 def publish(path: Path, format: str, head: Head, rows: Iterable[Cells]) -> None:
     """Write a csv, jsonl or parquet file of rows (column -> value, without the constant columns), and its head."""
-    constants, names = head.constants, head.names
-    of_row, end = names[:-2], csv_line(constants.values())
+    constants = head.constants
+    names = head.names
+    of_row = names[:-2]
+    end = csv_line(constants.values())
     with replacing(path) as partial:
         if format == "parquet":
             _write_parquet(partial, head, rows)
@@ -295,7 +298,10 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Cells]) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    schema, constants, images, failures = head.schema, head.constants, 0, Counter[str]()
+    schema = head.schema
+    constants = head.constants
+    images = 0
+    failures = Counter[str]()
     rows = list(rows) if head.joined else rows  # the types of joined values are known once all have come
     joined = {name: _array([row.get(name) for row in rows]) for name in head.joined}
     for name, values in joined.items():
@@ -335,7 +341,8 @@ def _parquet(path: Path) -> Iterator[Any]:
         open_file(path) as raw,
         parquet.ParquetFile(raw, page_checksum_verification=True, pre_buffer=False) as file,
     ):
-        count, size = file.metadata.num_rows, os.path.getsize(path)
+        count = file.metadata.num_rows
+        size = os.path.getsize(path)
         if count > size:  # a small file with many equal rows would take all memory
             raise ValueError(f"it has {count:,} rows in {size:,} bytes, which cannot hold that many names")
         yield file
@@ -364,7 +371,9 @@ _WAY_OUT = "name another file, or delete a damaged result to make it again"
 @contextlib.contextmanager
 def printing(stream: IO[bytes], format: str, head: Head) -> Iterator[Callable[[Row], None]]:
     """Yield a function that prints a row, as CSV, JSON lines, or in a table for people, which ends with mean scores."""
-    constants, scored = head.constants, list[tuple[float | None, ...]]()  # of a table's rows
+    # of a table's rows
+    constants = head.constants
+    scored = list[tuple[float | None, ...]]()
 
     def put(text: str) -> None:
         rest = memoryview(text.encode())

@@ -122,7 +122,8 @@ class ParquetFolder:
     def save_head(self, head: Head, *, is_new: bool = False, is_finished: bool = False) -> None:
         """Write the record. Raises ``ResultsError`` if another run has begun in the same new folder."""
         record = {"finished": is_finished, **head.record}
-        path, text = joined(self.path, RECORD), json.dumps(record, indent=1, ensure_ascii=False).encode()
+        path = joined(self.path, RECORD)
+        text = json.dumps(record, indent=1, ensure_ascii=False).encode()
         if not is_new or not is_remote(self.path):
             write_whole(path, text)
             return

@@ -70,7 +70,8 @@ class Scores:
     def changed(self, names: Iterable[str], path: Callable[[str], str]) -> list[str]:
         """Return the names whose file or shard has changed since it was scored, as stamps tell."""
         stamps = self.other["stamp"].to_dict() if self.ours and "stamp" in self.other else {}
-        now, found = functools.cache(lambda file: source_at(file).stamp()), list[str]()
+        now = functools.cache(lambda file: source_at(file).stamp())
+        found = list[str]()
         for name in names:
             stamp = now(split_name(path(name))[0] or path(name))
             if stamps.get(name) and stamp not in (None, MISSING, *str(stamps[name]).split(",")):
@@ -91,7 +92,8 @@ class Scores:
         table.index = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
         for name in (*head.scores, *NUMBERS):
             table[name] = _numbers(table[name])
-        frame, other = table[head.scores].astype(float), table.drop(columns=head.scores)
+        frame = table[head.scores].astype(float)
+        other = table.drop(columns=head.scores)
         return cls(frame, other, head.by_name, head.reading, file, ours=True)
 
     def under(self, names: Iterable[str]) -> Scores:
@@ -129,7 +131,9 @@ def read_scores(
     """
     import pandas
 
-    is_folder, address, path = is_folder_of_rows(path), address_of(path), Path(path).expanduser()
+    is_folder = is_folder_of_rows(path)
+    address = address_of(path)
+    path = Path(path).expanduser()
     rows, head = _rows_of_folder(address) if is_folder else _rows(path)
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
@@ -193,7 +197,8 @@ def _rows(path: Path) -> tuple[list[Cells], Head | None]:
     format = format_of(path)
     with checked_reading(path, format):
         damage = list[str]()
-        head, rows = read_head(path, format), list(read_cells(path, format, damage))
+        head = read_head(path, format)
+        rows = list(read_cells(path, format, damage))
         if damage:
             raise ValueError(f"it is damaged: {damage[0]}")
         return rows, head
@@ -387,7 +392,8 @@ def judge_videos(scores: Scores) -> Scores:
     """
     import pandas
 
-    rows, columns = dict[str, dict[str, Any]](), dict[str, Column]()
+    rows = dict[str, dict[str, Any]]()
+    columns = dict[str, Column]()
     videos = pandas.Index(videos_of(scores.frame.index))  # pandas would take a list of one for a list of keys
     for video, own in scores.frame.groupby(videos, sort=False):
         if not video.lower().endswith(VIDEOS):

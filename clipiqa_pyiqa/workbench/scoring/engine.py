@@ -41,7 +41,8 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
         yield from (Row(each.image.name, (), stamp=each.image.stamp() or "", kept=each.image.kept) for each in tasks)
         return
     has_groups = bool(metrics.groups)
-    here, named = dict(metrics.others), dict[int, Metric]()
+    here = dict(metrics.others)
+    named = dict[int, Metric]()
     if options.processes:
         from .processes import Processes
 
@@ -140,7 +141,8 @@ def _in_process(metrics: Mapping[int, Metric], options: Options) -> Callable[...
 def _foreign_answers(
     metrics: Mapping[int, Metric], options: Options, record: ImageRecord, wanted: Sequence[bool]
 ) -> dict[int, Answer]:
-    pythons, numpys = random.getstate(), np.random.get_state()
+    pythons = random.getstate()
+    numpys = np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices), torch.no_grad():
@@ -204,13 +206,15 @@ def _failure(error: Exception) -> Answer:
 
 def _row(task: Task, metrics: MetricSet) -> Row:
     record: ImageRecord | ImageError = task.record
-    scores, failures = list[float | None](), dict[str, list[str]]()
+    scores = list[float | None]()
+    failures = dict[str, list[str]]()
     answers = [task.answers.get(place, Answer()) for place in range(len(metrics.metrics))]
     for metric, answer, is_wanted in zip(metrics.metrics, answers, task.wanted, strict=True):
         scores += answer.values or [None] * len(metric.columns)
         if why := (answer.error or (metric.error if is_wanted else "")).rstrip("."):
             failures.setdefault(why, []).append(metric.label)
-    asked, name = metrics.by_column(task.wanted), task.image.name
+    asked = metrics.by_column(task.wanted)
+    name = task.image.name
     seconds = tuple(answer.seconds for answer in answers)
     common: dict[str, Any] = {"stamp": task.stamp, "asked": asked, "seconds": seconds, "kept": task.image.kept}
     if isinstance(record, ImageError):

@@ -137,7 +137,8 @@ class FolderPlan:
         by_shard = members.groupby("item")["path"]
         finished = set(members["item"][members[IMAGES] == by_shard.transform("size")])
         done = by_shard.agg(frozenset)
-        works, files = list[Work](), list[Image]()
+        works = list[Work]()
+        files = list[Image]()
         for name, item in self._items.items():
             if not isinstance(item, Shard):
                 if name not in scored_files:

@@ -20,7 +20,8 @@ class Processes:
     """
 
     def __init__(self, count: int, prepare: Callable[[], Callable[..., Any]]) -> None:
-        self._given, self._idle = pickle.dumps(prepare), queue.LifoQueue[Any]()
+        self._given = pickle.dumps(prepare)
+        self._idle = queue.LifoQueue[Any]()
         for _ in range(count):
             self._idle.put(None)
 

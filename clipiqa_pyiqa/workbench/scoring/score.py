@@ -62,7 +62,8 @@ class ScoringSetup:
         **options: Unpack[RunOptions],
     ) -> None:
         self.elsewhere = partial(ScoringSetup, metric, prompts, also=also, **options)
-        self.device, given = find_device(options.pop("device", None)), dict[str, Any](options)
+        self.device = find_device(options.pop("device", None))
+        given = dict[str, Any](options)
         how = {name: given.pop(name) for name in ("trust_weights", "strict") if name in given}
         self.metrics = metric_set(metric, prompts, self.device, also=also, **how)
         # a metric of pyiqa has a smallest side of its own

@@ -326,7 +326,8 @@ def _stamped(image: Image, stamp: str | None) -> Image:
 
 def read_ahead(shard: Shard) -> Generator[Image, None, None]:
     """Yield a shard's images, while a thread reads up to 64 MiB ahead. Raises ``ShardError``."""
-    room, coming = Room(AHEAD_BYTES), queue.SimpleQueue[Image | Exception | None]()
+    room = Room(AHEAD_BYTES)
+    coming = queue.SimpleQueue[Image | Exception | None]()
 
     def fill() -> None:
         end = None

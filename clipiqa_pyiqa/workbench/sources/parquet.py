@@ -35,7 +35,8 @@ class ParquetShard(ShardFile):
                 for number, row in zip(numbers, cells, strict=True):
                     if number not in rows:
                         continue
-                    name, cell = f"{self.name}::{number}", row[column]
+                    name = f"{self.name}::{number}"
+                    cell = row[column]
                     data = cell.get("bytes") if isinstance(cell, dict) else cell
                     lost = NoImage(name, "is a row without an image")
                     image = lost if data is None else BytesImage(name, bytes(data))
@@ -63,7 +64,8 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
 
 def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
     """Return the column of images. Raises ``ShardError``, also if a column to keep is missing."""
-    column, listed = shard.image_column, ", ".join(schema.names[:30])
+    column = shard.image_column
+    listed = ", ".join(schema.names[:30])
     missing = [name for name in shard.keep if name not in schema.names]
     if missing:
         raise ShardError(f"{shard.name!r} has no column {missing[0]!r} to keep: its columns are {listed}.")

@@ -163,7 +163,8 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
 
     ``note`` is called for each folder that cannot be read.
     """
-    found, seen = list[str](), set[tuple[int, int]]()
+    found = list[str]()
+    seen = set[tuple[int, int]]()
     if is_remote(folder):
         with in_store(folder) as (fs, path), suppress(FileNotFoundError):
             fs.invalidate_cache()  # fsspec keeps listings: a file that was written since would be missing

@@ -24,7 +24,8 @@ class TarShard(ShardFile):
     """A tar archive; ``keep``: keys of ``.json`` sidecars, suffixes of others, or ``key``."""
 
     def entries(self) -> Iterator[Image]:
-        readable, beside = image_suffixes(), ("json", *self.keep) if self.keep else ()
+        readable = image_suffixes()
+        beside = ("json", *self.keep) if self.keep else ()
         every = members(self.name, lambda each: suffix_of(each.name) in readable or each.suffix in beside)
         for key, sample in itertools.groupby(every, lambda each: getattr(each, "key", None)):
             images = list[BytesImage | NoImage]()
@@ -111,7 +112,8 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                     assert isinstance(member, TarMember)
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
                     count += 1
-                    (member.key, member.suffix), member.shown = split_key(member.name), member.name
+                    member.key, member.suffix = split_key(member.name)
+                    member.shown = member.name
                     if member.isreg() and member.size <= LARGEST_IMAGE and is_wanted(member):
                         twins[member.name] += 1
                         if (number := twins[member.name]) > 1:

@@ -62,7 +62,8 @@ def read_expected(
         given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
             ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
     """
-    tables, earlier = [], {}
+    tables = []
+    earlier = {}
     for each in [given] if isinstance(given, str | os.PathLike) else given:
         line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
         path = Path(each).expanduser()
@@ -101,7 +102,8 @@ def read_expected(
 def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
     """Return the table with the published numbers of its methods, metrics and test sets, and the names of others."""
     labels = [*found.columns, *found.protocol.not_computed]
-    expected, unknown = published.copy(), list[str]()
+    expected = published.copy()
+    unknown = list[str]()
     for what, known in {"method": found.methods, "metric": labels, "test_set": found.test_sets}.items():
         lower = {name.lower(): name for name in known}
         if len(known) == 1:
@@ -109,7 +111,8 @@ def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
         expected[what] = published[what].str.lower().map(lower)
         lost = published[what][expected[what].isna() & (published["published"] != "–")].unique()
         unknown += [f"{what} {name!r}: {nearest(name, known)}" for name in lost]
-    expected, lost = expected[expected["metric"].isin(found.columns)].dropna(), first_of(unknown, 5)
+    expected = expected[expected["metric"].isin(found.columns)].dropna()
+    lost = first_of(unknown, 5)
     if expected.empty:
         raise CLIPIQAError(f"no published number matches the table: {lost or 'none is of its metrics and methods'}")
     expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
@@ -151,7 +154,8 @@ def _means(rows: DataFrame, images: MethodImages) -> DataFrame:
         raise CLIPIQAError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
 
     def mean(column: Series) -> str:  # 'nan' for a column of hashes
-        numbers, digits = to_numeric(column, errors="coerce"), column.str.partition(".")[2].str.len().max()
+        numbers = to_numeric(column, errors="coerce")
+        digits = column.str.partition(".")[2].str.len().max()
         odd = column[numbers.isna()]
         return str(odd.iloc[0]) if 0 < len(odd) < len(column) else f"{numbers.mean():.{digits}f}"
 
@@ -196,7 +200,9 @@ def explain(found: MethodTable, score: Callable[[Sequence[Metric], bool], Method
 
 def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
     """Yield each change in words, its option, and the changed metric."""
-    name, label, usual = metric.name, metric.label, metric.preprocess
+    name = metric.name
+    label = metric.label
+    usual = metric.preprocess
     kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
     for texts in _VARIANTS:
         variants = parse_metrics(texts, also=("FR",))
@@ -230,7 +236,8 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
     lines = list[tuple[str, ...]]()
     ours = {name: made for name, made in found.stored[IMAGES].head.record["columns"].items() if name in found.columns}
     for path, rows in earlier.items():
-        causes, records = {}, _records(path)
+        causes = {}
+        records = _records(path)
         gone = [label for label in records if label not in ours]
         lines += [(label, "one of the metrics", "not computed", "") for label in gone]
         for label in filter(ours.get, records):

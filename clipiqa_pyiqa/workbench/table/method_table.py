@@ -205,12 +205,14 @@ class MethodTable(Reported):
 
         if len(self.methods) == 1:
             return {}
-        scored, images = self.scores.set_index(["test_set", "image", "method"]), []
+        scored = self.scores.set_index(["test_set", "image", "method"])
+        images = []
         for test_set, name in self.spread().index[:_SHOWN]:
             rows = scored.xs((test_set, name), level=[0, 1])
             reference = self.images.references.get(name)
             files = {**({"reference": reference} if reference else {}), **rows["path"]}
-            crops, versions = differing_crops(files), []
+            crops = differing_crops(files)
+            versions = []
             for who in files:
                 scores = rows.loc[who, self.of_images] if who in rows.index else {}
                 texts = {shown(label): number(score, self.digits(label)) for label, score in scores.items()}
@@ -236,7 +238,8 @@ class MethodTable(Reported):
 
 
 def _describe(metric: Metric) -> str:
-    words, record = described(metric.columns), metric.columns[0].record
+    words = described(metric.columns)
+    record = metric.columns[0].record
     if metric.mode == "file":
         return f"{record.get('metric', metric.label)} as {metric.name} has it."
     seen = "" if metric.mode == "set" else _seen(record)

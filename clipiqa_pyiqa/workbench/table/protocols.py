@@ -159,7 +159,8 @@ def read_protocol(name: str | Path) -> Protocol:
     path = ours.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
         raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), ours)}")
-    values, where = read_mapping(path, Protocol.__dataclass_fields__.keys() - {"name"}), f"protocol {path.stem!r}"
+    values = read_mapping(path, Protocol.__dataclass_fields__.keys() - {"name"})
+    where = f"protocol {path.stem!r}"
     for key in {"title", "certainty", "source", "metrics"} - values.keys():
         raise CLIPIQAError(f"{where} needs the key {key!r}.")
     try:

@@ -78,7 +78,8 @@ def table(
         batches: As for ``compare``; references shrink with their images. A protocol, and metrics of sets, take whole
             images only.
     """
-    folders, inputs = parse_methods(methods), dict(values or {})
+    folders = parse_methods(methods)
+    inputs = dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
     wanted, changed = table_metrics(metrics, chosen, crop_border, trust_weights)
     if only:

@@ -136,7 +136,8 @@ def _published(found: "MethodTable") -> Table | None:
     rows = []
     for row in expected.itertuples():
         digits, mark = _agreement(row)
-        method, computed = f"{row.test_set} {row.method}".strip(), f"{number(row.computed, digits)} {mark}"
+        method = f"{row.test_set} {row.method}".strip()
+        computed = f"{number(row.computed, digits)} {mark}"
         rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
     agrees = expected["agrees"]
     before = [

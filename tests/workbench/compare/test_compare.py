@@ -152,7 +152,8 @@ def test_a_random_metric_depends_on_seed_and_image_alone(tmp_path):
         assert again.data_sets[0].scores["drawn"].nunique() == 1
         return [again.data_sets[0].scores[name].tolist() for name in ("drawn", "mini")]
 
-    (first, mini), (second, same) = scores(0), scores(1)
+    first, mini = scores(0)
+    second, same = scores(1)
     assert first == scores(0)[0] != second and mini == same
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -177,7 +178,8 @@ def test_a_failing_metric_is_told_and_the_others_finish(contrasts):
 
 def test_a_corrupt_image_is_left_out_of_all_metrics_until_it_can_be_read(contrasts, tmp_path):
     images = contrasts["data_root"] / "graded/images"
-    torn, gone = images / "canyon-wren_contrast_2.png", images / "canyon-wren_contrast_4.png"
+    torn = images / "canyon-wren_contrast_2.png"
+    gone = images / "canyon-wren_contrast_4.png"
     whole = torn.read_bytes()
     torn.write_bytes(whole[:2000])
     gone.unlink()
@@ -237,7 +239,8 @@ def test_other_pixels_are_another_data_set(contrasts, tmp_path):
 
 @pytest.mark.parametrize("name", ["comparison.md", "scores/made.parquet"])
 def test_no_file_of_others_is_replaced(tmp_path, name):
-    theirs, metric = tmp_path / name, Spread()
+    theirs = tmp_path / name
+    metric = Spread()
     theirs.parent.mkdir(exist_ok=True)
     theirs.write_text("theirs")
     for data, overwrite in ((made(2), False), (replace(made(2), table=str(theirs)), True)):  # the latter reads it

@@ -102,7 +102,8 @@ def test_options_are_written_as_pyiqa_has_them():
 def test_benchmark_configurations_can_be_used(path, data_root, monkeypatch):
     monkeypatch.chdir(ROOT)
     config = read_yaml(path)
-    specs, sets = parse_metrics(config["metrics"]), parse_data_sets(config["data"], data_root)
+    specs = parse_metrics(config["metrics"])
+    sets = parse_data_sets(config["data"], data_root)
     for data in sets if path.stem != "example" else ():
         assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
         assert specs and find_published(PAPER, data.published_as)["source"].startswith("paper, Table")
@@ -199,9 +200,11 @@ def test_the_compare_command_writes_tables_report_and_scores(clipiqa, photos, tm
 
 
 def test_files_that_could_run_code_are_refused_before_anything_is_built(tmp_path, monkeypatch):
-    canary, trap = tmp_path / "canary", tmp_path / "trap.pth"
+    canary = tmp_path / "canary"
+    trap = tmp_path / "trap.pth"
     torch.save({"params": Trap(canary)}, trap)
-    theirs, ours = f"cnniqa:pretrained_model_path={trap}", f"clipiqa:clip_weights={trap}"
+    theirs = f"cnniqa:pretrained_model_path={trap}"
+    ours = f"clipiqa:clip_weights={trap}"
     with pytest.raises(WeightsError):
         parse_metrics(theirs)
     assert parse_metrics(theirs, trust_weights=True)
@@ -237,7 +240,9 @@ def test_threads_that_build_metrics_leave_the_process_as_it_was(tmp_path, monkey
     """Each build sends what pyiqa prints to standard error; a thread must not take the other's stream for the usual."""
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", Mock(side_effect=URLError("no network")))
-    is_second_there, is_first_done, create = Event(), Event(), pyiqa.create_metric
+    is_second_there = Event()
+    is_first_done = Event()
+    create = pyiqa.create_metric
 
     def created(name, **options):
         if name == "piqe":

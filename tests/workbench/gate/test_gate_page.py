@@ -7,7 +7,8 @@ from clipiqa_pyiqa import gate
 
 
 def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
-    base, lost = np.linspace(0.3, 0.7, 100), np.zeros(100)
+    base = np.linspace(0.3, 0.7, 100)
+    lost = np.zeros(100)
     lost[[7, 8, 9, 10]] = [0.137, 0.02, 0.03, 0.01]
     runs(q=(base, base - lost))
     for limit, code in (("0.2", 0), ("q=0.1", 1)):
@@ -19,7 +20,9 @@ def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
 
 
 def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
-    draw, passed, margin = np.random.default_rng(0), [], None
+    draw = np.random.default_rng(0)
+    passed = []
+    margin = None
     base = draw.normal(0.5, 0.1, 100)
     for _ in range(40):
         files = runs(q=(base, base + draw.normal(0, 0.02, 100)))

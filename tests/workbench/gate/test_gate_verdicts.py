@@ -38,10 +38,8 @@ def test_a_difference_within_rounding_is_no_change_and_the_line_says_so(made):
 
 
 def test_a_closed_range_has_a_larger_rounding(runs):
-    scores, about = (
-        np.linspace(0.2, 0.4, 30),
-        {"scale": ['{"q":[0,1,"higher","3f2a9c01"]}'] * 2, "metric": ["clipiqa"] * 2},
-    )
+    scores = np.linspace(0.2, 0.4, 30)
+    about = {"scale": ['{"q":[0,1,"higher","3f2a9c01"]}'] * 2, "metric": ["clipiqa"] * 2}
     verdicts = [gate(*runs(q=(scores, scores - loss), **about)).verdict for loss in (0, 9e-6, 2e-5)]
     assert verdicts == ["pass", "pass", "worse"]
 
@@ -115,7 +113,8 @@ def test_a_loss_that_would_show_four_times_in_five_does():
 
 
 def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkeypatch):
-    out, given = folders / "gate", f"{command} mini"
+    out = folders / "gate"
+    given = f"{command} mini"
     for n in range(20):
         for name, end in (("base", "a7"), ("new", "9c")):
             (folders / f"{name}/{n}.png").rename(folders / f"{name}/{n}-{end}{n}.png")

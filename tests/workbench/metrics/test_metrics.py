@@ -62,7 +62,8 @@ def test_an_object_is_told_by_its_class_and_may_say_that_low_is_good(caplog):
     class Own(torch.nn.Identity):
         pass
 
-    own, low = Own(), Own()
+    own = Own()
+    low = Own()
     low.lower_better = True
     found = [column([each]) for each in (own, low)]
     assert [each.name for each in found] == ["Own", "Own"] and [each.lower_better for each in found] == [False, True]

@@ -207,7 +207,9 @@ def test_numbers_are_found_wherever_an_object_holds_them():
     class Metric(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.helper, self.function, self.kind = Helper(), np.mean, Helper
+            self.helper = Helper()
+            self.function = np.mean
+            self.kind = Helper
 
     metric = Metric()
     before = parameters.hash_parameters(metric)

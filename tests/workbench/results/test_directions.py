@@ -40,7 +40,8 @@ def two(tmp_path):
 
 def converted(path, suffix=".parquet", drop=()):
     """A copy as pandas makes it, without the provenance beside it."""
-    frame, copy = pandas.read_csv(path).drop(columns=list(drop)), path.with_name(f"{path.stem}-copy{suffix}")
+    frame = pandas.read_csv(path).drop(columns=list(drop))
+    copy = path.with_name(f"{path.stem}-copy{suffix}")
     if suffix == ".csv":
         frame.to_csv(copy, index=False)
     else:
@@ -151,14 +152,16 @@ UNLIKE = {  # what differs -> records of both runs, what else differs, and the v
 @pytest.mark.parametrize("what", UNLIKE)
 def test_unlike_runs_are_not_compared(tmp_path, what):
     one, other, run, was, now = UNLIKE[what]
-    base, new = ours(tmp_path / "a.csv", record=one), ours(tmp_path / "b.csv", record=other, **run)
+    base = ours(tmp_path / "a.csv", record=one)
+    new = ours(tmp_path / "b.csv", record=other, **run)
     assert f"{what} is {was} in {str(base)!r} and {now} in {str(new)!r}" in refused(gate, base, new)
     refused(gate, converted(base), converted(new))
 
 
 def test_runs_may_differ_in_fields_that_no_score_depends_on(tmp_path):
     same = {"device": "a GPU", "versions": {"torch": "3"}, "version": "2", "weights": "copy of it"}
-    base, new = ours(tmp_path / "a.csv"), ours(tmp_path / "b.csv", **same)
+    base = ours(tmp_path / "a.csv")
+    new = ours(tmp_path / "b.csv", **same)
     assert all(gate(run, new, skip_missing=True).passed for run in (base, converted(base)))
 
 

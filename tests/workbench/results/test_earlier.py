@@ -7,7 +7,9 @@ import pytest
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.results.earlier import Cell, EarlierRun, lasting_stamp
 
-KEPT, SCORED_AGAIN, NOT_REACHED = Cell.KEPT, Cell.SCORED_AGAIN, Cell.NOT_REACHED
+KEPT = Cell.KEPT
+SCORED_AGAIN = Cell.SCORED_AGAIN
+NOT_REACHED = Cell.NOT_REACHED
 
 
 def cells_of_row(path, stamp="1 1", width=9, kind=None, error=None, **scores):

@@ -105,7 +105,8 @@ def test_only_changed_images_are_scored_again(name, changed, count, inputs, enco
     touch(inputs / changed)
     resume(name)
     assert sum(encoded) == count
-    rows, before = read(inputs / name), read(FROZEN / name)
+    rows = read(inputs / name)
+    before = read(FROZEN / name)
     others = ~before.index.str.startswith(changed)
     assert others.sum() == len(before) - count
     kept = rows.columns.drop("metric")  # which names more of each metric than it did
@@ -120,7 +121,8 @@ def test_scores_that_another_tool_gives_now_replace_those_in_the_file(inputs, en
     judge = inputs / "judge.csv"
     judge.write_text(judge.read_text().replace("1.25", "9.75"))
     resume("several.csv")
-    rows, before = read(inputs / "several.csv"), read(FROZEN / "several.csv")
+    rows = read(inputs / "several.csv")
+    before = read(FROZEN / "several.csv")
     assert rows["judge"].replace(9.75, 1.25).equals(before["judge"]) and 9.75 in rows["judge"].values
     assert rows[["mini", "sharp", "taste", "head"]].equals(before[["mini", "sharp", "taste", "head"]])
     assert not encoded
@@ -131,7 +133,8 @@ def test_a_metric_is_added_to_a_finished_file(name, inputs, encoded, resume):
     copy_results(FROZEN, inputs, name)
     resume(name, COMMANDS["several.csv"])
     assert sum(encoded) == 3  # of the two photos and the shade; the others cannot be scored
-    rows, before = read(inputs / name), read(FROZEN / "several.csv")
+    rows = read(inputs / name)
+    before = read(FROZEN / "several.csv")
     assert rows["mini"].equals(read(FROZEN / name)["mini"])
     assert_frame_equal(rows[score_columns(before)], before[score_columns(before)], rtol=0, atol=CLOSE)
 
@@ -181,7 +184,8 @@ def test_scores_whose_parameters_are_not_told_are_made_again_with_a_line_that_sa
     lines = [line for line in ran.err.splitlines() if "scores all images again" in line]
     assert ["parameters" in line for line in lines] == [True, True] and "niqe" in lines[0] and "cnniqa" in lines[1]
     assert sorted(called) == ["cnniqa", "cnniqa", "niqe", "niqe"] and not encoded
-    rows, before = read(inputs / name), read(FROZEN / name)
+    rows = read(inputs / name)
+    before = read(FROZEN / name)
     assert rows[["mini", "entropy"]].equals(before[["mini", "entropy"]])
     assert_frame_equal(rows[["niqe", "cnniqa"]], before[["niqe", "cnniqa"]], rtol=CLOSE)
     called.clear()

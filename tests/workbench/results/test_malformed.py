@@ -162,7 +162,8 @@ def test_a_head_with_a_wrong_field_is_refused_with_its_name(photos, name):
 @pytest.mark.parametrize("name", READERS)
 def test_a_file_without_a_needed_column_or_with_another_type_is_not_continued(photos, name):
     score(name)
-    written, frame = Written(name), READERS[name](name)
+    written = Written(name)
+    frame = READERS[name](name)
     for column in ("path", "width", "kind", "error", "stamp"):
         written.write_rows(frame.drop(columns=column))
         assert f"lacks {column!r}" in refused(score, name, resume=True)
@@ -173,7 +174,8 @@ def test_a_file_without_a_needed_column_or_with_another_type_is_not_continued(ph
 
 def test_lines_that_are_no_rows_are_refused_with_what_is_wrong(photos):
     score("s.jsonl")
-    written, path = Written("s.jsonl"), photos / "s.jsonl"
+    written = Written("s.jsonl")
+    path = photos / "s.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
 
     def write(*lines):
@@ -221,7 +223,9 @@ def test_an_earlier_table_with_a_wrong_head_is_refused(photos):
 
 
 def test_lines_that_hold_no_feature_are_encoded_again(photos):
-    net, paths, store = CLIPIQA(backbone="mini"), ["ph/0.png"], photos / "store"
+    net = CLIPIQA(backbone="mini")
+    paths = ["ph/0.png"]
+    store = photos / "store"
     features = stored_features(net, store, paths)
     for text in ("{}", '{"a": "b", "c": "d"}', '{"a": 5}', '{"a": "x"}', "[]", DEEP):
         for journal in store.rglob("*.jsonl"):

@@ -100,7 +100,8 @@ def test_no_score_is_called_like_another_column():
 
 
 def test_an_edited_copy_is_read_without_its_provenance_but_not_resumed(tmp_path):
-    path, beside = tmp_path / "scores.csv", tmp_path / "scores.csv.provenance.json"
+    path = tmp_path / "scores.csv"
+    beside = tmp_path / "scores.csv.provenance.json"
     write(path)
     path.write_bytes(path.read_bytes().rstrip())
     assert f"delete {beside.name}" in refused(read_scores, path)
@@ -233,7 +234,9 @@ def cells(path):
     return {row.path: row for row in read_results(path)[1]}
 
 
-A, B, C = Photo("a"), Photo("b"), Photo("c")
+A = Photo("a")
+B = Photo("b")
+C = Photo("c")
 
 
 # A cell is kept if its row's stamp and its column's record are the same
@@ -319,7 +322,8 @@ def test_a_file_that_somebody_changed_is_not_continued(path):
     if path.suffix == ".csv":
         path.write_text(path.read_text().replace(",3.", ",2."))
     else:  # a column more
-        table, metadata = parquet.read_table(path), parquet.read_metadata(path).metadata
+        table = parquet.read_table(path)
+        metadata = parquet.read_metadata(path).metadata
         said = {key: metadata[key] for key in metadata if b"clipiqa" in key}
         parquet.write_table(table.append_column("more", table["path"]).replace_schema_metadata(said), path)
     refused(run, path, [A, B], [ONE])

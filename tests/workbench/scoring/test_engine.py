@@ -28,7 +28,8 @@ MINI = "clipiqa=mini"
 @pytest.fixture
 def photos(tmp_path):
     """Twenty noisy images of one size, the brighter the later."""
-    folder, generator = tmp_path / "photos", np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    generator = np.random.default_rng(0)
     folder.mkdir()
     for number in range(20):
         pixels = generator.integers(0, 40, (112, 112, 3)) + 10 * number
@@ -127,7 +128,8 @@ def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, cli
 
 @pytest.mark.parametrize("out", ["s.csv", "s.parquet"])
 def test_what_could_not_be_built_is_scored_once_it_can_be(photos, tmp_path, clipiqa, out):
-    weights, out = tmp_path / "own.safetensors", tmp_path / out
+    weights = tmp_path / "own.safetensors"
+    out = tmp_path / out
     for copy in (lambda: None, lambda: shutil.copy(MINI_FILE, weights)):
         copy()
         clipiqa(f"score {photos} -m entropy own=clipiqa:backbone=mini,clip_weights={weights} --out {out} --resume")
@@ -185,7 +187,9 @@ def test_named_metrics_score_there_and_objects_here_as_ever(photos, monkeypatch)
 
 
 def test_what_a_killed_process_did_is_tried_once_more(tmp_path):
-    run, system, file = Processes(1, partial(partial, eval)), "__import__('os')", str(tmp_path / "tried")
+    run = Processes(1, partial(partial, eval))
+    system = "__import__('os')"
+    file = str(tmp_path / "tried")
     first = run(f"{system}.getpid()")
     assert run(f"{system}.path.exists({file!r}) or [open({file!r}, 'w'), {system}._exit(1)]") is True
     assert run(f"{system}._exit(1)") is None

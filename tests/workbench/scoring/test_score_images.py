@@ -25,7 +25,8 @@ def test_the_same_pixels_have_the_same_score_to_the_last_bit_in_every_form(metri
     path = tmp_path / "photo.png"
     with Image.open(FILE) as image:
         image.convert("RGB").save(path)
-    image, content = Image.open(path), path.read_bytes()
+    image = Image.open(path)
+    content = path.read_bytes()
     pixels = np.array(image)
     forms = [
         *(path, content, Image.fromarray(pixels), Image.open(path), path.open("rb"), memoryview(content)),

@@ -21,7 +21,9 @@ from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 
 DATA = Path(__file__).parents[2] / "data"
-LANDSCAPE, PORTRAIT, SQUARE = (48, 32), (32, 48), (40, 40)
+LANDSCAPE = (48, 32)
+PORTRAIT = (32, 48)
+SQUARE = (40, 40)
 
 
 @pytest.fixture
@@ -38,7 +40,8 @@ def make(tmp_path):
 
 
 def test_rows_come_in_the_order_given_and_each_image_is_alone_on_a_processor(make):
-    sizes, metric = [LANDSCAPE, PORTRAIT, LANDSCAPE, SQUARE] * 8, Brightness()
+    sizes = [LANDSCAPE, PORTRAIT, LANDSCAPE, SQUARE] * 8
+    metric = Brightness()
     paths = make(sizes)
     rows = list(score_paths(metric, paths, batch_size=4, workers=3))
     assert [(row.path, (row.width, row.height)) for row in rows] == list(zip(paths, sizes, strict=True))
@@ -47,8 +50,10 @@ def test_rows_come_in_the_order_given_and_each_image_is_alone_on_a_processor(mak
 
 
 def test_decoding_happens_while_the_metric_works(make, monkeypatch):
-    at_once, read_file = torch.get_num_threads(), File.read
-    numbers, is_ahead = itertools.count(), threading.Event()
+    at_once = torch.get_num_threads()
+    read_file = File.read
+    numbers = itertools.count()
+    is_ahead = threading.Event()
 
     def read(source):
         if next(numbers) == at_once:
@@ -87,7 +92,8 @@ def test_images_that_are_no_photos_have_a_flag_in_their_row(make, csv):
 
 
 def test_rows_are_written_before_they_are_handed_out(make, csv):
-    paths, journal = make([SQUARE] * 5), csv.with_name("s.csv.part.jsonl")
+    paths = make([SQUARE] * 5)
+    journal = csv.with_name("s.csv.part.jsonl")
     run = score_paths(Brightness(), paths, out=csv)
     rows = []
     for _ in range(2):
@@ -138,7 +144,9 @@ def test_scores_do_not_depend_on_the_number_of_threads(small_compact, tmp_path):
     for number in range(6):
         pixels = np.random.default_rng(number).integers(0, 256, (60 + 30 * number, 250, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    default, found, texts = torch.get_num_threads(), set(), set()
+    default = torch.get_num_threads()
+    found = set()
+    texts = set()
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         metric = None

@@ -29,7 +29,8 @@ class Two:
 
     def __init__(self, folder, out):
         self.sources, self.out = folder, out
-        self.a, self.b = Logged(folder.parent / "a.log"), Logged(folder.parent / "b.log", 0.5)
+        self.a = Logged(folder.parent / "a.log")
+        self.b = Logged(folder.parent / "b.log", 0.5)
 
     def score(self, names="ab", sources=None, **options):
         """Score what is missing; return the numbers of images that each metric scored."""
@@ -66,7 +67,8 @@ def run(tmp_path, out):
         photo(tmp_path / "in", number, 40 * number)
     save_tar(tmp_path / "in/0.tar", samples([10, 20, 30]))
     save_parquet(tmp_path / "in/t.parquet", {"image": [picture(50), picture(60)]})
-    two.sources, two.photos = [tmp_path / "in", tmp_path / "in/t.parquet"], tmp_path / "in"
+    two.sources = [tmp_path / "in", tmp_path / "in/t.parquet"]
+    two.photos = tmp_path / "in"
     return two
 
 

@@ -74,7 +74,8 @@ def test_remembered_rows_take_little_memory():
     gc.collect()
     tracemalloc.start()
     for number in range(count):
-        name, stamp = f"/data/photos/2024/holiday-{number:06}.jpg", f"{5_000_000 + number} 179619441082471{number:04}"
+        name = f"/data/photos/2024/holiday-{number:06}.jpg"
+        stamp = f"{5_000_000 + number} 179619441082471{number:04}"
         results.append(Row(name, (0.5 + number / 10**7,), 6000, 4000, 1024, 683, 1, stamp=stamp))
     bytes_per_image = tracemalloc.get_traced_memory()[0] / count
     tracemalloc.stop()

@@ -140,7 +140,8 @@ def test_members_before_a_cut_are_read_and_the_cut_is_named(tmp_path):
 def test_a_wrong_header_is_named(tmp_path):
     for spoilt in [b"\0" * 512, b"JFIF" * 128]:
         path = save_tar(tmp_path / "0.tar", samples([10, 20, 30]))
-        data, at = bytearray(path.read_bytes()), header_at(path, "0001.png")
+        data = bytearray(path.read_bytes())
+        at = header_at(path, "0001.png")
         data[at : at + 512] = spoilt
         path.write_bytes(data)
         first, lost = TarShard(str(path)).entries()
@@ -195,7 +196,8 @@ def test_columns_that_are_not_there_are_refused(tmp_path):
 
 def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
     monkeypatch.setattr(finding, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
-    made, before = [], set(threading.enumerate())
+    made = []
+    before = set(threading.enumerate())
 
     class Own(Shard):
         name = "own"

@@ -94,7 +94,8 @@ def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path):
     assert cells["significant"].all() and cells["rank"].tolist() == [1, 2]
     row = cells.loc[("", "mean")]
     assert row["difference"] == pytest.approx(9.5, abs=1e-4) and 7 < row["low"] < 9.5 < row["high"] < 12
-    said, latex = found.table("markdown"), found.table("latex")
+    said = found.table("markdown")
+    latex = found.table("latex")
     assert "**+9.50** \\[" in said and "| -9.50 ▼ \\[" in said and "p ≤ 0.004 |" in said  # 2 × 2 / 2^10
     assert r"\textbf{+9.50}" in latex and r"\textcolor{orange!70!black}{$-$9.50" in latex
 
@@ -124,7 +125,8 @@ def test_a_table_says_which_numbers_are_corrected(results):
 
 def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp_path):
     methods = {name: shutil.copytree(place, tmp_path / name) for name, place in folders(results, "Set3").items()}
-    plain, fidelity = Mean(), Mean(mode="FR")
+    plain = Mean()
+    fidelity = Mean(mode="FR")
     given = {"reference": results / "gt/Set3", "out": tmp_path / "out", **CPU}
     metrics = {"plain": plain, "fidelity": fidelity}
     without = {**given, "reference": None, "resume": True}

@@ -25,7 +25,8 @@ def small(tmp_path_factory):
     root = tmp_path_factory.mktemp("small")
     photo = Image.open(BUNDLED / "canyon-wren.jpg").convert("RGB").resize((900, 600))
     for number in range(3):
-        left, top = 180 + 50 * number, 180 + 60 * number
+        left = 180 + 50 * number
+        top = 180 + 60 * number
         crop = photo.crop((left, top, left + 232, top + 112))
         for method, radius in {"gt": 0.0, "ours": 1.0}.items():
             for folder in (method, f"sorted/{method}/{'CelebA' if number < 2 else 'CelebChild'}"):
@@ -112,7 +113,8 @@ def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more
     ],
 )
 def test_osediffs_own_numbers_are_reproduced(label, options, tolerance, shared):
-    osediff, niqe = shared / "data/osediff", shared / "data/weights/niqe_modelparameters.mat"
+    osediff = shared / "data/osediff"
+    niqe = shared / "data/weights/niqe_modelparameters.mat"
     published = pandas.read_csv(osediff / "drealsr_published.csv", index_col="image")[label]
     metric = f"{label}={read_protocol('osediff').metrics[label]}{options.format(niqe)}"
     found = table({"ours": osediff / "sr"}, metric, reference=osediff / "hr", device="cpu", workers=1)
@@ -232,7 +234,8 @@ def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, op
 
 
 def test_trials_hash_no_file_again(small, tmp_path, monkeypatch):
-    counts, hash_file = Counter(), reading.hash_file
+    counts = Counter()
+    hash_file = reading.hash_file
     monkeypatch.setattr(reading, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
     found = compare(small, ["m=psnr", "x=mini"], expect="ours: m=1.00 x=0.123", explain=True, out=tmp_path / "out")
     assert found.explained["change"].nunique() > 5
@@ -261,7 +264,8 @@ def test_published_numbers_decide_the_exit_code_and_are_written(clipiqa, small, 
 
 
 def test_published_numbers_of_images_are_averaged(small, tmp_path):
-    published, paper = compare(small, "psnr").scores[["image", "psnr"]].round(5), tmp_path / "paper.csv"
+    published = compare(small, "psnr").scores[["image", "psnr"]].round(5)
+    paper = tmp_path / "paper.csv"
     published = published.assign(image=published["image"] + ".png", sha256="ab" * 32)
     published.loc[3] = ["other.png", 1.0, "ff"]
     published.to_csv(paper, index=False)

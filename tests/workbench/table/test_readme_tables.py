@@ -32,7 +32,8 @@ def write_paper(clipiqa, folder, line):
     clipiqa(shlex.join([*command[1:], "--device", "cpu", "-q", "--out", "first"]))
     computed = pandas.read_csv(folder / "first/table.csv", comment="#").dropna(subset="mean")
     numbers = computed.set_index("metric")["mean"].map("{:.2f}".format)
-    names, cells = ",".join(numbers.index), ",".join(numbers)
+    names = ",".join(numbers.index)
+    cells = ",".join(numbers)
     (folder / "paper.csv").write_text(f"method,{names}\nours,{cells}\n")
 
 

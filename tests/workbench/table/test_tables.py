@@ -29,7 +29,8 @@ def named(comparison, title):
 
 def test_every_number_of_a_summary_is_the_frames(comparison):
     for statistic in ["SROCC", "PLCC", "KRCC"]:
-        table, frame = named(comparison, "graded"), comparison.frame()
+        table = named(comparison, "graded")
+        frame = comparison.frame()
         cells = [row[table.heads.index(f"{statistic} ↑")] for row in table.rows]
         expected = frame.loc[frame.data_set == "graded", [statistic, f"{statistic} low", f"{statistic} high"]]
         for cell, (value, low, high) in zip(cells, expected.to_numpy(), strict=True):
@@ -46,7 +47,8 @@ def test_a_good_lower_better_metric_is_positive_and_failures_are_said(comparison
 
 
 def test_metrics_of_every_data_set_are_correlated_with_each_other(comparison):
-    table, scores = named(comparison, "graded: SROCC between metrics"), comparison.data_sets[0].scores
+    table = named(comparison, "graded: SROCC between metrics")
+    scores = comparison.data_sets[0].scores
     assert table.heads == ["metric", "sharp", "niqe", "flat"]
     assert [cell.text for cell in table.rows[2]][1:] == ["–"] * 3
     assert table.rows[0][2].value == pytest.approx(-stats.spearmanr(scores["sharp"], scores["niqe"])[0])

@@ -74,7 +74,8 @@ class Questions:
         from ....prompts.pairs import parse_columns
         from ...metrics.kinds import Metric
 
-        name, options = self.learned_prompts, model.given()
+        name = self.learned_prompts
+        options = model.given()
         if name is None:
             is_asked = self.prompts or self.template
             questions = parse_columns(list(self.prompts) or None, self.template) if is_asked else None

@@ -63,7 +63,8 @@ class _Lines(logging.Handler):
 @contextlib.contextmanager
 def speaking(command: str, quiet: bool) -> Iterator[None]:
     """Print the package's log on standard error; ``quiet`` drops notes."""
-    handler, level = _Lines(), log.level
+    handler = _Lines()
+    level = log.level
     handler.name = command
     log.addHandler(handler)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
@@ -129,7 +130,8 @@ def progress(unit: str = "image") -> Iterator[Callable[..., None]]:
     def show(*state: Any, detail: str = "") -> None:
         nonlocal reported
         *names, done, total = state
-        name, now = "".join(names), time.monotonic()
+        name = "".join(names)
+        now = time.monotonic()
         if name not in shown:
             bars.close()
             shown.clear()
