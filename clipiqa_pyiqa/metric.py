@@ -382,7 +382,8 @@ class CLIPIQA(TowerMetric):
             if self.prompt_learner is None:
                 raise PromptError("a fitted head has no prompts to encode: pass a pair of prompts.")
             return self.prompt_learner(dtype)
-        texts = [text for pairs in question for pair in pairs for text in pair.texts]
+        pairs = [pair for pairs_of_column in question for pair in pairs_of_column]
+        texts = [text for pair in pairs for text in pair.texts]
         return self.clip.encode_texts(texts, dtype).unflatten(0, (-1, 2))
 
     def provenance(self) -> dict[str, Any]:

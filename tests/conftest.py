@@ -45,7 +45,9 @@ def pytest_collection_modifyitems(config, items):
     from seeded import set_depth  # here, as xdist's own process collects nothing: torch would take it seconds
 
     set_depth("FEW_LAYERS" in os.environ)
-    for item in items if not config.getoption("long") else ():
+    if config.getoption("long"):
+        return
+    for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="a larger form: --long"))
 

@@ -179,9 +179,11 @@ def test_double_backward_gives_second_derivatives(metric):
 
 def test_function_transforms_take_the_general_path(loss):
     x = images(dtype=torch.float64)
-    assert distance(torch.func.grad(loss)(x.detach()), expected := grad_of(loss, x)) < 1e-12
+    expected = grad_of(loss, x)
+    assert distance(torch.func.grad(loss)(x.detach()), expected) < 1e-12
     with forward_ad.dual_level():
-        tangent = forward_ad.unpack_dual(loss(forward_ad.make_dual(x.detach(), ones := torch.ones_like(x)))).tangent
+        ones = torch.ones_like(x)
+        tangent = forward_ad.unpack_dual(loss(forward_ad.make_dual(x.detach(), ones))).tangent
     assert tangent.item() == pytest.approx((expected * ones).sum().item(), rel=1e-9)
 
 

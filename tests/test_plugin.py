@@ -169,7 +169,8 @@ def test_pyiqa_command_scores_with_ours(full_rn50, forked_bare, tmp_path):
 
 
 def test_other_registrations_pass_through_untouched(monkeypatch):
-    monkeypatch.setattr(plugin, "ARCH_REGISTRY", registry := Registry("test"))
+    registry = Registry("test")
+    monkeypatch.setattr(plugin, "ARCH_REGISTRY", registry)
     plugin.register()
 
     @registry.register(name="Other", aliases=["Alias"])

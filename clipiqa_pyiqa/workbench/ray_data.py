@@ -238,7 +238,11 @@ class ActorPool:
                 f"{all_cpus:g} cores, of which writing takes {_WRITING}, and {all_gpus:g} GPUs: reduce `actors`, "
                 "cpus_per_actor or gpus_per_actor."
             )
-        device = "cuda" if gpus else "cpu" if setup.device.type == "cuda" else str(setup.device)
+        device = str(setup.device)
+        if gpus:
+            device = "cuda"
+        elif setup.device.type == "cuda":
+            device = "cpu"
         return cls(partial(setup.elsewhere, device=device), size, cpus, gpus, progress)
 
     def score(

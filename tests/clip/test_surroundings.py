@@ -59,7 +59,8 @@ def test_a_compiled_metric_scores_as_it_does_uncompiled(more, options):
     torch._dynamo.reset()
     backend = "eager" if more else "aot_eager"  # inductor needs a compiler
     compiled = torch.compile(metric, backend=backend)
-    for x in (IMAGES, *(() if more else (IMAGES[:1, :, :40], IMAGES.double(), IMAGES[:, :1]))):
+    inputs = [IMAGES] if more else [IMAGES, IMAGES[:1, :, :40], IMAGES.double(), IMAGES[:, :1]]
+    for x in inputs:
         assert torch.equal(compiled(x), metric(x))
     gradients = []
     for function in (compiled, metric):

@@ -56,7 +56,8 @@ def expected(folder):
 
 @pytest.mark.parametrize("recipe", [*TAILS, *SWAPS])
 def test_a_recipe_gives_the_scores_of_the_files(recipe, folder, expected):
-    package, before, after = recipe.partition(",")[0], *SWAPS.get(recipe, ("", ""))
+    package = recipe.partition(",")[0]
+    before, after = SWAPS.get(recipe, ("", ""))
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install '.[pipelines]'")
     (block,) = (text.split("```")[0] for text in BLOCKS if f"import {package}\n" in text or f"from {package} " in text)

@@ -93,7 +93,8 @@ def refuses(action, value):
     if action.type not in (int, float):
         return False
     try:
-        return not math.isfinite(number := float(value)) or abs(number) > 1e20
+        number = float(value)
+        return not math.isfinite(number) or abs(number) > 1e20
     except (ValueError, OverflowError):
         return True
 

@@ -93,5 +93,6 @@ def photo_like(height, width, n=1, dtype=torch.float32):
 
 def drawn(figure):
     """Return a figure's pixels (H, W, 3), as they are saved in a PNG file."""
-    figure.savefig(file := io.BytesIO())
+    file = io.BytesIO()
+    figure.savefig(file)
     return np.asarray(Image.open(file).convert("RGB"))

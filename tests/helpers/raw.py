@@ -8,7 +8,8 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 def dng(photo, compression=7):
     """A DNG: a preview, a JPEG (7) or plain RGB (1), and below it a mosaic of 16-bit samples, which comes first."""
-    photo.save(file := io.BytesIO(), "JPEG", quality=95)
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=95)
     preview, colours = (file.getvalue(), 6) if compression == 7 else (photo.tobytes(), 2)
 
     def image(at, size, depths, packing, colours, data, tags):

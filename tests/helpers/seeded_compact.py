@@ -35,7 +35,8 @@ def save_compact(path):
     for name in ("visual.blocks.1.project.weight", "visual.blocks.1.project.bias"):
         tensors[name] = torch.cat([tensors[name]] * 14)[:320]
     values = statistics(taps(tensors, (255 * (_calibration_images() * 0.27 + 0.45) - 127) / 128, SMALL))
-    tensors["visual.statistics.mean"], tensors["visual.statistics.scale"] = values.mean(0), values.std(0) + 0.05
+    tensors["visual.statistics.mean"] = values.mean(0)
+    tensors["visual.statistics.scale"] = values.std(0) + 0.05
     projection = normal(62, values.shape[1])
     tensors["visual.answers.weight"] = (projection / values.shape[1] ** 0.5).half()
     tensors["logit_scale"] = torch.tensor(3.0)  # with CLIP's 4.6, scores would be close to 0 and 1

@@ -24,7 +24,9 @@ def read_results(path):
 
 def _row(cells, names):
     scores = tuple(None if cells.get(name) in (None, "") else float(cells[name]) for name in names)
-    facts = {name: (int(cells[name]) if cells[name] else None) if name in NUMBERS else cells[name] for name in FIELDS}
+    facts = {name: cells[name] for name in FIELDS}
+    for name in facts.keys() & set(NUMBERS):
+        facts[name] = int(cells[name]) if cells[name] else None
     kind = Kind(facts["kind"]) if facts["kind"] else None
     return Row(cells["path"], None if set(scores) <= {None} else scores, **{**facts, "kind": kind})
 

@@ -65,7 +65,7 @@ LOSSES = {
     "scores in full precision": lambda draw, n: draw.normal(-0.01, 0.015, n),
     "scores with two decimals": lambda draw, n: draw.normal(-0.01, 0.015, n).round(2),
     "ratings from 1 to 5, a third lose one": lambda draw, n: draw.integers(-1, 2, n) - (draw.random(n) < 1 / 3),
-    "ratings from 1 to 5, nine in ten lose one": lambda draw, n: -1.0 * (draw.random(n) < 0.9),
+    "ratings from 1 to 5, nine in ten lose one": lambda draw, n: np.where(draw.random(n) < 0.9, -1.0, 0.0),
 }
 """Differences with a true loss, as real scores have them."""
 

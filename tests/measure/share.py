@@ -196,7 +196,8 @@ class Judge:
 
 
 def name_of(start, seed, form="", share=0.0):
-    return "-".join([*start, f"seed{seed}", *([form, f"{share:g}"] if share else ["without"])])
+    end = [form, f"{share:g}"] if share else ["without"]
+    return "-".join([*start, f"seed{seed}", *end])
 
 
 def run(args, judge, start, seed=0, form="linear", share=0.0):

@@ -78,11 +78,13 @@ def main():
     print(f"torch {torch.__version__}, {args}\n")
     head("work", "ours, s", "pyiqa's, s", "ratio", "range", "ours, MB", "pyiqa's, MB")
     with on_cpu() if args.device == "cpu" else nullcontext(), new_folder() as folder:
-        for name in FAMILY if args.family else ["clipiqa"]:
+        names = FAMILY if args.family else ["clipiqa"]
+        works = WORKS if args.family else WORKS + MORE
+        for name in names:
             given = name, folder, args.precision
             build = builders_of(*given)
             nets = {side: build[side]().to(args.device).eval() for side in SIDES}
-            for work, shape in WORKS if args.family else WORKS + MORE:
+            for work, shape in works:
                 x = images(*shape).to(args.device)
                 peaks = ["–", "–"]
                 counts = {"ours": len(x), "pyiqa's": 1 if args.family else len(x)}

@@ -137,8 +137,11 @@ def entry_points_of(checkout, folder):
 def command_of(entry_points):
     """Return what Python runs as the command ``clipiqa`` of the checkout whose entry points are in a folder."""
     for distribution in distributions(path=[str(entry_points)]):
-        for script in distribution.entry_points.select(group="console_scripts", name="clipiqa"):
-            return ["-c", f"import sys; from {script.module} import {script.attr}; sys.exit({script.attr}())"]
+        scripts = list(distribution.entry_points.select(group="console_scripts", name="clipiqa"))
+        if scripts:
+            module = scripts[0].module
+            function = scripts[0].attr
+            return ["-c", f"import sys; from {module} import {function}; sys.exit({function}())"]
     return ["-m", "clipiqa_pyiqa"]
 
 

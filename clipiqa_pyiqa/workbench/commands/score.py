@@ -256,7 +256,8 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
                     failed += 1
                     tell(row.error)
                 for name, score in zip(by, row.scores or (), strict=False):
-                    by[name] += score is not None
+                    if score is not None:
+                        by[name] += 1
                 show(scored + failed, total)
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - scored - failed
@@ -268,10 +269,12 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     unasked = Counter[str]()
     columns = run.head.kept
     unseen = set(run.results.images.unmet)
-    for cells in run.results.cells() if others or keep or unseen else ():
+    rows = run.results.cells() if others or keep or unseen else iter(())
+    for cells in rows:
         here = {name for name in (*by, *others, *columns.values()) if cells[name] not in (None, "")}
         if cells["kind"] == Kind.NOT_ASKED:
-            unasked.update({*others, *(by if cells["path"] in unseen else ())} - here)
+            not_asked = {*others, *by} if cells["path"] in unseen else set(others)
+            unasked.update(not_asked - here)
         if cells["kind"] != Kind.MISSING:
             lacking = lacks.setdefault(split_name(cells["path"])[0] or "loose photos", set(keep))
             lacking.difference_update(name for name, column in columns.items() if column in here)

@@ -26,7 +26,7 @@ from ..options import AnySize, Progress, RunOptions, check_storage, silent
 from ..results.columns import changes, column_changes
 from ..results.output import Output
 from ..results.scores import Scores, find_direction, is_score_file, per_video, read_scores
-from ..sources.finding import find_shards
+from ..sources.finding import Found, find_shards
 from .verdicts import PAGE, WRITTEN, Gate, judge
 
 
@@ -73,80 +73,106 @@ def gate(
     Raises:
         CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways.
     """
-    given = {"base": os.fspath(base), "new": os.fspath(new)}
-    folders = {side: find_shards(path) for side, path in given.items() if not is_score_file(path)}
-    for side, found in folders.items():
-        if found.is_empty:
-            raise CLIPIQAError(f"{found.problem}: there is nothing to compare.")
-        if metrics is None:
-            raise CLIPIQAError(f"{given[side]!r} is a folder of images: name the metrics that score them (`metrics`).")
-    if (metrics is not None or options) and not folders:
+    places = {"base": os.fspath(base), "new": os.fspath(new)}
+    folders = {side: find_shards(path) for side, path in places.items() if not is_score_file(path)}
+    _check_runs(places, folders, has_metrics=metrics is not None, has_options=bool(options))
+    in_both = {*lower_better} & {*higher_better}
+    if in_both:
+        raise CLIPIQAError(f"lower_better and higher_better both name {min(in_both)!r}: name it in only one of them.")
+    check_storage(out, resume, overwrite and page is None)
+    replaces = overwrite or resume
+    out = None if out is None else check_folder(out, WRITTEN, overwrite=replaces, inputs=places.values())
+    page = None if page is None else check_folder(page, [PAGE], overwrite=replaces)
+    scores = {side: read_scores(path, columns=by, key=key) for side, path in places.items() if side not in folders}
+    for side, images in folders.items():
+        from ..scoring.score import score_paths  # loads torch
+
+        output = out and Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
+        scoring = score_paths(metrics, images.items, out=output, **options)
+        scores[side] = replace(scoring.scores(partial(progress, side)), file=places[side])
+    runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by, folders)
+    limits = {"margin": _limits("margin", margin, names), "worst_loss": _limits("worst_loss", worst_loss, names)}
+    _check_names({**limits, "lower_better": lower_better, "higher_better": higher_better}, names)
+    rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
+    judged = [name for name in names if rows[[f"{name} base", f"{name} new"]].notna().any().all()]
+    lost = {name: list(_lost(name, rows, paths, runs)) for name in names}
+    missing = [line for name, lines in lost.items() if name not in judged or not skip_missing for line in lines]
+    for name in names:
+        if name in judged and skip_missing:
+            left_out += lost[name]
+        left_out += _note_on_infinite(name, rows)
+    lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
+    pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
+    flagged = _newly_flagged(runs, paths)
+    if "new" in folders:
+        flagged |= _newly_cut(paths.drop(index=[*flagged]))
+    notes += [f"left out: {line}" for line in left_out]
+    if resized := _count_resized(runs, paths):
+        notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    about = {"time": time, "version": __version__, **runs[1].reading}
+    records = {name: column.record for name, column in runs[1].columns.items() if name in names}
+    verdict = Gate(pairs, rows, places["base"], places["new"], notes, missing, flagged, paths, records, about)
+    if out is not None:
+        verdict.save(out, overwrite=replaces)
+    if page is not None:
+        write_text(page / PAGE, verdict.report().text("html"))
+    return verdict
+
+
+def _check_runs(places: Mapping[str, str], folders: Mapping[str, Found], has_metrics: bool, has_options: bool) -> None:
+    """Raise for a folder without images or metrics to score them, and for options that files of scores cannot use."""
+    for side, images in folders.items():
+        if images.is_empty:
+            raise CLIPIQAError(f"{images.problem}: there is nothing to compare.")
+        if not has_metrics:
+            raise CLIPIQAError(f"{places[side]!r} is a folder of images: name the metrics that score them (`metrics`).")
+    if (has_metrics or has_options) and not folders:
         raise CLIPIQAError(
             "both runs are files of scores, but `metrics` and the options of reading and scoring are for folders of "
             "images: leave them out."
         )
-    for name in {*lower_better} & {*higher_better}:
-        raise CLIPIQAError(f"lower_better and higher_better both name {name!r}: name it in only one of them.")
-    check_storage(out, resume, overwrite and page is None)
-    if out is not None:
-        out = check_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=given.values())
-    if page is not None:
-        page = check_folder(page, [PAGE], overwrite=overwrite or resume)
-    scores = {side: read_scores(path, columns=by, key=key) for side, path in given.items() if side not in folders}
-    for side, found in folders.items():
-        from ..scoring.score import score_paths  # loads torch
 
-        output = out and Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
-        scoring = score_paths(metrics, found.items, out=output, **options)
-        scores[side] = replace(scoring.scores(partial(progress, side)), file=given[side])
-    runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by, folders)
-    limits = dict[str, dict[str, float]]()
-    for option, limit in {"margin": margin, "worst_loss": worst_loss}.items():
-        stated = dict(limit) if isinstance(limit, Mapping) else {"": limit}
-        stated = dict.fromkeys(names, stated.pop("", None)) | stated
-        limits[option] = {name: loss for name, loss in stated.items() if loss is not None}
-        for loss in limits[option].values():
-            if not 0 < loss < math.inf:
-                raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
-    for option, chosen in {**limits, "lower_better": lower_better, "higher_better": higher_better}.items():
-        for name in chosen:
+
+def _limits(option: str, limit: float | Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
+    """Return the limit of each column that has one; ``''`` stands for all columns without a limit of their own."""
+    stated = dict(limit) if isinstance(limit, Mapping) else {"": limit}
+    stated = dict.fromkeys(names, stated.pop("", None)) | stated
+    limits = {name: loss for name, loss in stated.items() if loss is not None}
+    for loss in limits.values():
+        if not 0 < loss < math.inf:
+            raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
+    return limits
+
+
+def _check_names(options: Mapping[str, Collection[str]], names: Collection[str]) -> None:
+    for option, columns in options.items():
+        for name in columns:
             if name not in names:
                 raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
-    rows, left_out, paths = _pair_rows(runs, names, key is not None, skip_missing)
-    judged = [name for name in names if rows[[f"{name} base", f"{name} new"]].notna().any().all()]
-    missing = list[str]()
-    for name in names:
-        (left_out if name in judged and skip_missing else missing).extend(_lost(name, rows, paths, runs))
-        new_scores = rows[f"{name} new"]
-        if (equal := (rows[f"{name} base"] == new_scores) & np.isinf(new_scores)).any():
-            left_out.append(f"{name!r} is infinite in both runs for {counted(equal.sum(), 'row')}: not in its mean")
-    lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
-    pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
-    flags = []
+
+
+def _note_on_infinite(name: str, rows: DataFrame) -> list[str]:
+    """Return a sentence if scores are the same infinite number in both runs."""
+    scores = rows[f"{name} new"]
+    count = int(((rows[f"{name} base"] == scores) & np.isinf(scores)).sum())
+    return [f"{name!r} is infinite in both runs for {counted(count, 'row')}: not in its mean"] if count else []
+
+
+def _newly_flagged(runs: Sequence[Scores], paths: DataFrame) -> dict[str, str]:
+    """Return the rows that have a flag in the new run alone."""
+    flags_of_base = paths["base"].map(runs[0].flags)
+    flags_of_new = paths["new"].map(runs[1].flags)
+    return dict(flags_of_new[flags_of_base.isna()].dropna())
+
+
+def _count_resized(runs: Sequence[Scores], paths: DataFrame) -> int:
+    """Return the number of rows whose images have different sizes in both runs."""
     sizes = []
-    for side, run in zip(given, runs, strict=True):
-        flags.append(paths[side].map(run.flags))
+    for side, run in zip(("base", "new"), runs, strict=True):
         size = run.other.reindex(columns=["width", "height"]).loc[paths[side]]
         sizes.append(size.apply(to_numeric, errors="coerce").to_numpy())
-    flagged = flags[1][flags[0].isna()].dropna().to_dict()
-    if "new" in folders:
-        photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
-        flagged |= _newly_cut(photos.drop(index=[*flagged], errors="ignore"))
-    notes += [f"left out: {line}" for line in left_out]
-    if resized := int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum()):
-        notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
-    about = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "version": __version__,
-        **runs[1].reading,
-    }
-    metrics = {name: column.record for name, column in runs[1].columns.items() if name in names}
-    gated = Gate(pairs, rows, given["base"], given["new"], notes, missing, flagged, paths, metrics, about)
-    if out is not None:
-        gated.save(out, overwrite=overwrite or resume)
-    if page is not None:
-        write_text(page / PAGE, gated.report().text("html"))
-    return gated
+    return int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum())
 
 
 def _alike(
@@ -197,14 +223,16 @@ def _alike(
 
 
 def _newly_cut(paths: DataFrame) -> dict[str, str]:
-    """Return the rows whose new image alone has a band of one colour."""
+    """Return the rows whose new image alone has a band of one colour; videos are left out."""
     from ..images.flags import has_band
     from ..images.prefetch import prefetch
+
+    photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
 
     def is_cut(path: str) -> bool:
         return has_band(File(path).load(AnySize(damaged="keep")).pixels)
 
-    found = prefetch(lambda row: is_cut(row.new) and not is_cut(row.base), paths.itertuples())
+    found = prefetch(lambda row: is_cut(row.new) and not is_cut(row.base), photos.itertuples())
     return {row.Index: "cut" for row, is_newly in found if is_newly is True}  # or the error of reading
 
 
@@ -215,9 +243,13 @@ def _pair_rows(
     indices = _row_names(runs, has_key)
     frames = {}
     for side, run, index in zip(("base", "new"), runs, indices, strict=True):
-        frames[side] = frame = run.frame[names].assign(**{"": run.frame.index}).set_axis(index)
-        for twice in frame.index[frame.index.duplicated()]:
-            raise CLIPIQAError(f"{run.file!r} has two rows for {twice!r}: name a column whose values differ (`key`).")
+        frame = run.frame[names].assign(**{"": run.frame.index}).set_axis(index)
+        twice = frame.index[frame.index.duplicated()]
+        if len(twice):
+            raise CLIPIQAError(
+                f"{run.file!r} has two rows for {twice[0]!r}: name a column whose values differ (`key`)."
+            )
+        frames[side] = frame
     both = concat(frames, axis=1)
     paths = both.xs("", axis=1, level=1)
     if paths.dropna().empty:

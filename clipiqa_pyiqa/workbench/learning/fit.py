@@ -106,14 +106,9 @@ def fit(
     table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
     train = table.part("train")
     _check_enough(method, train)
+    has_stages = fit_on == "stages"
     encoded = stored_features(
-        metric,
-        features,
-        table.frame["path"],
-        stages=fit_on == "stages",
-        device=device,
-        workers=workers,
-        hashes=table.hashes,
+        metric, features, table.frame["path"], stages=has_stages, device=device, workers=workers, hashes=table.hashes
     )[:, 0]
     direction = _direction_of(metric)
     photos = _rated_photos(encoded, direction, table.frame, fit_on)
@@ -125,9 +120,8 @@ def fit(
     tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
     before = {split: _agreement(part.zero_shot, part.shares) for split, part in tested.items()}
     _warn_of_few_opinions(parts["train"], best, before["train"])
-    held_out = {
-        split: _agreement(predict(best.head, part), part.shares) for split, part in tested.items() if split != "train"
-    }
+    unseen = {split: part for split, part in tested.items() if split != "train"}
+    held_out = {split: _agreement(predict(best.head, part), part.shares) for split, part in unseen.items()}
     judgement = _judge(table, parts, best, seed)
     judgement = judgement.advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
     random_splits = [

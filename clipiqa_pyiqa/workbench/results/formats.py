@@ -381,8 +381,13 @@ def printing(stream: IO[bytes], format: str, head: Head) -> Iterator[Callable[[R
             rest = rest[stream.write(rest) :]
         stream.flush()
 
+    def text_of(cell: Any) -> Any:
+        if cell is None:
+            return "-"
+        return f"{cell:.4f}" if isinstance(cell, float) else cell
+
     def put_line(cells: Sequence[Any], path: str) -> None:
-        texts = ["-" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in cells]
+        texts = map(text_of, cells)
         aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, head.scores, strict=True))
         put(one_line("  ".join([*aligned, path])) + "\n")
 

@@ -169,7 +169,10 @@ def read_scores(
             )
     frame = pandas.DataFrame({str(each): values[each].astype(float) for each in chosen})
     ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
-    other = table.drop(columns=[*chosen, *(SCALE, METRIC) * ours], errors="ignore")
+    used = list(chosen)
+    if ours:
+        used += [SCALE, METRIC]
+    other = table.drop(columns=used, errors="ignore")
     return Scores(frame, other, known, head.reading if head else {}, str(path), ours)
 
 
@@ -370,7 +373,8 @@ def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool
 
 def videos_of(names: Iterable[str]) -> list[str]:
     """Return the video of each frame; other images stand for themselves."""
-    return [shard if (shard := split_name(name)[0]).lower().endswith(VIDEOS) else name for name in names]
+    shards = ((name, split_name(name)[0]) for name in names)
+    return [shard if shard.lower().endswith(VIDEOS) else name for name, shard in shards]
 
 
 def per_video(scores: Scores) -> Scores:
@@ -398,7 +402,8 @@ def judge_videos(scores: Scores) -> Scores:
     for video, own in scores.frame.groupby(videos, sort=False):
         if not video.lower().endswith(VIDEOS):
             continue
-        row = rows[video] = {"frames": own.notna().any(axis=1).sum()}
+        row: dict[str, Any] = {"frames": own.notna().any(axis=1).sum()}
+        rows[video] = row
         for name in scores.names:
             if (values := own[name]).notna().all():
                 is_low = find_direction([scores], name).lower_better

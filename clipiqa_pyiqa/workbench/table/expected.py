@@ -63,8 +63,9 @@ def read_expected(
             ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
     """
     tables = []
+    sources = [given] if isinstance(given, str | os.PathLike) else given
     earlier = {}
-    for each in [given] if isinstance(given, str | os.PathLike) else given:
+    for each in sources:
         line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
         path = Path(each).expanduser()
         if line:
@@ -91,7 +92,9 @@ def read_expected(
     found = concat(tables, ignore_index=True)
     is_missing = found["published"].str.lower().isin(["", "-", "–", "—", "n/a", "nan"])
     found["published"] = found["published"].mask(is_missing, "–")
-    for each in found[~found["published"].str.fullmatch(r"–|[+-]?(\d+\.?\d*|\.\d+)")].itertuples():
+    no_numbers = found[~found["published"].str.fullmatch(r"–|[+-]?(\d+\.?\d*|\.\d+)")]
+    if len(no_numbers):
+        each = next(no_numbers.itertuples())
         raise CLIPIQAError(
             f"{each.metric} of {each.method!r} must be a number, as in a table with a column per metric; got "
             f"{each.published!r:.80}."
@@ -206,7 +209,9 @@ def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
     kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
     for texts in _VARIANTS:
         variants = parse_metrics(texts, also=("FR",))
-        for variant in variants if name in [each.name for each in variants] else ():
+        if name not in [variant.name for variant in variants]:
+            continue
+        for variant in variants:
             more = kept if variant.name == name else {}
             options = {**more, **variant.options}
             if (variant.name, options) != (name, dict(metric.options)):

@@ -43,7 +43,8 @@ class MethodImages:
 def parse_methods(given: Mapping[str, FilePath] | Iterable[str]) -> dict[str, str]:
     """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER``."""
     methods = {}
-    for name, place in given.items() if isinstance(given, Mapping) else (text.partition("=")[::2] for text in given):
+    named = given.items() if isinstance(given, Mapping) else [text.partition("=")[::2] for text in given]
+    for name, place in named:
         name = printable(name)
         if not name or not place:
             raise CLIPIQAError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")

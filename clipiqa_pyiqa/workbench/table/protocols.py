@@ -161,8 +161,9 @@ def read_protocol(name: str | Path) -> Protocol:
         raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), ours)}")
     values = read_mapping(path, Protocol.__dataclass_fields__.keys() - {"name"})
     where = f"protocol {path.stem!r}"
-    for key in {"title", "certainty", "source", "metrics"} - values.keys():
-        raise CLIPIQAError(f"{where} needs the key {key!r}.")
+    lacking = {"title", "certainty", "source", "metrics"} - values.keys()
+    if lacking:
+        raise CLIPIQAError(f"{where} needs the key {min(lacking)!r}.")
     try:
         protocol = checked(Protocol)(path.stem, **values)
         for key in ("metrics", "not_computed", "values"):

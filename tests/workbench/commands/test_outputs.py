@@ -32,7 +32,8 @@ WRITTEN = {  # by command and option: arguments, and a file that the command wri
 
 def test_every_output_is_walked():
     found = set()
-    for name, parser in (commands := parsers()[1]).items():
+    commands = parsers()[1]
+    for name, parser in commands.items():
         parser.declare(function_of(name))
         outputs = {action.dest for action in parser._actions if action.dest.rpartition("_")[2] in ("out", "page")}
         outputs |= {action.dest for action in parser._actions if action.dest in ("path", "videos")}

@@ -41,7 +41,8 @@ def test_options_are_not_abbreviated_and_names_are_proposed(said):
         "rank p --best x": "--best must",  # before a photo is looked for
         "scor s.csv": "'score'",
     }.items():
-        assert named in (line := said(command)) and line.count("\n") == 1
+        line = said(command)
+        assert named in line and line.count("\n") == 1
 
 
 def test_options_that_would_have_no_effect(said, tmp_path, clipiqa):

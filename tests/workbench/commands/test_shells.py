@@ -36,10 +36,10 @@ def test_help_imports_no_slow_library(command):
 @pytest.mark.parametrize(
     "code, slow, most",
     [
-        (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 75),
+        (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 90),
         ("import torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", "yaml", 40),
         ("main(['rank', 'scores.csv'])", "torch matplotlib", 50),
-        (f"[main(line.split()) for line in {REFUSED!r}.split('|')]", "torch", 60),
+        (f"[main(line.split()) for line in {REFUSED!r}.split('|')]", "torch", 70),
     ],
     ids=["score", "loss", "rank", "refusals"],
 )

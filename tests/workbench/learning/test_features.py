@@ -23,7 +23,8 @@ def filled(metric, folder, paths):
 
 def test_each_view_of_each_image_is_encoded_once(photos, tmp_path, caplog):
     caplog.set_level("INFO")
-    first = filled(metric := FakeMetric(), tmp_path, photos)
+    metric = FakeMetric()
+    first = filled(metric, tmp_path, photos)
     count = len(photos) * len(AUGMENTATIONS)
     assert metric.encoded == count and f"{count} of {count} features" in caplog.text
     assert torch.equal(first, filled(metric, tmp_path, photos[::-1]).flip(0)) and metric.encoded == count
@@ -38,7 +39,8 @@ def test_another_setup_finds_nothing(photos, tmp_path):
     filled(FakeMetric(), tmp_path, photos[:1])
     changes = {"sha256": "b", "quick_gelu": False, "precision": "bf16", "pos_embedding": "none"}
     for name, value in {**changes, "head": SimpleNamespace(on_stages=True)}.items():
-        filled(other := FakeMetric(**{name: value}), tmp_path, photos[:1])
+        other = FakeMetric(**{name: value})
+        filled(other, tmp_path, photos[:1])
         assert other.encoded == 3
 
 

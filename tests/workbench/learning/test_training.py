@@ -45,7 +45,8 @@ def test_an_epoch_is_plain_gradient_descent(tmp_path):
     assert len(augmentations_of(recipe, 0)) == 6 and augmentations_of(recipe, 0) != augmentations_of(recipe, 1)
     noted = mock.MagicMock()  # notes the rows and columns that are asked for
     noted.__getitem__.side_effect = features.__getitem__
-    (mean_loss,) = train_on(noted, trained := copy.deepcopy(metric), tmp_path, recipe)
+    trained = copy.deepcopy(metric)
+    (mean_loss,) = train_on(noted, trained, tmp_path, recipe)
     targets = torch.linspace(0, 1, 6)[:, None]
     ctx = metric.prompt_learner.ctx
     drawn = [places for (places,), _ in noted.__getitem__.call_args_list]
@@ -140,7 +141,8 @@ def test_pyiqas_own_trainer(photos, seeded_weights, tmp_path, name):
 
 
 def test_one_training_at_a_time_in_a_folder(tmp_path):
-    (best := tmp_path / "best.safetensors").write_text("mine")
+    best = tmp_path / "best.safetensors"
+    best.write_text("mine")
     with locked(tmp_path), pytest.raises(LockedError):
         train(ScoreTable("none", pandas.DataFrame(), (0, 1)), tmp_path, backbone="mini", overwrite=True)
     assert best.read_text() == "mine"

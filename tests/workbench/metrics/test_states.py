@@ -62,7 +62,8 @@ def test_every_field_of_a_record_counts_but_those_of_names_and_circumstances():
 def test_an_object_with_a_version_is_scored_again_only_if_the_version_changes(scored):
     metric = Half()
     equal = Half()
-    metric.version = equal.version = "1"
+    metric.version = "1"
+    equal.version = "1"
     assert [scored(each) for each in (metric, metric, equal)] == [0.5] * 3
     assert (metric.calls, equal.calls) == (1, 0)
     equal.version = 2

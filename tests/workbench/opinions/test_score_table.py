@@ -87,7 +87,8 @@ def test_the_usual_range_is_that_of_the_training_images(tmp_path):
     """An extreme score of an image that is held out, or missing, does not change what is learned."""
     for number in range(12):
         (tmp_path / f"{number}.png").write_text(str(number))
-    lines = [f"{n}.png,{n},{'train' if n < 6 else 'val' if n < 9 else 'test'}\n" for n in range(12)]
+    splits = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    lines = [f"{n}.png,{n},{split}\n" for n, split in enumerate(splits)]
     lines.append("gone.png,900,train\n")
     targets = []
     for extreme in (11, 500):

@@ -18,7 +18,8 @@ def source(comparison):
 
 def test_cells_are_the_tables(source, comparison):
     words = html.unescape(re.sub("<[^>]+>", "", source)).replace("−", "-")
-    for cell in (cell for table in build_tables(comparison.data_sets) for row in table.rows for cell in row):
+    rows = [row for table in build_tables(comparison.data_sets) for row in table.rows]
+    for cell in (cell for row in rows for cell in row):
         assert cell.text.replace("−", "-") in words and cell.detail.replace("−", "-") in words
 
 

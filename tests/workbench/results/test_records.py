@@ -242,7 +242,6 @@ def test_the_family(records, tmp_path):
 
     patches = "224 px patches at stride 128, and the image squashed"
     fifteen = "15 patches of 224 px"
-    middle = "224 px of the middle"
     metrics = {
         "maclip:clip_weights=rn50.pt": expected("maclip", "RN50", "rn50.pt", patches),
         "qualiclip:clip_weights=qualiclip.pth": expected("qualiclip", "RN50", "qualiclip.pth", "whole image"),
@@ -252,7 +251,7 @@ def test_the_family(records, tmp_path):
         "liqe:pretrained_model_path=liqe.pt": expected("liqe", "ViT-B/32", "liqe.pt", fifteen, 1.0, 5.0),
         "liqe_mix:pretrained_model_path=liqe.pt": expected("liqe_mix", "ViT-B/32", "liqe.pt", fifteen, 1.0, 5.0),
         "laion_aes:backbone=ViT-B/32,clip_weights=vit.pt,pretrained_model_path=aes.pth": expected(
-            "laion_aes", "ViT-B/32", "vit.pt", middle, 1.0, 10.0, "aes.pth"
+            "laion_aes", "ViT-B/32", "vit.pt", "224 px of the middle", 1.0, 10.0, "aes.pth"
         ),
     }
     assert [*records(metrics).values()] == [(record, fingerprint_of(record)) for record in metrics.values()]

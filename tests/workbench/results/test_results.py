@@ -174,7 +174,8 @@ def test_parquet_is_read_by_the_thread_that_asks(tmp_path, monkeypatch, opener):
             assert threading.current_thread() is threading.main_thread()
             return super().read(*size)
 
-    write(path := tmp_path / "s.parquet", ROWS)
+    path = tmp_path / "s.parquet"
+    write(path, ROWS)
     monkeypatch.setattr(f"clipiqa_pyiqa.workbench.{opener}", Watched)
     if "results" in opener:
         assert read_results(path)[1] == ROWS

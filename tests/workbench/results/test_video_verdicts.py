@@ -72,9 +72,11 @@ def test_gate_pairs_videos_since_frames_depend_on_each_other(tmp_path):
     for trial in range(40):
         base = {f"v{n}": 0.5 + random.normal(0, 0.1, 12) for n in range(20)}
         new = {name: scores + random.normal(0, 0.02) + random.normal(0, 0.01, 12) for name, scores in base.items()}
-        for pattern in worse if trial < 20 else [*worse][:1]:
+        patterns = list(worse) if trial < 20 else list(worse)[:1]
+        for pattern in patterns:
             files = [save(tmp_path / f"{n}.csv", videos, pattern) for n, videos in enumerate((base, new))]
-            worse[pattern] += gate(*files).verdict == "worse"
+            if gate(*files).verdict == "worse":
+                worse[pattern] += 1
     of_videos, of_frames = worse.values()
     assert of_videos <= 2 and of_frames > 4
 

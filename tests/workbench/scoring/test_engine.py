@@ -104,7 +104,8 @@ def test_a_metric_that_fails_leaves_the_others_scores(photos, csv):
         return 0.5
 
     run = score_paths([MINI, {"picky": picky}, {"own": Weighted(1.0)}], photos, out=csv)
-    *_, bright, small = rows = list(run)
+    rows = list(run)
+    *_, bright, small = rows
     assert small.scores == (None, None, 0.0) and small.kind is Kind.OTHER  # which is tried again
     assert "small.png" in small.error and "picky: " in small.error
     assert [score is None for score in bright.scores] == [False, True, False]

@@ -64,12 +64,8 @@ def test_a_scorer_takes_the_batches_of_pipelines():
     ]:
         found = Scorer(Brightness(), device="cpu")(batch)
         assert found["quality"] == pytest.approx([0.2, 0.2], abs=1e-6)
-        assert list(found) == [
-            *(batch if isinstance(batch, dict | pandas.DataFrame) else []),
-            "quality",
-            "flag",
-            "error",
-        ]
+        kept = list(batch) if isinstance(batch, dict | pandas.DataFrame) else []
+        assert list(found) == [*kept, "quality", "flag", "error"]
 
 
 made = []

@@ -182,7 +182,8 @@ def test_a_resumed_run_holds_the_pixels_of_few_images(make, csv):
 
     class Seen(File):
         def load(self, reading):
-            alive.add(record := super().load(reading))
+            record = super().load(reading)
+            alive.add(record)
             return record
 
     paths = make([SQUARE] * 40)

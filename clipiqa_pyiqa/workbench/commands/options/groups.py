@@ -119,8 +119,10 @@ class Metrics(Model, Questions):
         from ...results.columns import Column
 
         is_described = self.metrics or self.prompts or self.template or self.learned_prompts or self.given()
-        found = []
-        for metric in self.chosen(also) if is_described else ():
+        found: list[Metric] = []
+        if not is_described:
+            return found
+        for metric in self.chosen(also):
             one = metric.label or Path(self.learned_prompts or "quality").stem
             questions = {one: ()} if metric.label or not metric.questions else metric.questions
             for name, pairs in questions.items():

@@ -151,7 +151,9 @@ def call(function: Callable[..., int], values: Mapping[str, Any]) -> int:
             names = hint.__dataclass_fields__.keys() & arguments.keys()
             arguments[name] = hint(**{each: arguments.pop(each) for each in names})
     named = [value for name, value in values.items() if name not in _OUTPUTS]
-    texts = [str(each) for value in named for each in (value if isinstance(value, list | tuple) else [value])]
+    texts = list[str]()
+    for value in named:
+        texts += map(str, value if isinstance(value, list | tuple) else [value])
     parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]  # LABEL=FILE:KEY=FILE
     NAMED[:] = filter(os.path.isfile, parts)
     outputs = [values[name] for name in _OUTPUTS if values.get(name)]
