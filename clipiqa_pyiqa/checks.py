@@ -86,22 +86,24 @@ def checked(function: Function) -> Function:
                 raise OptionError(f"{name_of_it}(): {error}.") from None
             cure = _CURES.get(unknown) or nearest(unknown, [name for name in signature.parameters if name != "self"])
             raise OptionError(f"{name_of_it}() has no option {unknown!r}: {cure}") from None
-        for name, wanted in hints().items():
-            if name not in arguments:
-                continue
-            value = arguments[name]
-            if not any(_is(value, hint) for hint in wanted):
-                raise OptionError(
-                    f"{name} must be {' or '.join(map(_words, wanted))}; got {shown(value)} ({type(value).__name__})."
-                )
-            if name in BOUNDS and value is not None:
-                check_bounds(name, value)
-            if isinstance(value, str | os.PathLike) and {Path, os.PathLike} & set(wanted):
-                check_path(name, value)
+        for name, kinds in hints().items():
+            if name in arguments:
+                _check_argument(name, arguments[name], kinds)
         return function(*args, **kwargs)
 
     call.__signature__ = signature  # type: ignore[attr-defined]
     return cast(Function, call)
+
+
+def _check_argument(name: str, value: Any, kinds: Sequence[Any]) -> None:
+    """Raise for a value of another kind, outside its bounds, or that is no path where one is asked for."""
+    if not any(_is(value, kind) for kind in kinds):
+        words = " or ".join(map(_words, kinds))
+        raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
+    if name in BOUNDS and value is not None:
+        check_bounds(name, value)
+    if isinstance(value, str | os.PathLike) and {Path, os.PathLike} & set(kinds):
+        check_path(name, value)
 
 
 def _unpacked(parameter: inspect.Parameter, module: str) -> list[tuple[inspect.Parameter, str]]:

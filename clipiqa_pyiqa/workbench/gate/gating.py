@@ -76,9 +76,7 @@ def gate(
     places = {"base": os.fspath(base), "new": os.fspath(new)}
     folders = {side: find_shards(path) for side, path in places.items() if not is_score_file(path)}
     _check_runs(places, folders, has_metrics=metrics is not None, has_options=bool(options))
-    in_both = {*lower_better} & {*higher_better}
-    if in_both:
-        raise CLIPIQAError(f"lower_better and higher_better both name {min(in_both)!r}: name it in only one of them.")
+    _check_directions(lower_better, higher_better)
     check_storage(out, resume, overwrite and page is None)
     replaces = overwrite or resume
     out = None if out is None else check_folder(out, WRITTEN, overwrite=replaces, inputs=places.values())
@@ -132,6 +130,12 @@ def _check_runs(places: Mapping[str, str], folders: Mapping[str, Found], has_met
             "both runs are files of scores, but `metrics` and the options of reading and scoring are for folders of "
             "images: leave them out."
         )
+
+
+def _check_directions(lower_better: Collection[str], higher_better: Collection[str]) -> None:
+    in_both = {*lower_better} & {*higher_better}
+    if in_both:
+        raise CLIPIQAError(f"lower_better and higher_better both name {min(in_both)!r}: name it in only one of them.")
 
 
 def _limits(option: str, limit: float | Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:

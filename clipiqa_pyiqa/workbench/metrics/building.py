@@ -42,9 +42,7 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
         net = getattr(metric.score, "net", metric.score)
         if not metric.label or hasattr(net, "encoding"):
             metric = _of_clip(replace(metric, net=net), device)
-        if metric.preprocess == UNCHANGED or metric.mode == "set":
-            return metric
-        return replace(metric, columns=noted(metric.columns, metric.preprocess.record(device.type == "cuda")))
+        return _with_view(metric, device)
     except ConfigError:  # an unknown option
         raise
     except Exception as error:
@@ -59,6 +57,13 @@ def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = Fa
         if metric.is_ours:  # its record lacks all that its weights would tell
             metric = replace(metric, columns=noted(metric.columns, {"error": reason}))
         return replace(metric, error=reason)
+
+
+def _with_view(metric: Metric, device: torch.device) -> Metric:
+    """Return the metric with what it sees of an image in its record."""
+    if metric.preprocess == UNCHANGED or metric.mode == "set":
+        return metric
+    return replace(metric, columns=noted(metric.columns, metric.preprocess.record(device.type == "cuda")))
 
 
 def noted(columns: tuple[Column, ...], fields: Record) -> tuple[Column, ...]:

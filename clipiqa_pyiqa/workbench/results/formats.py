@@ -371,43 +371,61 @@ _WAY_OUT = "name another file, or delete a damaged result to make it again"
 @contextlib.contextmanager
 def printing(stream: IO[bytes], format: str, head: Head) -> Iterator[Callable[[Row], None]]:
     """Yield a function that prints a row, as CSV, JSON lines, or in a table for people, which ends with mean scores."""
-    # of a table's rows
+    if format == "table":
+        table = _TableOfRows(stream, head)
+        table.write_head()
+        yield table.write
+        table.write_means()
+        return
     constants = head.constants
-    scored = list[tuple[float | None, ...]]()
+    if format == "csv":
+        _put(stream, csv_line(head.names))
+    yield lambda row: _put(stream, line_of(format, row.as_dict(head.scores) | constants))
 
-    def put(text: str) -> None:
-        rest = memoryview(text.encode())
-        while rest:
-            rest = rest[stream.write(rest) :]
-        stream.flush()
 
-    def text_of(cell: Any) -> Any:
-        if cell is None:
-            return "-"
-        return f"{cell:.4f}" if isinstance(cell, float) else cell
+def _put(stream: IO[bytes], text: str) -> None:
+    """Write all of a text, which a stream may take in parts."""
+    rest = memoryview(text.encode())
+    while rest:
+        rest = rest[stream.write(rest) :]
+    stream.flush()
 
-    def put_line(cells: Sequence[Any], path: str) -> None:
-        texts = map(text_of, cells)
-        aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, head.scores, strict=True))
-        put(one_line("  ".join([*aligned, path])) + "\n")
 
-    def write(row: Row) -> None:
-        if format != "table":
-            put(line_of(format, row.as_dict(head.scores) | constants))
-            return
+class _TableOfRows:
+    """A table for people, printed row by row."""
+
+    def __init__(self, stream: IO[bytes], head: Head) -> None:
+        self.stream = stream
+        self.head = head
+        self._scored = list[tuple[float | None, ...]]()
+
+    def write_head(self) -> None:
+        texts = ", ".join(f"{key} {value}" for key, value in described(self.head.columns, self.head.reading).items())
+        _put(self.stream, f"# {one_line(texts)}\n")
+        self._write_line(self.head.scores, "path")
+
+    def write(self, row: Row) -> None:
         if row.scores is not None:
-            scored.append(row.scores)
+            self._scored.append(row.scores)
         size = f"{row.width}×{row.height}" if row.width else ""  # only metrics that read the image know it
         notes = ", ".join(filter(None, [row.kind or size, row.converted, row.flag]))
-        put_line(row.scores or [None] * len(head.scores), f"{row.path} ({notes})" if notes else row.path)
+        path = f"{row.path} ({notes})" if notes else row.path
+        self._write_line(row.scores or [None] * len(self.head.scores), path)
 
-    if format == "table":
-        texts = ", ".join(f"{key} {value}" for key, value in described(head.columns, head.reading).items())
-        put(f"# {one_line(texts)}\n")
-        put_line(head.scores, "path")
-    elif format == "csv":
-        put(csv_line(head.names))
-    yield write
-    if len(scored) > 1:
-        columns = [[score for score in scores if score is not None] for scores in zip(*scored, strict=True)]
-        put_line([sum(each) / len(each) if each else None for each in columns], f"mean of {len(scored)}")
+    def write_means(self) -> None:
+        if len(self._scored) < 2:
+            return
+        columns = [[score for score in scores if score is not None] for scores in zip(*self._scored, strict=True)]
+        means = [sum(scores) / len(scores) if scores else None for scores in columns]
+        self._write_line(means, f"mean of {len(self._scored)}")
+
+    def _write_line(self, cells: Sequence[Any], path: str) -> None:
+        texts = map(_text_of, cells)
+        aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, self.head.scores, strict=True))
+        _put(self.stream, one_line("  ".join([*aligned, path])) + "\n")
+
+
+def _text_of(cell: Any) -> Any:
+    if cell is None:
+        return "-"
+    return f"{cell:.4f}" if isinstance(cell, float) else cell

@@ -88,27 +88,33 @@ class Found:
         elif is_here and os.path.lexists(name):
             files = [name]
         elif patterns and _BRACES.search(name):
-            for each in expanded(name):
-                self.find(each)
+            self._find_all(expanded(name), patterns=True)
             return
         elif patterns and glob.has_magic(name) and not _is_web(name):
             why = "matches nothing"
             matches = _matches(name)
-            for match in matches:
-                self.find(match, patterns=False)
+            self._find_all(matches, patterns=False)
             if matches:
                 return
         elif not is_here:
-            with in_store(name):
-                pass  # raises if the store's package is missing
-            is_file = _is_web(name) or suffix_of(name) in image_suffixes() or shard_class(name)
-            files = [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
+            files = self._files_in_store(name)
         elif shard_class(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
         self._add(files, name, is_here)
         if not files:
             self.note(name, why, kind)
+
+    def _find_all(self, names: Iterable[str], patterns: bool) -> None:
+        for name in names:
+            self.find(name, patterns)
+
+    def _files_in_store(self, name: str) -> list[str]:
+        """Return a file of a store or a web server, or the files of a store's folder."""
+        with in_store(name):
+            pass  # raises if the store's package is missing
+        is_file = _is_web(name) or suffix_of(name) in image_suffixes() or shard_class(name)
+        return [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
 
     def _add(self, files: Sequence[str], name: str, is_here: bool) -> None:
         """Add the files that a name stands for, each once."""
