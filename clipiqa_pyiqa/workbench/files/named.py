@@ -1,4 +1,4 @@
-"""Metrics and data sets that users name: ``[LABEL=]NAME:KEY=VALUE``, as typed or in YAML."""
+"""Texts with names: ``NAME=VALUE``, and metrics and data sets, ``[LABEL=]NAME:KEY=VALUE``, as typed or in YAML."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -25,6 +25,18 @@ class Specification:
     options: Settings = field(default_factory=dict)
 
 
+def name_and_value(text: str) -> tuple[str, str]:
+    """Return NAME and VALUE of ``NAME=VALUE``; a value may hold ``=``, and is ``''`` if the text has none."""
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def label_and_value(text: str) -> tuple[str | None, str]:
+    """Return LABEL and VALUE of ``[LABEL=]VALUE``; a label may hold ``=``, and is None if the text has none."""
+    label, equals, value = text.rpartition("=")
+    return (label.strip() if equals else None), value
+
+
 def parse_argument(text: str) -> Specification:
     """Return the specification in ``[LABEL=]TARGET[:KEY=VALUE,...]``; values are YAML or a prompt pair.
 
@@ -33,13 +45,13 @@ def parse_argument(text: str) -> Specification:
         {'pretrained_model_path': 'niqe.mat', 'test_y_channel': False}
     """
     name, *typed_options = _BEFORE_OPTIONS.split(text, maxsplit=1)
-    label, equals, target = name.rpartition("=")
-    if equals and not label.strip():
+    label, target = label_and_value(name)
+    if label == "":
         raise CLIPIQAError(f"{text!r} has an empty label: write a name before the first =, or leave = out.")
     if not target.strip():
         raise CLIPIQAError(f"{text!r} names no metric or data set: expected [LABEL=]NAME[:KEY=VALUE,...].")
     options = _parsed_options(typed_options[0], text) if typed_options else {}
-    return Specification(label.strip(), target.strip(), options)
+    return Specification(label or "", target.strip(), options)
 
 
 def _parsed_options(typed: str, argument: str) -> dict[str, Any]:
@@ -47,7 +59,7 @@ def _parsed_options(typed: str, argument: str) -> dict[str, Any]:
 
     options: dict[str, Any] = {}
     for part in _BETWEEN_OPTIONS.split(typed):
-        key, _, text = part.partition("=")
+        key, text = name_and_value(part)
         if not text.strip():
             raise CLIPIQAError(f"{key!r} in {argument!r} has no value: write one, or leave {key!r} out.")
         if key == "prompts" and "|" in text:  # a pair: POSITIVE|NEGATIVE

@@ -11,6 +11,7 @@ from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.reading import FileHashes
 from ...text import few
+from ..files.named import name_and_value
 from ..names.matching import by_pattern, by_set, in_all
 from .protocols import NO_PROTOCOL, Protocol
 
@@ -42,10 +43,13 @@ class MethodImages:
 
 def parse_methods(given: Mapping[str, FilePath] | Iterable[str]) -> dict[str, str]:
     """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER``."""
-    methods = {}
-    named = given.items() if isinstance(given, Mapping) else [text.partition("=")[::2] for text in given]
-    for name, place in named:
-        name = printable(name)
+    if isinstance(given, Mapping):
+        names_and_places: list[tuple[str, FilePath]] = list(given.items())
+    else:
+        names_and_places = [name_and_value(text) for text in given]
+    methods = dict[str, str]()
+    for typed_name, place in names_and_places:
+        name = printable(typed_name)
         if not name or not place:
             raise CLIPIQAError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
         if name in methods:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from ....errors import OptionError
 from ....files.printable import one_line, printable
 from ....logger import log
+from ...files.named import label_and_value
 from ...files.shown_text import harmless
 
 if TYPE_CHECKING:
@@ -162,10 +163,11 @@ def frame_as_text(frame: pandas.DataFrame) -> str:
 
 def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
     """Return NAME -> number of texts such as ``NAME=0.5``; a number alone has the name ``''``."""
+    labels_and_values = [label_and_value(text) for text in texts]
     with contextlib.suppress(ValueError):
-        found = {name.strip(): float(number) for name, _, number in (text.rpartition("=") for text in texts)}
-        if len(found) == len(texts):
-            return found
+        numbers = {label or "": float(value) for label, value in labels_and_values}
+        if len(numbers) == len(texts):
+            return numbers
     raise OptionError(f"{option} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.")
 
 
