@@ -7,7 +7,7 @@ import numpy as np
 from timing import head, row
 
 from clipiqa_pyiqa.workbench.gate.verdicts import ColumnPair
-from clipiqa_pyiqa.workbench.results.scores import Direction
+from clipiqa_pyiqa.workbench.results.directions import Direction
 from clipiqa_pyiqa.workbench.stats.intervals import LEVEL, holm, mean_difference, noticed
 
 UP = Direction(False, "")

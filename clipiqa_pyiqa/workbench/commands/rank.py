@@ -76,7 +76,7 @@ class PickOptions:
 
     def cuts(self) -> dict[str, Any]:
         """Return the conditions that are given. Raises ``CLIPIQAError``, before photos are scored."""
-        from ..results.scores import CUTS, choose
+        from ..results.cuts import CUTS, choose
 
         cuts = {name: getattr(self, name) for name in CUTS if getattr(self, name) is not None}
         choose([], [], False, cuts)
@@ -147,7 +147,8 @@ def _score_or_read(
     sources: Sequence[str], experiment: Experiment, order: OrderOptions, picks: PickOptions, count: int
 ) -> tuple[Photos, bool]:
     """Score photos, or read scores; return the photos, and whether all have a score. Name those that have none."""
-    from ..results.scores import is_score_file, unscored_note
+    from ..results.cuts import unscored_note
+    from ..results.scores import is_score_file
 
     direction = order.direction
     if len(sources) == 1 and is_score_file(sources[0]):

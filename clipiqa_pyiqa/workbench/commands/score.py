@@ -81,7 +81,7 @@ class Videos:
         """Show each video's verdict, and write the table."""
         from ..report.table import csv_table
         from ..results.columns import scale_text
-        from ..results.scores import judge_videos
+        from ..results.video_scores import judge_videos
 
         judged = judge_videos(scores)
         if not len(table := judged.other.reset_index()):

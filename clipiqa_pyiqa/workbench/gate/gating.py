@@ -24,8 +24,10 @@ from ..images.image import File
 from ..names.matching import match
 from ..options import AnySize, Progress, RunOptions, check_storage, silent
 from ..results.columns import changes, column_changes
+from ..results.directions import find_direction
 from ..results.output import Output
-from ..results.scores import Scores, find_direction, is_score_file, per_video, read_scores
+from ..results.scores import Scores, is_score_file, read_scores
+from ..results.video_scores import per_video
 from ..sources.finding import Found, find_shards
 from .verdicts import PAGE, WRITTEN, Gate, judge
 

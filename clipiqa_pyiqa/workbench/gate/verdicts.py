@@ -20,8 +20,9 @@ from ...text import counted
 from ..report.report import Report, Reported, Shown
 from ..report.table import Table, words
 from ..results.columns import Column
+from ..results.directions import Direction
 from ..results.record_text import described
-from ..results.scores import Direction, Scores
+from ..results.scores import Scores
 from ..stats.intervals import FEW, LEVEL, ROUNDING, fewest, holm, mean_difference, noticed
 
 FAILED = ("worse", "unclear")

@@ -208,7 +208,8 @@ def file_metric(label: str, path: str, options: Settings, given: str = "") -> Me
         options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.
         given: The path as the user wrote it, such as ``{method}.csv``.
     """
-    from ..results.scores import direction_by_name, known_word, read_scores  # many modules
+    from ..results.directions import direction_by_name, known_word
+    from ..results.scores import read_scores  # many modules
 
     label = label or Path(path).stem
     check_kinds(options, _OF_FILES, f"metric {label!r}")

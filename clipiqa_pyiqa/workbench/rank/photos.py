@@ -15,7 +15,9 @@ from ...text import first_of, nearest, twice_in
 from ..names.members import file_of
 from ..report.report import Report
 from ..report.table import Table, frame_table
-from ..results.scores import Direction, Scores, choose, find_direction
+from ..results.cuts import choose
+from ..results.directions import Direction, find_direction
+from ..results.scores import Scores
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from refusal import refused
 
-from clipiqa_pyiqa.workbench.results.scores import choose
+from clipiqa_pyiqa.workbench.results.cuts import choose
 
 NAMES = list("gfedcba")
 SCORES = [0.5, 0.1, np.nan, 0.5, 0.9, 0.5, 0.3]  # in order: f 0.1, a 0.3, then b, d and g 0.5, c 0.9

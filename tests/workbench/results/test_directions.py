@@ -10,9 +10,10 @@ from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.metrics.parsing import file_metric
 from clipiqa_pyiqa.workbench.results.columns import Column
+from clipiqa_pyiqa.workbench.results.directions import HIGHER_BETTER, LOWER_BETTER, find_direction
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.scores import HIGHER_BETTER, LOWER_BETTER, find_direction, read_scores
+from clipiqa_pyiqa.workbench.results.scores import read_scores
 from clipiqa_pyiqa.workbench.results.store import Results
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}

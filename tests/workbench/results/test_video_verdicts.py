@@ -6,7 +6,8 @@ import pytest
 from clips import pictures, save_clip
 
 from clipiqa_pyiqa import gate
-from clipiqa_pyiqa.workbench.results.scores import judge_videos, read_scores
+from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.video_scores import judge_videos
 
 
 def save(path, videos, pattern="{}.mp4::{:010.3f}", column="q", step=0.5):

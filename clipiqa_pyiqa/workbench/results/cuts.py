@@ -1,0 +1,82 @@
+"""Which images are chosen by their scores: best, worst, above and below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CLIPIQAError
+from ...text import counted, few
+
+if TYPE_CHECKING:
+    pass
+
+
+_SHARE = "percentage such as 10%"
+CUTS = dict.fromkeys(("worst", "best"), f"a number of images, or a {_SHARE}")
+CUTS |= {"below": f"a number, or a {_SHARE}", "above": f"a number, or a {_SHARE}", "drop_worst": f"a {_SHARE}"}
+"""Condition of :func:`choose` -> the values that it takes, in words."""
+
+
+def choose(
+    names: Any, scores: Any, lower_better: bool, cuts: Mapping[str, Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of the worst images (the worst first), and of the best images (the best first).
+
+    A share such as ``'10%'`` counts the images that have a score, and is rounded down. Images with equal scores are in
+    order of name. An image without a score (NaN) is never chosen.
+
+    Args:
+        cuts: ``worst`` and ``best`` choose a number or a share; without both, the first array holds all images that the
+            other conditions leave. ``above`` leaves images at least as good as a score, ``below`` worse images; a share
+            means the score that this share does not reach. ``drop_worst`` leaves out a share.
+    """
+    import pyarrow
+    from pyarrow.compute import sort_indices
+
+    quality = np.asarray(scores, float) * (-1 if lower_better else 1)
+    table = pyarrow.table({"quality": quality, "name": names})
+
+    def ordered(way: str) -> NDArray[np.intp]:
+        places = sort_indices(table, [("quality", way), ("name", "ascending")]).to_numpy()
+        return places[~np.isnan(quality[places])]
+
+    left = ordered("ascending")
+    known = quality[left]
+    ends = {name: _count(name, cut, known, lower_better) for name, cut in cuts.items() if cut is not None}
+    if ends.get("above", 0) > ends.get("below", len(left)):
+        raise CLIPIQAError(
+            f"above and below leave no image, as {'low' if lower_better else 'high'} scores are good: exchange the two."
+        )
+    left = left[max(ends.get("above", 0), ends.get("drop_worst", 0)) : ends.get("below")]
+    if not {"worst", "best"} & ends.keys():
+        return left, left[:0]
+    worst = left[: ends.get("worst", 0)]
+    rest = ordered("descending")
+    return worst, rest[np.isin(rest, left) & ~np.isin(rest, worst)][: ends.get("best", 0)]
+
+
+def unscored_note(names: Iterable[str]) -> list[str]:
+    """Return a sentence about images that :func:`choose` leaves out, if there are any."""
+    names = list(names)
+    return [f"{counted(len(names), 'image')} left out, without a score or not readable: {few(names)}"] if names else []
+
+
+def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool) -> int:
+    text = str(cut).strip()
+    try:
+        value = Decimal(text.removesuffix("%"))
+        if text.endswith("%"):
+            if 0 <= value <= 100:
+                return int(value * len(quality) / 100)
+        elif name in ("above", "below") and not value.is_nan():
+            return int(np.searchsorted(quality, float(-value if lower_better else value)))
+        elif name in ("worst", "best") and value.is_finite() and 1 <= value == value.to_integral_value():
+            return int(min(value, Decimal(len(quality))))
+    except ArithmeticError:
+        pass
+    raise CLIPIQAError(f"{name} must be {CUTS[name]}; got {cut!r}.")

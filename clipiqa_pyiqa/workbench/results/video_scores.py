@@ -1,0 +1,69 @@
+"""Scores of videos: the means of their frames, and verdicts on their seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..images.formats import VIDEOS
+from ..names.members import split_name
+from .columns import Column
+
+if TYPE_CHECKING:
+    pass
+from .directions import find_direction
+from .scores import Scores
+
+
+def videos_of(names: Iterable[str]) -> list[str]:
+    """Return the video of each frame; other images stand for themselves."""
+    shards = ((name, split_name(name)[0]) for name in names)
+    return [shard if shard.lower().endswith(VIDEOS) else name for name, shard in shards]
+
+
+def per_video(scores: Scores) -> Scores:
+    """Return scores with one row per video: the mean of its frames, missing if a frame or a part has no score."""
+    videos = videos_of(scores.frame.index)
+    if videos == [*scores.frame.index]:
+        return scores
+    frame = scores.frame.groupby(videos, sort=False).agg(lambda values: values.mean(skipna=False))
+    return replace(scores, frame=frame, other=scores.other.groupby(videos, sort=False).first())
+
+
+def judge_videos(scores: Scores) -> Scores:
+    """Return a row per video, with five columns for each score NAME of its frames; ``frames`` is their number.
+
+    ``NAME``: the mean. ``NAME p5``: the 5th percentile; the 95th, ``NAME p95``, if low scores are good. ``NAME worst
+    second``: the mean of the worst second, which begins at ``NAME worst at``. ``NAME flicker``: the median of
+    ``|a - 2 b + c|`` over neighbouring scores a, b, c; left out if no video has three. A video with a frame or a part
+    that has no score gets none, but an ``error``.
+    """
+    import pandas
+
+    rows = dict[str, dict[str, Any]]()
+    columns = dict[str, Column]()
+    videos = pandas.Index(videos_of(scores.frame.index))  # pandas would take a list of one for a list of keys
+    for video, own in scores.frame.groupby(videos, sort=False):
+        if not video.lower().endswith(VIDEOS):
+            continue
+        row: dict[str, Any] = {"frames": own.notna().any(axis=1).sum()}
+        rows[video] = row
+        for name in scores.names:
+            if (values := own[name]).notna().all():
+                is_low = find_direction([scores], name).lower_better
+                of_seconds = values.groupby(lambda frame: math.floor(float(split_name(frame)[1]))).mean()
+                worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
+                row |= {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
+                row |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
+                row[f"{name} flicker"] = values.diff().diff().abs().median()
+        row["error"] = next(filter(None, map(scores.errors.get, own.index)), None)
+    table = pandas.DataFrame.from_dict(rows, orient="index").rename_axis("path").dropna(axis=1, how="all")
+    for name in scores.names:
+        made = scores.columns.get(name, Column(name)).record
+        for each in (name, f"{name} p5", f"{name} p95", f"{name} worst second", f"{name} flicker"):
+            if each in table:
+                ends = {"range": [0, None], "lower_better": True} if each == f"{name} flicker" else {}
+                columns[each] = Column(each, {**made, **ends, "of_video": each})
+    return Scores(table[[*columns]], table, columns, scores.reading)
