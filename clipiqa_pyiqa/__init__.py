@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from .workbench.rank.ranking import rank
     from .workbench.ray_data import score_on_ray
     from .workbench.results.scores import read_scores
-    from .workbench.scoring.score import Scorer, score_images, score_paths
+    from .workbench.scoring.score import score_paths
+    from .workbench.scoring.score_images import score_images
+    from .workbench.scoring.scorer import Scorer
     from .workbench.sources.stores import Shard
     from .workbench.table.run import table
 
@@ -81,7 +83,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "CLIPIQAReward": "reward",
     "GamingAlarm": "workbench.learning.gaming",
     "Image": "workbench.images.image",
-    "Scorer": "workbench.scoring.score",
+    "Scorer": "workbench.scoring.scorer",
     "Shard": "workbench.sources.stores",
     "agreement": "workbench.experiments.user_agreement",
     "compare": "workbench.compare.compare",
@@ -97,7 +99,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "read_image": "workbench.images.image",
     "read_scores": "workbench.results.scores",
     "save_prompt_file": "prompts.prompt_files",
-    "score_images": "workbench.scoring.score",
+    "score_images": "workbench.scoring.score_images",
     "score_on_ray": "workbench.ray_data",
     "score_paths": "workbench.scoring.score",
     "sweep": "workbench.experiments.attribute_sweep",

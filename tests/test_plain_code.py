@@ -16,15 +16,8 @@ TOWERS = "clipiqa_pyiqa/clip/"  # each is one subject, however long
 LONG_YET = {  # modules that are to be split: the list may only shrink
     "clipiqa_pyiqa/metric.py",
     "clipiqa_pyiqa/workbench/commands/options/groups.py",
-    "clipiqa_pyiqa/workbench/gate/gating.py",
-    "clipiqa_pyiqa/workbench/gate/verdicts.py",
-    "clipiqa_pyiqa/workbench/learning/train.py",
-    "clipiqa_pyiqa/workbench/opinions/pyiqa_sets.py",
     "clipiqa_pyiqa/workbench/ray_data.py",
     "clipiqa_pyiqa/workbench/results/formats.py",
-    "clipiqa_pyiqa/workbench/results/scores.py",
-    "clipiqa_pyiqa/workbench/scoring/score.py",
-    "clipiqa_pyiqa/workbench/sources/finding.py",
 }
 
 

@@ -22,7 +22,8 @@ from pyiqa_trainer import run_trainer, trainer_options
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.training.recipe import RECIPES, Augmentation, augmentations_of, with_options
 from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, stored_features
-from clipiqa_pyiqa.workbench.learning.train import RatedImages, train_context
+from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
+from clipiqa_pyiqa.workbench.learning.train import train_context
 
 KONIQ = 7058  # training images
 BATCH = 8

@@ -108,7 +108,8 @@ def publish_error(argv: Sequence[str], args: Namespace, text: str) -> None:
     if given.get("out"):
         from ...files.writing import write_bytes
         from ..files.folders import check_folder
-        from ..gate.verdicts import WRITTEN, junit
+        from ..gate.gate_result import junit
+        from ..gate.gate_result import WRITTEN
 
         with suppress(CLIPIQAError):
             out = check_folder(given["out"], WRITTEN, overwrite="overwrite" in given)

@@ -14,8 +14,9 @@ from ...errors import ImageError, Kind, OptionError
 from ...files.writing import check_output, write_text
 from ...text import counted
 from ..options import SharedOptions, check_storage
-from ..results.formats import absent_note, printing
+from ..results.formats import absent_note
 from ..results.output import Output
+from ..results.printing import printing
 from .options.groups import Asked, OutputOptions, start
 from .options.terminal import frame_as_text, note, progress, stored, tell
 

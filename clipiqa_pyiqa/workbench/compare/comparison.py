@@ -10,7 +10,7 @@ import pandas
 from ...text import counted, first_of
 from ..files.folders import file_name
 from ..images.image import MISSING
-from ..opinions.pyiqa_sets import PAPER, published_rows
+from ..opinions.published import PAPER, published_rows
 from ..report.report import PROVENANCE, Report, Reported, Shown
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
 from ..results.record_text import described

@@ -9,7 +9,7 @@ from typing import Any
 
 from pandas import DataFrame, Series
 
-from ..opinions.pyiqa_sets import find_published
+from ..opinions.published import find_published
 from ..stats.agreement import FITTED, TOP, WITHIN, correlations, paired_differences, within
 from ..stats.correlation import STATISTICS, undefined
 from ..stats.intervals import LEVEL, Estimate, holm

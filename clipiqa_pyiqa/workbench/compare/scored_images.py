@@ -14,7 +14,7 @@ from ...prompts.pairs import PRESETS
 from ...text import counted, few
 from ..images.image import Image
 from ..metrics.kinds import Metric, MetricSet
-from ..opinions.pyiqa_sets import ENSEMBLE, variant
+from ..opinions.published import ENSEMBLE, variant
 from ..options import Progress, Sizes
 from ..results.columns import Column, Record
 from ..results.output import Output

@@ -10,7 +10,7 @@ from PIL import Image
 from ...checks import FilePath, checked
 from ...metric import CLIPIQA
 from ..report.pictures import contact_sheet, save_figure
-from ..scoring.score import score_images
+from ..scoring.score_images import score_images
 from .changes import CHANGES
 
 PHOTOS = Path(__file__).parents[2] / "data/photos"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ...checks import FilePath, checked
 from ...errors import CLIPIQAError
-from ...files.reading import FileHashes
 from ...files.writing import write_bytes, write_text
 from ...logger import log
 from ...metric import CLIPIQA, find_device
@@ -22,7 +21,7 @@ from ...prompts.checksum import content_checksum
 from ...prompts.pairs import Prompts
 from ...prompts.prompt_files import pickled, save_prompt_file
 from ...training.prompts import EpochResult, PromptTraining
-from ...training.recipe import Augmentation, Recipe, augmentations_of, with_options
+from ...training.recipe import Recipe, with_options
 from ...weights.checkpoint import load_pickled
 from ..files.folders import check_folder
 from ..files.locking import locked
@@ -30,8 +29,8 @@ from ..opinions.table_file import ScoreTable, find_score_table, look_for_mini_ph
 from ..options import SharedOptions
 from ..stats.correlation import krcc, plcc, srocc
 from ..stats.intervals import Array
-from .feature_store import stored_features
 from .judgement import Judgement, judge
+from .rated_images import FeatureStore, RatedImages
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
 FILES = (STATE, LAST, BEST, LOG)
@@ -135,48 +134,6 @@ def _metadata_of(table: ScoreTable) -> dict[str, Any]:
         "lower_better": table.lower_better,
         "trained_on": written_digests(learned_from["path"], table.hashes),
     }
-
-
-class RatedImages(NamedTuple):
-    """Features ``(N, D)``, or ``(N, A, D)`` with ``A`` views of each image, and scores ``(N, 1)`` in [0, 1]."""
-
-    features: Tensor
-    targets: Tensor
-
-
-class FeatureStore(NamedTuple):
-    """Reads features of rated images from a folder, and encodes those that it lacks."""
-
-    metric: CLIPIQA
-    device: torch.device
-    folder: FilePath | None
-    workers: int | None
-    hashes: FileHashes
-
-    def rated_images(self, images: pandas.DataFrame) -> RatedImages:
-        """Return the features of whole images, on the metric's device."""
-        features = self._encoded(images, None)[:, 0].to(self.device)
-        return RatedImages(features, _targets_of(images))
-
-    def rated_views(self, images: pandas.DataFrame, recipe: Recipe) -> RatedImages:
-        """Return the features of all views that the recipe draws from, on the CPU."""
-        views = [augmentations_of(recipe, row) for row in range(len(images))]
-        return RatedImages(self._encoded(images, views), _targets_of(images))
-
-    def _encoded(self, images: pandas.DataFrame, views: Sequence[Sequence[Augmentation]] | None) -> Tensor:
-        return stored_features(
-            self.metric,
-            self.folder,
-            images["path"],
-            views,
-            device=self.device,
-            workers=self.workers,
-            hashes=self.hashes,
-        )
-
-
-def _targets_of(images: pandas.DataFrame) -> Tensor:
-    return torch.tensor(images["target"].tolist())[:, None]
 
 
 _TRIES = "more rated images, or a head of all features (clipiqa fit)"

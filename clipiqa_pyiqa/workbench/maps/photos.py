@@ -25,7 +25,8 @@ from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
 from ..options import Progress, ScoringOptions, check_storage, silent
 from ..scoring.score import Paths, ScoringSetup
-from ..sources.finding import Found, check_pictures_outside, each_of, find_shards, sources_of
+from ..sources.finding import Found, check_pictures_outside, each_of, find_shards
+from ..sources.source_images import sources_of
 from .folder import MapFolder
 from .places import PhotoMap, Question, enlarged, smoothed
 

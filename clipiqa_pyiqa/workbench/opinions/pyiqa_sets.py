@@ -4,9 +4,9 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,13 @@ from ..images.sizes import shrunk
 from ..options import Reading
 from ..sources.finding import find_inputs
 from .opinion_csv import SPLITS, read_opinions
+from .published import PATH_OPTIONS, published_set
 from .table_file import pyiqa_path
 
 _PATH = str | Path
 _CSV = {"csv": _PATH, "root": _PATH, "columns": list | tuple, "lower_better": bool, "split": str}
 _FOLDER = {"folder": _PATH}
-_ROOTS = ("meta_info_file", "dataroot_target", "dataroot_ref")
-_PYIQA = {"augment": Mapping, "lower_better": bool, "mos_normalize": bool, **dict.fromkeys(_ROOTS, str)}
+_PYIQA = {"augment": Mapping, "lower_better": bool, "mos_normalize": bool, **dict.fromkeys(PATH_OPTIONS, str)}
 
 
 @dataclass(frozen=True)
@@ -222,10 +222,10 @@ def _check_pyiqa_options(label: str, name: str, used: Settings, known: Mapping[s
 
 def _find_roots(label: str, name: str, used: dict[str, Any], data_root: FilePath | None, *, is_known: bool) -> None:
     """Put the folders and tables of a data set below ``data_root``; raise if one is missing."""
-    for key in _ROOTS:
+    for key in PATH_OPTIONS:
         if used.get(key):
             used[key] = str(pyiqa_path(used[key], data_root or "datasets"))
-    if missing := [f"{key} {used.get(key)!r}" for key in _ROOTS[:2] if not os.path.exists(used.get(key) or "")]:
+    if missing := [f"{key} {used.get(key)!r}" for key in PATH_OPTIONS[:2] if not os.path.exists(used.get(key) or "")]:
         way_out = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if is_known else ""
         raise CLIPIQAError(
             f"data set {label!r} needs {' and '.join(missing)}, but there is no such path: correct it or "
@@ -269,57 +269,3 @@ def _finish(data: DataSet, note: list[str], options: Settings) -> DataSet:
         note="; ".join(notes),
         identity=hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:12],
     )
-
-
-def find_published(metric: str, data_set: str) -> dict[str, str]:
-    """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
-
-    The source is the paper if it has a value, else pyiqa's benchmark.
-    """
-    found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
-    return min(found, key=lambda row: not row["source"].startswith("paper"), default={})
-
-
-_SETS = {"koniq10k": "KonIQ-10k", "koniq10k-1024": "KonIQ-10k", "livec": "LIVE-itW", "tid2013": "TID2013"}
-_SETS |= {"spaq": "SPAQ", "spaq at 512": "SPAQ"}
-
-
-def published_rows(data_set: str, metrics: Collection[str]) -> list[dict[str, str]]:
-    """Return the rows of metrics on a data set, then those of all judges whose source does not say size and split."""
-    exact = [row for row in _rows() if row["data_set"] == data_set and row["metric"] in metrics]
-    return exact + [row for row in _rows() if row["data_set"] == _SETS.get(data_set)]
-
-
-def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
-    """Return the table's name for CLIP-IQA with a prompt pair."""
-    return f"clipiqa {backbone} {pos_embedding} {positive}|{negative}"
-
-
-PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
-ENSEMBLE = "clipiqa, pyiqa's five pairs"
-
-
-def published_set(name: str, options: Settings, usual: Settings) -> str:
-    """Return the table's name for a data set of pyiqa's; empty if options differ from the usual options.
-
-    Only the last part of a path counts.
-    """
-    paths = _ROOTS[:2]
-    changed = {
-        key: value
-        for key, value in options.items()
-        if key not in (*paths, "name", "dataroot_ref") and value != usual.get(key)
-    }
-    if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
-        return ""
-    if name == "spaq" and changed == {"augment": {"resize": 512}}:  # the paper's size; pyiqa uses 448
-        return "spaq at 512"
-    return "" if changed else name
-
-
-@cache
-def _rows() -> list[dict[str, str]]:
-    # of the paper (https://arxiv.org/abs/2207.12396): Tables 1, 2 (without the row that is in Table 1) and 5
-    # of judges, as a name of a set without size and split: their papers or repositories, as the row says
-    # of pyiqa: tests/NR_benchmark_results.csv (commit 0d000733), its own code and weights on its own splits
-    return [row for _, row in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]

@@ -9,14 +9,13 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
-from ...files.printable import one_line
 from ...files.reading import hash_file, open_file
 from ...files.writing import replacing, write_text
 from ...text import first_of, reason, twice_in
@@ -33,8 +32,8 @@ from .columns import (
     lacks_parameters,
     scale_text,
 )
-from .record_text import described, metric_line, shared_and_own
-from .row import FIELDS, NUMBERS, Row
+from .record_text import metric_line, shared_and_own
+from .row import FIELDS, NUMBERS
 
 if TYPE_CHECKING:
     import pyarrow
@@ -366,66 +365,3 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
 
 
 _WAY_OUT = "name another file, or delete a damaged result to make it again"
-
-
-@contextlib.contextmanager
-def printing(stream: IO[bytes], format: str, head: Head) -> Iterator[Callable[[Row], None]]:
-    """Yield a function that prints a row, as CSV, JSON lines, or in a table for people, which ends with mean scores."""
-    if format == "table":
-        table = _TableOfRows(stream, head)
-        table.write_head()
-        yield table.write
-        table.write_means()
-        return
-    constants = head.constants
-    if format == "csv":
-        _put(stream, csv_line(head.names))
-    yield lambda row: _put(stream, line_of(format, row.as_dict(head.scores) | constants))
-
-
-def _put(stream: IO[bytes], text: str) -> None:
-    """Write all of a text, which a stream may take in parts."""
-    rest = memoryview(text.encode())
-    while rest:
-        rest = rest[stream.write(rest) :]
-    stream.flush()
-
-
-class _TableOfRows:
-    """A table for people, printed row by row."""
-
-    def __init__(self, stream: IO[bytes], head: Head) -> None:
-        self.stream = stream
-        self.head = head
-        self._scored = list[tuple[float | None, ...]]()
-
-    def write_head(self) -> None:
-        texts = ", ".join(f"{key} {value}" for key, value in described(self.head.columns, self.head.reading).items())
-        _put(self.stream, f"# {one_line(texts)}\n")
-        self._write_line(self.head.scores, "path")
-
-    def write(self, row: Row) -> None:
-        if row.scores is not None:
-            self._scored.append(row.scores)
-        size = f"{row.width}×{row.height}" if row.width else ""  # only metrics that read the image know it
-        notes = ", ".join(filter(None, [row.kind or size, row.converted, row.flag]))
-        path = f"{row.path} ({notes})" if notes else row.path
-        self._write_line(row.scores or [None] * len(self.head.scores), path)
-
-    def write_means(self) -> None:
-        if len(self._scored) < 2:
-            return
-        columns = [[score for score in scores if score is not None] for scores in zip(*self._scored, strict=True)]
-        means = [sum(scores) / len(scores) if scores else None for scores in columns]
-        self._write_line(means, f"mean of {len(self._scored)}")
-
-    def _write_line(self, cells: Sequence[Any], path: str) -> None:
-        texts = map(_text_of, cells)
-        aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, self.head.scores, strict=True))
-        _put(self.stream, one_line("  ".join([*aligned, path])) + "\n")
-
-
-def _text_of(cell: Any) -> Any:
-    if cell is None:
-        return "-"
-    return f"{cell:.4f}" if isinstance(cell, float) else cell

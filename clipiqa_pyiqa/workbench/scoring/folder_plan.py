@@ -18,7 +18,8 @@ from ..names.members import spellings
 from ..results.formats import Head, absent_note
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
 from ..results.row import is_final
-from ..sources.finding import Source, images_of
+from ..sources.finding import Source
+from ..sources.source_images import images_of
 from ..sources.stores import Shard
 
 if TYPE_CHECKING:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import os
-import pickle
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +16,9 @@ import torch
 from ...checks import MIN_SIDE, FilePath, checked
 from ...errors import CLIPIQAError
 from ...files.printable import printable
-from ...files.reading import sha256_of
 from ...files.writing import check_output
 from ...logger import log
-from ...metric import find_device, is_factory
+from ...metric import find_device
 from ...version import __version__
 from ..images.image import Image
 from ..metrics.kinds import MetricSet
@@ -33,8 +28,8 @@ from ..results.formats import Head
 from ..results.output import Output
 from ..results.row import Row
 from ..results.store import Results
-from ..sources.finding import find_shards, sources_of
-from ..sources.parquet import IMAGE_COLUMNS
+from ..sources.finding import find_shards
+from ..sources.source_images import sources_of
 from ..sources.stores import Shard
 from ..sources.videos import SAMPLING
 from .engine import Rows, score_items
@@ -277,107 +272,3 @@ def circumstances(device: torch.device) -> dict[str, Any]:
 
 def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-@checked
-def score_images(
-    metric: Any, images: Any, prompts: AnyPrompts = None, **options: Unpack[RunOptions]
-) -> pandas.DataFrame:
-    """Return scores of images in memory, a row for each image, in order.
-
-    For what may be an image, see :func:`~clipiqa_pyiqa.workbench.images.in_memory.memory_image`.
-
-    Args:
-        metric: As for :func:`~clipiqa_pyiqa.score_paths`.
-        images: One image, a list of images, a batch ``(N, H, W, 3)`` or ``(N, 3, H, W)``, or a column of a table.
-
-    Returns:
-        A column for each question, ``flag``, and ``error`` (why a score is missing, or ``''``).
-    """
-    return _scored(ScoringSetup(metric, prompts, **options), images)
-
-
-class Scorer:
-    """A callable that scores batches of images, for pipelines: its result has a column for each question.
-
-    A pickled scorer makes or loads its metric once in each process.
-
-    Args:
-        metric: A ``CLIPIQA``, or a function that makes one where the scorer is called.
-        column: Column of images; None looks for a usual name, such as ``'image'``.
-        prefix: Begins the names of the new columns.
-        **options: As for :func:`~clipiqa_pyiqa.score_images`.
-    """
-
-    @checked
-    def __init__(
-        self,
-        metric: Any,
-        prompts: AnyPrompts = None,
-        *,
-        column: str | None = None,
-        prefix: str = "",
-        **options: Unpack[RunOptions],
-    ) -> None:
-        self._again = partial(Scorer, metric, prompts, column=column, prefix=prefix, **options)
-        self._setup = cache(partial(ScoringSetup, metric, prompts, **options))
-        self._columns, self._prefix = [column] if column else IMAGE_COLUMNS, prefix
-        if not is_factory(metric):
-            self._setup()  # raises for what cannot be used
-
-    def __call__(self, batch: Any) -> dict[str, Any]:
-        """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
-
-        Args:
-            batch: A dict of columns, which the result keeps, or images as for :func:`~clipiqa_pyiqa.score_images`.
-        """
-        import pandas
-
-        is_table = isinstance(batch, Mapping | pandas.DataFrame)
-        if is_table and not (found := [name for name in self._columns if name in batch]):
-            raise CLIPIQAError(f"there is no column of images: the columns are {', '.join(batch)}; pass column=NAME.")
-        frame = _scored(self._setup(), list(batch[found[0]]) if is_table else batch)
-        scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
-        if is_table and (taken := [name for name in scores if name in batch]):
-            raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")
-        return {**batch, **scores} if is_table else scores
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self._again, _files_of(self._again.args[0]))
-
-
-def _files_of(made: Any) -> list[str]:
-    """Return the SHA-256 of files that a factory names, so that a pipeline's cache notices a new file."""
-    given = [*getattr(made, "args", ()), *getattr(made, "keywords", {}).values()]
-    if inspect.isfunction(made := getattr(made, "func", made)):  # of a partial
-        names = inspect.getclosurevars(made)
-        given += [*made.__code__.co_consts, *(made.__defaults__ or ())]
-        given += [*names.nonlocals.values(), *names.globals.values()]
-    return [sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)]
-
-
-_scorers: dict[Any, Scorer] = {}  # of this process, by their arguments' pickle and, of a function, its code
-
-
-def _unpickled(again: partial[Scorer], files: Sequence[str]) -> Scorer:
-    """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
-    scorer = again()
-    with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
-        digest = hashlib.sha256(pickle.dumps((again, files))).digest()
-        scorer = _scorers.setdefault((digest, getattr(again.args[0], "__code__", None)), scorer)
-    return scorer
-
-
-def _scored(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
-    from ..images.in_memory import memory_images
-
-    images = list(memory_images(images))
-    return _frame(setup.rows(images, count=len(images)), setup.head).reset_index(drop=True)
-
-
-def _frame(rows: Iterable[Row], head: Head) -> pandas.DataFrame:
-    import pandas
-
-    cells = [row.as_dict(head.scores) for row in rows]
-    frame = pandas.DataFrame(cells, columns=["path", *head.scores, "flag", "error"]).set_index("path")
-    return frame.astype(dict.fromkeys(head.scores, float))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-import queue
 import re
 import sys
-import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,15 +19,12 @@ from ...files.writing import resolved
 from ...logger import log
 from ...text import first_of, shown
 from ..images.formats import VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
-from ..images.image import BytesImage, File, Image, NoImage
-from ..images.memory import Room
+from ..images.image import File, Image, NoImage
 from .stores import (
     ARCHIVES,
     TABLES,
     Shard,
-    ShardError,
     address_of,
-    as_shard_error,
     files_below,
     in_store,
     is_remote,
@@ -246,10 +241,6 @@ def expanded(pattern: str) -> list[str]:
     return names
 
 
-AHEAD_BYTES = 64 << 20
-_LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
-
-
 def find_inputs(given: Any, out: FilePath | None = None) -> list[str]:
     """Return the image files on this machine that paths name. Raises ``ImageError`` for other paths, and for none.
 
@@ -296,72 +287,3 @@ def check_pictures_outside(folder: FilePath | None, sources: Iterable[Any]) -> N
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
-
-
-def sources_of(items: Iterable[Source]) -> Iterator[Image]:
-    """Yield the images, also those in shards."""
-    for item in items:
-        if isinstance(item, Shard):
-            yield from images_of(item)
-        else:
-            yield item
-
-
-def images_of(shard: Shard) -> Iterator[Image]:
-    """Yield a shard's images, with its stamp; a ``NoImage`` stands for a shard that is empty or cannot be read."""
-    stamp, count = None, 0
-    try:
-        with as_shard_error(shard.name):
-            stamp = shard.stamp()  # before reading, so that a change in between is noticed
-        for image in read_ahead(shard):
-            yield _stamped(image, stamp)
-            count += 1
-        if not count:
-            yield _stamped(NoImage(shard.name, "holds no images", Kind.EMPTY), stamp)
-    except ShardError as error:
-        why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
-        yield _stamped(NoImage(shard.name, why, error.kind), stamp)
-
-
-def _stamped(image: Image, stamp: str | None) -> Image:
-    """Return an image from a shard; others, such as files, have stamps of their own."""
-    if isinstance(image, BytesImage | NoImage):
-        image.shard_stamp = stamp
-    return image
-
-
-def read_ahead(shard: Shard) -> Generator[Image, None, None]:
-    """Yield a shard's images, while a thread reads up to 64 MiB ahead. Raises ``ShardError``."""
-    room = Room(AHEAD_BYTES)
-    coming = queue.SimpleQueue[Image | Exception | None]()
-
-    def fill() -> None:
-        end = None
-        try:
-            with as_shard_error(shard.name):
-                for source in shard.entries():
-                    if not room.take(_size(source)):
-                        break
-                    coming.put(source)
-        except ShardError as error:
-            end = error
-        coming.put(end)
-
-    thread = threading.Thread(target=fill, daemon=True, name="clipiqa-read")
-    thread.start()
-    try:
-        while True:
-            source = coming.get()
-            if isinstance(source, Exception):
-                raise source
-            if source is None:
-                return
-            room.give(_size(source))
-            yield source
-    finally:
-        room.close()
-        thread.join(1)  # Arrow aborts the process if Python ends in the middle of its call
-
-
-def _size(source: Image) -> int:
-    return max(_LEAST, getattr(source, "size", 0) or len(getattr(source, "data", b"")))

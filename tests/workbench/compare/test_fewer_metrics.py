@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 from clipiqa_pyiqa import compare
 from clipiqa_pyiqa.prompts.pairs import PRESETS
 from clipiqa_pyiqa.workbench.compare.scored_images import published_name_in
-from clipiqa_pyiqa.workbench.opinions.pyiqa_sets import ENSEMBLE, PAPER
+from clipiqa_pyiqa.workbench.opinions.published import ENSEMBLE, PAPER
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA, train
 from clipiqa_pyiqa.training.recipe import RECIPES, augmentations_of, draw_augmentation, with_options
 from clipiqa_pyiqa.workbench.files.locking import LockedError, locked
-from clipiqa_pyiqa.workbench.learning.train import RatedImages, train_context
+from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
+from clipiqa_pyiqa.workbench.learning.train import train_context
 from clipiqa_pyiqa.workbench.opinions.table_file import ScoreTable
 
 SMALL = with_options("plain", batch_size=3, epochs=1)

@@ -16,15 +16,10 @@ from clipiqa_pyiqa.workbench.images.formats import skipped_note, unreadable_suff
 from clipiqa_pyiqa.workbench.images.image import BytesImage, File, read_image
 from clipiqa_pyiqa.workbench.names.members import images_named
 from clipiqa_pyiqa.workbench.options import AnySize, Reading
-from clipiqa_pyiqa.workbench.sources import finding
-from clipiqa_pyiqa.workbench.sources.finding import (
-    expanded,
-    find_inputs,
-    find_shards,
-    read_ahead,
-    sources_of,
-)
+from clipiqa_pyiqa.workbench.sources import source_images
+from clipiqa_pyiqa.workbench.sources.finding import expanded, find_inputs, find_shards
 from clipiqa_pyiqa.workbench.sources.parquet import ParquetShard
+from clipiqa_pyiqa.workbench.sources.source_images import read_ahead, sources_of
 from clipiqa_pyiqa.workbench.sources.stores import Shard
 from clipiqa_pyiqa.workbench.sources.tar import TarShard
 
@@ -195,7 +190,7 @@ def test_columns_that_are_not_there_are_refused(tmp_path):
 
 
 def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
-    monkeypatch.setattr(finding, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
+    monkeypatch.setattr(source_images, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
     made = []
     before = set(threading.enumerate())
 

@@ -8,7 +8,8 @@ from shard_makers import picture, samples, save_tar
 from weights_fakes import Response
 
 from clipiqa_pyiqa.workbench.images.image import MISSING, BytesImage, File
-from clipiqa_pyiqa.workbench.sources.finding import find_shards, sources_of
+from clipiqa_pyiqa.workbench.sources.finding import find_shards
+from clipiqa_pyiqa.workbench.sources.source_images import sources_of
 from clipiqa_pyiqa.workbench.sources.stores import source_at
 
 pytest_plugins = ["weights_fakes"]

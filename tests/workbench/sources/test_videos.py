@@ -16,8 +16,9 @@ from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.image import NoImage, read_image
 from clipiqa_pyiqa.workbench.names.members import images_named
-from clipiqa_pyiqa.workbench.sources import finding
-from clipiqa_pyiqa.workbench.sources.finding import find_shards, read_ahead, sources_of
+from clipiqa_pyiqa.workbench.sources import source_images
+from clipiqa_pyiqa.workbench.sources.finding import find_shards
+from clipiqa_pyiqa.workbench.sources.source_images import read_ahead, sources_of
 
 pytest.importorskip("av", reason="PyAV (the extra `video`) is not installed")
 
@@ -120,7 +121,7 @@ def test_what_is_no_video_and_a_missing_extra_are_sentences(tmp_path, clip, clip
 def test_decoding_streams(tmp_path, monkeypatch):
     """However long a video is, few of its frames are in memory."""
     (video,) = find_shards(save_clip(tmp_path / "long.mkv", pictures(40, (320, 200))), sampling="0.1s").items
-    monkeypatch.setattr(finding, "AHEAD_BYTES", 4 * 3 * 320 * 200)
+    monkeypatch.setattr(source_images, "AHEAD_BYTES", 4 * 3 * 320 * 200)
     alive, most = weakref.WeakSet(), 0
     for frame in read_ahead(video):
         alive.add(frame)

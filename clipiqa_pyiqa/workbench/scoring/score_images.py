@@ -1,0 +1,50 @@
+"""Scores of images in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Unpack
+
+from ...checks import checked
+from ..metrics.parsing import AnyPrompts
+from ..options import RunOptions
+from ..results.formats import Head
+from ..results.row import Row
+
+if TYPE_CHECKING:
+    import pandas
+
+from .score import ScoringSetup
+
+
+@checked
+def score_images(
+    metric: Any, images: Any, prompts: AnyPrompts = None, **options: Unpack[RunOptions]
+) -> pandas.DataFrame:
+    """Return scores of images in memory, a row for each image, in order.
+
+    For what may be an image, see :func:`~clipiqa_pyiqa.workbench.images.in_memory.memory_image`.
+
+    Args:
+        metric: As for :func:`~clipiqa_pyiqa.score_paths`.
+        images: One image, a list of images, a batch ``(N, H, W, 3)`` or ``(N, 3, H, W)``, or a column of a table.
+
+    Returns:
+        A column for each question, ``flag``, and ``error`` (why a score is missing, or ``''``).
+    """
+    return frame_of_scores(ScoringSetup(metric, prompts, **options), images)
+
+
+def frame_of_scores(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
+    from ..images.in_memory import memory_images
+
+    images = list(memory_images(images))
+    return _frame(setup.rows(images, count=len(images)), setup.head).reset_index(drop=True)
+
+
+def _frame(rows: Iterable[Row], head: Head) -> pandas.DataFrame:
+    import pandas
+
+    cells = [row.as_dict(head.scores) for row in rows]
+    frame = pandas.DataFrame(cells, columns=["path", *head.scores, "flag", "error"]).set_index("path")
+    return frame.astype(dict.fromkeys(head.scores, float))

@@ -1,0 +1,97 @@
+"""A callable that scores batches of images, for pipelines of other libraries."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import pickle
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from ...checks import checked
+from ...errors import CLIPIQAError
+from ...files.reading import sha256_of
+from ...metric import is_factory
+from ..metrics.parsing import AnyPrompts
+from ..options import RunOptions
+from ..sources.parquet import IMAGE_COLUMNS
+
+if TYPE_CHECKING:
+    pass
+from .score import ScoringSetup
+from .score_images import frame_of_scores
+
+
+class Scorer:
+    """A callable that scores batches of images, for pipelines: its result has a column for each question.
+
+    A pickled scorer makes or loads its metric once in each process.
+
+    Args:
+        metric: A ``CLIPIQA``, or a function that makes one where the scorer is called.
+        column: Column of images; None looks for a usual name, such as ``'image'``.
+        prefix: Begins the names of the new columns.
+        **options: As for :func:`~clipiqa_pyiqa.score_images`.
+    """
+
+    @checked
+    def __init__(
+        self,
+        metric: Any,
+        prompts: AnyPrompts = None,
+        *,
+        column: str | None = None,
+        prefix: str = "",
+        **options: Unpack[RunOptions],
+    ) -> None:
+        self._again = partial(Scorer, metric, prompts, column=column, prefix=prefix, **options)
+        self._setup = cache(partial(ScoringSetup, metric, prompts, **options))
+        self._columns, self._prefix = [column] if column else IMAGE_COLUMNS, prefix
+        if not is_factory(metric):
+            self._setup()  # raises for what cannot be used
+
+    def __call__(self, batch: Any) -> dict[str, Any]:
+        """Return arrays: a column of scores (NaN where missing) for each question, ``flag`` and ``error``.
+
+        Args:
+            batch: A dict of columns, which the result keeps, or images as for :func:`~clipiqa_pyiqa.score_images`.
+        """
+        import pandas
+
+        is_table = isinstance(batch, Mapping | pandas.DataFrame)
+        if is_table and not (found := [name for name in self._columns if name in batch]):
+            raise CLIPIQAError(f"there is no column of images: the columns are {', '.join(batch)}; pass column=NAME.")
+        frame = frame_of_scores(self._setup(), list(batch[found[0]]) if is_table else batch)
+        scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
+        if is_table and (taken := [name for name in scores if name in batch]):
+            raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")
+        return {**batch, **scores} if is_table else scores
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self._again, _files_of(self._again.args[0]))
+
+
+def _files_of(made: Any) -> list[str]:
+    """Return the SHA-256 of files that a factory names, so that a pipeline's cache notices a new file."""
+    given = [*getattr(made, "args", ()), *getattr(made, "keywords", {}).values()]
+    if inspect.isfunction(made := getattr(made, "func", made)):  # of a partial
+        names = inspect.getclosurevars(made)
+        given += [*made.__code__.co_consts, *(made.__defaults__ or ())]
+        given += [*names.nonlocals.values(), *names.globals.values()]
+    return [sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)]
+
+
+_scorers: dict[Any, Scorer] = {}  # of this process, by their arguments' pickle and, of a function, its code
+
+
+def _unpickled(again: partial[Scorer], files: Sequence[str]) -> Scorer:
+    """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
+    scorer = again()
+    with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
+        digest = hashlib.sha256(pickle.dumps((again, files))).digest()
+        scorer = _scorers.setdefault((digest, getattr(again.args[0], "__code__", None)), scorer)
+    return scorer

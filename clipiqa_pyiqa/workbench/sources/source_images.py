@@ -1,0 +1,89 @@
+"""Images of sources in order, those of shards read ahead."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
+
+from ...errors import Kind
+from ..images.image import BytesImage, Image, NoImage
+from ..images.memory import Room
+from .finding import Source
+from .stores import (
+    Shard,
+    ShardError,
+    as_shard_error,
+)
+
+AHEAD_BYTES = 64 << 20
+_LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
+
+
+def sources_of(items: Iterable[Source]) -> Iterator[Image]:
+    """Yield the images, also those in shards."""
+    for item in items:
+        if isinstance(item, Shard):
+            yield from images_of(item)
+        else:
+            yield item
+
+
+def images_of(shard: Shard) -> Iterator[Image]:
+    """Yield a shard's images, with its stamp; a ``NoImage`` stands for a shard that is empty or cannot be read."""
+    stamp, count = None, 0
+    try:
+        with as_shard_error(shard.name):
+            stamp = shard.stamp()  # before reading, so that a change in between is noticed
+        for image in read_ahead(shard):
+            yield _stamped(image, stamp)
+            count += 1
+        if not count:
+            yield _stamped(NoImage(shard.name, "holds no images", Kind.EMPTY), stamp)
+    except ShardError as error:
+        why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
+        yield _stamped(NoImage(shard.name, why, error.kind), stamp)
+
+
+def _stamped(image: Image, stamp: str | None) -> Image:
+    """Return an image from a shard; others, such as files, have stamps of their own."""
+    if isinstance(image, BytesImage | NoImage):
+        image.shard_stamp = stamp
+    return image
+
+
+def read_ahead(shard: Shard) -> Generator[Image, None, None]:
+    """Yield a shard's images, while a thread reads up to 64 MiB ahead. Raises ``ShardError``."""
+    room = Room(AHEAD_BYTES)
+    coming = queue.SimpleQueue[Image | Exception | None]()
+
+    def fill() -> None:
+        end = None
+        try:
+            with as_shard_error(shard.name):
+                for source in shard.entries():
+                    if not room.take(_size(source)):
+                        break
+                    coming.put(source)
+        except ShardError as error:
+            end = error
+        coming.put(end)
+
+    thread = threading.Thread(target=fill, daemon=True, name="clipiqa-read")
+    thread.start()
+    try:
+        while True:
+            source = coming.get()
+            if isinstance(source, Exception):
+                raise source
+            if source is None:
+                return
+            room.give(_size(source))
+            yield source
+    finally:
+        room.close()
+        thread.join(1)  # Arrow aborts the process if Python ends in the middle of its call
+
+
+def _size(source: Image) -> int:
+    return max(_LEAST, getattr(source, "size", 0) or len(getattr(source, "data", b"")))
