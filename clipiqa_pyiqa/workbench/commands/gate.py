@@ -108,8 +108,7 @@ def publish_error(argv: Sequence[str], args: Namespace, text: str) -> None:
     if given.get("out"):
         from ...files.writing import write_bytes
         from ..files.folders import check_folder
-        from ..gate.gate_result import junit
-        from ..gate.gate_result import WRITTEN
+        from ..gate.gate_result import WRITTEN, junit
 
         with suppress(CLIPIQAError):
             out = check_folder(given["out"], WRITTEN, overwrite="overwrite" in given)
