@@ -34,6 +34,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "crop_border": (0, 4096),
     "epochs": (1, 1_000_000),
     "lr": (0, 1000),
+    "min_lr": (0, 1000),
     "crop": (0, 2048),
     "n_ctx": (1, 75),
     "crops": (1, 1000),

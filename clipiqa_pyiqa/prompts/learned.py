@@ -1,4 +1,4 @@
-"""Learned prompts (CLIP-IQA+): context vectors around a pair's words (Sec. 3.3)."""
+"""Learned prompts (CLIP-IQA+): context vectors around a pair's words (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .pairs import PromptPair
 from .records import question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
+USUAL_N_CTX = 16  # vectors of a context, in the official code and in pyiqa
 CONTEXT_OPTIONS = ("n_ctx", "shared", "init")
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
 
@@ -49,9 +50,12 @@ class PromptLearner(nn.Module):
 
     Args:
         pair: The words; a full stop is added, as in the official code: "Good photo..".
-        n_ctx: Vectors of the context; this and the other defaults are those of pyiqa's CLIP-IQA+.
+        n_ctx: Vectors of the context, 16 by default; this and the other defaults are those of pyiqa's CLIP-IQA+.
         shared: One context for both texts.
-        init: ``'x'``, the embedding of the letter X, or ``'random'``, from N(0, 0.02).
+        init: ``'x'``, the embedding of the letter X (pyiqa's); ``'random'``, from N(0, 0.02) (the official code's); or
+            ``'words'``, the token embeddings of the pair's own texts (the paper's): the whole texts are learned, no
+            fixed words stand between them, and before any training the scores are those of the pair. Both texts must
+            have as many tokens, which is ``n_ctx``.
     """
 
     token_prefix: Tensor
@@ -63,21 +67,28 @@ class PromptLearner(nn.Module):
         self,
         clip: FrozenCLIP,
         pair: PromptPair,
-        n_ctx: int = 16,
+        n_ctx: int | None = None,
         shared: bool = False,
-        init: Literal["x", "random"] = "x",
+        init: Literal["x", "random", "words"] = "x",
     ):
         super().__init__()
         self.clip = clip
         self.pair = pair
         self.source: tuple[str, str] | None = None  # the context's file, and its hash when loaded
         self.metadata: Mapping[str, str] = {}  # of the context's file
-        prefix, suffix, self.words = self._embed(n_ctx)
-        shape = (n_ctx, prefix.shape[-1]) if shared else (2, n_ctx, prefix.shape[-1])
-        if init == "random":
-            ctx = torch.randn(shape, device="cpu") * RANDOM_STD
+        self.has_fixed_words = init != "words"
+        if init == "words":
+            _check_words_alone(n_ctx, shared)
+            ctx = self._embedded_texts()
         else:
-            ctx = clip.vocabulary[tokenize(["x"])[0, 1]].float().expand(shape).clone()
+            length = USUAL_N_CTX if n_ctx is None else n_ctx
+            width = clip.vocabulary.table.shape[-1]
+            shape = (length, width) if shared else (2, length, width)
+            if init == "random":
+                ctx = torch.randn(shape, device="cpu") * RANDOM_STD
+            else:
+                ctx = clip.vocabulary[tokenize(["x"])[0, 1]].float().expand(shape).clone()
+        prefix, suffix, self.words = self._embed(ctx.shape[-2], self.has_fixed_words)
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
@@ -135,23 +146,39 @@ class PromptLearner(nn.Module):
             file_name, loaded_sha256 = self.source
             is_trained = sha256 != loaded_sha256
         learned = {"sha256": sha256, "from": file_name, "trained": is_trained, "shape": list(self.ctx.shape)}
+        if not self.has_fixed_words:
+            learned["fixed_words"] = False
         pair_as_read = PromptPair(self.pair.name, *self._read_texts)
         return {**question_record([pair_as_read]), "learned": learned}
 
     def load_context(self, ctx: Tensor) -> None:
-        """Load a context of any ``n_ctx`` and keep the words."""
+        """Load a context of any ``n_ctx``, around the words."""
         self._check_context(ctx)
-        prefix, suffix, _ = self._embed(ctx.shape[-2])
+        prefix, suffix, _ = self._embed(ctx.shape[-2], has_fixed_words=True)
         self.load_state_dict({"ctx": ctx, "token_prefix": prefix, "token_suffix": suffix})
 
     @property
     def _read_texts(self) -> list[str]:
-        return [f"{text}." for text in self.pair.texts]
+        """The words between the halves of a context; without fixed words, those that the context began with."""
+        return [f"{text}." for text in self.pair.texts] if self.has_fixed_words else list(self.pair.texts)
 
-    def _embed(self, n_ctx: int) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    def _embedded_texts(self) -> Tensor:
+        """Return the token embeddings of the pair's own texts, ``(2, n, dim)``."""
+        tokens = tokenize(self.pair.texts)
+        positive, negative = (tokens.argmax(dim=1) - 1).tolist()
+        if positive != negative:
+            raise PromptError(
+                f"init 'words' needs two texts with as many tokens, but {self.pair.positive!r} has {positive} and "
+                f"{self.pair.negative!r} has {negative}: use other words, or init 'x'."
+            )
+        return self.clip.vocabulary[tokens[:, 1 : positive + 1]].float()
+
+    def _embed(self, n_ctx: int, has_fixed_words: bool) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """Return the embeddings of start token and of what follows the context, and the numbers of words in that."""
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
         self.clip.warn_of_unknown(self.pair.texts)
-        tokens = tokenize(self._read_texts, length)  # start, words, end, padding
+        texts = [f"{text}." for text in self.pair.texts] if has_fixed_words else ["", ""]
+        tokens = tokenize(texts, length)  # start, words, end, padding
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
         needed = max(positive, negative) + n_ctx + 2
         if needed > length:
@@ -193,14 +220,17 @@ class PromptLearner(nn.Module):
             )
 
     def _check_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> None:
-        prefix, suffix, words = self._embed(ctx.shape[-2])
-        used = slice(max(words) + 1)  # without the padding
-        if not (_are_equal(token_prefix, prefix, used) and _are_equal(token_suffix, suffix, used)):
-            raise PromptError(
-                f"the learned prompts belong to another CLIP than {self._clip_name}, or to other words than "
-                f"{self.pair.name!r}: build the metric with the backbone, weights and words that they were learned on."
-            )
-        self.words = words
+        for has_fixed_words in (False, True):
+            prefix, suffix, words = self._embed(ctx.shape[-2], has_fixed_words)
+            used = slice(max(words) + 1)  # without the padding
+            if _are_equal(token_prefix, prefix, used) and _are_equal(token_suffix, suffix, used):
+                self.has_fixed_words = has_fixed_words
+                self.words = words
+                return
+        raise PromptError(
+            f"the learned prompts belong to another CLIP than {self._clip_name}, or to other words than "
+            f"{self.pair.name!r}: build the metric with the backbone, weights and words that they were learned on."
+        )
 
     @property
     def _clip_name(self) -> str:
@@ -226,6 +256,14 @@ class _Remembered(torch.autograd.Function):
             texts = embeddings.detach().requires_grad_()
             (grad,) = torch.autograd.grad(ctx.encode(texts), texts, grads)
         return grad, None, None
+
+
+def _check_words_alone(n_ctx: int | None, shared: bool) -> None:
+    """Raise for options that do not go with a context that begins as the pair's own texts."""
+    if n_ctx is not None:
+        raise PromptError(f"init 'words' has a vector for each token of the texts: leave out n_ctx={n_ctx}.")
+    if shared:
+        raise PromptError("init 'words' has a context for each text: leave out `shared`.")
 
 
 def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:

@@ -135,7 +135,7 @@ def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[s
             "base_negative": learner.pair.negative,
             "n_ctx": learner.n_ctx,
             "shared": learner.ctx.dim() == 2,
-            "class_position": "middle",
+            "class_position": "middle" if learner.has_fixed_words else "none",
             **(metadata or {}),
         }
         texts = {key: value_text(value) for key, value in fields.items()}

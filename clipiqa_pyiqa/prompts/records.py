@@ -49,9 +49,9 @@ def _question_text(questions: Sequence[Sequence[str]]) -> str:
 def _learned_text(learned: Mapping[str, Any], question: str) -> str:
     trained = ", trained here" if learned["trained"] else ""
     shape = "×".join(map(str, learned["shape"]))
-    return (
-        f"learned {learned['sha256'][:8]} (from {learned['from'] or 'scratch'}{trained}; ctx {shape} around {question})"
-    )
+    place = "around" if learned.get("fixed_words", True) else "that began as"
+    origin = learned["from"] or "scratch"
+    return f"learned {learned['sha256'][:8]} (from {origin}{trained}; ctx {shape} {place} {question})"
 
 
 def files_text(record: Mapping[str, Any]) -> str:

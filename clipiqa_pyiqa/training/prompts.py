@@ -1,4 +1,4 @@
-"""The training of CLIP-IQA+'s prompts on image features, epoch by epoch (Sec. 3.3)."""
+"""The training of CLIP-IQA+'s prompts on image features, epoch by epoch (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ class PromptTraining:
         self._scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
             self._optimizer,
             recipe.cosine_epochs,  # type: ignore[arg-type]
+            eta_min=recipe.min_lr,
         )
 
     def epoch(self) -> EpochResult:

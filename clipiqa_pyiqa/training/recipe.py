@@ -22,6 +22,8 @@ class Recipe:
     """Options of training.
 
     Attributes:
+        min_lr: Learning rate at the end of the cosine.
+        batch_size: Images in a step; the authors' and pyiqa's settings count those of one GPU.
         crop: Side of random square crops in pixels; None: whole images.
         crops: Number of seeded crops per image.
         seed: Seed of a random context, of crops and of the images' order.
@@ -29,6 +31,7 @@ class Recipe:
 
     sgd: bool = False
     lr: float = 2e-3
+    min_lr: float = 0.0
     cosine_epochs: float = 50
     plcc_loss: bool = True
     batch_size: int = 8
@@ -43,6 +46,7 @@ RECIPES = {
     "plain": Recipe(),  # whole images give exact features
     "official": Recipe(
         sgd=True,
+        min_lr=1e-7,
         cosine_epochs=2727,
         plcc_loss=False,
         batch_size=64,
@@ -59,7 +63,8 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
     Args:
         recipe: The recipe, or a name in ``RECIPES``.
         **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0: whole images), ``n_ctx``,
-            ``shared``, ``init``, or arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
+            ``shared``, ``init`` (``'words'`` leaves out the recipe's ``n_ctx`` and ``shared``), or arguments of
+            :class:`clipiqa_pyiqa.CLIPIQA`.
     """
     base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -67,7 +72,8 @@ def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
     check_keys(changes, known, "the options of train()")
     changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(base).items()})
     if context := {name: changes.pop(name) for name in CONTEXT_OPTIONS if name in changes}:
-        changes["context"] = {**(base.network.get("context") or {}), **context}
+        recipes_context = {} if context.get("init") == "words" else base.network.get("context") or {}
+        changes["context"] = {**recipes_context, **context}
     return replace(
         changed,
         crop=changed.crop or None,

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip import text as text_module
 from clipiqa_pyiqa.clip.text import tokenize
-from clipiqa_pyiqa.prompts.prompt_files import PUBLISHED
+from clipiqa_pyiqa.prompts.prompt_files import PUBLISHED, save_prompt_file
 
 SCORE_TOLERANCE = 2e-5  # features differ by 2e-6 (other matrix shapes), times the logit scale, times the slope
 GRADIENT_TOLERANCE = 1e-4  # relative, L2: fp32 through twelve layers, with image features equal on both sides
@@ -172,6 +172,38 @@ def test_random_context_is_seeded():
 
     assert torch.equal(context(3), context(3)) and not torch.equal(context(3), context(4))
     assert context(3).std().item() == pytest.approx(0.02, rel=0.05)  # 4,096 draws: within a few per cent
+
+
+def test_words_learn_whole_texts_that_begin_as_the_pair(features):
+    """As in the paper: before any training, the scores are those of the pair; then every token may change."""
+    for pair in ("quality", "contrast"):
+        metric = fresh(prompts=pair, context={"init": "words"}).train()
+        with torch.no_grad():
+            assert_close(metric.score(features), metric.score(features, pair), atol=SCORE_TOLERANCE)
+        tokens = tokenize(metric.prompts[0].texts)
+        number = int(tokens[0].argmax()) - 1
+        assert torch.equal(metric.prompt_learner.ctx, metric.clip.vocabulary[tokens[:, 1 : number + 1]].float())
+        metric.score(features).sum().backward()
+        assert (metric.prompt_learner.ctx.grad.norm(dim=-1) > 0).all()
+
+
+def test_words_go_through_files(features, tmp_path):
+    metric = fresh(prompts="sharpness", context={"init": "words"})
+    metric.prompt_learner.ctx.data += 0.02 * normal(2, 3, 64)
+    expected = metric.eval().score(features)
+    for name, prompts in (("mine.safetensors", None), ("mine.pth", "sharpness")):
+        save_prompt_file(metric.prompt_learner, tmp_path / name)
+        loaded = CLIPIQA("clipiqa+", "mini", pretrained_model_path=tmp_path / name, prompts=prompts)
+        assert torch.equal(loaded.eval().score(features), expected)
+        assert "ctx 2×3×64 that began as Sharp photo.|Blurry photo." in repr(loaded)
+    loaded.load_state_dict(fresh(prompts="sharpness").state_dict())
+    assert "around Sharp photo..|Blurry photo.." in repr(loaded)
+
+
+def test_words_refuse_what_they_decide_themselves():
+    for more in ({"n_ctx": 16}, {"shared": True}):
+        assert next(iter(more)) in refused(fresh, context={"init": "words", **more})
+    assert "has 3 and 'Not aesthetic photo.' has 4" in refused(fresh, context={"init": "words"}, prompts="aesthetic")
 
 
 def test_copies_of_a_metric_are_equal_and_independent(metric, features):

@@ -15,9 +15,10 @@ class Changes:
     """Recipe.
 
     Args:
-        n_ctx: learned context vectors; default: 16
+        n_ctx: learned context vectors; default: 16 (with --init words: the tokens of a text)
         shared: learn one context for both texts
-        init: first context: the letter x, or random
+        init: first context: the letter x (as in pyiqa), random (as in the authors' code), or words: the pair's own
+            texts (as in the paper), which are learned whole
         batch_size: images or crops in a step
         epochs: passes over the images
         lr (RATE): learning rate
@@ -28,7 +29,7 @@ class Changes:
 
     n_ctx: int | None = None
     shared: bool | None = None
-    init: Literal["x", "random"] | None = None
+    init: Literal["x", "random", "words"] | None = None
     batch_size: int | None = None
     epochs: int | None = None
     lr: float | None = None
@@ -89,7 +90,7 @@ def run(
     )
     for split, found in result.scores.items():
         shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
-        print(f"before training, {shown}: {agreement_text(result.before[split])}")
+        print(f"before training (the words alone), {shown}: {agreement_text(result.before[split])}")
         print(f"best epoch, {shown}: {agreement_text(found)}")
     print(f"judgement: {result.judgement}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")

@@ -39,9 +39,10 @@ Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The metric with the best epoch's prompts, and agreements on ``'val'`` and ``'test'``; ``before``: untrained.
+    """The metric with the best epoch's prompts, and agreements on ``'val'`` and ``'test'``.
 
     Attributes:
+        before: Agreements of the pair's words alone, without a context: the CLIP-IQA that needs no training.
         judgement: Whether the training gained anything, on the test images, or else on those of validation.
     """
 
@@ -68,7 +69,7 @@ def train(
     overwrite: bool = False,
     **changes: Any,
 ) -> TrainingResult:
-    """Train the prompts of CLIP-IQA+ on people's scores (Sec. 3.3).
+    """Train the prompts of CLIP-IQA+ on people's scores (Sec. 3.2).
 
     Args:
         scores: A table, a CSV file, or a data set of pyiqa.

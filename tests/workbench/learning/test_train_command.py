@@ -51,6 +51,13 @@ def test_from_csv_to_a_loaded_metric(train, tmp_path, photos):
     assert content(out / "best.safetensors")[1]["data_set"] == "scores"
 
 
+def test_whole_texts_are_learned_by_every_recipe(train, tmp_path):
+    for recipe in ("plain", "official"):
+        train(tmp_path / recipe, f"--recipe {recipe} --init words", 0)
+        assert content(tmp_path / recipe / "last.safetensors")[1]["class_position"] == "none"
+    assert "leave out --n-ctx 4" in train(tmp_path / "other", "--init words --n-ctx 4", 2).err
+
+
 def test_the_run_of_another_is_neither_replaced_nor_continued(train, tmp_path):
     train(tmp_path, "", 0)
     train(tmp_path, "", 2)

@@ -15,6 +15,7 @@ from refusal import refused
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, train
+from clipiqa_pyiqa.training.prompts import PromptTraining
 from clipiqa_pyiqa.training.recipe import RECIPES, augmentations_of, draw_augmentation, with_options
 from clipiqa_pyiqa.workbench.files.locking import LockedError, locked
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
@@ -87,13 +88,29 @@ def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer():
         images = options["datasets"]["train"]
         recipe = RECIPES[name]
         assert train["optim"] == {"type": "SGD" if recipe.sgd else "Adam", "lr": recipe.lr}
-        assert train["scheduler"] == {"type": "CosineAnnealingLR", "T_max": recipe.cosine_epochs, "eta_min": 0}
+        schedule = {"type": "CosineAnnealingLR", "T_max": recipe.cosine_epochs, "eta_min": recipe.min_lr}
+        assert train["scheduler"] == schedule
         assert ("metric_loss_opt" in train) == recipe.plcc_loss and train["mos_loss_opt"]["type"] == "MSELoss"
         assert (train["total_epoch"], images["batch_size_per_gpu"]) == (recipe.epochs, recipe.batch_size)
         assert images["augment"] == {"hflip": True, **({"random_crop": recipe.crop} if recipe.crop else {})}
         ours = fresh(**recipe.network.get("context", {})).prompt_learner.ctx
         assert ours.shape == fresh(**options["network"]["context"]).prompt_learner.ctx.shape
         assert options["network"]["pos_embedding"] == recipe.network.get("pos_embedding", False)
+
+
+def test_the_rate_ends_at_the_recipes_lowest():
+    targets = torch.linspace(0, 1, 6)[:, None]
+    features = F.normalize(normal(6, 2, 128), dim=-1)
+    recipe = with_options("official", batch_size=3, epochs=2, cosine_epochs=727)  # stretched to 2 epochs
+    training = PromptTraining(fresh(shared=True), recipe, features, targets)
+    training.epoch()
+    training.epoch()
+    assert training.state()["scheduler"]["_last_lr"] == [pytest.approx(1e-7)]
+
+
+def test_words_replace_the_context_of_any_recipe():
+    recipe = with_options("official", init="words")
+    assert recipe.network["context"] == {"init": "words"} and recipe.sgd
 
 
 TARGETS = torch.tensor([[0.1], [0.8], [0.4], [0.6]])
