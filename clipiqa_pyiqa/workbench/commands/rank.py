@@ -16,6 +16,7 @@ from .options.groups import Experiment, start
 from .options.terminal import note, progress, tell
 
 if TYPE_CHECKING:
+    from ..rank.conditions import Condition
     from ..rank.page import RankingPage
     from ..rank.photos import Photos
 
@@ -53,6 +54,9 @@ class PickOptions:
     """Picked photos.
 
     Args:
+        where (BOUND): pick only photos whose scores meet all of these, such as 'sharpness >= 0.3'
+        flagged ([FLAG]): pick only photos with a flag, or with one of these, such as 'almost black'
+        unflagged ([FLAG]): pick only photos without a flag, or without these
         worst (N|P%): pick the N worst photos, or P percent
         best (N|P%): pick the N best photos, or P percent
         below (X|P%): pick photos worse than X, or the worst P percent
@@ -60,10 +64,13 @@ class PickOptions:
         drop_worst (P%): pick all photos but the worst P percent
         paths: print only paths of picked photos
         null (-0): with --paths: end each path with a NUL byte, for xargs -0
-        skip_missing: leave out picked photos that do not exist
+        skip_missing: leave out picked photos that do not exist; what was left out does not decide the exit code
         despite_changes: also pick photos that have changed since they were scored
     """
 
+    where: Sequence[str] = ()
+    flagged: Sequence[str] | None = None
+    unflagged: Sequence[str] | None = None
     worst: str | None = None
     best: str | None = None
     below: str | None = None
@@ -81,6 +88,13 @@ class PickOptions:
         cuts = {name: getattr(self, name) for name in CUTS if getattr(self, name) is not None}
         choose([], [], False, cuts)
         return cuts
+
+    def conditions(self) -> list[Condition]:
+        """Return what a photo must meet besides. Raises ``CLIPIQAError``, before photos are scored."""
+        from ..rank.conditions import bound_in, flagged
+
+        bounds = list(map(bound_in, self.where))
+        return [*bounds, *flagged(self.flagged, is_wanted=True), *flagged(self.unflagged, is_wanted=False)]
 
 
 def run(
@@ -102,6 +116,7 @@ def run(
       clipiqa rank photos/ --best 10
       clipiqa rank photos/ --page page/
       clipiqa rank scores.csv --by sharpness --below 0.3
+      clipiqa rank scores.csv --where 'quality >= 0.6' 'sharpness >= 0.3' --unflagged --paths
       clipiqa rank photos/ --worst 20% --paths -0 | xargs -0r mv -nt rejected/
 
     Args:
@@ -109,22 +124,25 @@ def run(
         count: best images to show, and worst
         page (DIR): folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
+    conditions = picks.conditions()
+    cuts = picks.cuts()
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     check_storage(experiment.out, experiment.resume, experiment.overwrite and page is None)
-    cuts = picks.cuts()
-    if picks.paths and not cuts:
+    is_picking = bool(cuts or conditions)
+    if picks.paths and not is_picking:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
-    photos, is_complete = _score_or_read(sources, experiment, order, picks, count)
-    parts = _picked(photos, cuts) if cuts else _worst_and_best(photos, count)
-    missing = photos.missing(_names_in(parts)) if cuts else set()
+    photos, is_complete = _score_or_read(sources, experiment, order, conditions, count)
+    is_complete = is_complete or picks.skip_missing
+    parts = _picked(photos, cuts) if is_picking else _worst_and_best(photos, count)
+    missing = photos.missing(_names_in(parts)) if is_picking else set()
     are_elsewhere = len(missing) == len(_names_in(parts))  # a table does without the files, and without their folder
     if missing and (picks.skip_missing or not are_elsewhere):
         tell(f"{counted(len(missing), 'picked photo')} gone: {few(sorted(map(photos.path, missing)))}")
         is_complete = is_complete and picks.skip_missing
     if picks.skip_missing:
         parts = {title: [name for name in names if name not in missing] for title, names in parts.items()}
-    names = _names_in(parts) if cuts else photos.best_first()
+    names = _names_in(parts) if is_picking else photos.best_first()
     if not names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")
         return 0 if is_complete else 1
@@ -138,15 +156,18 @@ def run(
         is_complete = is_complete and not shown.unreadable
     if picks.paths:
         _print_paths(map(photos.path, names), picks.null)
-    elif cuts or page is None:
+    elif is_picking or page is None:
         print(photos.report(parts).text(), end="")
     return 0 if is_complete else 1
 
 
 def _score_or_read(
-    sources: Sequence[str], experiment: Experiment, order: OrderOptions, picks: PickOptions, count: int
+    sources: Sequence[str], experiment: Experiment, order: OrderOptions, conditions: Sequence[Condition], count: int
 ) -> tuple[Photos, bool]:
-    """Score photos, or read scores; return the photos, and whether all have a score. Name those that have none."""
+    """Score photos, or read scores; return the photos, and whether all are scored. Name those that have no score.
+
+    A score file is complete without scores of photos that could not be read: the command that wrote it has said so.
+    """
     from ..results.cuts import unscored_note
     from ..results.scores import is_score_file
 
@@ -154,16 +175,15 @@ def _score_or_read(
     if len(sources) == 1 and is_score_file(sources[0]):
         if experiment.prompts or experiment.metrics or experiment.out is not None:
             raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
-        photos = _photos_in(sources[0], order, direction)
-        left_out = unscored_note(photos.unscored)
-        tell(*left_out)
-        return photos, not left_out
+        photos = replace(_photos_in(sources[0], order, direction), conditions=conditions)
+        tell(*unscored_note(photos.unscored))
+        return photos, photos.unreadable.issuperset(photos.unscored)
     if order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     scoring = replace(experiment, overwrite=experiment.overwrite and experiment.out is not None)  # else of the page
     ranking = scoring.result("rank", sources, count=count)
     code = experiment.conclude(ranking)
-    return ranking.photos(order.by, direction), code == 0
+    return replace(ranking.photos(order.by, direction), conditions=conditions), code == 0
 
 
 def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Photos:
@@ -182,7 +202,12 @@ def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Pho
 
 def _picked(photos: Photos, cuts: Mapping[str, Any]) -> Parts:
     worst, best = photos.picked(**cuts)
-    return {"Worst" if "worst" in cuts else "Picked": list(worst.index), "Best": list(best.index)}
+    parts = {}
+    if len(worst):
+        parts["Worst" if "worst" in cuts else "Picked"] = list(worst.index)
+    if len(best):
+        parts["Best" if "best" in cuts else "Picked"] = list(best.index)
+    return parts
 
 
 def _worst_and_best(photos: Photos, count: int) -> Parts:
@@ -198,7 +223,7 @@ def _names_in(parts: Parts) -> list[str]:
 def _note_overlap(photos: Photos, cuts: Mapping[str, Any], parts: Parts) -> None:
     if {"worst", "best"} <= cuts.keys():
         _, best_alone = photos.picked(**{**cuts, "worst": None})
-        if len(best_alone) > len(parts["Best"]):
+        if len(best_alone) > len(parts.get("Best", ())):
             note("worst and best overlap: photos of both count as worst")
 
 

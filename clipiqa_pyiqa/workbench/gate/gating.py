@@ -231,8 +231,8 @@ def _alike(
 
 def _newly_cut(paths: DataFrame) -> dict[str, str]:
     """Return the rows whose new image alone has a band of one colour; videos are left out."""
-    from ..images.flags import has_band
     from ..images.prefetch import prefetch
+    from ..images.uniform import has_band
 
     photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
 

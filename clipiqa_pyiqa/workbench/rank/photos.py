@@ -17,7 +17,9 @@ from ..report.report import Report
 from ..report.table import Table, frame_table
 from ..results.cuts import choose
 from ..results.directions import Direction, find_direction
+from ..results.row import UNREAD
 from ..results.scores import Scores
+from .conditions import Bound, Condition
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Photos:
         by: The score that orders the photos.
         lower_better: Whether low values are good; None: the file or the column's name decides.
         root: The folder where relative paths start; None means the current folder.
+        conditions: What a photo must meet to be picked; a share is one of the photos that do.
     """
 
     scores: Scores
     by: str
     lower_better: bool | None = None
     root: Path | None = None
+    conditions: Sequence[Condition] = ()
 
     def __post_init__(self) -> None:
         if self.by not in self.scores.names:
@@ -60,18 +64,37 @@ class Photos:
 
     @property
     def unscored(self) -> list[str]:
-        """Return the names of the photos without a score."""
-        return list(self.values.index[self.values.isna()])
+        """Return the names of the photos that lack the score that orders them, or one that a condition needs."""
+        is_unscored = self.values.isna()
+        for condition in self.conditions:
+            if isinstance(condition, Bound):
+                is_unscored |= condition.numbers(self.scores).isna()
+        return list(self.values.index[is_unscored])
+
+    @property
+    def unreadable(self) -> set[str]:
+        """Return the names of the photos that could not be read when they were scored."""
+        if "kind" not in self.scores.other:
+            return set()
+        return set(self.values.index[self.scores.other["kind"].isin(UNREAD)])
+
+    @cached_property
+    def candidates(self) -> pandas.Series:
+        """Return the scores that order the photos; NaN for a photo that does not meet all conditions."""
+        scores = self.values
+        for condition in self.conditions:
+            scores = scores.where(condition.holds(self.scores))
+        return scores
 
     def best_first(self) -> list[str]:
-        """Return the names of the photos that have a score, from the best to the worst."""
+        """Return the names of the photos that can be picked, from the best to the worst."""
         _, best = self.picked(best="100%")
         return list(best.index)
 
     def picked(self, **cuts: Any) -> tuple[pandas.Series, pandas.Series]:
         """Return the worst and the best photos with their scores; ``cuts`` as for :func:`choose`."""
         names = list(map(printable, self.values.index))
-        worst, best = choose(names, self.values, self.direction.lower_better, cuts)
+        worst, best = choose(names, self.candidates, self.direction.lower_better, cuts)
         return self.values.iloc[worst], self.values.iloc[best]
 
     def rows(self, names: Sequence[str]) -> pandas.DataFrame:

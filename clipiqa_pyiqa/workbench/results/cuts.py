@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CLIPIQAError
 from ...text import counted, few
-
-if TYPE_CHECKING:
-    pass
-
 
 _SHARE = "percentage such as 10%"
 CUTS = dict.fromkeys(("worst", "best"), f"a number of images, or a {_SHARE}")
@@ -31,9 +27,10 @@ def choose(
     order of name. An image without a score (NaN) is never chosen.
 
     Args:
-        cuts: ``worst`` and ``best`` choose a number or a share; without both, the first array holds all images that the
-            other conditions leave. ``above`` leaves images at least as good as a score, ``below`` worse images; a share
-            means the score that this share does not reach. ``drop_worst`` leaves out a share.
+        cuts: ``worst`` and ``best`` choose a number or a share. ``above`` leaves images at least as good as a score,
+            ``below`` worse images; a share means the score that this share does not reach. ``drop_worst`` leaves out a
+            share. Without ``worst`` and ``best``, all images that are left are chosen: the worst first if ``below`` was
+            given without ``above``, otherwise the best first.
     """
     import pyarrow
     from pyarrow.compute import sort_indices
@@ -41,23 +38,36 @@ def choose(
     quality = np.asarray(scores, float) * (-1 if lower_better else 1)
     table = pyarrow.table({"quality": quality, "name": names})
 
-    def ordered(way: str) -> NDArray[np.intp]:
-        places = sort_indices(table, [("quality", way), ("name", "ascending")]).to_numpy()
+    def ordered(order: str) -> NDArray[np.intp]:
+        places = sort_indices(table, [("quality", order), ("name", "ascending")]).to_numpy()
         return places[~np.isnan(quality[places])]
 
-    left = ordered("ascending")
-    known = quality[left]
-    ends = {name: _count(name, cut, known, lower_better) for name, cut in cuts.items() if cut is not None}
-    if ends.get("above", 0) > ends.get("below", len(left)):
+    worst_first = ordered("ascending")
+    counts = _counts(cuts, quality[worst_first], lower_better)
+    left = worst_first[max(counts.get("above", 0), counts.get("drop_worst", 0)) : counts.get("below")]
+    if "worst" in counts or "best" in counts:
+        worst_count = counts.get("worst", 0)
+        best_count = counts.get("best", 0)
+    elif "below" in counts and "above" not in counts:
+        worst_count = len(left)
+        best_count = 0
+    else:
+        worst_count = 0
+        best_count = len(left)
+    worst = left[:worst_count]
+    best_first = ordered("descending")
+    rest = best_first[np.isin(best_first, left) & ~np.isin(best_first, worst)]
+    return worst, rest[:best_count]
+
+
+def _counts(cuts: Mapping[str, Any], quality: NDArray[np.float64], lower_better: bool) -> dict[str, int]:
+    """Return for each condition the number of images that it concerns, counted from the worst (``best``: the best)."""
+    counts = {name: _count(name, cut, quality, lower_better) for name, cut in cuts.items() if cut is not None}
+    if counts.get("above", 0) > counts.get("below", len(quality)):
         raise CLIPIQAError(
             f"above and below leave no image, as {'low' if lower_better else 'high'} scores are good: exchange the two."
         )
-    left = left[max(ends.get("above", 0), ends.get("drop_worst", 0)) : ends.get("below")]
-    if not {"worst", "best"} & ends.keys():
-        return left, left[:0]
-    worst = left[: ends.get("worst", 0)]
-    rest = ordered("descending")
-    return worst, rest[np.isin(rest, left) & ~np.isin(rest, worst)][: ends.get("best", 0)]
+    return counts
 
 
 def unscored_note(names: Iterable[str]) -> list[str]:

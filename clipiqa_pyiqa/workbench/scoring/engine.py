@@ -19,13 +19,13 @@ from ...clip.model import one_thread
 from ...errors import CLIPIQAError, ImageError, Kind
 from ...text import counted
 from ..images.batches import BatchLoop, Limits, Work, stacked
-from ..images.flags import flag
 from ..images.memory import keep_memory
 from ..images.prefetch import WORKERS
 from ..images.reading_errors import is_out_of_memory
 from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
+from ..images.uniform import flag
 from ..metrics.building import build, describe_error
 from ..metrics.kinds import Metric, MetricSet
 from ..results.row import Answer, Row, worst_kind

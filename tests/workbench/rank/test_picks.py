@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas
 import pytest
-from photos import save_grey
+from photos import photo_like, save_corrupt, save_grey
+from torchvision.transforms.functional import to_pil_image
 
 from clipiqa_pyiqa import score_paths
 
@@ -51,6 +52,10 @@ def test_options_that_do_not_go_together_are_named(clipiqa, folder):
         "scores.csv --lower-better --higher-better": "exclude",
         "scores.csv --prompts quality": "--prompts",
         "photos --columns MOS": "--columns",
+        "scores.csv --where MOS=3": "'quality >= 0.6'",
+        "scores.csv --where 'mos > 0.3'": "'MOS'",
+        "scores.csv --flagged": "holds no flags",
+        "--unflagged scores.csv": "put paths first",
     }.items():
         clipiqa(f"rank {options}", 2, named)
 
@@ -94,3 +99,70 @@ def test_a_photo_replaced_since_it_was_scored_is_not_picked_or_shown(clipiqa, sc
     said = clipiqa(f"rank scores.csv {option}", 2, "0.png", "--despite-changes")
     assert not said.out and not (scored / "page").exists()
     clipiqa(f"rank scores.csv --despite-changes {option}", 0, "entropy: higher is better")
+
+
+# Conditions
+
+
+@pytest.mark.quick
+def test_several_conditions_pick_together_and_shares_count_the_photos_that_meet_them(ranked, folder):
+    def names(options, code=1):
+        listed = ranked(f"{options} --paths", code).out.splitlines()
+        return [str(Path(path).relative_to(folder / "photos")) for path in listed]
+
+    assert names("--where 'MOS >= 0.2' 'niqe<=6'") == ["a/2.png", "a/0.png", "b/4.png"]  # the best first
+    assert names("--where 'niqe >= 4' --best 1") == ["a/2.png"] and names("--where 'niqe >= 4' --worst 1") == [
+        "a/1.png"
+    ]
+    assert names("--where 'niqe >= 4' --best 50%") == ["a/2.png", "b/5 ü.png"]  # half of the four that have both scores
+    assert names("--by niqe --where 'niqe > 3' 'niqe < 7'", 0) == ["a/2.png", "b/1.png", "b/4.png"]
+    assert names("--where 'MOS > 1e0'") == []
+
+
+def test_a_photo_that_lacks_a_score_of_a_condition_is_named(ranked):
+    ranked("--by niqe --best 2", 0)
+    ranked("--by niqe --best 2 --where 'MOS >= 0'", 1, "1 image left out", "'b/1.png'")
+
+
+def test_the_page_shows_the_photos_that_meet_the_conditions(ranked):
+    ranked("--by niqe --where 'niqe <= 5' --page page", 0)
+    assert "<h1>3 photos by niqe</h1>" in Path("page/ranking.html").read_text()
+
+
+@pytest.fixture
+def flagged(tmp_path, monkeypatch):
+    """Three photos with flags and two without, and their scores."""
+    monkeypatch.chdir(tmp_path)
+    for name, level in (("black", 1), ("white", 254), ("grey", 128)):
+        save_grey(Path(f"photos/{name}.png"), level)
+    for number, photo in enumerate(photo_like(40, 48, 2)):
+        to_pil_image(photo).save(f"photos/{number}.png")
+    list(score_paths(["entropy"], "photos", out="scores.csv", device="cpu", workers=1))
+    return tmp_path
+
+
+@pytest.mark.quick
+def test_flags_pick_photos_all_or_by_name(clipiqa, flagged):
+    def names(options):
+        return {Path(path).stem for path in clipiqa(f"rank scores.csv {options} --paths", 0).out.splitlines()}
+
+    assert names("--flagged") == {"black", "white", "grey"} and names("--unflagged") == {"0", "1"}
+    assert names("--flagged 'almost black' 'almost white'") == {"black", "white"}
+    assert names("--unflagged 'almost white'") == {"0", "1", "black", "grey"}
+    assert names("--flagged --unflagged 'almost black'") == {"white", "grey"}
+    assert names("--unflagged --where 'width >= 49'") == set() and len(names("--unflagged --where 'width >= 48'")) == 2
+    assert len(names("--unflagged --best 50%")) == 1
+
+
+@pytest.mark.quick
+def test_a_photo_that_nobody_can_read_does_not_decide_how_later_commands_end(clipiqa, flagged):
+    save_corrupt(flagged / "photos/half.png")
+    clipiqa("score photos -m entropy --out scores.csv --resume", 1, "half.png")
+    clipiqa("rank scores.csv --best 2 --paths", 0, "half.png")
+    clipiqa("rank photos -m entropy --best 2 --paths", 1, "half.png")  # scores the photos: one fails
+    clipiqa("rank photos -m entropy --best 2 --paths --skip-missing", 0, "half.png")
+
+
+def test_what_skip_missing_leaves_out_does_not_decide_how_the_command_ends(ranked):
+    ranked("--worst 2", 1, "1 image left out")
+    ranked("--worst 2 --skip-missing", 0, "1 image left out")

@@ -79,7 +79,8 @@ class Parser(argparse.ArgumentParser):
         if len(metavars) > 1:
             options["nargs"] = len(metavars)
         elif is_list:
-            options |= {"nargs": "*" if is_open else "+", "action": "extend"}
+            may_be_empty = is_open or str(metavars[0]).startswith("[")
+            options |= {"nargs": "*" if may_be_empty else "+", "action": "extend"}
         elif is_open:
             options["nargs"] = "?"
         if is_argument:

@@ -1,11 +1,11 @@
 """How many real photos get a flag.
 
-python tests/measure/flags.py FOLDER ...
+python tests/measure/uniform.py FOLDER ...
 """
 
 from timing import arguments, photos, pixels
 
-from clipiqa_pyiqa.workbench.images.flags import flag
+from clipiqa_pyiqa.workbench.images.uniform import flag
 
 
 def main():

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+FLAGS = ("almost black", "almost white", "almost uniform")
 _LEVEL = 1 / 255
 
 

@@ -4,8 +4,8 @@ import torch
 from draws import normal
 from photos import PHOTOS
 
-from clipiqa_pyiqa.workbench.images.flags import flag, has_band
 from clipiqa_pyiqa.workbench.images.image import read_image
+from clipiqa_pyiqa.workbench.images.uniform import flag, has_band
 
 
 def noise(deviation, mean=20, side=96):
