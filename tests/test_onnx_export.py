@@ -20,7 +20,7 @@ from PIL import Image
 from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, PromptError, export_onnx, fit
-from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 
 skip_without_export()
 import onnx  # noqa: E402

@@ -28,7 +28,7 @@ from clipiqa_pyiqa.workbench.experiments.votes import read_votes
 from clipiqa_pyiqa.workbench.images.formats import readable_formats
 from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.images.memory import limit_memory
-from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.options import AnySize
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 from clipiqa_pyiqa.workbench.sources.finding import find_shards

@@ -15,7 +15,7 @@ from timing import arguments, head, new_folder, row
 
 from clipiqa_pyiqa import CLIPIQA, fit
 from clipiqa_pyiqa.workbench.learning.feature_store import stored_features
-from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
 
 COUNTS, SEEDS = (16, 50, 200, 4000), 5

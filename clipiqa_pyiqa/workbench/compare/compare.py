@@ -21,8 +21,8 @@ from ..images.prefetch import WORKERS
 from ..metrics.building import build
 from ..metrics.kinds import Metric, MetricSet
 from ..metrics.parsing import parse_metrics
-from ..opinions.pyiqa_sets import DataSet, parse_data_sets
-from ..opinions.table_file import count_learned_from, seen_by_mini, seen_warning
+from ..opinions.data_sets import DataSet, parse_data_sets
+from ..opinions.mini_photos import count_learned_from, seen_by_mini, seen_warning
 from ..options import ComparisonOptions, Progress, silent
 from ..results.store import Results
 from ..scoring.options import Options
@@ -58,7 +58,7 @@ def compare(
     Args:
         metrics: See :func:`~clipiqa_pyiqa.workbench.metrics.parsing.parse_metrics`. If all scores are in files, no
             image is read, and those in CSV files need not exist.
-        data_sets: See :func:`~clipiqa_pyiqa.workbench.opinions.pyiqa_sets.parse_data_sets`.
+        data_sets: See :func:`~clipiqa_pyiqa.workbench.opinions.data_sets.parse_data_sets`.
         out: Folder for scores, or None.
         data_root: Folder that pyiqa's data set configurations call ``./datasets``.
         bootstrap: Resamples for intervals, 0 (none) to a million.

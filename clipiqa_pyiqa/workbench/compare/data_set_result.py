@@ -31,7 +31,7 @@ class DataSetResult:
         mos: Opinion scores on the data set's scale; empty without opinion scores.
         mos_lower_better: Whether low opinion scores are good (DMOS).
         published_as: Name of the data set in the published correlations, or empty.
-        source: See :class:`~clipiqa_pyiqa.workbench.opinions.pyiqa_sets.DataSet`.
+        source: See :class:`~clipiqa_pyiqa.workbench.opinions.data_sets.DataSet`.
         unfinished: Metrics of an earlier run that are left out, as it did not score all images by them.
         fit: Number of parameters of a logistic fit; 0 without a fit.
         groups: Image -> group; adds the mean SROCC within groups to the statistics.

@@ -21,7 +21,9 @@ from ...metric import CLIPIQA, find_device
 from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.records import as_texts
 from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
-from ..opinions.table_file import ScoreTable, draw_groups, find_score_table, look_for_mini_photos, written_digests
+from ..opinions.mini_photos import written_digests
+from ..opinions.score_table import ScoreTable, find_score_table, look_for_mini_photos
+from ..opinions.splits import draw_groups
 from ..options import SharedOptions
 from ..stats.correlation import plcc, srocc
 from .feature_store import stored_features

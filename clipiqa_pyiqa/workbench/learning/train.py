@@ -25,7 +25,8 @@ from ...training.recipe import Recipe, with_options
 from ...weights.checkpoint import load_pickled
 from ..files.folders import check_folder
 from ..files.locking import locked
-from ..opinions.table_file import ScoreTable, find_score_table, look_for_mini_photos, written_digests
+from ..opinions.mini_photos import written_digests
+from ..opinions.score_table import ScoreTable, find_score_table, look_for_mini_photos
 from ..options import SharedOptions
 from ..stats.correlation import krcc, plcc, srocc
 from ..stats.intervals import Array

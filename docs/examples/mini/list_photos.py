@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.workbench.opinions.table_file import BYTES
+from clipiqa_pyiqa.workbench.opinions.mini_photos import BYTES
 
 folder, target = map(Path, sys.argv[1:])
 with (folder / "scores.csv").open(encoding="utf-8") as file:

@@ -8,7 +8,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, compare, score_paths
 from clipiqa_pyiqa.workbench.files.folders import check_folder
-from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 
 pytestmark = pytest.mark.quick
 

@@ -28,8 +28,8 @@ from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.metrics.building import build
 from clipiqa_pyiqa.workbench.metrics.kinds import Metric
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
+from clipiqa_pyiqa.workbench.opinions.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.workbench.opinions.published import ENSEMBLE, PAPER, find_published
-from clipiqa_pyiqa.workbench.opinions.pyiqa_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.workbench.options import AnySize
 
 ROOT = BUNDLED.parents[1]

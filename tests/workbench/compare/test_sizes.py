@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from refusal import refused
 
 from clipiqa_pyiqa import compare, score_paths, table
-from clipiqa_pyiqa.workbench.opinions.pyiqa_sets import parse_data_sets
+from clipiqa_pyiqa.workbench.opinions.data_sets import parse_data_sets
 from clipiqa_pyiqa.workbench.options import Reading
 
 CPU = {"device": "cpu", "workers": 1}
@@ -45,13 +45,14 @@ def test_compare_sees_images_as_score_does(photos, limit):
 
 
 def test_images_that_pyiqa_reads_shrink_too(contrasts):
-    (data,) = parse_data_sets(contrasts["data_sets"], contrasts["data_root"])
+    options = contrasts["data_sets"]["data"] | {"augment": {"resize": 48}}
+    (data,) = parse_data_sets({"data": options}, contrasts["data_root"])
     record = data.images[0].load(Reading(max_side=40))
     assert record.size == (40, 30) and (record.width, record.height) == (64, 48)
 
 
 def test_no_published_value_stands_beside_shrunk_images(contrasts, monkeypatch):
-    monkeypatch.setattr("clipiqa_pyiqa.workbench.opinions.pyiqa_sets.published_set", lambda *_: "livec")
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.opinions.data_sets.published_set", lambda *_: "livec")
     monkeypatch.setattr("pyiqa.get_dataset_info", lambda: {"livec": contrasts["data_sets"]["data"]})
     sets = {"data_sets": "livec", "data_root": contrasts["data_root"], "bootstrap": 0}
     found = [compare("piqe", **sets, **limit, **CPU).data_sets[0].published_as for limit in ({}, {"max_side": 40})]

@@ -26,7 +26,7 @@ from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.workbench.images.image import read_image
 from clipiqa_pyiqa.workbench.learning import fit as fitting
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
-from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
 
 

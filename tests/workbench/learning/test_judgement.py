@@ -10,7 +10,7 @@ import pytest
 from clipiqa_pyiqa.workbench.learning.fit import fit
 from clipiqa_pyiqa.workbench.learning.judgement import judge
 from clipiqa_pyiqa.workbench.learning.train import train
-from clipiqa_pyiqa.workbench.opinions.table_file import read_score_table
+from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
 
 NUMBER = r"[+-]?\d\.\d{4}"

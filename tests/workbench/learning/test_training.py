@@ -20,7 +20,7 @@ from clipiqa_pyiqa.training.recipe import RECIPES, augmentations_of, draw_augmen
 from clipiqa_pyiqa.workbench.files.locking import LockedError, locked
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
 from clipiqa_pyiqa.workbench.learning.train import train_context
-from clipiqa_pyiqa.workbench.opinions.table_file import ScoreTable
+from clipiqa_pyiqa.workbench.opinions.score_table import ScoreTable
 
 SMALL = with_options("plain", batch_size=3, epochs=1)
 

@@ -9,8 +9,8 @@ import pytest
 from refusal import refused
 
 from clipiqa_pyiqa.workbench.files.csv_files import read_rows
-from clipiqa_pyiqa.workbench.opinions.opinion_csv import read_opinions
-from clipiqa_pyiqa.workbench.opinions.table_file import find_score_table, read_score_table
+from clipiqa_pyiqa.workbench.opinions.score_table import find_score_table, read_score_table
+from clipiqa_pyiqa.workbench.opinions.table_file import OpinionFile, read_opinions
 
 pytestmark = pytest.mark.quick
 
@@ -61,8 +61,9 @@ def test_what_is_read_as_an_opinion(tmp_path, caplog):
         "path,score,opinion,scale,metric\na.png,1,4,,\n": {},  # an opinion wins over a score, and is named
         "path,dmos\na.png,4\n": {"lower_better": False},
     }.items():
-        (found,) = read_opinions(written(tmp_path, text), **options)[["path", "score"]].to_numpy().tolist()
-        assert found == [str(options.get("root", tmp_path) / "a.png"), 4]
+        opinions = read_opinions(OpinionFile(written(tmp_path, text), **options))
+        assert opinions.paths == (str(options.get("root", tmp_path) / "a.png"),)
+        assert opinions.scores == (4,)
     assert caplog.text.count("'opinion' is read, not 'score'") == len(caplog.records) == 1
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from clipiqa_pyiqa import compare
 from clipiqa_pyiqa.workbench.compare.comparison import score_file
-from clipiqa_pyiqa.workbench.opinions.pyiqa_sets import parse_data_sets
+from clipiqa_pyiqa.workbench.opinions.data_sets import parse_data_sets
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ...experiments.experiment_result import ExperimentResult
     from ...metrics.kinds import Metric
-    from ...opinions.table_file import ScoreTable
+    from ...opinions.score_table import ScoreTable
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per period, and the period, in microseconds
 
@@ -323,7 +323,7 @@ class OpinionOptions:
     group: str | None = None
 
     def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
-        from ...opinions.table_file import find_score_table
+        from ...opinions.score_table import find_score_table
 
         if len(self.columns or ()) > 3:
             raise OptionError(f"--columns takes up to three columns; got {', '.join(self.columns or ())}.")

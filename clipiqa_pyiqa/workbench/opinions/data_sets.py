@@ -1,0 +1,197 @@
+"""Data sets to compare on: pyiqa's, CSV files and folders without scores."""
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...checks import FilePath, check_path
+from ...errors import CLIPIQAError
+from ...files.printable import printable
+from ...files.reading import hash_file
+from ...text import counted, shown, twice_in
+from ..files.named import Settings, Specification, check_kinds, parse_specifications
+from ..images.image import File, Image
+from ..sources.finding import find_inputs
+from .published import published_set
+from .pyiqa_sets import is_known, locate, usual_settings
+from .splits import SPLITS
+from .table_file import OpinionFile, read_opinions
+
+_PATH = str | Path
+_CSV = {"csv": _PATH, "root": _PATH, "columns": list | tuple, "lower_better": bool, "split": str}
+_FOLDER = {"folder": _PATH}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images to be scored, and people's scores.
+
+    Attributes:
+        images: Images whose names are absolute paths, each once.
+        lower_better: Whether low opinion scores are good (DMOS).
+        published_as: Name in ``published_correlations.csv``, or empty.
+        table: File of opinions, or empty.
+        source: What it was made from: the ``file`` of opinions with its ``sha256``, and the ``root`` of the images.
+    """
+
+    name: str
+    images: tuple[Image, ...]
+    mos: tuple[float, ...] | None
+    lower_better: bool = False
+    note: str = ""
+    published_as: str = ""
+    identity: str = ""
+    table: str = ""
+    groups: tuple[str, ...] = ()
+    source: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(printable(image.name) for image in self.images)
+
+
+def parse_data_sets(
+    given: Any, data_root: FilePath | None = None, within: str = "", needs_images: bool = True
+) -> list[DataSet]:
+    """Return the data sets that a user names; no image is read.
+
+    Args:
+        given: A data set's name in pyiqa, a CSV file or a folder, each also with options (``'spaq:phase=test'``); a
+            mapping from label to one of these, to options or to None (the label is the name); a :class:`DataSet`;
+            or a list of these.
+        data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
+        needs_images: Whether one of the images in a CSV file must exist.
+    """
+    specifications = parse_specifications(given, "data set")
+    data_sets = [_find(specification, data_root, within, needs_images) for specification in specifications]
+    if name := twice_in(data.name for data in data_sets):
+        raise CLIPIQAError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
+    return data_sets
+
+
+def _find(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:
+    target = specification.target
+    options = dict(specification.options)
+    if isinstance(target, DataSet):
+        return target
+    if not isinstance(target, str | Path):
+        raise CLIPIQAError(f"a data set must be a name, a CSV file, a folder or options; got {shown(target)}.")
+    label = printable(specification.label)
+    name = str(options.pop("dataset", "") or specification.label)
+    if target:
+        check_path("a data set", target)
+        name = str(target)
+        path = Path(target).expanduser()
+        is_folder = path.is_dir() or (glob.has_magic(name) and not path.exists())
+        is_path = is_folder or path.exists() or path.suffix.lower() == ".csv"
+        if is_path and not is_known(name):
+            options["folder" if is_folder else "csv"] = path
+            label = label or printable(path.resolve().name if is_folder else path.stem)
+        label = label or name
+    if "csv" in options:
+        return _csv_set(label, options, within, needs_images)
+    if "folder" in options:
+        return _folder_set(label, options)
+    return _pyiqa_set(label, name, options, data_root, within)
+
+
+def _csv_set(label: str, options: Settings, within: str, needs_images: bool) -> DataSet:
+    check_kinds(options, _CSV, f"data set {label!r}")
+    columns = tuple(options.get("columns") or (None, None))
+    split = options.get("split")
+    if len(columns) not in (2, 3):
+        raise CLIPIQAError(f"columns of data set {label!r} must be of paths, scores and splits; got {columns!r}.")
+    if split not in (None, *SPLITS):
+        raise CLIPIQAError(f"split of data set {label!r} must be one of {', '.join(SPLITS)}; got {split!r}.")
+    table = os.path.abspath(Path(options["csv"]).expanduser())
+    root = options.get("root")
+    image_column, score_column, split_column = (*columns, "split")[:3]
+    file = OpinionFile(
+        options["csv"],
+        root=root,
+        columns=(image_column, score_column),
+        lower_better=options.get("lower_better"),
+        split=split_column,
+        has_splits=bool(split),
+        group=within or None,
+    )
+    opinions = read_opinions(file)
+    if split:
+        opinions = opinions.part(split)
+    paths = opinions.paths
+    if needs_images and paths and not any(map(os.path.isfile, paths)):
+        raise CLIPIQAError(
+            f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as {paths[0]!r}: "
+            "pass the folder of the images as root=DIR."
+        )
+    data = DataSet(
+        label,
+        tuple(map(File, paths)),
+        opinions.scores,
+        table=table,
+        groups=opinions.groups or () if within else (),
+        source=_source(table, os.path.dirname(table) if root is None else root),
+    )
+    return _finish(data, [f"split {split}"] if split else [], options)
+
+
+def _folder_set(label: str, options: Settings) -> DataSet:
+    check_kinds(options, _FOLDER, f"data set {label!r}")
+    folder = options["folder"]
+    paths = map(os.path.abspath, find_inputs(folder))
+    root = printable(os.path.abspath(Path(folder).expanduser()))
+    return _finish(DataSet(label, tuple(map(File, paths)), None, source={"root": root}), [], options)
+
+
+def _source(table: str, root: FilePath) -> dict[str, str]:
+    """Return the fields of :attr:`DataSet.source`."""
+    return {
+        "file": printable(os.path.abspath(table)),
+        "sha256": hash_file(table),
+        "root": printable(os.path.abspath(Path(root).expanduser())),
+    }
+
+
+def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | None, within: str) -> DataSet:
+    located = locate(name, data_root, options, label)
+    settings = located.settings
+    opinions = located.opinions(within)
+    note = []
+    if settings.get("split_index") is not None:
+        note.append(f"{settings['phase']} part of {settings['split_index']}")
+    note += [f"{key.replace('_', ' ')} {value}" for key, value in (settings.get("augment") or {}).items()]
+    data_set = DataSet(
+        label,
+        located.images(opinions),
+        opinions.scores,
+        published_as=published_set(name, settings, usual_settings(name, label)) if is_known(name) else "",
+        table=settings["meta_info_file"],
+        groups=opinions.groups or () if within else (),
+        source=_source(settings["meta_info_file"], settings["dataroot_target"]),
+    )
+    # when pyiqa normalises DMOS, it also reverses the scale: high is good
+    is_lower_better = settings.get("lower_better") and not settings.get("mos_normalize")
+    return _finish(data_set, note, {**settings, "lower_better": is_lower_better})
+
+
+def _finish(data: DataSet, note: list[str], options: Settings) -> DataSet:
+    if not data.paths:
+        raise CLIPIQAError(f"data set {data.name!r} has no images.")
+    if path := twice_in(data.paths):
+        raise CLIPIQAError(f"data set {data.name!r} names an image more than once, such as {path!r}.")
+    lower_better = bool(options.get("lower_better"))
+    notes = [counted(len(data.paths), "image"), *note]
+    if lower_better:
+        notes.append("lower opinion score is better")
+    return replace(
+        data,
+        lower_better=lower_better,
+        note="; ".join(notes),
+        identity=hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:12],
+    )

@@ -1,0 +1,204 @@
+"""Images with people's scores to learn from, in splits that keep groups together."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from ...checks import FilePath
+from ...errors import CLIPIQAError
+from ...files.reading import FileHashes
+from ...logger import log
+from ...pyiqa_package import import_pyiqa
+from ...text import counted, few, nearest
+from ..files.csv_files import check_images_exist
+from ..stats.correlation import undefined
+from .mini_photos import seen_by_mini, seen_warning, short_digests
+from .pyiqa_sets import is_known, locate
+from .splits import draw_groups
+from .table_file import Column, OpinionFile, Opinions, read_opinions
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Image files and their scores.
+
+    Attributes:
+        frame: ``path``, ``target`` (score in [0, 1], high is good), ``split`` (``'train'``, ``'val'`` or ``'test'``)
+            and ``group``; random splits and folds keep groups together. Targets of held-out images may lie outside of
+            [0, 1] if the range is that of the training images.
+        score_range: Lowest and highest score, as given.
+        hashes: SHA-256 of the files, so that a run reads each only once for it.
+    """
+
+    name: str
+    frame: pandas.DataFrame
+    score_range: tuple[float, float]
+    lower_better: bool = False
+    hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
+
+    def part(self, split: str) -> pandas.DataFrame:
+        return self.frame[self.frame["split"] == split]
+
+    def check_splits(self, needed: Sequence[str]) -> None:
+        for split in needed:
+            opinions = self.part(split)["target"]
+            if why := undefined(opinions, opinions):
+                raise CLIPIQAError(
+                    f"split {split!r} of {self.name!r} cannot be used: {why}; change the split, or val_fraction."
+                )
+
+
+def read_score_table(
+    path: FilePath | OpinionFile,
+    *,
+    root: str | Path | None = None,
+    columns: tuple[Column, Column, Column] = (None, None, None),
+    score_range: tuple[float, float] | None = None,
+    lower_better: bool | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    skip_missing: bool = False,
+    name: str | None = None,
+    group: str | int | None = None,
+    needed: Sequence[str] = ("train", "val"),
+) -> ScoreTable:
+    """Return the images and scores in a CSV file; no image is decoded.
+
+    Args:
+        root: Folder where relative paths start; default the file's folder.
+        columns: Names or numbers of the columns of paths, scores and splits; default usual names.
+        score_range: Lowest and highest possible score; default those of the training images.
+        lower_better: Whether low scores are good; None means no, but a column ``dmos`` needs True or False.
+        group: Name or number of the column of groups, which splits keep together; default a usual name of references.
+    """
+    file = path if isinstance(path, OpinionFile) else OpinionFile(path)
+    file = _with_options(file, root, columns, lower_better, group)
+    path = Path(file.path).expanduser()
+    frame = _frame_of(path, read_opinions(file))
+    hashes = FileHashes()
+    frame["group"] = _groups(frame, hashes)
+    if "split" not in frame:
+        frame["split"] = "train"
+        frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
+    if several := (frame.groupby("group")["split"].nunique() > 1).sum():
+        log.warning(f"held-out images tell less: splits share {counted(several, 'group')} of one photo or scene")
+    if skip_missing:
+        missing = frame["path"][~frame["path"].map(os.path.isfile)]
+        frame = frame.drop(index=missing.index)
+        if len(missing):
+            log.warning(f"left out: {counted(len(missing), 'missing image')}: {few(missing)}")
+    low, high = score_range or _range_of_training(path, frame)
+    if score_range and not low <= frame["score"].min() < frame["score"].max() <= high:
+        raise CLIPIQAError(
+            f"{path} has scores from {frame['score'].min():g} to {frame['score'].max():g}: they must differ, and lie "
+            f"in the range from {low:g} to {high:g} (the lowest, then the highest)."
+        )
+    check_images_exist(path, frame["path"], ", or leave out the missing images (skip_missing)")
+    share = (frame["score"] - low) / (high - low)
+    frame["target"] = 1 - share if file.lower_better else share
+    table = ScoreTable(name or path.stem, frame, (low, high), bool(file.lower_better), hashes)
+    table.check_splits(needed)
+    return table
+
+
+def _with_options(
+    file: OpinionFile,
+    root: FilePath | None,
+    columns: tuple[Column, Column, Column],
+    lower_better: bool | None,
+    group: Column,
+) -> OpinionFile:
+    """Return the file, read with the options that are given."""
+    image, score, split = columns
+    usual_image, usual_score = file.columns
+    if split is not None:
+        file = replace(file, split=split, has_splits=True)
+    return replace(
+        file,
+        root=file.root if root is None else root,
+        columns=(usual_image if image is None else image, usual_score if score is None else score),
+        lower_better=file.lower_better if lower_better is None else lower_better,
+        group=file.group if group is None else group,
+    )
+
+
+def _frame_of(path: Path, opinions: Opinions) -> pandas.DataFrame:
+    """Return ``path``, ``score``, and ``split`` and ``group`` if the file has them; images in no split are left out."""
+    columns: dict[str, Sequence[str | float]] = {"path": opinions.paths, "score": opinions.scores}
+    if opinions.groups is not None:
+        columns["group"] = opinions.groups
+    if opinions.splits is not None:
+        columns["split"] = opinions.splits
+    # objects, since pandas' own texts must be UTF-8
+    frame = pandas.DataFrame(columns, dtype=object).astype({"score": float})
+    if "split" in frame:
+        without_split = frame.index[frame["split"] == ""]
+        if len(without_split):
+            log.warning(f"left out: {counted(len(without_split), 'image')} of {str(path)!r} that are in no split")
+            frame = frame.drop(index=without_split).reset_index(drop=True)
+    return frame
+
+
+def _range_of_training(path: Path, frame: pandas.DataFrame) -> tuple[float, float]:
+    """Return the lowest and highest training score: others must not tell what is learned."""
+    scores = frame["score"][frame["split"] == "train"]
+    if scores.empty:
+        scores = frame["score"]
+    if scores.nunique() < 2:
+        raise CLIPIQAError(
+            f"the {counted(len(scores), 'training score')} of {path} must differ, so that there is something to learn."
+        )
+    return scores.min(), scores.max()
+
+
+def _groups(frame: pandas.DataFrame, hashes: FileHashes) -> pandas.Series:
+    """Return the group of each row: that of its column, joined if a photo (several people may rate one) is in two."""
+    digests = short_digests(frame["path"], hashes)
+    photos = [digest or path for digest, path in zip(digests, frame["path"], strict=True)]
+    again = len(photos) - len(set(photos))
+    if again:
+        log.info(f"{counted(again, 'further row')} of photos rated before: each counts, and one photo's stay together")
+    groups, joined = None, frame.index.to_series()
+    while not joined.equals(groups):
+        groups = joined
+        for alike in (photos, frame.get("group", photos)):
+            joined = joined.groupby(alike, sort=False).transform("min")
+    return joined.map(frame["group"]) if "group" in frame else joined
+
+
+def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "datasets", **options: Any) -> ScoreTable:
+    """Return a given table, or the scores of a CSV file or of a data set of pyiqa.
+
+    Args:
+        scores: A path exists or has a suffix; any other text names a data set.
+        data_root: Folder of pyiqa's ``meta_info`` and the images.
+        **options: As for :func:`read_score_table`.
+    """
+    if isinstance(scores, ScoreTable):
+        return scores
+    if isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores):
+        return read_score_table(scores, **options)
+    name = str(scores)
+    if not is_known(name):
+        names = sorted(import_pyiqa().get_dataset_info())
+        raise CLIPIQAError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {nearest(name, names)}")
+    located = locate(name, data_root, needs_root="root" not in options)
+    usual = {"name": name, "score_range": located.settings.get("mos_range")}
+    return read_score_table(located.file, **{**usual, **options})
+
+
+def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
+    """Log how many photos ``mini`` was trained on; return the table, without them if ``leave_out`` is set."""
+    seen = seen_by_mini(table.frame["path"], table.hashes) if backbone == "mini" else []
+    count = sum(seen)
+    if count and leave_out:
+        table = replace(table, frame=table.frame[[not each for each in seen]])
+        log.warning(f"left out: {count:,} images that mini was trained on")
+    elif count:
+        log.warning(seen_warning(count, len(seen)))
+    table.check_splits(needed)
+    return table

@@ -1,0 +1,56 @@
+"""Splits of images into training, validation and test: what a column of them means, and random ones."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class SplitColumn:
+    """What the texts in a column of splits mean.
+
+    Attributes:
+        meanings: Text -> split.
+        is_exact: Whether rows with any other text belong to no split; else they are refused, but for case and spaces.
+        validation_images: Number of validation images, or None for those of the column: missing ones are the last
+            training images, and those before the last so many are training images.
+    """
+
+    meanings: Mapping[str, str] = field(default_factory=lambda: {split: split for split in SPLITS})
+    is_exact: bool = False
+    validation_images: int | None = None
+
+    def split_of(self, text: str) -> str:
+        """Return the split that a text means, or an empty text."""
+        return self.meanings.get(text if self.is_exact else text.strip().lower(), "")
+
+    def with_validation_images(self, splits: Sequence[str]) -> list[str]:
+        """Return the splits of all rows, so that as many as wanted are for validation."""
+        changed = list(splits)
+        if self.validation_images is None:
+            return changed
+        validation = [row for row, split in enumerate(splits) if split == "val"]
+        training = [row for row, split in enumerate(splits) if split == "train"]
+        missing = self.validation_images - len(validation)
+        if missing > 0:
+            for row in training[-missing:]:
+                changed[row] = "val"
+        else:
+            for row in validation[: len(validation) - self.validation_images]:
+                changed[row] = "train"
+        return changed
+
+
+def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
+    """Return the index of random rows: whole groups, about ``fraction`` of all rows."""
+    members = list(groups.groupby(groups, sort=False).groups.values())
+    random.Random(seed).shuffle(members)
+    drawn = list[int]()
+    for rows in members:
+        if len(drawn) + len(rows) / 2 <= len(groups) * fraction:
+            drawn.extend(rows)
+    return drawn
