@@ -106,7 +106,7 @@ def export_onnx(
         difference = _difference(network, partial)
         if not difference <= TOLERANCE:  # also if it is NaN
             raise CLIPIQAError(
-                f"the file differs from its metric by {difference:.2g} in onnxruntime and was not kept: try other "
+                f"the file differs from its metric by {difference:.2g} in onnxruntime and was deleted: try other "
                 "releases of torch, onnxscript or onnxruntime."
             )
     return OnnxFile(target, network.names, with_map, len(content), metadata, difference)

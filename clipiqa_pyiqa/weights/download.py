@@ -61,4 +61,4 @@ def from_url(url: str, target: Path, sha256: str) -> Path:
 def _check_hash(path: Path, sha256: str) -> None:
     digest = hash_file(path)
     if not digest.startswith(sha256):
-        raise OSError(f"its SHA-256 is {digest[:8]}…, not {sha256[:8]}…: the file was not kept")
+        raise OSError(f"its SHA-256 is {digest[:8]}…, not {sha256[:8]}…: the file was deleted")

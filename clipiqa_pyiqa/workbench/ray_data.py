@@ -38,7 +38,7 @@ from .scoring.folder_plan import FolderPlan, FolderResult, Work
 from .scoring.processes import Processes
 from .scoring.score import ScoringSetup
 from .sources.finding import Found, find_shards
-from .sources.parquet import kept_types
+from .sources.parquet import carried_types
 from .sources.videos import SAMPLING, VideoShard
 
 PASSES = 3
@@ -108,13 +108,13 @@ class ShardScorer:
         row: Row | None = self._process(image)
         if row is None:
             why = f"{image.name!r} killed its process twice, perhaps as memory ran out."
-            row = Row(image.name, kind=Kind.OTHER, error=why, stamp=image.stamp() or "", kept=image.kept)
+            row = Row(image.name, kind=Kind.OTHER, error=why, stamp=image.stamp() or "", carried=image.carried)
         return row
 
     def _cells_of(self, row: Row) -> dict[str, Any]:
         cells = {**row.as_dict(self._head.scores), **self._head.constants}
-        for name, column in self._head.kept.items():
-            value = row.kept.get(name)
+        for name, column in self._head.carried.items():
+            value = row.carried.get(name)
             kind = self._schema.field(column).type
             if kind == pyarrow.string() and not isinstance(value, str | None):
                 value = json.dumps(value, ensure_ascii=False, default=str)
@@ -192,7 +192,7 @@ def score_on_ray(
             connect()
             pool = ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, progress)
         folder.save_head(head, is_new=before is None)
-        schema = folder.schema(head, kept_types(found.items, keep))
+        schema = folder.schema(head, carried_types(found.items, keep))
         for number in range(1, PASSES + 1):
             if works:
                 pool.score(works, folder, head, schema, is_careful=number == PASSES)

@@ -243,7 +243,7 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     """Print rows in a format, and report what happens; return whether images or metrics failed."""
     from ..names.members import split_name
 
-    scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> kept names
+    scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> names of values
     by = dict.fromkeys(run.head.scores, 0)
     total = run.count
     printed = printing(sys.stdout.buffer, format, run.head) if format else contextlib.nullcontext(lambda row: None)
@@ -268,7 +268,7 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
     others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
     unasked = Counter[str]()
-    columns = run.head.kept
+    columns = run.head.carried
     unseen = set(run.results.images.unmet)
     rows = run.results.cells() if others or keep or unseen else iter(())
     for cells in rows:

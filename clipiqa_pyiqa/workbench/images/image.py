@@ -23,7 +23,7 @@ class Image:
     """Base of all images: a subclass has a ``name`` and :meth:`read`, or overrides another step of reading."""
 
     name: str
-    kept: Mapping[str, Any] = {}
+    carried: Mapping[str, Any] = {}
     shard_stamp: str | None = None
     """The stamp that its shard had when the shard's turn came."""
 
@@ -108,7 +108,7 @@ def read_image(image: FilePath | Image, **options: Any) -> ImageRecord:
     """Return an image as 8-bit RGB; floats in memory stay floats.
 
     Grey becomes three equal channels; transparent images are laid over white; PIL converts CMYK; of 16-bit samples, the
-    high byte is kept. Only the first frame is read. Colour profiles are not applied.
+    high byte counts. Only the first frame is read. Colour profiles are not applied.
 
     Args:
         image: Path, or an image.

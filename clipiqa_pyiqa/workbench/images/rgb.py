@@ -56,7 +56,7 @@ def _to_rgb(image: Image.Image, depth: int) -> tuple[Image.Image, str]:
         return Image.alpha_composite(white, rgba).convert("RGB"), f"{kind}+alpha->rgb on white"
     if image.mode != "RGB":
         return image.convert("RGB"), f"{kind}->rgb"
-    if depth > 8:  # PIL has already kept the high byte
+    if depth > 8:  # PIL has already taken the high byte
         return image, f"{kind}->rgb"
     return image, ""
 

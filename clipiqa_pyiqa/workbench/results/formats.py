@@ -63,7 +63,7 @@ class Head:
     joined: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "joined", {**dict.fromkeys(self.kept.values(), ""), **self.joined})
+        object.__setattr__(self, "joined", {**dict.fromkeys(self.carried.values(), ""), **self.joined})
         if name := twice_in(self.names):
             raise ResultsError(f"a score cannot be called {name!r}, because another column has this name.")
 
@@ -86,7 +86,7 @@ class Head:
         return ["path", *self.scores, *FIELDS, *self.joined, SCALE, METRIC]
 
     @cached_property
-    def kept(self) -> dict[str, str]:
+    def carried(self) -> dict[str, str]:
         """Value that images bring -> its column, as the option ``keep`` names them."""
         others = {*self.names} - {*self.joined}
         return {name: f"kept_{name}" if name in others else name for name in self.reading.get("keep", ())}

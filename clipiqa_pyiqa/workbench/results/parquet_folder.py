@@ -134,13 +134,13 @@ class ParquetFolder:
                 raise ResultsError(f"another run has begun in {self.path!r}: name another folder.") from error
             raise
 
-    def schema(self, head: Head, kept: Mapping[str, pyarrow.DataType]) -> pyarrow.Schema:
+    def schema(self, head: Head, carried_types: Mapping[str, pyarrow.DataType]) -> pyarrow.Schema:
         """Return the schema of new files, whose metadata hold the head.
 
         Args:
-            kept: Name to keep -> the type of its column. Files that are there decide.
+            carried_types: Name to keep -> the type of its column. Files that are there decide.
         """
-        types = {column: kept[name] for name, column in head.kept.items()}
+        types = {column: carried_types[name] for name, column in head.carried.items()}
         if files := self.files():
             with opened_table(files[0]) as table:
                 types = {column: table.schema_arrow.field(column).type for column in types}
@@ -183,10 +183,10 @@ class ParquetFolder:
         """Write the files of these rows again, without them."""
         for file, unwanted in rows.groupby("file"):
             table = _read(file)
-            is_kept = [True] * len(table)
+            is_wanted = [True] * len(table)
             for number in unwanted["number"]:
-                is_kept[number] = False
-            table = table.filter(pyarrow.array(is_kept))
+                is_wanted[number] = False
+            table = table.filter(pyarrow.array(is_wanted))
             if not len(table):
                 remove(file)
                 continue

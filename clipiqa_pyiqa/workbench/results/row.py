@@ -77,7 +77,7 @@ class Row:
         kind, error: Why scores are missing: ``kind`` for code (:func:`worst_kind`), ``error`` for people.
         stamp: The state of the image, such as size and time of the file; empty if unknown.
         asked: Whether each column was asked for; empty: all.
-        kept: Values beside the scores.
+        carried: Values of its shard that stand beside the scores.
     """
 
     path: str
@@ -94,7 +94,7 @@ class Row:
     stamp: str = ""
     asked: tuple[bool, ...] = field(default=(), compare=False, repr=False)
     seconds: tuple[float, ...] = field(default=(), compare=False, repr=False)
-    kept: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    carried: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", printable(self.path))

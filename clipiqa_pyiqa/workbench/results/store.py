@@ -57,7 +57,7 @@ class Results:
         self.keeps = True
         self._asked = [column.name for column in columns]
         self._joined: dict[str, Mapping[str, Any]] = {}
-        self._names = ["path", *self._asked, *FIELDS, *self.head.kept.values()]
+        self._names = ["path", *self._asked, *FIELDS, *self.head.carried.values()]
         self._rows: list[bytes] = []  # without an output: the values of each row; dicts take far more memory
         self._resumed: Resumed | None = None
         self._journal: Journal | None = None
@@ -130,7 +130,7 @@ class Results:
                 if not failed.isdisjoint(self._asked):
                     failure = (facts["kind"], facts["error"])
         if earlier_row is None or self._asked:
-            beside = {column: row.kept.get(name) for name, column in self.head.kept.items()}
+            beside = {column: row.carried.get(name) for name, column in self.head.carried.items()}
             self._write({"path": row.path, **cells, **facts, **beside})
         if earlier_row is None and not self._joined:  # another row would take as long as all the rest
             return row

@@ -38,7 +38,9 @@ Rows = Generator[Row, None, None]
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
     """Yield the row of each task, in order; ``count``: images that the run names, None if unknown."""
     if not metrics.metrics:  # the scores are in files, so that no image is read
-        yield from (Row(each.image.name, (), stamp=each.image.stamp() or "", kept=each.image.kept) for each in tasks)
+        for task in tasks:
+            image = task.image
+            yield Row(image.name, (), stamp=image.stamp() or "", carried=image.carried)
         return
     has_groups = bool(metrics.groups)
     here = dict(metrics.others)
@@ -216,7 +218,7 @@ def _row(task: Task, metrics: MetricSet) -> Row:
     asked = metrics.by_column(task.wanted)
     name = task.image.name
     seconds = tuple(answer.seconds for answer in answers)
-    common: dict[str, Any] = {"stamp": task.stamp, "asked": asked, "seconds": seconds, "kept": task.image.kept}
+    common: dict[str, Any] = {"stamp": task.stamp, "asked": asked, "seconds": seconds, "carried": task.image.carried}
     if isinstance(record, ImageError):
         return Row(name, kind=record.kind, error=str(record), **common)
     kind = worst_kind([answer.kind for answer in answers]) or (Kind.NOT_ASKED if failures else None)

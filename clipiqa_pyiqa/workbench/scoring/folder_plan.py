@@ -76,7 +76,7 @@ class FolderResult:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every image has its scores and its kept values, and none has gone."""
+        """Whether every image has its scores and the values beside them, and none has gone."""
         return not (self.failures or self.unfinished or self.gone or self.absent)
 
     def sentences(self) -> list[str]:
@@ -151,7 +151,7 @@ class FolderPlan:
     def result(self, missing: Sequence[Work]) -> FolderResult:
         """Return what the folder holds now of this run's images, but for what is missing."""
         unfinished = [name for work in missing for name in work.names]
-        rows = self._rows("path", SOURCE, "kind", "error", *self._head.kept.values())
+        rows = self._rows("path", SOURCE, "kind", "error", *self._head.carried.values())
         is_here = rows["item"].isin(self._items)
         gone = self._lost_shards | _gone(rows["item"][~is_here])
         for image in self._removed.keys() - set(rows["path"]):  # members that their changed shards lack
@@ -215,7 +215,7 @@ class FolderPlan:
         is_sample = (rows["kind"] != Kind.MISSING) & ~(is_member & (rows["path"] == rows["item"]))
         by_shard = rows[is_sample].groupby(rows["item"].where(is_member, "loose photos"))
         absent = dict[str, list[str]]()
-        for name, column in self._head.kept.items():
+        for name, column in self._head.carried.items():
             counts = by_shard[column].count()
             if not counts.all():
                 absent[name] = list(counts.index[counts == 0])

@@ -40,7 +40,7 @@ class ParquetShard(ShardFile):
                     data = cell.get("bytes") if isinstance(cell, dict) else cell
                     lost = NoImage(name, "is a row without an image")
                     image = lost if data is None else BytesImage(name, bytes(data))
-                    image.kept = {each: row[each] for each in self.keep}
+                    image.carried = {each: row[each] for each in self.keep}
                     yield image
 
 
@@ -88,7 +88,7 @@ def _is_image(kind: pyarrow.DataType) -> bool:
     return is_struct or str(kind).startswith(("binary", "large_binary", "fixed_size_binary"))
 
 
-def kept_types(items: Sequence[Any], names: Sequence[str]) -> dict[str, pyarrow.DataType]:
+def carried_types(items: Sequence[Any], names: Sequence[str]) -> dict[str, pyarrow.DataType]:
     """Return name to keep -> the type of its column: that of the first Parquet file, where all sources are such files.
 
     Whole numbers, numbers and truths keep their type; all others, such as dates and lists, become texts.

@@ -47,7 +47,7 @@ class TarShard(ShardFile):
                 if images and {*self.keep} - known.keys():
                     yield NoImage(f"{self.name}::{key}.json", "holds no JSON object", Kind.DAMAGED)
             for image in images:
-                image.kept = {name: known.get(name) for name in self.keep}
+                image.carried = {name: known.get(name) for name in self.keep}
                 yield image
 
 

@@ -16,7 +16,7 @@ Terms = Callable[[Array, Array], list[Any]]
 """A function of two images' differences in score and in opinion, which returns ``K`` terms of a sum over all pairs."""
 
 MIN_IMAGES = 3  # with two images every correlation is ±1
-_MOST_PAIRWISE = 2000  # most images whose pairs are kept in a table
+_MOST_PAIRWISE = 2000  # most images whose pairs are held in a table
 
 
 def undefined(x: ArrayLike, y: ArrayLike) -> str:

@@ -206,13 +206,13 @@ def _changes(metric: Metric) -> Iterator[tuple[str, str, Metric]]:
     name = metric.name
     label = metric.label
     usual = metric.preprocess
-    kept = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
+    weights = {key: value for key, value in metric.options.items() if key in _WEIGHTS}
     for texts in _VARIANTS:
         variants = parse_metrics(texts, also=("FR",))
         if name not in [variant.name for variant in variants]:
             continue
         for variant in variants:
-            more = kept if variant.name == name else {}
+            more = weights if variant.name == name else {}
             options = {**more, **variant.options}
             if (variant.name, options) != (name, dict(metric.options)):
                 text = f"{label}={texts[variant.label]}"

@@ -59,7 +59,7 @@ def score_versions(
     built = [build(metric, options.device, options.seed, strict) for metric in metrics]
     built = [metric if metric.mode == "file" else _noted(metric, how) for metric in built]
     reads_references = bool(unequal) or any(metric.mode == "FR" for metric in metrics)
-    # eight decoded references are kept for the other methods' images
+    # eight decoded references stay in memory for the other methods' images
     read_reference = functools.lru_cache(8)(_read) if reads_references else None
     rows = _rows_of_images(matched)
     pairs = [

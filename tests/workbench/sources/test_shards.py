@@ -118,7 +118,7 @@ def test_members_have_names_and_kept_values(tmp_path):
         path = save_tar(tmp_path / f"0.{suffix}", members, "w" + suffix[3:].replace(".", ":"))
         found = list(TarShard(str(path), ["caption", "txt", "key", "tags", "gone"]).entries())
         assert [entry.name for entry in found[:2]] == [f"{path}::0000.png", f"{path}::0001.png"]
-        assert found[1].kept == {"caption": "grey 20", "txt": "text 1", "key": "0001", "tags": ["a"], "gone": None}
+        assert found[1].carried == {"caption": "grey 20", "txt": "text 1", "key": "0001", "tags": ["a"], "gone": None}
         assert greys(found) == [10, 20, 1]
 
 
@@ -162,13 +162,13 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path):
 
 
 def test_images_are_bytes_or_structs(tmp_path):
-    for columns, kept in [
+    for columns, carried in [
         ({"id": [1, 2], "jpg": [picture(10), None]}, {"id": 1}),  # Hugging Face's are structs
         ({"image": [{"bytes": picture(10), "path": "x.png"}, None]}, {}),
     ]:
         path = save_parquet(tmp_path / "x.parquet", columns)
-        first, last = ParquetShard(str(path), list(kept)).entries()
-        assert greys([first]) == [10] and first.kept == kept and last.name == f"{path}::1"
+        first, last = ParquetShard(str(path), list(carried)).entries()
+        assert greys([first]) == [10] and first.carried == carried and last.name == f"{path}::1"
         refused(last.read)
 
 
