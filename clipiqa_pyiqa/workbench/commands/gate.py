@@ -26,7 +26,11 @@ def run(
     lower_better: Sequence[str] = (),
     higher_better: Sequence[str] = (),
     worst_loss: Sequence[str] = (),
-    skip_missing: bool = False,
+    allow_new: bool = False,
+    allow_missing: str = "0",
+    allow_resize: bool = False,
+    allow_flag: Sequence[str] = (),
+    unclear: Literal["fail", "warn"] = "fail",
     page: Path | None = None,
     format: Literal["text", "markdown"] = "text",
     suggest_margin: bool = False,
@@ -35,8 +39,9 @@ def run(
 
     A run is a score file (csv, jsonl or parquet) of any tool, a folder of images to score by --metrics, or a folder
     of results on Ray. Rows match if their paths (below each run's common folder, without suffix) or their values in
-    --key COLUMN are equal. --out receives gate.json, gate.xml (JUnit), rows.csv, and the scores of folders. Exit code:
-    0 passed, 1 worse or scores missing (with --margin, also: unclear), 2 bad input.
+    --key COLUMN are equal. The last line is PASSED, or FAILED with the reasons. It also fails if new images have equal
+    pixels where the base's differ, another size or a new flag, or are missing or damaged. --out receives gate.json,
+    gate.xml (JUnit), rows.csv, provenance.json, and the scores of folders. Exit code: 0 passed, 1 failed, 2 bad input.
 
     examples:
       clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
@@ -52,14 +57,19 @@ def run(
         lower_better: columns whose low values are good
         higher_better: columns whose high values are good
         worst_loss (D|NAME=D): fail if an image loses more than D
-        skip_missing: leave out rows without a score in one of the runs
+        allow_new: accept images that only the new run has
+        allow_missing (N|P%): accept so many images, or such a share of the base's, that the new run lacks or that have
+            no score; unreadable images fail all the same, and so do fewer than 90 % of the base's images
+        allow_resize: accept images of another size
+        allow_flag: accept images that only the new run flags: cut, 'almost black', 'almost white', 'almost uniform'
+        unclear: whether a margin that so few images cannot decide fails the gate
         page (DIR): folder for gate.html, a page with images
         format: markdown: a table for a job's summary
-        suggest_margin: print a margin, and the loss that it finds; BASE and NEW are two runs without a change
+        suggest_margin: print a margin with the loss that it finds, and a worst loss, in place of the verdict; BASE and
+            NEW are two runs without a change
     """
     from ...files.printable import one_line
     from ..gate.gating import gate
-    from ..gate.verdicts import FAILED
 
     options: dict[str, Any] = {name: getattr(output, name) for name in ("out", "resume", "overwrite")}
     if asked != Asked():
@@ -77,20 +87,28 @@ def run(
             worst_loss=numbers_by_name("worst_loss", worst_loss),
             lower_better=lower_better,
             higher_better=higher_better,
-            skip_missing=skip_missing,
+            allow_new=allow_new,
+            allow_missing=allow_missing,
+            allow_resize=allow_resize,
+            allow_flag=allow_flag,
+            unclear=unclear,
             page=page,
             progress=show,
             **options,
         )
-    if format == "markdown":
-        print(found.report().text(format), end="")
-    else:
-        for _, verdict, text, rows in found.checks():
-            if not output.quiet or verdict in FAILED:
-                print(*map(one_line, (in_shell(text), *(f"  {row}" for row in rows))), sep="\n")
-        tell(*map(one_line, found.notes))
     if suggest_margin:
-        print(*map(one_line, found.margins()), sep="\n")
+        suggestion = found.suggestion()
+        print(*map(one_line, suggestion.lines), sep="\n")
+        tell(*(one_line(finding.line) for finding in found.findings))
+        return 1 if suggestion.refusals else 0
+    if format == "markdown":
+        print(found.job_summary(), end="")
+        return 0 if found.passed else 1
+    for check in found.checks():
+        if check.is_failure or not output.quiet:
+            print(*map(one_line, (in_shell(check.sentence), *(f"  {line}" for line in check.lines))), sep="\n")
+    tell(*map(one_line, found.notes))
+    print(one_line(found.line))
     return 0 if found.passed else 1
 
 
@@ -108,8 +126,9 @@ def publish_error(argv: Sequence[str], args: Namespace, text: str) -> None:
     if given.get("out"):
         from ...files.writing import write_bytes
         from ..files.folders import check_folder
-        from ..gate.gate_result import WRITTEN, junit
+        from ..gate.gate_result import WRITTEN
+        from ..gate.junit import Check, junit
 
         with suppress(CLIPIQAError):
             out = check_folder(given["out"], WRITTEN, overwrite="overwrite" in given)
-            write_bytes(out / "gate.xml", junit("clipiqa gate", [("gate", "error", text, ())]))
+            write_bytes(out / "gate.xml", junit("clipiqa gate", [Check("gate", "error", text)]))

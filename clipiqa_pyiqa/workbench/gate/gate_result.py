@@ -3,25 +3,24 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
-from xml.etree import ElementTree
 
 from pandas import DataFrame, Series
 
-from ...files.printable import one_line
-from ...text import counted
-from ..report.report import Report, Reported, Shown
-from ..report.table import Table, words
+from ..report.report import PROVENANCE, Report, Reported, Shown
+from ..report.table import Table, markdown_list, markdown_table, words
 from ..results.columns import Column
 from ..results.record_text import described
-from ..stats.intervals import noticed
-from .verdicts import FAILED, ColumnPair
+from .findings import Finding
+from .junit import Check, junit
+from .suggestion import Suggestion, suggest
+from .verdicts import ColumnPair
 
-WRITTEN = ("gate.json", "gate.xml", "rows.csv")
+WRITTEN = ("gate.json", "gate.xml", "rows.csv", PROVENANCE)
 PAGE = "gate.html"
 _TABLE = {
     "metric": "name",
@@ -31,23 +30,7 @@ _TABLE = {
     "margin": "margin",
 }
 _SHOWN = 6
-"""Number of images on the page that lose most; half of it is drawn at random."""
-_SAFE = 0.99
-"""Share of runs without a change that a suggested margin lets pass."""
-
-
-def junit(title: str, cases: Sequence[tuple[str, str, str, Sequence[str]]]) -> bytes:
-    """Return JUnit XML with a test case for each name, verdict (also ``'error'``), sentence, and lines about rows."""
-    tags = {**dict.fromkeys(FAILED, "failure"), "error": "error"}
-    found = [tags.get(verdict) for _, verdict, *_ in cases]
-    counts = {f"{tag}s": str(found.count(tag)) for tag in ("failure", "error")}
-    suite = ElementTree.Element("testsuite", {"tests": str(len(cases)), **counts}, name=title)
-    for tag, (name, verdict, message, lines) in zip(found, cases, strict=True):
-        case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(name))
-        if tag:
-            problem = ElementTree.SubElement(case, tag, type=verdict, message=one_line(message))
-            problem.text = "\n".join(map(one_line, lines))
-    return ElementTree.tostring(suite, "UTF-8")
+"""Number of images on the page for each finding, and of those that lose most; half of it is drawn at random."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +39,9 @@ class Gate(Reported):
 
     Attributes:
         rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
-        notes: Sentences about what the verdict leaves out, and what else to know.
-        missing: Sentences about missing scores, the reason for not passing.
-        flagged: Row -> flag of an image that only the new run flags.
+        notes: Sentences about what else to know.
+        findings: What fails the gate whatever the scores say, and what an option accepts.
+        can_be_unclear: Whether a column that is unclear passes.
     """
 
     pairs: tuple[ColumnPair, ...]
@@ -66,28 +49,55 @@ class Gate(Reported):
     base: str
     new: str
     notes: Sequence[str]
-    missing: Sequence[str]
-    flagged: Mapping[str, str]
+    findings: Sequence[Finding]
     paths: DataFrame
     metrics: Mapping[str, Mapping[str, Any]]
     about: Mapping[str, Any]
+    can_be_unclear: bool = False
 
     @property
-    def verdict(self) -> Literal["pass", "worse", "unclear"]:
-        """``'worse'``: a column is worse, or an image is newly flagged; ``'unclear'``: scores are missing."""
-        verdicts = {verdict for _, verdict, *_ in self.checks()}
-        if "worse" in verdicts:
-            return "worse"
-        return "unclear" if "unclear" in verdicts else "pass"
+    def verdict(self) -> Literal["passed", "failed"]:
+        """``'failed'``: a column is worse or unclear, or something was found that no option accepts."""
+        return "passed" if self.passed else "failed"
 
     @property
     def passed(self) -> bool:
-        return self.verdict == "pass"
+        return not self.reasons
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the gate fails, in phrases; empty if it passes."""
+        columns = [pair.reason for pair in self.pairs if self._fails(pair)]
+        return columns + [finding.reason for finding in self.findings if not finding.is_accepted]
+
+    @property
+    def accepted(self) -> list[str]:
+        """What would have failed the gate without the options that accept it, in phrases."""
+        columns = [pair.reason for pair in self.pairs if pair.verdict == "unclear" and not self._fails(pair)]
+        return columns + [finding.reason for finding in self.findings if finding.is_accepted]
+
+    def _fails(self, pair: ColumnPair) -> bool:
+        return pair.verdict == "worse" or (pair.verdict == "unclear" and not self.can_be_unclear)
+
+    @property
+    def line(self) -> str:
+        """The verdict in one line: ``PASSED``, or ``FAILED:`` with the reasons; then what was accepted."""
+        line = f"FAILED: {'; '.join(self.reasons)}" if self.reasons else "PASSED"
+        return f"{line} (accepted: {'; '.join(self.accepted)})" if self.accepted else line
 
     @property
     def columns(self) -> DataFrame:
         """A row per column: verdict, direction, means, difference with interval and p-values, margin."""
         return DataFrame([pair.record for pair in self.pairs], [pair.name for pair in self.pairs])
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """Row -> what was found in it."""
+        remarks = dict[str, str]()
+        for finding in self.findings:
+            for row, remark in finding.rows.items():
+                remarks[row] = f"{remarks[row]}, {remark}" if row in remarks else remark
+        return remarks
 
     def worst(self, column: str, count: int = 10) -> Series:
         """Return the rows with the largest losses beyond rounding: row name -> new minus base."""
@@ -96,76 +106,77 @@ class Gate(Reported):
         losses = apart[pair.sign * apart < -pair.rounding]
         return losses.sort_values(key=abs, ascending=False, kind="stable").head(count)
 
-    def checks(self, count: int = 3) -> list[tuple[str, str, str, list[str]]]:
-        """Return what decides, each with a name, a verdict, a sentence, and lines about rows."""
-        found = []
+    def checks(self, count: int = 3) -> list[Check]:
+        """Return what was checked, each with up to ``count`` lines about rows."""
+        checks = []
         for pair in self.pairs:
             losses = self.worst(pair.name, count).map("{:+.4f}".format)
-            found.append((pair.name, pair.verdict, pair.line, [f"{row}: {loss}" for row, loss in losses.items()]))
-        if self.flagged:
-            flags = [f"{row}: {flag}" for row, flag in self.flagged.items()]
-            found.append(("flag", "worse", f"{counted(len(flags), 'image')} newly flagged", flags))
-        if self.missing:
-            found.append(("missing", "unclear", "scores are missing", [*self.missing]))
-        return found
+            lines = [f"{row}: {loss}" for row, loss in losses.items()]
+            checks.append(Check(pair.name, pair.verdict, pair.line, lines, self._fails(pair)))
+        for finding in self.findings:
+            lines = finding.lines(count)
+            checks.append(Check(finding.name, finding.verdict, finding.line, lines, not finding.is_accepted))
+        return checks
 
-    def margins(self) -> Iterator[str]:
-        """Yield a sentence about each column with a margin, if both runs were made without a change."""
-        for pair in self.pairs:
-            each = self.rows[f"{pair.name} difference"].dropna()
-            if pair.equal or pair.verdict in ("worse", "better"):
-                differ = "are equal" if pair.equal else "differ by more than chance"
-                yield f"{pair.name}: the runs {differ}, so no margin follows from them"
-                continue
-            if pair.caveat:
-                yield f"{pair.name}: {pair.caveat}, and no margin follows"
-                continue
-            yield (
-                f"--margin {pair.name}={noticed(each, power=_SAFE):.2g}: of runs without a change, 99 of 100 pass; a "
-                f"loss of {noticed(each, 2 - 2 * _SAFE):.2g} fails four times in five (n = {len(each):,}; with four "
-                "times as many images, half of both)"
-            )
+    def suggestion(self) -> Suggestion:
+        """Return limits to begin with, if both runs were made without a change."""
+        return suggest(self.pairs, self.rows)
 
     def junit(self) -> bytes:
-        """Return JUnit XML with a test case per column, and one for newly flagged images if there are any."""
+        """Return JUnit XML with a test case per column and per finding."""
         return junit(f"clipiqa gate: {self.base} → {self.new}", self.checks(10))
 
     def summary(self) -> dict[str, Any]:
         """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
         columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
-        names = ("verdict", "passed", "base", "new", "notes", "missing", "flagged", "metrics")
-        return {**self.about, **{name: getattr(self, name) for name in names}, "columns": columns}
+        names = ("verdict", "passed", "reasons", "accepted", "base", "new", "notes", "metrics")
+        findings = [finding.record for finding in self.findings]
+        fields = {name: getattr(self, name) for name in names}
+        return {**self.about, **fields, "findings": findings, "columns": columns}
+
+    def job_summary(self) -> str:
+        """Return Markdown for a job's summary: the verdict, the columns, and what fails."""
+        failures = [check for check in self.checks() if check.is_failure]
+        sentences = ["; ".join([check.sentence, *check.lines]) for check in failures]
+        sentences += [finding.line for finding in self.findings if finding.is_accepted]
+        blocks = [markdown_table(self._table()), markdown_list([*sentences, *self.notes])]
+        return "\n\n".join(filter(None, blocks)) + "\n"
 
     def report(self) -> Report:
         """Return the verdicts as a table with sentences, as Markdown or as a page with images.
 
-        Its files are ``gate.json``, ``gate.xml`` (JUnit) and ``rows.csv`` (every row).
+        Its files are ``gate.json``, ``gate.xml`` (JUnit), ``rows.csv`` (every row) and ``provenance.json``.
         """
-        as_text = partial(re.sub, "^(?=[-=+@])", "'")  # a spreadsheet would run the cell as a formula
-        rows = self.rows.rename(index=as_text, columns=as_text)
-        files = (f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n", self.junit(), rows)
-        columns = [words(head, [str(getattr(pair, key) or "–") for pair in self.pairs]) for head, key in _TABLE.items()]
-        # the table shows only the verdicts of columns
-        verdicts = dict.fromkeys([self.verdict, *(name for name, *_ in self.checks()[len(self.pairs) :])])
-        title = f"{', '.join(verdicts)}: {Path(self.new).name} compared with {Path(self.base).name}"
-        return Report(
-            [Table(title, columns, section="Verdict")],
+        table = self._table()
+        report = Report(
+            [table],
             self.rows,
             "gate",
-            title,
-            legend=[*("; ".join([text, *rows]) for _, _, text, rows in self.checks()), *self.notes],
+            table.title,
+            legend=["; ".join([check.sentence, *check.lines]) for check in self.checks()] + [*self.notes],
             metrics={name: described([Column(name, record)]) for name, record in self.metrics.items()},
             settings=described([], self.about),
+            sources={"base": self.base, "new": self.new},
             pictures=self._pictures,
-            files=dict(zip(WRITTEN, files, strict=True)),
             inputs=(self.base, self.new),
         )
+        as_text = partial(re.sub, "^(?=[-=+@])", "'")  # a spreadsheet would run the cell as a formula
+        rows = self.rows.rename(index=as_text, columns=as_text)
+        summary = f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n"
+        report.files = dict(zip(WRITTEN, (summary, self.junit(), rows, report.provenance({})), strict=True))
+        return report
+
+    def _table(self) -> Table:
+        columns = [words(head, [str(getattr(pair, key) or "–") for pair in self.pairs]) for head, key in _TABLE.items()]
+        title = f"{self.verdict.upper()}: {Path(self.new).name} compared with {Path(self.base).name}"
+        return Table(title, columns, before=[self.line], section="Verdict")
 
     def _pictures(self, shown: Shown) -> dict[str, Any]:
         from ..report.html import block
 
+        remarkable = [row for finding in self.findings for row in [*finding.rows][:_SHOWN]]
         worst = [row for pair in self.pairs for row in self.worst(pair.name, _SHOWN).index]
         some = self.paths.sample(min(_SHOWN // 2, len(self.paths)), random_state=0).index
-        chosen = dict.fromkeys([*self.flagged, *worst, *some])
-        rows = [row for row in chosen if os.path.exists(self.paths.loc[row, "new"])]
+        chosen = dict.fromkeys([*remarkable, *worst, *some])
+        rows = [row for row in chosen if row in self.paths.index and os.path.exists(self.paths.loc[row, "new"])]
         return {"Images": block("pairs", self, rows)}

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from pandas import DataFrame, to_numeric
@@ -19,18 +19,19 @@ from ...files.writing import write_text
 from ...text import counted, few, nearest
 from ...version import __version__
 from ..files.folders import check_folder
-from ..images.formats import VIDEOS
-from ..images.image import File
-from ..options import AnySize, Progress, RunOptions, check_storage, silent
-from ..results.columns import changes, column_changes
+from ..options import Progress, RunOptions, check_storage, silent
 from ..results.directions import find_direction
 from ..results.output import Output
 from ..results.scores import Scores, is_score_file, read_scores
 from ..results.video_scores import per_video
 from ..sources.finding import Found, find_shards
+from .absent import absent_rows, note_on_infinite
+from .comparable import comparable_runs
+from .equal_images import equal_findings
+from .findings import BAND, Accepted, Finding, flag_findings, size_findings
 from .gate_result import PAGE, WRITTEN, Gate
-from .pairing import lost_rows, pair_rows
-from .verdicts import judge
+from .pairing import Pairing, pair_rows
+from .verdicts import judge, too_few_rows
 
 
 @checked
@@ -45,7 +46,11 @@ def gate(
     worst_loss: float | Mapping[str, float] | None = None,
     lower_better: Collection[str] = (),
     higher_better: Collection[str] = (),
-    skip_missing: bool = False,
+    allow_new: bool = False,
+    allow_missing: int | str = 0,
+    allow_resize: bool = False,
+    allow_flag: Collection[str] = (),
+    unclear: Literal["fail", "warn"] = "fail",
     out: FilePath | None = None,
     page: FilePath | None = None,
     resume: bool = False,
@@ -54,6 +59,9 @@ def gate(
     **options: Unpack[RunOptions],
 ) -> Gate:
     """Return the comparison of two runs over the same inputs.
+
+    Whatever the scores say, the gate fails if new images have equal pixels where the base's differ, have another size,
+    are newly flagged, cannot be read or are missing.
 
     Videos are paired by the mean of their frames.
 
@@ -66,8 +74,13 @@ def gate(
         margin: Largest allowed loss, in the column's units: for all columns, or by name (``''``: all others).
         worst_loss: Largest allowed loss of one image, likewise.
         lower_better, higher_better: Columns with a known direction; by default the file or the column's name decides.
-        skip_missing: Leave out rows that one run lacks (otherwise raise), and rows without a score (otherwise
-            ``missing``). A column without any score in a run is always missing.
+        allow_new: Accept images that only the new run has.
+        allow_missing: Accept so many images, or such a share of the base's (``'5%'``), that the new run lacks or that
+            have no score in one run. Images that cannot be read are never accepted, nor a column without any score in
+            a run, nor fewer than 90 % of the base's images.
+        allow_resize: Accept images of another size in the new run.
+        allow_flag: Flags that images of the new run alone may have: ``'cut'``, ``'almost black'``, ….
+        unclear: ``'warn'``: a column with a margin that so few rows cannot decide does not fail the gate.
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         page: Folder for ``gate.html``, a page with pictures.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
@@ -80,6 +93,7 @@ def gate(
     folders = {side: find_shards(path) for side, path in places.items() if not is_score_file(path)}
     _check_runs(places, folders, has_metrics=metrics is not None, has_options=bool(options))
     _check_directions(lower_better, higher_better)
+    accepted = Accepted(allow_new, allow_missing, allow_resize, allow_flag)
     check_storage(out, resume, overwrite and page is None)
     replaces = overwrite or resume
     out = None if out is None else check_folder(out, WRITTEN, overwrite=replaces, inputs=places.values())
@@ -91,34 +105,72 @@ def gate(
         output = out and Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
         scoring = score_paths(metrics, images.items, out=output, **options)
         scores[side] = replace(scoring.scores(partial(progress, side)), file=places[side])
-    runs, names, notes = _alike(per_video(scores["base"]), per_video(scores["new"]), by, folders)
+    runs, names, notes = comparable_runs(per_video(scores["base"]), per_video(scores["new"]), by, folders)
     limits = {"margin": _limits("margin", margin, names), "worst_loss": _limits("worst_loss", worst_loss, names)}
     _check_names({**limits, "lower_better": lower_better, "higher_better": higher_better}, names)
-    rows, left_out, paths = pair_rows(runs, names, key is not None, skip_missing)
+    pairing = pair_rows(runs, names, key is not None)
+    rows = pairing.rows
     judged = [name for name in names if rows[[f"{name} base", f"{name} new"]].notna().any().all()]
-    lost = {name: list(lost_rows(name, rows, paths, runs)) for name in names}
-    missing = [line for name, lines in lost.items() if name not in judged or not skip_missing for line in lines]
-    for name in names:
-        if name in judged and skip_missing:
-            left_out += lost[name]
-        left_out += _note_on_infinite(name, rows)
+    findings = absent_rows(pairing, names, judged, runs).findings(accepted)
+    if any(not finding.is_accepted for finding in findings):
+        shortages = _shortages(judged, rows, limits["margin"])
+        judged = [name for name in judged if name not in shortages]
+        notes += [f"not judged: {shortage}" for shortage in shortages.values()]
     lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
     pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
-    flagged = _newly_flagged(runs, paths)
-    if "new" in folders:
-        flagged |= _newly_cut(paths.drop(index=[*flagged]))
-    notes += [f"left out: {line}" for line in left_out]
-    if resized := _count_resized(runs, paths):
-        notes.append(f"{resized:,} of {counted(len(rows), 'image')} have another size in the new run")
+    image_findings, image_notes = _image_findings(pairing, judged, runs, accepted, has_new_images="new" in folders)
+    notes += [*image_notes, *(note for name in names for note in note_on_infinite(name, rows))]
     time = datetime.now(UTC).isoformat(timespec="seconds")
     about = {"time": time, "version": __version__, **runs[1].reading}
     records = {name: column.record for name, column in runs[1].columns.items() if name in names}
-    verdict = Gate(pairs, rows, places["base"], places["new"], notes, missing, flagged, paths, records, about)
+    verdict = Gate(
+        pairs,
+        rows,
+        places["base"],
+        places["new"],
+        notes,
+        [*image_findings, *findings],
+        pairing.paths,
+        records,
+        about,
+        can_be_unclear=unclear == "warn",
+    )
     if out is not None:
         verdict.save(out, overwrite=replaces)
     if page is not None:
         write_text(page / PAGE, verdict.report().text("html"))
     return verdict
+
+
+def _shortages(names: Sequence[str], rows: DataFrame, margins: Collection[str]) -> dict[str, str]:
+    """Return column -> sentence, of those with too few rows to be judged."""
+    count = max(1, len([name for name in names if name not in margins]))
+    shortages = {name: too_few_rows(name, rows, has_margin=name in margins, count=count) for name in names}
+    return {name: shortage for name, shortage in shortages.items() if shortage}
+
+
+def _image_findings(
+    pairing: Pairing, judged: Sequence[str], runs: Sequence[Scores], accepted: Accepted, has_new_images: bool
+) -> tuple[list[Finding], list[str]]:
+    """Return what the new images show: equal pixels, other sizes and flags; and notes."""
+    notes = []
+    flagged = _newly_flagged(runs, pairing.paths)
+    if has_new_images:
+        from .bands import cut_rows  # imports torch
+
+        cut, unknown = cut_rows(pairing.paths.drop(index=[*flagged]))
+        flagged |= dict.fromkeys(cut, BAND)
+        if unknown:
+            images = counted(len(unknown), "image")
+            notes.append(
+                f"{images} with a band of one colour, perhaps cut, as the base images cannot be read: {few(unknown)}"
+            )
+    findings = [
+        *equal_findings(pairing.rows, pairing.paths, judged, runs),
+        *size_findings(_resized(runs, pairing.paths), accepted),
+        *flag_findings(flagged, accepted),
+    ]
+    return findings, notes
 
 
 def _check_runs(places: Mapping[str, str], folders: Mapping[str, Found], has_metrics: bool, has_options: bool) -> None:
@@ -159,13 +211,6 @@ def _check_names(options: Mapping[str, Collection[str]], names: Collection[str])
                 raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
 
 
-def _note_on_infinite(name: str, rows: DataFrame) -> list[str]:
-    """Return a sentence if scores are the same infinite number in both runs."""
-    scores = rows[f"{name} new"]
-    count = int(((rows[f"{name} base"] == scores) & np.isinf(scores)).sum())
-    return [f"{name!r} is infinite in both runs for {counted(count, 'row')}: not in its mean"] if count else []
-
-
 def _newly_flagged(runs: Sequence[Scores], paths: DataFrame) -> dict[str, str]:
     """Return the rows that have a flag in the new run alone."""
     flags_of_base = paths["base"].map(runs[0].flags)
@@ -173,71 +218,15 @@ def _newly_flagged(runs: Sequence[Scores], paths: DataFrame) -> dict[str, str]:
     return dict(flags_of_new[flags_of_base.isna()].dropna())
 
 
-def _count_resized(runs: Sequence[Scores], paths: DataFrame) -> int:
-    """Return the number of rows whose images have different sizes in both runs."""
+def _resized(runs: Sequence[Scores], paths: DataFrame) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+    """Return row -> both sizes, of images whose known sizes differ."""
     sizes = []
     for side, run in zip(("base", "new"), runs, strict=True):
         size = run.other.reindex(columns=["width", "height"]).loc[paths[side]]
         sizes.append(size.apply(to_numeric, errors="coerce").to_numpy())
-    return int(np.nan_to_num(sizes[1] - sizes[0]).any(axis=1).sum())
-
-
-def _alike(
-    base: Scores, new: Scores, by: Sequence[str] | None, scored: Collection[str]
-) -> tuple[list[Scores], list[str], list[str]]:
-    """Return both runs, the columns to compare, and notes; raise if the runs were scored in different ways.
-
-    A new column takes the name of the base's column with the same fingerprint. If this call ``scored`` a run, only its
-    columns are compared.
-    """
-    known = {column.fingerprint: name for name, column in base.columns.items() if column.fingerprint}
-    renamed = {
-        name: was
-        for name, column in new.columns.items()
-        if name in new.names and (was := known.get(column.fingerprint, name)) not in new.names
-    }
-    notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in renamed.items()]
-    columns = {renamed.get(name, name): column for name, column in new.columns.items()}
-    new = replace(new, frame=new.frame.rename(columns=renamed), columns=columns)
-
-    both = [name for name in base.names if name in new.names]
-    sides = {"base": base.names, "new": new.names}
-    names = [*dict.fromkeys(by or [name for side in scored or sides for name in sides[side]])]
-    if others := {*base.names, *new.names}.difference(names):
-        notes.append(f"not compared, as not asked for: {few(sorted(others))}")
-    if lacking := [name for name in names if name not in both]:
-        raise CLIPIQAError(
-            f"not in both runs: {few(lacking)}; score both by the same metrics, or name columns that both have, with "
-            f"`by` ({', '.join(both) or 'there are none'})."
-        )
-
-    found = changes(base.reading, new.reading) if base.reading and new.reading else []
-    for name in names:
-        before = base.columns.get(name)
-        after = new.columns.get(name)
-        if before and after and before.fingerprint != after.fingerprint:
-            whole = (f"the hash of everything that {name!r} depends on", before.fingerprint, after.fingerprint)
-            found += [whole] if "hash" in {*before.record, *after.record} else column_changes(before, after)
-    if found:
-        text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
-        raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
-
-    versions = ({**run.reading.get("versions", {}), **run.reading.get("decoders", {})} for run in (base, new))
-    if base.reading and new.reading and (found := changes(*versions)):
-        text = ", ".join(f"{what} {was} and {now}" for what, was, now in found)
-        notes.append(f"base and new run were scored by different versions: {text}")
-    return [base, new], names, notes
-
-
-def _newly_cut(paths: DataFrame) -> dict[str, str]:
-    """Return the rows whose new image alone has a band of one colour; videos are left out."""
-    from ..images.prefetch import prefetch
-    from ..images.uniform import has_band
-
-    photos = paths[~paths["new"].str.lower().str.endswith(VIDEOS)]
-
-    def is_cut(path: str) -> bool:
-        return has_band(File(path).load(AnySize(damaged="keep")).pixels)
-
-    found = prefetch(lambda row: is_cut(row.new) and not is_cut(row.base), photos.itertuples())
-    return {row.Index: "cut" for row, is_newly in found if is_newly is True}  # or the error of reading
+    are_known = np.isfinite(sizes[0]).all(axis=1) & np.isfinite(sizes[1]).all(axis=1)
+    resized = {}
+    for row, is_known, base, new in zip(paths.index, are_known, *sizes, strict=True):
+        if is_known and tuple(base) != tuple(new):
+            resized[row] = ((int(base[0]), int(base[1])), (int(new[0]), int(new[1])))
+    return resized

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pandas import DataFrame, concat
 
 from ...errors import CLIPIQAError
-from ...text import counted, few, first_of
+from ...text import few
 from ..names.matching import match
 from ..results.scores import Scores
 
 
-def pair_rows(
-    runs: Sequence[Scores], names: Sequence[str], has_key: bool, skip_missing: bool
-) -> tuple[DataFrame, list[str], DataFrame]:
-    """Return both runs' scores, a sentence per run with missing rows, and both runs' row names."""
+@dataclass(frozen=True)
+class Pairing:
+    """The rows of two runs.
+
+    Attributes:
+        rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) of rows in both runs.
+        paths: Both runs' names of these rows, ``base`` and ``new``.
+        base_only, new_only: Row -> its name, of rows in one run alone.
+    """
+
+    rows: DataFrame
+    paths: DataFrame
+    base_only: Mapping[str, str]
+    new_only: Mapping[str, str]
+
+    @property
+    def base_count(self) -> int:
+        return len(self.paths) + len(self.base_only)
+
+
+def pair_rows(runs: Sequence[Scores], names: Sequence[str], has_key: bool) -> Pairing:
+    """Return which rows belong together, with their scores; raise if no row is in both runs."""
     indices = _row_names(runs, has_key)
     frames = {}
     for side, run, index in zip(("base", "new"), runs, indices, strict=True):
@@ -29,23 +48,13 @@ def pair_rows(
             )
         frames[side] = frame
     both = concat(frames, axis=1)
-    paths = both.xs("", axis=1, level=1)
-    if paths.dropna().empty:
+    all_paths = both.xs("", axis=1, level=1)
+    paths = all_paths.dropna()
+    if paths.empty:
         raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
             "paired by their path below each run's common folder, without suffix if no two are then equal, or by a "
             "key column (`key`)."
-        )
-    left_out = [
-        f"{run.file!r} lacks {counted(len(lacking), 'row')}: {few(lacking)}"
-        for run, side in zip(runs, paths, strict=True)
-        if len(lacking := paths.index[paths[side].isna()])
-    ]
-    paths = paths.dropna()
-    if left_out and not skip_missing:
-        raise CLIPIQAError(
-            f"the runs do not have the same inputs: {'; '.join(left_out)}; complete the runs, or leave these rows out "
-            "(skip_missing)."
         )
     columns = {}
     for name in names:
@@ -53,7 +62,12 @@ def pair_rows(
         new = both["new", name]
         difference = (new - base).replace([math.inf, -math.inf], math.nan)
         columns.update({f"{name} base": base, f"{name} new": new, f"{name} difference": difference})
-    return DataFrame(columns, paths.index.rename("row")), left_out, paths
+    return Pairing(
+        DataFrame(columns, paths.index.rename("row")),
+        paths,
+        dict(all_paths["base"][all_paths["new"].isna()]),
+        dict(all_paths["new"][all_paths["base"].isna()]),
+    )
 
 
 def _row_names(runs: Sequence[Scores], has_key: bool) -> list[list[str]]:
@@ -80,19 +94,3 @@ def _row_names(runs: Sequence[Scores], has_key: bool) -> list[list[str]]:
 def _leading_texts(names: Sequence[str]) -> list[str]:
     """Return the text before the first hyphen of each file's name."""
     return [os.path.basename(name).partition("-")[0] for name in names]
-
-
-def lost_rows(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) -> Iterator[str]:
-    """Yield which images have no score, with flags and the first reasons, or are infinite in one run only."""
-    for side, run in zip(paths, runs, strict=True):
-        flags = run.flags
-        lacking = paths[side][rows[f"{name} {side}"].isna()]
-        if len(lacking):
-            images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
-            # one sentence for each reason: sentences begin with the image
-            errors = {error.removeprefix(repr(path)): error for path in lacking if (error := run.errors.get(path))}
-            where = f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}"
-            yield f"{where}: {images}. {first_of(errors.values(), 5)}".strip()
-    base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
-    if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():
-        yield f"{name!r} is infinite in one run only for {counted(apart.sum(), 'image')}: {few(rows.index[apart])}"

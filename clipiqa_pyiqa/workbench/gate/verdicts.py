@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pandas import DataFrame
 
 from ...errors import CLIPIQAError
@@ -15,7 +16,8 @@ from ..results.directions import Direction
 from ..results.scores import Scores
 from ..stats.intervals import FEW, LEVEL, ROUNDING, fewest, holm, mean_difference, noticed
 
-FAILED = ("worse", "unclear")
+SAFE = 0.99
+"""Share of runs without a change that pass a margin which so many rows can decide."""
 _ROUNDING = {"fp32": 1e-5, "bf16": 2e-3, "fp16": 3e-4}
 """Share of a closed range by which other threads or processors may change a mean.
 
@@ -33,6 +35,7 @@ class ColumnPair:
         difference, low, high, p: New minus base, with its 95 % interval and p-value.
         rounding: Difference that other threads or another processor may cause: the median of the rows.
         noticed: Loss that four of five such runs find.
+        decidable: Margin that 99 of 100 such runs without a change pass; NaN if so few or such rows tell none.
         caveat: Why these differences tell little of other rows, or empty.
     """
 
@@ -53,6 +56,7 @@ class ColumnPair:
     equal: bool = False
     largest_loss: float = 0.0
     worst_loss: float | None = None
+    decidable: float = math.nan
 
     @property
     def sign(self) -> int:
@@ -93,7 +97,7 @@ class ColumnPair:
             if self.n < FEW:
                 return "unclear", f", fewer than {FEW} rows"
             if low <= -margin <= high:
-                because = f", as {self.caveat}" if self.caveat else ""
+                because = f", as {self.caveat}" if self.caveat else f" ({self.decided})"
                 return "unclear", f", a loss of {margin:g} is not excluded{because}"
             if high < -margin:
                 return "worse", ""
@@ -116,6 +120,30 @@ class ColumnPair:
         if self.n < FEW:
             text += f", less certain with fewer than {FEW} rows"
         return verdict, text
+
+    @property
+    def decided(self) -> str:
+        """Which margin so many rows can decide, as a phrase; empty if that is unknown."""
+        if self.n < FEW:
+            return f"a margin needs {FEW} rows"
+        if self.caveat or math.isnan(self.decidable):
+            return ""
+        text = f"{self.n:,} such rows can decide a margin of {self.decidable:.2g}"
+        if self.margin is None:
+            return text
+        if self.decidable <= self.margin:
+            return f"the loss lies near {self.margin:g}, though {text}"
+        needed = math.ceil(self.n * (self.decidable / self.margin) ** 2)
+        return f"{text}, about {needed:,} one of {self.margin:g}"
+
+    @property
+    def reason(self) -> str:
+        """Why the column fails, as a phrase for the line of the verdict."""
+        if self.verdict == "unclear":
+            return f"{self.name} is unclear" + (f" ({self.decided})" if self.decided else "")
+        if self.worst_loss is not None and self.largest_loss > self.worst_loss:
+            return f"{self.name} of an image is worse by {self.largest_loss:.2g}"
+        return f"{self.name} is worse by {abs(self.difference):.2g}"
 
     @property
     def line(self) -> str:
@@ -147,24 +175,15 @@ def judge(
     count = max(1, len(corrected))
     pairs = {}
     for name, direction in directions.items():
-        columns = [run.columns.get(name, Column(name)) for run in runs]
         finite = rows[rows[f"{name} difference"].notna()]
         base, new = finite[[f"{name} base", f"{name} new"]].to_numpy(float).T
-        needed = 2 if name in margins else fewest(count)
-        if len(base) < needed:
-            raise CLIPIQAError(
-                f"{name!r} has finite scores of {counted(len(base), 'row')} in both runs, but {needed} or more are "
-                f"needed for {counted(count, 'column')}: with fewer rows, all differences may have the same "
-                "sign by chance."
-            )
+        shortage = too_few_rows(name, rows, has_margin=name in margins, count=count)
+        if shortage:
+            raise CLIPIQAError(f"{shortage}: with fewer rows, all differences may have the same sign by chance.")
         apart = mean_difference(new, base)
         if math.isnan(apart.p):
             raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
-        of_rows = np.maximum(abs(base), abs(new)) * ROUNDING  # the difference of each row that rounding may cause
-        for column in reversed(columns):
-            low, high = column.ends
-            if low is not None and high is not None:
-                of_rows[:] = (high - low) * _ROUNDING.get(column.record.get("precision", "")[:4], _ROUNDING["fp32"])
+        of_rows = rounding_of_rows(name, runs, base, new)
         rounding = np.median(of_rows)
         is_equal = bool((abs(new - base) <= of_rows).all())
         pairs[name] = ColumnPair(
@@ -177,6 +196,7 @@ def judge(
             rounding=rounding,
             equal=is_equal,
             noticed=max(rounding, noticed(new - base, LEVEL / count)),
+            decidable=noticed(new - base, power=SAFE),
             caveat="" if is_equal else apart.caveat,
             margin=margins.get(name),
             largest_loss=max((base - new) * (-1 if direction.lower_better else 1)),
@@ -185,3 +205,28 @@ def judge(
     for name, p in zip(corrected, holm([pairs[name].p for name in corrected]), strict=True):
         pairs[name] = replace(pairs[name], p_holm=p)
     return tuple(pairs.values())
+
+
+def too_few_rows(name: str, rows: DataFrame, has_margin: bool, count: int) -> str:
+    """Return a sentence if a column has too few rows to be judged among ``count`` columns; empty otherwise."""
+    scored = int(rows[f"{name} difference"].notna().sum())
+    needed = 2 if has_margin else fewest(count)
+    if scored >= needed:
+        return ""
+    return (
+        f"{name!r} has finite scores of {counted(scored, 'row')} in both runs, but {needed} or more are needed for "
+        f"{counted(count, 'column')}"
+    )
+
+
+def rounding_of_rows(
+    name: str, runs: Sequence[Scores], base: NDArray[np.float64], new: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the difference of each row that other threads or another processor may cause."""
+    of_rows = np.maximum(abs(base), abs(new)) * ROUNDING
+    for run in reversed(runs):
+        column = run.columns.get(name, Column(name))
+        low, high = column.ends
+        if low is not None and high is not None:
+            of_rows[:] = (high - low) * _ROUNDING.get(column.record.get("precision", "")[:4], _ROUNDING["fp32"])
+    return of_rows

@@ -43,6 +43,7 @@ def _environment(package: str) -> Environment:
     )
     environment.globals |= {"image": image, "isnan": math.isnan}
     environment.filters["minus"] = lambda text: text.replace("-", "−")
+    environment.filters["percent_kept"] = lambda text: Markup("&nbsp;%").join(escape(one_line(text)).split(" %"))
     return environment
 
 

@@ -44,13 +44,15 @@ def test_runs_that_cannot_be_compared_and_options_that_do_not_fit_are_refused(ru
         (lambda new: new.replace({"image": {39: ""}}), {}, "'image'"),
         (lambda new: new.rename(columns={"q": "other"}), {}, "none"),
         (lambda new: new.assign(extra=1.0), {}, "'extra'"),
-        (lambda new: new.head(39), {}, "'39'"),
         (lambda new: pandas.concat([new, new.head(1)]), {}, "'0'"),
         (None, {"by": ["qq"]}, "'q'"),
         (None, {"key": "nokey"}, "`key`"),
         (None, {"lower_better": ["x"]}, "lower_better"),
         (None, {"margin": 0.0}, "margin"),
         (None, {"metrics": object()}, "metrics"),
+        (None, {"allow_missing": "5 images"}, "allow_missing"),
+        (None, {"allow_missing": "101%"}, "allow_missing"),
+        (None, {"allow_flag": ["cutt"]}, "'cut'"),
     ]:
         base, new = runs(q=(SCORES, SCORES))
         if change:

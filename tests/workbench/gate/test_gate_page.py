@@ -1,5 +1,7 @@
 """``clipiqa gate`` for a job: its page, the worst images, and a margin to begin with."""
 
+import json
+
 import numpy as np
 from PIL import Image
 
@@ -27,10 +29,14 @@ def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
     for _ in range(40):
         files = runs(q=(base, base + draw.normal(0, 0.02, 100)))
         if margin is None:
-            assert "--margin" not in clipiqa("gate base.csv base.csv --suggest-margin").out
+            equal = clipiqa("gate base.csv base.csv --suggest-margin", 1).out
+            assert "--margin" not in equal and equal.endswith("FAILED: no margin follows for q\n")
             said = clipiqa("gate base.csv new.csv --suggest-margin", 0).out
-            margin = float(said.split("q=")[1].split(":")[0])
-        passed.append(gate(*files, margin=margin).passed)
+            assert said.count("--margin") == 1 and said.count("--worst-loss") == 1
+            margin = float(said.split("--margin q=")[1].split()[0])
+            assert said.endswith("\nPASSED\n") and "99 of 100 runs" in said
+            worst_loss = float(said.split("--worst-loss q=")[1].split()[0])
+        passed.append(gate(*files, margin=margin, worst_loss=worst_loss).passed)
     assert np.mean(passed) >= 0.95 and not gate(*files, margin=margin / 2).passed
     runs(q=(base, base - 0.1))
     assert "--margin" not in clipiqa("gate base.csv new.csv --suggest-margin", 1).out
@@ -41,8 +47,12 @@ def test_the_page_and_the_summary(clipiqa, folders, command):
     page = folders / "page"
     asked = f"{command} mini --page {page}"
     said = clipiqa(f"{asked} --format markdown", 1).out
-    assert "| mini |" in said and "newly flagged" in said and said.startswith("## worse")
+    assert "| mini |" in said and "1 image newly flagged" in said and said.startswith("## FAILED")
+    assert "simplejpeg" not in said and "max_side" not in said
+    provenance = json.loads((folders / "gate/provenance.json").read_text())
+    assert provenance["settings"]["max_side"] and provenance["settings"]["pillow"] and provenance["metrics"]["mini"]
     text = (page / "gate.html").read_text()
+    assert "[95&nbsp;%, uncorrected]" in text
     assert text.count("data:image/jpeg") >= 8 and "://" not in text
     assert "3</bdi>: " in text
     clipiqa(asked, 2)

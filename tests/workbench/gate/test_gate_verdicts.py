@@ -34,21 +34,21 @@ def normal(mean, count=40, seed=0, spread=0.01):
 def test_a_difference_within_rounding_is_no_change_and_the_line_says_so(made):
     (pair,) = made({"q": np.full(40, -4e-7)}).pairs
     assert pair.verdict == "no change" and ", a difference within rounding (5e-07)" in pair.line
-    assert made({"q": np.full(40, -8e-7)}).verdict == "worse"
+    assert made({"q": np.full(40, -8e-7)}).pairs[0].verdict == "worse"
 
 
 def test_a_closed_range_has_a_larger_rounding(runs):
     scores = np.linspace(0.2, 0.4, 30)
     about = {"scale": ['{"q":[0,1,"higher","3f2a9c01"]}'] * 2, "metric": ["clipiqa"] * 2}
-    verdicts = [gate(*runs(q=(scores, scores - loss), **about)).verdict for loss in (0, 9e-6, 2e-5)]
-    assert verdicts == ["pass", "pass", "worse"]
+    verdicts = [gate(*runs(q=(scores, scores - loss), **about)).passed for loss in (0, 9e-6, 2e-5)]
+    assert verdicts == [True, True, False]
 
 
 def test_only_a_corrected_p_makes_a_column_worse(made):
     alone = normal(-0.0035)  # p = 0.03
-    assert made({"a": alone}).verdict == "worse"
+    assert not made({"a": alone}).passed
     several = made({"a": alone, **{name: normal(0, seed=n) for n, name in enumerate("bcdef", 1)}})
-    assert several.verdict == "pass" and set(several.columns["verdict"]) == {"no change"}
+    assert several.passed and set(several.columns["verdict"]) == {"no change"}
     assert ", p = 0.033 alone, 0.2 among all columns, " in several.pairs[0].line
 
 
@@ -56,7 +56,7 @@ def test_rows_that_can_show_no_loss_are_refused(made):
     for columns, rows in [(1, 6), (6, 8)]:
         lost = {f"c{n}": normal(-0.1, rows, n) for n in range(columns)}
         found = made(lost)
-        assert found.verdict == "worse" and "fewer than 20 rows" in found.pairs[0].line
+        assert found.verdict == "failed" and "fewer than 20 rows" in found.pairs[0].line
         assert f"{rows} or more" in refused(made, {name: apart[1:] for name, apart in lost.items()})
 
 
@@ -70,8 +70,37 @@ def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(made):
     ]:
         for sign, options in ((1, {}), (-1, {"lower_better": ["q"]})):
             found = made({"q": sign * normal(mean, count)}, margin=0.01, **options)
-            assert found.verdict == found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
+            assert found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
             assert because in found.pairs[0].line
+
+
+def test_an_unclear_column_says_which_margin_so_many_rows_can_decide_and_may_be_a_warning(clipiqa, made):
+    made({"q": normal(0.0, 40)})
+    asked = "gate base.csv new.csv --margin 0.001"
+    said = clipiqa(asked, 1).out
+    decided = float(said.split("such rows can decide a margin of ")[1].split(",")[0])
+    needed = int(said.split("about ")[1].split(" ")[0].replace(",", ""))
+    assert said.splitlines()[-1].startswith("FAILED: q is unclear (40 such rows can decide a margin of ")
+    clipiqa(f"gate base.csv new.csv --margin {1.01 * decided}", 0)
+    made({"q": normal(0.0, needed)})
+    assert clipiqa(asked, 0).out.splitlines()[-1] == "PASSED"
+    made({"q": normal(0.0, 40)})
+    said = clipiqa(f"{asked} --unclear warn --out out", 0, out="q: unclear: ").out
+    assert said.splitlines()[-1].startswith("PASSED (accepted: q is unclear (")
+    assert ElementTree.parse("out/gate.xml").getroot().get("failures") == "0"
+    made({"q": normal(0.0, 19)})
+    assert "(a margin needs 20 rows)" in clipiqa("gate base.csv new.csv --margin 1", 1).out
+    made({"q": normal(-0.03, 40)})
+    clipiqa(f"{asked} --unclear warn", 1, out="FAILED: q is worse by 0.03")
+
+
+def test_the_last_line_names_all_that_fails_and_nothing_that_passes(clipiqa, made):
+    made({"a": normal(-0.03), "b": normal(0.03, seed=1), "c": normal(0.0, seed=2)})
+    assert clipiqa("gate base.csv new.csv", 1).out.splitlines()[-1] == "FAILED: a is worse by 0.03"
+    assert clipiqa("gate base.csv new.csv --by b c", 0).out.splitlines()[-1] == "PASSED"
+    assert clipiqa("gate base.csv new.csv --by b c -q", 0).out == "PASSED\n"
+    said = clipiqa("gate base.csv new.csv --by c --worst-loss 0.01", 1).out.splitlines()[-1]
+    assert said.startswith("FAILED: c of an image is worse by 0.0")
 
 
 def test_few_equal_differences_show_nothing_and_the_line_says_why(made):
@@ -79,9 +108,9 @@ def test_few_equal_differences_show_nothing_and_the_line_says_why(made):
         (pair,) = made({"q": np.full(n, -0.02)}).pairs
         assert pair.verdict == verdict and f"the {n} differences are equal, so different ones may be" in pair.line
     few = made({"q": np.full(20, -0.02)}, margin=0.03)
-    assert few.verdict == "unclear" and ", as the 20 differences are equal" in few.pairs[0].line
+    assert few.pairs[0].verdict == "unclear" and ", as the 20 differences are equal" in few.pairs[0].line
     assert made({"q": np.full(20, -0.002)}, margin=0.03).passed
-    assert "no margin" in next(made({"q": np.full(20, -0.02)}).margins())
+    assert "q" in made({"q": np.full(20, -0.02)}).suggestion().refusals
     assert "may be missing" not in made({"q": np.zeros(8)}).pairs[0].line  # equal runs
 
 
@@ -126,13 +155,16 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkey
     assert (out / "gate.xml").read_bytes() == xml
     clipiqa(f"{given} --resume", 0)
     (folders / "new/0-9c0.png").write_bytes(b"")
-    clipiqa(f"{given} --overwrite --skip-missing", 0, "left out: ")
+    (folders / "new/1-9c1.png").unlink()
+    clipiqa(
+        f"{given} --overwrite --allow-missing 1", 1, out="FAILED: 1 image cannot be read (accepted: 1 image missing"
+    )
     clipiqa(f"gate {folders}/base {out}/new.parquet", 2, "name the metrics")
     monkeypatch.setattr("clipiqa_pyiqa.workbench.scoring.score.__version__", "0.0.9")
     monkeypatch.setattr(
         "clipiqa_pyiqa.workbench.scoring.score.version", {"simplejpeg": "0.0.8"}.get
     )  # so others are unknown
-    ran = clipiqa(f"gate {out}/base.parquet {folders}/new -m mini --skip-missing")
+    ran = clipiqa(f"gate {out}/base.parquet {folders}/new -m mini --allow-missing 1")
     assert " and 0.0.9" in ran.err and ran.err.count("simplejpeg") == 1 and " and 0.0.8" in ran.err
 
 
@@ -189,10 +221,11 @@ def test_newly_flagged_and_cut_images_fail_the_gate(folders):
         image.save(folders / f"{name}.png")
     metric = CLIPIQA(backbone="mini")
     found = gate(folders / "base", folders / "new", metrics=metric, margin=0.9, device="cpu", out=folders / "gate")
-    assert found.flagged == {"3": "almost black", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
+    (finding,) = found.findings
+    assert finding.rows == {"3": "almost black", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
     written = json.loads((folders / "gate/gate.json").read_text(), parse_constant=pytest.fail)  # no NaN
-    assert found.verdict == "worse" and written["flagged"] == found.flagged
+    assert not found.passed and written["findings"][0]["rows"] == finding.rows
     suite = ElementTree.parse(folders / "gate/gate.xml").getroot()
     assert suite.get("tests") == "2" and suite.find("testcase/failure").text == "3: almost black\n7: cut"
     again = gate(folders / "gate/base.parquet", folders / "gate/new.parquet", margin=0.9)
-    assert again.flagged == {"3": "almost black"}  # files of scores know no images
+    assert again.findings[0].rows == {"3": "almost black"}  # bands are looked for in folders only

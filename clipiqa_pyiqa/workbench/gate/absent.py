@@ -1,0 +1,85 @@
+"""Which rows of two runs have no partner or no score, and why."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pandas import DataFrame, Series
+
+from ...errors import Kind
+from ...text import counted, few, first_of
+from ..results.row import UNREAD
+from ..results.scores import Scores
+from .findings import Absent
+from .pairing import Pairing
+
+
+def absent_rows(pairing: Pairing, names: Sequence[str], judged: Sequence[str], runs: Sequence[Scores]) -> Absent:
+    """Return what is missing in two runs.
+
+    Args:
+        names: The compared columns.
+        judged: Those with scores in both runs.
+    """
+    damaged = _damaged(pairing, runs)
+    rows = pairing.rows.drop(index=[row for row in damaged if row in pairing.rows.index])
+    paths = pairing.paths.loc[rows.index]
+    lacking = {row: name for name in reversed(judged) for row in rows.index[is_lacking(name, rows)]}
+    return Absent(
+        [row for row in pairing.base_only if row not in damaged],
+        [row for row in pairing.new_only if row not in damaged],
+        damaged,
+        {row: f"without a score of {name!r} in both runs" for row, name in lacking.items()},
+        [line for name in judged for line in _lost_scores(name, rows, paths, runs)],
+        [line for name in names if name not in judged for line in _lost_scores(name, rows, paths, runs)],
+        pairing.base_count,
+    )
+
+
+def is_lacking(name: str, rows: DataFrame) -> Series:
+    """Return for each row whether it has no difference, unless its scores are the same infinite number."""
+    return rows[f"{name} difference"].isna() & ~_is_equal_infinite(name, rows)
+
+
+def note_on_infinite(name: str, rows: DataFrame) -> list[str]:
+    """Return a sentence if scores are the same infinite number in both runs."""
+    count = int(_is_equal_infinite(name, rows).sum())
+    return [f"{name!r} is infinite in both runs for {counted(count, 'row')}: not in its mean"] if count else []
+
+
+def _is_equal_infinite(name: str, rows: DataFrame) -> Series:
+    new = rows[f"{name} new"]
+    return (rows[f"{name} base"] == new) & np.isinf(new)
+
+
+def _damaged(pairing: Pairing, runs: Sequence[Scores]) -> dict[str, str]:
+    """Return row -> why an image of either run cannot be read."""
+    names_by_row = {
+        "base": {**pairing.paths["base"], **pairing.base_only},
+        "new": {**pairing.paths["new"], **pairing.new_only},
+    }
+    damaged = {}
+    for run, names in zip(runs, names_by_row.values(), strict=True):
+        if not run.ours or "kind" not in run.other:
+            continue
+        kinds = run.other["kind"].to_dict()
+        errors = run.errors
+        for row, name in names.items():
+            if kinds.get(name) in UNREAD and kinds[name] != Kind.MISSING:
+                damaged[row] = errors.get(name, f"{name!r} cannot be read")
+    return damaged
+
+
+def _lost_scores(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Scores]) -> Iterator[str]:
+    """Yield which images have no score, with flags and the first reasons, or are infinite in one run only."""
+    for side, run in zip(paths, runs, strict=True):
+        flags = run.flags
+        lacking = paths[side][rows[f"{name} {side}"].isna()]
+        if len(lacking):
+            images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
+            # one sentence for each reason: sentences begin with the image
+            errors = {error.removeprefix(repr(path)): error for path in lacking if (error := run.errors.get(path))}
+            where = f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}"
+            yield f"{where}: {images}. {first_of(errors.values(), 5)}".strip()
+    base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
+    if (apart := difference.isna() & base.notna() & new.notna() & (base != new)).any():
+        yield f"{name!r} is infinite in one run only for {counted(apart.sum(), 'image')}: {few(rows.index[apart])}"

@@ -1,0 +1,119 @@
+"""New images that are the same picture where the base has different ones."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pandas import DataFrame
+
+from ...errors import ImageError
+from ...files.printable import on_disk
+from ...text import counted
+from ..images.formats import VIDEOS
+from ..images.image import Image
+from ..images.prefetch import prefetch
+from ..names.members import images_named, split_name
+from ..options import AnySize
+from ..results.scores import Scores
+from ..sources.stores import is_remote, source_at
+from .findings import Finding
+from .verdicts import rounding_of_rows
+
+_FEWEST_EQUAL_SCORES = 3
+"""Rows with the same scores that show a collapse without their images: two may agree by chance."""
+
+
+def equal_findings(rows: DataFrame, paths: DataFrame, names: Sequence[str], runs: Sequence[Scores]) -> list[Finding]:
+    """Return a finding of rows whose new images have equal pixels, while their base images differ.
+
+    Only images whose scores agree are read. Images that cannot be read are judged by their scores.
+    """
+    if not names:
+        return []
+    alike = _rows_with_alike_scores(rows, names[0], runs)
+    digests = pixel_digests(paths["new"].loc[alike])
+    unread = [row for row in alike if row not in digests]
+    groups = {f"pixels {digest}": members for digest, members in _grouped(digests).items()}
+    if runs[1].ours:
+        equal_scores = _grouped({row: tuple(rows.loc[row, [f"{name} new" for name in names]]) for row in unread})
+        for scores, members in equal_scores.items():
+            if len(members) >= _FEWEST_EQUAL_SCORES:
+                groups[f"scores {scores}"] = members
+    collapsed = dict[str, str]()
+    for members in groups.values():
+        if len(members) > 1 and _differs_in_base(members, rows, paths, names, runs):
+            collapsed |= {row: f"equal to {members[0]!r}" for row in members[1:]}
+            collapsed[members[0]] = f"equal to {counted(len(members) - 1, 'other image')}"
+    if not collapsed:
+        return []
+    in_order = {row: collapsed[row] for row in rows.index if row in collapsed}
+    are_seen = all(row in digests for row in in_order)
+    what = "equal pixels" if are_seen else "equal pixels, or equal scores where the images cannot be read"
+    images = f"{len(in_order):,} of {counted(len(rows), 'new image')}"
+    return [Finding("equal images", f"{images} have {what}", f"{images} have {what}, but the base's differ", in_order)]
+
+
+def _rows_with_alike_scores(rows: DataFrame, name: str, runs: Sequence[Scores]) -> list[str]:
+    """Return rows whose new score agrees with that of another row, within rounding."""
+    scores = rows[f"{name} new"].dropna().sort_values(kind="stable")
+    values = scores.to_numpy(float)
+    tolerance = 2 * rounding_of_rows(name, runs, values, values)
+    with np.errstate(invalid="ignore"):  # infinite minus infinite
+        gaps = np.diff(values)
+    is_close = (gaps <= tolerance[1:]) | (values[1:] == values[:-1])
+    is_alike = np.append(is_close, False) | np.insert(is_close, 0, False)
+    return list(scores.index[is_alike[: len(scores)]])
+
+
+def _grouped(keys: Mapping[str, object]) -> dict[object, list[str]]:
+    groups = dict[object, list[str]]()
+    for row, key in keys.items():
+        groups.setdefault(key, []).append(row)
+    return groups
+
+
+def _differs_in_base(
+    members: Sequence[str], rows: DataFrame, paths: DataFrame, names: Sequence[str], runs: Sequence[Scores]
+) -> bool:
+    """Return whether the base's images differ; where one cannot be read, the base's scores decide."""
+    digests = pixel_digests(paths["base"].loc[[*members]])
+    if len(digests) == len(members):
+        return len(set(digests.values())) > 1
+    for name in names:
+        base = rows.loc[[*members], f"{name} base"].to_numpy(float)
+        tolerance: NDArray[np.float64] = rounding_of_rows(name, runs, base, base)
+        if np.nanmax(base) - np.nanmin(base) > 2 * tolerance.max():
+            return True
+    return False
+
+
+def pixel_digests(names: Mapping[str, str]) -> dict[str, str]:
+    """Return row -> a hash of size and pixels of its image; rows whose image cannot be read are left out."""
+    reading = AnySize(damaged="keep")
+
+    def digest(row_and_image: tuple[str, Image]) -> str:
+        pixels = row_and_image[1].load(reading).pixels.numpy()
+        return hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).hexdigest()
+
+    answers = prefetch(digest, images_of_rows(names))
+    return {row: answer for (row, _), answer in answers if not isinstance(answer, ImageError)}
+
+
+def images_of_rows(names: Mapping[str, str]) -> Iterator[tuple[str, Image]]:
+    """Yield each row's image, given row -> name in results; videos and images in a store are left out."""
+    members = {}
+    for row, name in names.items():
+        shard = split_name(name)[0]
+        if is_remote(name) or (shard or name).lower().endswith(VIDEOS):
+            continue
+        if shard:
+            members[name] = row
+        else:
+            yield row, source_at(on_disk(name))
+    yield from _in_shards(members)
+
+
+def _in_shards(rows: Mapping[str, str]) -> Iterable[tuple[str, Image]]:
+    for image in images_named(rows):
+        yield rows[image.name], image

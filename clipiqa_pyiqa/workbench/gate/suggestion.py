@@ -1,0 +1,75 @@
+"""Limits to begin with, from two runs without a change."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pandas import DataFrame
+
+from ..stats.intervals import FEW, noticed
+from .verdicts import SAFE, ColumnPair
+
+_WORST = 2
+"""A limit of one image's loss is so many times the largest difference of two runs without a change."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The limits of each column, or why there are none.
+
+    Attributes:
+        options: The options to copy into a command line; empty if no margin follows.
+        sentences: What each margin finds.
+        refusals: Column -> why no margin follows.
+    """
+
+    options: str
+    sentences: Sequence[str]
+    refusals: dict[str, str]
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """Yield the options, what they find, and the verdict on the suggestion."""
+        if self.options:
+            yield self.options
+        yield from self.sentences
+        for name, why in self.refusals.items():
+            yield f"{name}: {why}, so no margin follows"
+        yield f"FAILED: no margin follows for {', '.join(self.refusals)}" if self.refusals else "PASSED"
+
+
+def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
+    """Return limits from two runs that were made without a change."""
+    margins = []
+    worst_losses = []
+    sentences = []
+    refusals = {}
+    for pair in pairs:
+        refusal = _refusal(pair)
+        if refusal:
+            refusals[pair.name] = refusal
+            continue
+        differences = rows[f"{pair.name} difference"].dropna()
+        margins.append(shlex.quote(f"{pair.name}={pair.decidable:.2g}"))
+        worst_losses.append(shlex.quote(f"{pair.name}={_WORST * differences.abs().max():.2g}"))
+        loss = noticed(differences, 2 - 2 * SAFE)
+        sentences.append(
+            f"{pair.name}: this margin passes 99 of 100 runs without a change, and fails four of five runs whose mean "
+            f"is worse by {loss:.2g} (n = {len(differences):,}; with four times as many images, half of both)."
+        )
+    if not margins:
+        return Suggestion("", [], refusals)
+    sentences.append("The worst loss is twice the largest difference of an image in these two runs.")
+    options = f"--margin {' '.join(margins)} --worst-loss {' '.join(worst_losses)}"
+    return Suggestion(options, sentences, refusals)
+
+
+def _refusal(pair: ColumnPair) -> str:
+    """Return why no margin follows from a column; empty if one does."""
+    if pair.equal:
+        return "the runs are equal"
+    if pair.n < FEW:
+        return f"there are fewer than {FEW} rows"
+    if pair.verdict in ("worse", "better"):
+        return "the runs differ by more than chance"
+    return pair.caveat
