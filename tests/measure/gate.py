@@ -4,8 +4,10 @@ python tests/measure/gate.py
 """
 
 import numpy as np
+from pandas import DataFrame
 from timing import head, row
 
+from clipiqa_pyiqa.workbench.gate.suggestion import suggest
 from clipiqa_pyiqa.workbench.gate.verdicts import ColumnPair
 from clipiqa_pyiqa.workbench.results.directions import Direction
 from clipiqa_pyiqa.workbench.stats.intervals import LEVEL, holm, mean_difference, noticed
@@ -25,6 +27,7 @@ RUNS = 2000
 COLUMNS = (1, 6, 20)
 CASES = (20, 200)
 """Numbers of columns and of rows."""
+WORST_CASES = (20, 60, 200, 1000)
 
 
 def judged(apart, margin=None):
@@ -92,7 +95,26 @@ def power(name, n, columns, runs=RUNS):
     return share(is_found, runs)
 
 
+def within_worst_loss(name, n, runs=RUNS):
+    """Return the share of runs without a change in which no image loses more than a first run suggests."""
+
+    def passes(draw):
+        rows = DataFrame({"q difference": DIFFERENCES[name](draw, n)})
+        options = suggest([unchanged_pair("q", rows["q difference"])], rows).options
+        return -DIFFERENCES[name](draw, n).min() <= float(options.split("q=")[-1])
+
+    return share(passes, runs)
+
+
+def unchanged_pair(name, differences):
+    numbers = {"p": 1.0, "rounding": 0.0, "noticed": 0.0, "decidable": 1.0}
+    return ColumnPair(name, UP, len(differences), 0.0, 0.0, 0.0, -1.0, 1.0, **numbers)
+
+
 def main():
+    head("no worst loss", *(f"n = {n}" for n in WORST_CASES))
+    for name in DIFFERENCES:
+        row(name, *(f"{within_worst_loss(name, n):.3f}" for n in WORST_CASES))
     alarms = [(n, columns) for n in CASES for columns in COLUMNS]
     head("differences", *(f"{columns} columns, n = {n}" for n, columns in alarms), *(f"passed, n = {n}" for n in CASES))
     for name in DIFFERENCES:

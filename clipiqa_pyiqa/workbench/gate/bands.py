@@ -33,6 +33,11 @@ def band(pixels: Tensor, spread: int = 2) -> float:
     return float(widest)
 
 
+def has_plain_band(pixels: Tensor) -> bool:
+    """Return whether an image of the base has a plain background, so that a band of its new image is no cut."""
+    return band(pixels, _PLAIN_SPREAD) >= _PLAIN
+
+
 def cut_rows(paths: DataFrame) -> tuple[list[str], list[str]]:
     """Return the rows whose new image has a band where the base image has none; and those whose base cannot be read."""
     reading = AnySize(damaged="keep")
@@ -41,7 +46,7 @@ def cut_rows(paths: DataFrame) -> tuple[list[str], list[str]]:
         return band(row_and_image[1].load(reading).pixels) > _WIDEST
 
     def is_plain(row_and_image: tuple[str, Image]) -> bool:
-        return band(row_and_image[1].load(reading).pixels, _PLAIN_SPREAD) >= _PLAIN
+        return has_plain_band(row_and_image[1].load(reading).pixels)
 
     answers = {row: answer for (row, _), answer in prefetch(has_band, images_of_rows(paths["new"]))}
     suspects = paths["base"].loc[[row for row, answer in answers.items() if answer is True]]

@@ -10,7 +10,6 @@ from ...errors import OptionError
 from ...text import counted, few, nearest
 
 BAND = "cut"
-FLAGS = ("almost black", "almost white", "almost uniform", BAND)
 _EXPLAINED = {
     BAND: "an eighth or more of the rows or columns has one colour, as if the image had ended early, and the base "
     "image has no such band",
@@ -78,9 +77,13 @@ class Accepted:
 
     def __post_init__(self) -> None:
         self.count_of(1)
-        for flag in self.flags:
-            if flag not in FLAGS:
-                raise OptionError(f"`allow_flag` names {flag!r}, which is no flag: {nearest(flag, FLAGS)}")
+        if self.flags:
+            from ..images.uniform import FLAGS  # imports torch
+
+            known = (*FLAGS, BAND)
+            for flag in self.flags:
+                if flag not in known:
+                    raise OptionError(f"`allow_flag` names {flag!r}, which is no flag: {nearest(flag, known)}")
 
     def count_of(self, base: int) -> int:
         """Return how many images the new run may lack, of a base with so many."""

@@ -1,4 +1,4 @@
-"""Flags for images of nearly one colour, and for images with a band that has no structure."""
+"""Flags for images of nearly one colour."""
 
 from typing import Any
 
@@ -39,13 +39,3 @@ def flag(pixels: Tensor) -> str:
 def _as_float(x: NDArray[Any]) -> NDArray[np.float32]:
     """Return values in [0, 1], contiguous."""
     return np.divide(x, 255 if x.dtype == np.uint8 else 1, dtype=np.float32, order="C")
-
-
-def has_band(pixels: Tensor) -> bool:
-    """Return whether an eighth of the rows or columns of an image ``(3, H, W)``, uint8, have no structure at all."""
-    for x in (pixels, pixels.transpose(1, 2)):
-        spread = np.ptp(x.numpy(), 2).max(0)
-        structured = np.flatnonzero(spread > 2)
-        if np.diff(structured, prepend=-1, append=len(spread)).max() > len(spread) / 8:
-            return True
-    return False

@@ -71,10 +71,11 @@ def test_neither_names_nor_words_of_a_prompt_decide(two):
 def test_where_the_direction_is_lost_it_is_asked_for(two, clipiqa):
     files = two()
     base, new = (converted(file, ".csv", ["scale"]) for file in files)
-    for command, names, code in ((f"gate {base} {new} --skip-missing", "boss", 0), (f"rank {base} --worst 1", "", 1)):
+    for command, names in ((f"gate {base} {new}", "boss"), (f"rank {base} --worst 1", "")):
         clipiqa(command, 2, "--lower-better or --higher-better")
-        clipiqa(f"{command} --lower-better {names}", 1)
-        clipiqa(f"{command} --higher-better {names}", code)  # rank leaves out images
+        worse = clipiqa(f"{command} --lower-better {names}", 1).out
+        better = clipiqa(f"{command} --higher-better {names}", 1).out  # one image is empty
+        assert worse != better and ("boss: better" in better) == ("boss: worse" in worse) == command.startswith("gate")
     pandas.read_csv(files[0]).rename(columns={"boss": "chief"}).to_csv(base, index=False)
     refused(find_direction, [read_scores(base)], "chief")
 
@@ -113,7 +114,7 @@ def test_the_direction_of_other_tools_columns_is_known_by_their_names(tmp_path):
 def test_where_another_word_stands_beside_a_known_name_the_direction_is_asked_for(name, known, tmp_path, clipiqa):
     """A falling ``ssim_loss`` is good: the known name alone does not tell."""
     file = of_another_tool(tmp_path / "a.csv", name)
-    asked = f"gate {file} {file} --skip-missing"
+    asked = f"gate {file} {file}"
     clipiqa(asked, 2, repr(name), repr(known), "--lower-better or --higher-better")
     assert "lower is better" in clipiqa(f"{asked} --lower-better '{name}'", 0).out
     clipiqa(f"rank {file} --by '{name}' --worst 1", 2, repr(known))
@@ -163,7 +164,7 @@ def test_runs_may_differ_in_fields_that_no_score_depends_on(tmp_path):
     same = {"device": "a GPU", "versions": {"torch": "3"}, "version": "2", "weights": "copy of it"}
     base = ours(tmp_path / "a.csv")
     new = ours(tmp_path / "b.csv", **same)
-    assert all(gate(run, new, skip_missing=True).passed for run in (base, converted(base)))
+    assert all(gate(run, new).pairs[0].verdict == "no change" for run in (base, converted(base)))
 
 
 def test_a_file_with_rows_of_several_runs_is_refused(tmp_path):

@@ -163,7 +163,7 @@ def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(ph
     clipiqa(f"score photos -m {MINI} piqe entropy --out s.csv", 1, "20 scored, 1 failed")
     assert pandas.read_csv(csv)["entropy"].notna().all()
     assert "lower is better (as s.csv says)" in clipiqa("rank s.csv --by piqe --worst 1").err
-    clipiqa("gate s.csv s.csv --by piqe --skip-missing", 0, out="lower is better")
+    clipiqa("gate s.csv s.csv --by piqe --allow-missing 1", 0, out="lower is better")
 
 
 def test_clip_metrics_alone_do_not_import_pyiqa(photos, tmp_path, forked_bare):
