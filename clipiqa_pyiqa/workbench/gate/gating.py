@@ -109,37 +109,42 @@ def gate(
     limits = {"margin": _limits("margin", margin, names), "worst_loss": _limits("worst_loss", worst_loss, names)}
     _check_names({**limits, "lower_better": lower_better, "higher_better": higher_better}, names)
     pairing = pair_rows(runs, names, key is not None)
-    rows = pairing.rows
-    judged = [name for name in names if rows[[f"{name} base", f"{name} new"]].notna().any().all()]
-    findings = absent_rows(pairing, names, judged, runs).findings(accepted)
-    if any(not finding.is_accepted for finding in findings):
-        shortages = _shortages(judged, rows, limits["margin"])
-        judged = [name for name in judged if name not in shortages]
-        notes += [f"not judged: {shortage}" for shortage in shortages.values()]
+    judged, findings, finding_notes = _findings(pairing, names, runs, accepted, limits["margin"], "new" in folders)
     lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
-    pairs = judge(rows, {name: find_direction(runs, name, lows.get(name)) for name in judged}, limits, runs)
-    image_findings, image_notes = _image_findings(pairing, judged, runs, accepted, has_new_images="new" in folders)
-    notes += [*image_notes, *(note for name in names for note in note_on_infinite(name, rows))]
+    directions = {name: find_direction(runs, name, lows.get(name)) for name in judged}
+    pairs = judge(pairing.rows, directions, limits, runs)
     time = datetime.now(UTC).isoformat(timespec="seconds")
     about = {"time": time, "version": __version__, **runs[1].reading}
     records = {name: column.record for name, column in runs[1].columns.items() if name in names}
-    verdict = Gate(
-        pairs,
-        rows,
-        places["base"],
-        places["new"],
-        notes,
-        [*image_findings, *findings],
-        pairing.paths,
-        records,
-        about,
-        can_be_unclear=unclear == "warn",
-    )
+    texts = (places["base"], places["new"], [*notes, *finding_notes])
+    verdict = Gate(pairs, pairing.rows, *texts, findings, pairing.paths, records, about, unclear == "warn")
     if out is not None:
         verdict.save(out, overwrite=replaces)
     if page is not None:
         write_text(page / PAGE, verdict.report().text("html"))
     return verdict
+
+
+def _findings(
+    pairing: Pairing,
+    names: Sequence[str],
+    runs: Sequence[Scores],
+    accepted: Accepted,
+    margins: Collection[str],
+    has_new_images: bool,
+) -> tuple[list[str], list[Finding], list[str]]:
+    """Return the columns that can be judged, what was found in the runs, and notes."""
+    rows = pairing.rows
+    scored = [name for name in names if rows[[f"{name} base", f"{name} new"]].notna().any().all()]
+    findings = absent_rows(pairing, names, scored, runs).findings(accepted)
+    has_failed = any(not finding.is_accepted for finding in findings)
+    shortages = _shortages(scored, rows, margins) if has_failed else {}
+    judged = [name for name in scored if name not in shortages]
+    image_findings, notes = _image_findings(pairing, judged, runs, accepted, has_new_images)
+    notes += [f"not judged: {shortage}" for shortage in shortages.values()]
+    for name in names:
+        notes += note_on_infinite(name, rows)
+    return judged, [*image_findings, *findings], notes
 
 
 def _shortages(names: Sequence[str], rows: DataFrame, margins: Collection[str]) -> dict[str, str]:
