@@ -128,7 +128,6 @@ def _data_set_result(
 ) -> DataSetResult:
     """Return the result on a data set, with notes on its images; unread images are left out."""
     notes = [data.note, *notes]
-    is_whole = len(scored.scores) == len(data.images) and not options.limits
     if options.limits:
         notes.append(f"{counted(scored.shrunk, 'image')} shrunk {limits_text(options)}")
     names = [image.name for image in data.images]
@@ -142,10 +141,11 @@ def _data_set_result(
         data.lower_better,
         scored.unread,
         "; ".join(filter(None, notes)),
-        data.published_as if is_whole else "",
+        "" if options.limits else data.published_as,
         data.source,
         scored.unfinished,
         groups=dict(zip(names, data.groups, strict=False)),
+        part=data.part,
         **statistics,
     )
 

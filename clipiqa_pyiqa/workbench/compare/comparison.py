@@ -10,14 +10,14 @@ import pandas
 from ...text import counted, first_of
 from ..files.folders import file_name
 from ..images.image import MISSING
-from ..opinions.published import PAPER, published_rows
+from ..opinions.published import CORRELATIONS, PAPER, PublishedRow, published_rows
 from ..report.report import PROVENANCE, Report, Reported, Shown
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
 from ..results.record_text import described
 from ..results.store import Results
 from ..stats.correlation import MIN_IMAGES
-from ..stats.intervals import LEVEL, Estimate
-from .data_set_result import CORRELATIONS, DataSetResult
+from ..stats.intervals import LEVEL
+from .data_set_result import DataSetResult
 
 _TEXTS = {
     "comparison.csv": "csv",
@@ -211,30 +211,55 @@ def _differences(data: DataSetResult) -> Table | None:
 
 
 def _published(data: DataSetResult) -> Table | None:
-    ours = {data.metrics[label].published_as: label for label in reversed(data.scored)}
-    rows = [] if data.mos.empty else published_rows(data.published_as, ours)
+    if data.mos.empty:
+        return None
+    labels: dict[str, str] = {}
+    for label, metric in data.metrics.items():
+        labels.setdefault(metric.published_as, label)
+    rows = published_rows(data.published_as, labels)
     if not rows:
         return None
-    rows.sort(key=lambda row: row["metric"] not in ours)
-    names = [{PAPER: "clipiqa", **ours}.get(row["metric"], row["metric"]) for row in rows]
-    heads = {"trained on": "trained_on", "source": "source", "images": "data_set"}
-    columns = [words("metric", names), *(words(head, [row[key] or "–" for row in rows]) for head, key in heads.items())]
+    differences = [_unlike(data, labels.get(row.metric, ""), row) for row in rows]
+    columns = [
+        words("metric", [{PAPER: "clipiqa", **labels}.get(row.metric, row.metric) for row in rows]),
+        words("trained on", [row.trained_on or "–" for row in rows]),
+        words("source", [row.source for row in rows]),
+        words("images", [row.images_text for row in rows]),
+    ]
     for statistic in CORRELATIONS:
         cells = []
-        for name, row in zip(names, rows, strict=True):
-            value = float(row[statistic] or "nan")
-            found = data.estimates.get(name, {}).get(statistic, Estimate(math.nan))
-            gap = found.value - value
-            is_met = found.low <= value <= found.high
-            detail = "" if math.isnan(gap) else number(gap, 3, "+") + " ✓" * is_met
-            cells.append(Cell(number(value), detail, value))
+        for row, difference in zip(rows, differences, strict=True):
+            cells.append(_published_cell(data, labels.get(row.metric, ""), row, statistic, is_alike=not difference))
         columns.append(TableColumn(f"{statistic} published", cells))
+    columns.append(words("not compared, because of", [difference or "–" for difference in differences]))
     reading = (
         "Beside a published value of a metric that is computed here is our value minus the published value, with ✓ if "
-        "the published value lies in our interval. Where the images are given by a set's name alone (KonIQ-10k), the "
-        "source does not say their size and split."
+        "the published value lies in our interval: only on as many images of the same part of the data set, and with "
+        "the same weights, CLIP's by their hash. Else the row says what differs. The paper's rows come first, then "
+        "pyiqa's, then those of later judges, whose images the source names only as KonIQ-10k, LIVE-itW or SPAQ."
     )
-    return Table(f"{data.name}: beside published values", columns, [reading])
+    failed = {label: data.metrics[label].error for row in rows if (label := labels.get(row.metric, ""))}
+    reasons = {label: error for label, error in failed.items() if error}
+    return Table(f"{data.name}: beside published values", columns, [reading], reasons)
+
+
+def _unlike(data: DataSetResult, label: str, row: PublishedRow) -> str:
+    """Return why a published row is not compared; empty if it is."""
+    if not label:
+        return row.difference or "not in this run"
+    return "no score: see below" if data.metrics[label].error else data.unlike_published(label, row)
+
+
+def _published_cell(data: DataSetResult, label: str, row: PublishedRow, statistic: str, *, is_alike: bool) -> Cell:
+    value = row.values[statistic]
+    detail = ""
+    if is_alike:
+        ours = data.estimates[label][statistic]
+        gap = ours.value - value
+        if not math.isnan(gap):
+            is_met = ours.low <= value <= ours.high
+            detail = f"{number(gap, 3, '+')} ✓" if is_met else number(gap, 3, "+")
+    return Cell(number(value), detail, value)
 
 
 def _estimates(data: DataSetResult, statistic: str) -> TableColumn:

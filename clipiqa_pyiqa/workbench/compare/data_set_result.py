@@ -9,13 +9,12 @@ from typing import Any
 
 from pandas import DataFrame, Series
 
-from ..opinions.published import find_published
+from ..opinions.published import ALL_IMAGES, CORRELATIONS, PublishedRow, find_published
 from ..stats.agreement import FITTED, TOP, WITHIN, correlations, paired_differences, within
 from ..stats.correlation import STATISTICS, undefined
 from ..stats.intervals import LEVEL, Estimate, holm
 from .scored_images import MetricResult
 
-CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 _RESAMPLES, _PER_PAIR = 4000, 80
 """Least numbers of resamples: of all, so that another metric changes no difference, and for each pair.
 
@@ -31,6 +30,7 @@ class DataSetResult:
         mos: Opinion scores on the data set's scale; empty without opinion scores.
         mos_lower_better: Whether low opinion scores are good (DMOS).
         published_as: Name of the data set in the published correlations, or empty.
+        part: Which images of the data set these are.
         source: See :class:`~clipiqa_pyiqa.workbench.opinions.data_sets.DataSet`.
         unfinished: Metrics of an earlier run that are left out, as it did not score all images by them.
         fit: Number of parameters of a logistic fit; 0 without a fit.
@@ -51,6 +51,7 @@ class DataSetResult:
     seed: int = 0
     fit: int = 0
     groups: Mapping[str, str] = field(default_factory=dict)
+    part: str = ALL_IMAGES
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
@@ -114,12 +115,29 @@ class DataSetResult:
             for name, estimate in self.estimates[label].items():
                 row |= estimate.named(name)
             row["seconds per image"] = metric.seconds_per_image
-            published = find_published(metric.published_as, self.published_as)
-            for name in CORRELATIONS:
-                value = float(published.get(name) or math.nan)
-                row |= {f"published {name}": value, f"{name} minus published": row[name] - value}
-            rows.append({**row, "source": published.get("source", ""), "note": self.reason(label)})
+            row |= self._beside_published(label, row)
+            rows.append({**row, "note": self.reason(label)})
         return DataFrame(rows)
+
+    def _beside_published(self, label: str, correlations: Mapping[str, float]) -> dict[str, Any]:
+        """Return the published values of a metric, and its own minus these if the images and weights are the same."""
+        published = find_published(self.metrics[label].published_as, self.published_as, self._count(label), self.part)
+        cells: dict[str, Any] = {}
+        difference = self.unlike_published(label, published) if published else ""
+        for name in CORRELATIONS:
+            value = published.values[name] if published else math.nan
+            gap = math.nan if difference else correlations[name] - value
+            cells |= {f"published {name}": value, f"{name} minus published": gap}
+        source = published.source if published else ""
+        return {**cells, "source": f"{source} ({difference})" if difference else source}
+
+    def unlike_published(self, label: str, published: PublishedRow) -> str:
+        """Return in what a metric's images and weights differ from those of published values; empty if in nothing."""
+        of_images = published.difference_of_images(self._count(label), self.part)
+        return "; ".join(filter(None, [published.difference, self.metrics[label].unlike_published, of_images]))
+
+    def _count(self, label: str) -> int:
+        return int(self.scores[label].count())
 
     @property
     def statistics(self) -> tuple[str, ...]:

@@ -10,11 +10,9 @@ from pandas import DataFrame
 from ...errors import Kind
 from ...files.printable import printable
 from ...metric import CLIPIQA
-from ...prompts.pairs import PRESETS
 from ...text import counted, few
 from ..images.image import Image
 from ..metrics.kinds import Metric, MetricSet
-from ..opinions.published import ENSEMBLE, variant
 from ..options import Progress, Sizes
 from ..results.columns import Column, Record
 from ..results.output import Output
@@ -23,6 +21,7 @@ from ..results.store import Results
 from ..scoring.options import Options
 from ..scoring.result_files import score_missing
 from ..scoring.score import circumstances
+from .published_metric import PublishedMetric, published_clipiqa, published_in_record, published_unbuilt_clipiqa
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,14 @@ class MetricResult:
     Attributes:
         seconds_per_image: Median time without decoding, or NaN.
         published_as: Name of the metric in the published correlations, or empty.
+        unlike_published: In what its weights differ from those behind the published values, or empty.
     """
 
     column: Column = field(default=Column(""))
     seconds_per_image: float = math.nan
     error: str = ""
     published_as: str = ""
+    unlike_published: str = ""
     note: str = ""
 
     @property
@@ -122,13 +123,13 @@ def _result_of(metric: Metric, stored: Scores, seconds: float, noun: str) -> Met
         if _has_no_score(metric.label, stored):
             error = note or "no image could be read."
             note = ""
-    return MetricResult(metric.columns[0], seconds, error, published_name(metric), note)
+    return MetricResult(metric.columns[0], seconds, error, *published_metric(metric), note)
 
 
 def _earlier_result(name: str, stored: Scores, noun: str) -> MetricResult:
     column = stored.columns[name]
     note = _note_on_gaps(name, stored, noun, is_of_file=False)
-    return MetricResult(column, published_as=published_name_in(column.record), note=note)
+    return MetricResult(column, math.nan, "", *published_in_record(column.record), note)
 
 
 def _has_no_score(label: str, stored: Scores) -> bool:
@@ -178,32 +179,10 @@ def limits_text(sizes: Sizes) -> str:
     return f"to at most {' and '.join(limits)}"
 
 
-def published_name(metric: Metric) -> str:
-    """Return the metric's name in the published correlations (all of OpenAI's weights), or ``''``."""
-    net = metric.net
-    if not isinstance(net, CLIPIQA):
-        return "" if metric.options else metric.name
-    weights = net.clip.weights
-    if weights.tag != "openai":
-        return ""
-    if net.prompt_learner is not None:
-        return metric.name if set(metric.options) <= {"precision", "clip_weights"} and metric.instance is None else ""
-    return _name_of_pairs(weights.backbone, net.pos_embedding, [pair.texts for pair in net.prompts])
-
-
-def published_name_in(record: Record) -> str:
-    """Return :func:`published_name` from the record of a column; ``''`` also for learned prompts."""
-    if record.get("options") == {}:
-        return str(record["metric"])
-    weights = str(record.get("weights", ""))
-    if record.get("metric") != "clipiqa" or not weights.startswith("openai "):
-        return ""
-    return _name_of_pairs(record["backbone"], record["pos_embedding"], record["questions"])
-
-
-def _name_of_pairs(backbone: str, pos_embedding: str, pairs: Iterable[Sequence[str]]) -> str:
-    texts = [tuple(pair) for pair in pairs]
-    if len(texts) == 1:
-        return variant(backbone, pos_embedding, *texts[0])
-    is_paper = backbone == "RN50" and pos_embedding == "none"
-    return ENSEMBLE if is_paper and texts == [pair.texts for pair in PRESETS["pyiqa"]] else ""
+def published_metric(metric: Metric) -> PublishedMetric:
+    """Return the metric's name in the published correlations, and in what its weights differ."""
+    if isinstance(metric.net, CLIPIQA):
+        return published_clipiqa(metric.net, metric.name, metric.options, is_object=metric.instance is not None)
+    if metric.error and metric.is_clipiqa:
+        return published_unbuilt_clipiqa(metric.name, metric.options)
+    return PublishedMetric("" if metric.options else metric.name)

@@ -4,6 +4,7 @@ import glob
 import hashlib
 import json
 import os
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from ...text import counted, shown, twice_in
 from ..files.named import Settings, Specification, check_kinds, parse_specifications
 from ..images.image import File, Image
 from ..sources.finding import find_inputs
-from .published import published_set
+from .published import ALL_IMAGES, published_set
 from .pyiqa_sets import is_known, locate, usual_settings
 from .splits import SPLITS
 from .table_file import OpinionFile, read_opinions
@@ -26,6 +27,7 @@ from .table_file import OpinionFile, read_opinions
 _PATH = str | Path
 _CSV = {"csv": _PATH, "root": _PATH, "columns": list | tuple, "lower_better": bool, "split": str}
 _FOLDER = {"folder": _PATH}
+_DRAW = {"share": float | int, "seed": int}
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class DataSet:
         images: Images whose names are absolute paths, each once.
         lower_better: Whether low opinion scores are good (DMOS).
         published_as: Name in ``published_correlations.csv``, or empty.
+        part: Which images of the data set these are.
         table: File of opinions, or empty.
         source: What it was made from: the ``file`` of opinions with its ``sha256``, and the ``root`` of the images.
     """
@@ -50,6 +53,7 @@ class DataSet:
     table: str = ""
     groups: tuple[str, ...] = ()
     source: Mapping[str, str] = field(default_factory=dict)
+    part: str = ALL_IMAGES
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
@@ -94,11 +98,55 @@ def _find(specification: Specification, data_root: FilePath | None, within: str,
             options["folder" if is_folder else "csv"] = path
             label = label or printable(path.resolve().name if is_folder else path.stem)
         label = label or name
+    draw = _draw_in(options, label)
     if "csv" in options:
-        return _csv_set(label, options, within, needs_images)
-    if "folder" in options:
-        return _folder_set(label, options)
-    return _pyiqa_set(label, name, options, data_root, within)
+        data_set = _csv_set(label, options, within, needs_images)
+    elif "folder" in options:
+        data_set = _folder_set(label, options)
+    else:
+        data_set = _pyiqa_set(label, name, options, data_root, within)
+    return draw.of(data_set) if draw else data_set
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """A random share of a data set's images."""
+
+    share: float
+    seed: int
+
+    def of(self, data: DataSet) -> DataSet:
+        """Return the data set with only the images that are drawn, in their order; the seed alone decides which."""
+        count = round(self.share * len(data.images))
+        if count < 1:
+            raise CLIPIQAError(f"share={self.share:g} of data set {data.name!r} is no image: set a larger one.")
+        rows = sorted(random.Random(self.seed).sample(range(len(data.images)), count))
+        part = f"a random {100 * self.share:g} %"
+        if data.part != ALL_IMAGES:
+            part += f" of the {data.part}"
+        part += f", seed {self.seed}"
+        return replace(
+            data,
+            images=tuple(data.images[row] for row in rows),
+            mos=None if data.mos is None else tuple(data.mos[row] for row in rows),
+            groups=tuple(data.groups[row] for row in rows) if data.groups else (),
+            part=part,
+            note=f"{counted(count, 'image')}, {part}, of {data.note}",
+            identity=_hash({"of": data.identity, "share": self.share, "seed": self.seed}),
+        )
+
+
+def _draw_in(options: dict[str, Any], label: str) -> _Draw | None:
+    """Take ``share`` and ``seed`` out of the options; return what they ask for."""
+    draw = {key: options.pop(key) for key in _DRAW if options.get(key) is not None}
+    check_kinds(draw, _DRAW, f"data set {label!r}")
+    if "share" not in draw:
+        if draw:
+            raise CLIPIQAError(f"seed of data set {label!r} needs share, the share of its images to draw.")
+        return None
+    if not 0 < draw["share"] <= 1:
+        raise CLIPIQAError(f"share of data set {label!r} must be above 0, to 1 (all images); got {draw['share']:g}.")
+    return _Draw(draw["share"], draw.get("seed", 0))
 
 
 def _csv_set(label: str, options: Settings, within: str, needs_images: bool) -> DataSet:
@@ -162,9 +210,11 @@ def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | N
     located = locate(name, data_root, options, label)
     settings = located.settings
     opinions = located.opinions(within)
+    part = ALL_IMAGES
     note = []
     if settings.get("split_index") is not None:
-        note.append(f"{settings['phase']} part of {settings['split_index']}")
+        part = f"{settings['phase']} part of {settings['split_index']}"
+        note.append(part)
     note += [f"{key.replace('_', ' ')} {value}" for key, value in (settings.get("augment") or {}).items()]
     data_set = DataSet(
         label,
@@ -174,6 +224,7 @@ def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | N
         table=settings["meta_info_file"],
         groups=opinions.groups or () if within else (),
         source=_source(settings["meta_info_file"], settings["dataroot_target"]),
+        part=part,
     )
     # when pyiqa normalises DMOS, it also reverses the scale: high is good
     is_lower_better = settings.get("lower_better") and not settings.get("mos_normalize")
@@ -193,5 +244,9 @@ def _finish(data: DataSet, note: list[str], options: Settings) -> DataSet:
         data,
         lower_better=lower_better,
         note="; ".join(notes),
-        identity=hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:12],
+        identity=_hash(options),
     )
+
+
+def _hash(options: Settings) -> str:
+    return hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:12]

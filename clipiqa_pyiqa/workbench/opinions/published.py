@@ -1,32 +1,95 @@
-"""Published correlations of metrics with people, from papers and pyiqa."""
+"""Published correlations of metrics with people, from papers and pyiqa, and the images that they were measured on."""
 
+import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..files.csv_files import read_rows
 from ..files.named import Settings
 
 PATH_OPTIONS = ("meta_info_file", "dataroot_target", "dataroot_ref")  # of pyiqa's data sets
-
-
-def find_published(metric: str, data_set: str) -> dict[str, str]:
-    """Return a metric's published ``SROCC``, ``PLCC`` (without a fit), ``KRCC`` (may be empty) and ``source``, or {}.
-
-    The source is the paper if it has a value, else pyiqa's benchmark.
-    """
-    found = [row for row in _rows() if (row["metric"], row["data_set"]) == (metric, data_set)]
-    return min(found, key=lambda row: not row["source"].startswith("paper"), default={})
-
-
+CORRELATIONS = ("SROCC", "PLCC", "KRCC")
+ALL_IMAGES = "all images"
+NOT_IN_PYIQA = "no implementation in pyiqa"
 _SETS = {"koniq10k": "KonIQ-10k", "koniq10k-1024": "KonIQ-10k", "livec": "LIVE-itW", "tid2013": "TID2013"}
 _SETS |= {"spaq": "SPAQ", "spaq at 512": "SPAQ"}
+_SIZES_OF_SPAQ = (512, {"size": 512}, {"size": 512, "interpolation": 3})  # the last is bicubic
 
 
-def published_rows(data_set: str, metrics: Collection[str]) -> list[dict[str, str]]:
-    """Return the rows of metrics on a data set, then those of all judges whose source does not say size and split."""
-    exact = [row for row in _rows() if row["data_set"] == data_set and row["metric"] in metrics]
-    return exact + [row for row in _rows() if row["data_set"] == _SETS.get(data_set)]
+@dataclass(frozen=True)
+class PublishedRow:
+    """A metric's published correlations on a data set.
+
+    Attributes:
+        data_set: Name of the data set in this table, or of a set whose size and split the source does not say.
+        values: SROCC, PLCC (without a fit) and KRCC; NaN where none was published.
+        images: Number of images; None if the source does not say it.
+        part: Which images of the data set; empty if the source does not say it.
+        difference: In what the metric differs from pyiqa's of this name; empty if in nothing.
+    """
+
+    metric: str
+    data_set: str
+    source: str
+    values: dict[str, float]
+    trained_on: str
+    images: int | None
+    part: str
+    difference: str
+
+    @property
+    def is_of_paper(self) -> bool:
+        return self.source.startswith("paper")
+
+    @property
+    def images_text(self) -> str:
+        if not self.part:
+            return f"{self.data_set}, which and how many is not said"
+        return f"{self.part}, how many is not said" if self.images is None else f"{self.images:,}, {self.part}"
+
+    def difference_of_images(self, images: int, part: str) -> str:
+        """Return in what so many images of this part of the data set differ from those behind the published values."""
+        if not self.part:
+            return "its source does not say which images"
+        differences = []
+        if self.images is None:
+            differences.append("its source does not say how many images")
+        elif self.images != images:
+            differences.append(f"{self.images:,} images, here {images:,}")
+        if self.part != part:
+            differences.append(f"{self.part}, here {part}")
+        return "; ".join(differences)
+
+
+def find_published(metric: str, data_set: str, images: int, part: str) -> PublishedRow | None:
+    """Return a metric's published correlations, or None.
+
+    Those on the same images come first, then those of the paper.
+    """
+    rows = [row for row in _rows() if (row.metric, row.data_set) == (metric, data_set)]
+    rows.sort(key=lambda row: (bool(row.difference_of_images(images, part)), not row.is_of_paper))
+    return rows[0] if rows else None
+
+
+def is_published(metric: str) -> bool:
+    return any(row.metric == metric for row in _rows())
+
+
+def published_rows(data_set: str, metrics: Collection[str]) -> list[PublishedRow]:
+    """Return the rows of metrics on a data set: the paper's, also of methods that pyiqa lacks, then pyiqa's.
+
+    Those of all judges follow whose source does not say size and split.
+    """
+    of_set = [row for row in _rows() if row.data_set == data_set]
+    asked = [row for row in of_set if row.metric in metrics]
+    sources = {row.source for row in asked if row.metric != PAPER}  # CLIP-IQA itself stands in each of its tables
+    missing = [row for row in of_set if row.source in sources and row.difference == NOT_IN_PYIQA]
+    paper = [row for row in of_set if row in missing or (row in asked and row.is_of_paper)]
+    others = [row for row in asked if not row.is_of_paper]
+    return [*paper, *others, *(row for row in _rows() if row.data_set == _SETS.get(data_set))]
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
@@ -51,14 +114,37 @@ def published_set(name: str, options: Settings, usual: Settings) -> str:
     }
     if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
         return ""
-    if name == "spaq" and changed == {"augment": {"resize": 512}}:  # the paper's size; pyiqa uses 448
+    if name == "livec" and changed == {"type": "GeneralNRDataset"}:  # also the seven images that pyiqa leaves out
+        return name
+    if name == "spaq" and _is_augmented_as_in_the_paper(changed):
         return "spaq at 512"
     return "" if changed else name
 
 
+def _is_augmented_as_in_the_paper(changed: Settings) -> bool:
+    """Return whether only the short side is changed, to 512 pixels; pyiqa's is 448."""
+    augment: Any = changed.get("augment") or {}
+    return changed.keys() == {"augment"} and augment.keys() == {"resize"} and augment["resize"] in _SIZES_OF_SPAQ
+
+
 @cache
-def _rows() -> list[dict[str, str]]:
+def _rows() -> list[PublishedRow]:
     # of the paper (https://arxiv.org/abs/2207.12396): Tables 1, 2 (without the row that is in Table 1) and 5
     # of judges, as a name of a set without size and split: their papers or repositories, as the row says
     # of pyiqa: tests/NR_benchmark_results.csv (commit 0d000733), its own code and weights on its own splits
-    return [row for _, row in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]
+    # numbers of images: KonIQ-10k's test part as in Hosu et al. (IEEE TIP 2020), SPAQ's and TID2013's as their authors
+    # give them, LIVE-itW's with and without the seven images that pyiqa leaves out
+    return [_row(cells) for _, cells in read_rows(Path(__file__).with_name("published_correlations.csv"))[0]]
+
+
+def _row(cells: dict[str, str]) -> PublishedRow:
+    return PublishedRow(
+        cells["metric"],
+        cells["data_set"],
+        cells["source"],
+        {name: float(cells[name] or math.nan) for name in CORRELATIONS},
+        cells["trained_on"],
+        int(cells["images"]) if cells["images"] else None,
+        cells["part"],
+        cells["difference"],
+    )

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 from urllib.error import URLError
 
+import numpy as np
 import pandas
 import pyiqa
 import pytest
@@ -21,7 +22,8 @@ from refusal import refused
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA, WeightsError, compare
-from clipiqa_pyiqa.workbench.compare.scored_images import published_name
+from clipiqa_pyiqa.weights.names import PINNED
+from clipiqa_pyiqa.workbench.compare.scored_images import published_metric
 from clipiqa_pyiqa.workbench.files.named import parse_argument
 from clipiqa_pyiqa.workbench.files.yaml import read_yaml
 from clipiqa_pyiqa.workbench.images.image import File
@@ -35,6 +37,8 @@ from clipiqa_pyiqa.workbench.options import AnySize
 ROOT = BUNDLED.parents[1]
 BENCHMARKS = sorted((ROOT / "configs" / "benchmark").glob("*.yml"))
 CPU = torch.device("cpu")
+OPENAIS = PINNED["timm/resnet50_clip.openai"][1]
+"""The hash of OpenAI's RN50 on the hub."""
 
 
 @pytest.fixture
@@ -108,8 +112,8 @@ def test_benchmark_configurations_can_be_used(path, data_root, monkeypatch):
     if path.stem == "example":
         return
     for data in sets:
-        assert len(data.paths) == {"koniq10k-1024": 5, "livec": 13, "spaq": 20, "tid2013": 20}[data.name]
-        assert specs and find_published(PAPER, data.published_as)["source"].startswith("paper, Table")
+        assert len(data.paths) == {"koniq10k-1024": 5, "livec": 20, "spaq": 4, "tid2013": 20}[data.name]
+        assert specs and find_published(PAPER, data.published_as, 1169, data.part).is_of_paper
 
 
 def test_csv_files_and_folders_are_data_sets(photos):
@@ -134,24 +138,80 @@ def test_only_data_sets_as_published_have_published_values(data_root):
         "other part": {"dataset": "koniq10k", "phase": "train"},
         "smaller": {"dataset": "livec", "augment": {"resize": 224}},
         "paper's": {"dataset": "spaq", "augment": {"resize": 512}},
+        "bicubic": {"dataset": "spaq", "augment": {"resize": {"size": 512, "interpolation": 3}}},
+        "entire": {"dataset": "livec", "type": "GeneralNRDataset"},
         "koniq10k": dict(copied, dataroot_target="./datasets/koniq10k/1024x768"),  # as once written
     }
     found = [data.published_as for data in parse_data_sets(given, data_root)]
-    assert found == ["koniq10k-1024", "", "", "spaq at 512", ""]
+    assert found == ["koniq10k-1024", "", "", "spaq at 512", "spaq at 512", "livec", ""]
 
 
 def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
-    def name(prompts=None, tag="openai", pos_embedding="none", **options):
+    def published(prompts=None, sha256=OPENAIS, pos_embedding="none", **options):
         net = CLIPIQA(backbone="mini", prompts=prompts, **options)
         net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
-        weights = SimpleNamespace(tag=tag, backbone="RN50")
+        weights = SimpleNamespace(tag="openai", backbone="RN50", sha256=sha256)
         monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
-        return published_name(Metric("clipiqa", "clipiqa", net=net))
+        return published_metric(Metric("clipiqa", "clipiqa", net=net))
 
+    def name(*prompts, **options):
+        return published(*prompts, **options).name
+
+    assert not published().difference
+    assert published(sha256="0" * 64).difference == "weights openai 00000000, whose hash is not that of OpenAI's"
     assert name() == name("quality") == name([("Good photo.", "Bad photo.")]) == PAPER
     assert name("pyiqa") == ENSEMBLE
-    assert find_published(name(template="A photo of {}."), "livec")["SROCC"] == "0.263"
-    assert find_published("clipiqa+", "koniq10k-1024")["SROCC"] == "0.895"  # pyiqa's benchmark has 0.8954
+    assert find_published(name(template="A photo of {}."), "livec", 1169, "all images").values["SROCC"] == 0.263
+    koniq = find_published("clipiqa+", "koniq10k-1024", 2015, "test part of official_split")
+    assert koniq.values["SROCC"] == 0.895  # pyiqa's benchmark has 0.8954
+
+
+def test_a_toy_data_set_under_a_published_name_meets_no_published_value(clipiqa, tmp_path, monkeypatch, seeded_weights):
+    """Seven images called LIVE-itW, and random weights."""
+    monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(seeded_weights().parent))
+    folder = tmp_path / "LIVEC"
+    folder.mkdir()
+    (tmp_path / "meta_info").mkdir()
+    lines = ["name,mos"]
+    for number in range(14):  # pyiqa leaves out the first seven
+        Image.effect_noise((64, 48), 20 * number).convert("RGB").save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{number}")
+    (tmp_path / "meta_info/meta_info_LIVEChallengeDataset.csv").write_text("\n".join(lines))
+    command = "compare -m clipiqa piqe -d livec --data-root . --bootstrap 50 --device cpu"
+    printed = clipiqa(command, 0).out.splitlines()
+    (paper,) = [line for line in printed if line.startswith("clipiqa") and "paper, Table 1" in line]
+    assert "0.612" in paper and "weights file" in paper and "1,169 images, here 7" in paper
+    marked = [line for line in printed if "✓" in line]
+    assert all("with ✓ if" in line for line in marked)  # the legend
+
+
+def test_a_random_share_of_a_data_set_is_drawn_by_its_seed(data_root, photos):
+    first, again, other = parse_data_sets(
+        {seed: f"spaq:share=0.2,seed={value}" for seed, value in {"a": 0, "b": 0, "c": 1}.items()}, data_root
+    )
+    (whole,) = parse_data_sets("spaq", data_root)
+    assert len(first.paths) == len(first.mos) == 4 and first.part == "a random 20 %, seed 0"
+    opinions = dict(zip(whole.paths, whole.mos, strict=True))
+    assert first.mos == tuple(opinions[path] for path in first.paths)
+    assert first.paths == again.paths != other.paths and first.identity == again.identity != other.identity
+    assert first.note == "4 images, a random 20 %, seed 0, of 20 images; resize 448"
+    (test,) = parse_data_sets("koniq10k:share=0.5", data_root)
+    assert test.part == "a random 50 % of the test part of official_split, seed 0"
+    for given in ("spaq:share=0", "spaq:share=1.1", "spaq:seed=1", "spaq:share=0.01", "spaq:share=a"):
+        assert "share" in refused(parse_data_sets, given, data_root)
+    (drawn,) = parse_data_sets(f"{photos}:share=0.4", data_root)
+    assert len(drawn.paths) == 1 and drawn.mos is None
+
+
+def test_the_short_side_can_be_resized_bicubically_as_in_the_official_code(data_root):
+    folder = data_root / "SPAQ/TestImage"
+    for number in range(20):
+        Image.effect_noise((90, 60), 50).convert("RGB").save(folder / f"{number}.jpg")
+    image = Image.open(folder / "0.jpg")
+    for option, filter_of_pil in [("40", Image.BILINEAR), ("{size: 40, interpolation: 3}", Image.BICUBIC)]:
+        (data,) = parse_data_sets(f"spaq:augment={{resize: {option}}}", data_root)
+        expected = torch.from_numpy(np.array(image.resize((60, 40), filter_of_pil))).permute(2, 0, 1) / 255
+        assert torch.equal(data.images[0].load(AnySize()).pixels, expected)
 
 
 def test_metrics_that_cannot_be_used_are_refused():

@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa import compare
 from clipiqa_pyiqa.prompts.pairs import PRESETS
-from clipiqa_pyiqa.workbench.compare.scored_images import published_name_in
+from clipiqa_pyiqa.workbench.compare.published_metric import published_in_record
 from clipiqa_pyiqa.workbench.opinions.published import ENSEMBLE, PAPER
 
 
@@ -88,8 +88,21 @@ def test_published_values_stand_beside_finished_metrics_too():
         ({**ours, "questions": [["Good photo.", "Bad photo."]]}, PAPER),
         ({**ours, "questions": five}, ENSEMBLE),
         ({**ours, "questions": five, "backbone": "RN101"}, ""),
-        ({**ours, "questions": five, "weights": "file RN50.pt 12345678"}, ""),
+        ({**ours, "questions": five, "weights": "file RN50.pt 12345678"}, ENSEMBLE),
         ({**ours, "questions": five, "metric": "clipiqa+", "learned": {}}, ""),
         ({"metric": "judge", "file": "judge.csv"}, ""),
     ]:
-        assert published_name_in(record) == name
+        assert published_in_record(record).name == name
+
+
+def test_weights_of_an_earlier_run_are_openais_by_their_hash():
+    ours = {"metric": "clipiqa", "backbone": "RN50", "pos_embedding": "none"}
+    ours["questions"] = [["Good photo.", "Bad photo."]]
+    for weights, is_openais in [
+        ("openai da0baa37", True),
+        ("openai afeb0e10", True),
+        ("openai f324e905", False),
+        ("file RN50.pt da0baa37", False),
+    ]:
+        found = published_in_record({**ours, "weights": weights})
+        assert found.name == PAPER and (not found.difference) == is_openais
