@@ -23,6 +23,7 @@ from .metric import CLIPIQA, net_of
 from .prompts.antonym import antonym_scores, column_means
 from .prompts.pairs import Columns, Prompts, parse_columns
 from .prompts.records import as_texts, column_records
+from .text import pip_install
 
 if TYPE_CHECKING:
     import onnx
@@ -129,7 +130,7 @@ def _check_exportable(net: Any, prompts: Prompts | Columns, with_map: bool) -> N
 def _check_packages() -> None:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
-        raise CLIPIQAError(f"exporting needs {', '.join(missing)}: pip install 'clipiqa-pyiqa[onnx]'.")
+        raise CLIPIQAError(f"exporting needs {', '.join(missing)}: run {pip_install(['onnx'])}.")
 
 
 def _metadata_of(network: Network) -> dict[str, str]:

@@ -45,6 +45,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known names are {', '.join(known)}."
 
 
+def pip_install(extras: Iterable[str]) -> str:
+    """Return the command that installs extras of this package, which no package index has yet."""
+    return f"`pip install '.[{','.join(extras)}]'` in a clone of clipiqa-pyiqa"
+
+
 def reason(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__

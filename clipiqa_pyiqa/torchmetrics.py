@@ -8,13 +8,14 @@ from torch import Tensor
 
 from .metric import CLIPIQA
 from .prompts.pairs import parse_columns
+from .text import pip_install
 
 try:
     from torchmetrics import Metric
     from torchmetrics.utilities import dim_zero_cat
 except ImportError as error:
     raise ImportError(
-        f"clipiqa_pyiqa.torchmetrics needs torchmetrics ({error}): pip install 'clipiqa-pyiqa[torchmetrics]'."
+        f"clipiqa_pyiqa.torchmetrics needs torchmetrics ({error}): run {pip_install(['torchmetrics'])}."
     ) from error
 
 __all__ = ["CLIPImageQualityAssessment", "clip_image_quality_assessment"]

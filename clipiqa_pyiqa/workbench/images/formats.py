@@ -5,6 +5,8 @@ import functools
 from collections.abc import Mapping
 from importlib.util import find_spec
 
+from ...text import pip_install
+
 # PIL reads further formats, which run other programs (EPS) or hold no photos. HEIF needs pillow-heif.
 _FORMATS = "JPEG MPO PNG WEBP AVIF HEIF TIFF JPEG2000 BMP GIF PPM"
 _HEIF = (".heic", ".heif", ".hif", ".heics", ".avif")
@@ -54,7 +56,7 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
     if not skipped:
         return ""
     not_readable = skipped.keys() & unreadable_suffixes()
-    extras = [f"clipiqa-pyiqa[{name}]" for name, suffixes in _EXTRAS.items() if not_readable.intersection(suffixes)]
-    install = f"install {' and '.join(extras)}, or " if extras else ""
+    extras = [name for name, suffixes in _EXTRAS.items() if not_readable.intersection(suffixes)]
+    install = f"run {pip_install(extras)}, or " if extras else ""
     counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
     return f"{sum(skipped.values()):,} skipped: {counts}; {install}convert them to PNG or TIFF"

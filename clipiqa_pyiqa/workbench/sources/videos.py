@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Kind, OptionError
+from ...text import pip_install
 from ..images.image import BytesImage, Image, NoImage
 from ..images.memory import MakeRoom
 from ..options import AnySize
@@ -75,7 +76,7 @@ class VideoShard(ShardFile):
         try:
             import av
         except ImportError as error:
-            hint = "is a video: to score its frames, run `pip install 'clipiqa-pyiqa[video]'`"
+            hint = f"is a video: to score its frames, run {pip_install(['video'])}"
             raise ShardError(hint, Kind.UNREADABLE, self.name) from error
         return av
 

@@ -109,8 +109,8 @@ def test_what_is_no_video_and_a_missing_extra_are_sentences(tmp_path, clip, clip
     for command, code, said in (
         ("score x.mp4 -b mini", 1, "is not a video"),
         ("score missing.mp4 -b mini", 1, "does not exist"),
-        ("score in -b mini", 0, "1 skipped: 1 .mkv; install"),
-        ("score in/clip.mkv -b mini", 1, "pip install 'clipiqa-pyiqa[video]'"),
+        ("score in -b mini", 0, "1 skipped: 1 .mkv; run `pip install '.[video]'`"),
+        ("score in/clip.mkv -b mini", 1, "pip install '.[video]'"),
     ):
         if said[0] == "1":
             monkeypatch.setitem(sys.modules, "av", None)
