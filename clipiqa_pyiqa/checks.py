@@ -28,6 +28,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "bootstrap": (0, 1_000_000),
     "count": (1, 500),
     "steps": (3, 1_000_000),
+    "sample": (1, 10_000_000),
     "scale": (1, 8),
     "max_side": (MIN_SIDE, 1_000_000_000),
     "max_pixels": (MIN_SIDE**2, 1_000_000_000),

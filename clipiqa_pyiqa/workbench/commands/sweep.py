@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .options.groups import Experiment
+from .options.groups import Experiment, check_inputs
 
 
 def run(
@@ -12,6 +12,9 @@ def run(
     changes: list[str] | None = None,
     steps: int = 9,
     scales: Sequence[float] = (),
+    sample: int | None = None,
+    seed: int = 0,
+    data_root: str | None = None,
 ) -> int:
     """Test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (paper's Fig. 4).
 
@@ -20,12 +23,20 @@ def run(
 
     examples:
       clipiqa sweep photos/ --changes brightness sharpness --steps 15 --scales 1 0.5 0.25 --out sweep/
+      clipiqa sweep koniq10k-1024:split=test --sample 200 --seed 0 -c fig4 --data-root DIR
 
     Args:
-        paths (IMAGE): images, folders or quoted globs
+        paths (IMAGE): images, folders, quoted globs, or a data set: NAME or FILE.csv[:split=SPLIT]
         changes: changes to make; default: brightness noisiness colorfulness sharpness contrast
         steps: steps, from the least to the most of the attribute
         scales: factors that resize images first; default: 1 and 0.5
+        sample (N): draw this many of the images at random; default: all
+        seed: seed of the sample
+        data_root (DIR): folder of pyiqa's data sets; default: ./datasets
     """
+    from ..experiments.sampled_files import may_name_data_set
+
+    check_inputs([path for path in paths if not may_name_data_set(path)])
     given = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
-    return run.report("sweep", paths, steps=steps, **given)
+    sampling = {"sample": sample, "seed": seed, "data_root": data_root}
+    return run.report("sweep", paths=paths, steps=steps, **sampling, **given)

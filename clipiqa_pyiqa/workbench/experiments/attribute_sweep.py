@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import io
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -13,29 +11,30 @@ import matplotlib
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
-from ...checks import checked, choice
+from ...checks import FilePath, checked, choice
 from ...errors import CLIPIQAError, ImageError
 from ...files.printable import printable
 from ...prompts.pairs import Prompts
 from ...text import shown
-from ..images.image import File, read_image
-from ..images.image import Image as AnyImage
-from ..images.memory import set_aside
 from ..options import Reading
 from ..report.pictures import COLOURS, STYLE, captioned
-from ..sources.finding import each_of, find_inputs
+from ..sources.finding import each_of
 from ..stats.correlation import srocc
+from .changed_images import ChangedImage, changed_images, path_of
 from .changes import CHANGES, Change
+from .duration import tell_duration
 from .experiment_result import ExperimentResult, end_with_reasons
 from .options import ExperimentOptions, Paths
 from .questions import metrics_with_questions
-from .scoring import scored_images
+from .sampled_files import drawn, image_files
+from .scoring import scored_images, scoring_options
+from .strip import strip
 
-_WRITTEN = ("sweep.csv", "spearman.csv", "sweep.*")
+_STRIP = "sweep-photos.png"
+_WRITTEN = ("sweep.csv", "spearman.csv", "sweep.*", _STRIP)
 _LARGEST_SCALE = 8
-_IMAGES_KEPT = 2  # decoded images at a scale, which all of their versions share
+_EVERY = 5  # of the versions of a photo, one that is scored to learn the speed
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,10 @@ class Sweep(ExperimentResult):
     Attributes:
         frame: One row per image, scale, change and step. Columns: ``path``; ``scale``; ``change``; ``step`` (step 0 has
             the least of the attribute); ``amount``; one column per question.
+        limits: How the images were read and shrunk.
     """
+
+    limits: Mapping[str, Any]
 
     def spearman(self) -> pandas.DataFrame:
         """Return Spearman's correlation of score with step per image, scale and change; NaN for constant scores."""
@@ -78,7 +80,21 @@ class Sweep(ExperimentResult):
         return [change] if change in self.questions else self.questions
 
     def contents(self) -> dict[str, Any]:
-        return {"sweep.csv": self.frame, "spearman.csv": self.spearman(), "sweep.*": self.curves()}
+        return {
+            "sweep.csv": self.frame,
+            "spearman.csv": self.spearman(),
+            "sweep.*": self.curves(),
+            _STRIP: self.strip(),
+        }
+
+    def strip(self) -> Figure:
+        """Return a typical photo in some steps of each change, at the first scale, with its scores."""
+        frame = self.frame[self.frame["scale"] == self.frame["scale"].iloc[0]]
+        correlations = self.spearman().set_index(["path", "scale", "change"])
+        questions = {str(change): self.questions_of(str(change)) for change in frame["change"].unique()}
+        keys = zip(frame["path"].map(printable), frame["scale"], frame["change"], strict=True)
+        of_rows = [correlations.at[key, questions[key[2]][0]] for key in keys]
+        return strip(frame.assign(correlation=of_rows), questions, self.limits)
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
@@ -135,107 +151,49 @@ def sweep(
     template: str | None = None,
     steps: int = 9,
     scales: Sequence[float] = (1.0, 0.5),
+    sample: int | None = None,
+    seed: int = 0,
+    data_root: FilePath | None = None,
     **options: Unpack[ExperimentOptions],
 ) -> Sweep:
     """Return scores of images that are changed in steps (Fig. 4).
 
     Args:
-        metric, paths, prompts, template, options: As for :func:`~.ranking.rank`.
+        metric, prompts, template, options: As for :func:`~.ranking.rank`.
+        paths: Images, folders and patterns, and data sets such as ``'koniq10k-1024:split=test'``, as for
+            :func:`~.sampled_files.image_files`.
         changes: Names in :data:`~.changes.CHANGES`; each name is also a question, if neither a metric nor a question is
             named.
         steps: Number of steps, at least 3.
         scales: Factors, up to 8, by which width and height are multiplied before the changes.
+        sample, seed: Number of images that are drawn at random, and the seed of the drawing; default all images.
+        data_root: Folder of pyiqa's data sets; default ``./datasets``.
     """
     chosen = {name: choice("changes", name, CHANGES) for name in each_of(changes)}
     if not chosen:
         raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
     if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
         raise CLIPIQAError(f"scales must be positive factors up to {_LARGEST_SCALE}; got {shown(list(scales))}.")
-    files = find_inputs(paths, options.get("out"))
+    files = drawn(image_files(paths, options.get("out"), data_root), sample, seed)
     metrics = metrics_with_questions(metric, prompts, template, list(chosen))
     limits = {name: limit for name, limit in options.items() if name in Reading.__dataclass_fields__}
-    versions = _versions(files, list(dict.fromkeys(scales)), list(chosen.values()), steps, limits)
-    different_versions = {version.name: version for version in versions}.values()
+    versions = changed_images(files, list(dict.fromkeys(scales)), list(chosen.values()), steps, limits)
+    different_versions = list({version.name: version for version in versions}.values())
     as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}  # versions have their size
+    probes = [version for version in different_versions if version.path == files[len(files) // 2]][::_EVERY]
+    tell_duration(metrics, different_versions, probes, scoring_options(as_they_are))
     scored = scored_images(metrics, different_versions, _WRITTEN, as_they_are, files)
-    failed = {_path_of(name): reason for name, reason in scored.failed.items()}
+    failed = {path_of(name): reason for name, reason in scored.failed.items()}
     frame = _frame([version for version in versions if version.path not in failed], scored.frame)
     if frame.empty:
         raise ImageError("none of the images could be scored" + end_with_reasons(failed))
-    result = Sweep(frame, failed, {**scored.provenance, **limits}, scored.scores)
+    drawing = {} if sample is None else {"sample": sample, "seed": seed}
+    result = Sweep(frame, failed, {**scored.provenance, **limits, **drawing}, scored.scores, limits)
     result.save_if_asked(options)
     return result
 
 
-@dataclass(frozen=True)
-class _Version(AnyImage):
-    """A changed image.
-
-    Attributes:
-        scaled: Returns the image at a scale.
-        limits: What the image depends on, besides its file, scale and change.
-    """
-
-    path: str
-    scale: float
-    change: Change
-    step: int
-    amount: float
-    scaled: Callable[[str, float], Image.Image]
-    limits: str
-
-    @property
-    def name(self) -> str:  # type: ignore[override]  # changes that leave the image as it is have one name
-        words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
-        return f"{self.path} [scale {self.scale:g}, {words}]"
-
-    def stamp(self) -> str:
-        return f"{File(self.path).stamp()} {self.limits}"
-
-    def read(self) -> bytes:
-        changed = self.change.apply(self.scaled(self.path, self.scale), self.amount)
-        file = io.BytesIO()
-        changed.save(file, "PPM")
-        return file.getvalue()
-
-
-def _path_of(name: str) -> str:
-    """Return the path in a version's name, also of a version of an earlier run."""
-    return name.rpartition(" [")[0]
-
-
-def _versions(
-    files: Sequence[str],
-    scales: Sequence[float],
-    changes: Sequence[Change],
-    steps: int,
-    limits: Mapping[str, Any],
-) -> list[_Version]:
-    """Return all versions of the images; those of one image at one scale follow each other."""
-    scaled = _scaled_images(limits)
-    return [
-        _Version(path, scale, change, step, amount, scaled, str(limits))
-        for path, scale, change in itertools.product(files, scales, changes)
-        for step, amount in enumerate(change.amounts(steps))
-    ]
-
-
-def _scaled_images(limits: Mapping[str, Any]) -> Callable[[str, float], Image.Image]:
-    """Return a function that reads an image, if there is memory for it, and multiplies its sides by a scale."""
-
-    @functools.lru_cache(_IMAGES_KEPT)
-    def scaled(path: str, scale: float) -> Image.Image:
-        record = read_image(path, **limits)
-        width, height = [max(1, round(side * scale)) for side in record.size]
-        set_aside(path, width, height)
-        if scale == 1:
-            return record.picture
-        return record.picture.resize((width, height), Image.Resampling.LANCZOS)
-
-    return scaled
-
-
-def _frame(versions: Iterable[_Version], scores: pandas.DataFrame) -> pandas.DataFrame:
+def _frame(versions: Iterable[ChangedImage], scores: pandas.DataFrame) -> pandas.DataFrame:
     """Return a row for each version, with its scores."""
     rows = [
         (version.path, version.scale, version.change.question, version.step, version.amount, version.name)

@@ -39,8 +39,7 @@ def scored_images(
     sources = [File(image) if isinstance(image, str) else image for image in dict.fromkeys(images)]
     names = [source.name for source in sources]
     output = scores_output(written, column_names(metrics), [*names, *inputs], options)
-    scoring: dict[str, Any] = {name: setting for name, setting in options.items() if name not in _OPTIONS_OF_OUTPUT}
-    run = score_paths(metrics, sources, out=output, strict=True, **scoring)
+    run = score_paths(metrics, sources, out=output, strict=True, **scoring_options(options))
     scores = run.scores(options.get("progress", silent)).under(names)
     has_scores = scores.frame[run.head.scores].notna().all(axis=1)
     failed = {name: scores.errors[name] for name in has_scores.index[~has_scores]}
@@ -51,6 +50,11 @@ def scored_images(
     columns = {name: scores.columns[name] for name in frame}
     whole_scores = replace(scores, frame=frame.reindex(scores.frame.index), columns=columns)
     return ExperimentResult(frame, failed, run.head.provenance, whole_scores)
+
+
+def scoring_options(options: ExperimentOptions) -> dict[str, Any]:
+    """Return the options of :func:`~clipiqa_pyiqa.score_paths` among those of an experiment."""
+    return {name: setting for name, setting in options.items() if name not in _OPTIONS_OF_OUTPUT}
 
 
 def check_output(

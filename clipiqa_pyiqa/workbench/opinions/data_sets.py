@@ -66,7 +66,7 @@ def parse_data_sets(
     """Return the data sets that a user names; no image is read.
 
     Args:
-        given: A data set's name in pyiqa, a CSV file or a folder, each also with options (``'spaq:phase=test'``); a
+        given: A data set's name in pyiqa, a CSV file or a folder, each also with options (``'spaq:split=test'``); a
             mapping from label to one of these, to options or to None (the label is the name); a :class:`DataSet`;
             or a list of these.
         data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
@@ -104,6 +104,8 @@ def _find(specification: Specification, data_root: FilePath | None, within: str,
     elif "folder" in options:
         data_set = _folder_set(label, options)
     else:
+        if "split" in options:  # as for CSV files; pyiqa calls it phase
+            options["phase"] = options.pop("split")
         data_set = _pyiqa_set(label, name, options, data_root, within)
     return draw.of(data_set) if draw else data_set
 

@@ -1,15 +1,20 @@
 """``clipiqa sweep``: pictures changed in steps, each version scored once, and correlations against scipy's."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from photos import BUNDLED, photos, save_corrupt, save_exposures, save_grey
+from PIL import Image
 from refusal import refused
 from standin import Brightness
 
 from clipiqa_pyiqa import ImageError, sweep
+from clipiqa_pyiqa.workbench.experiments import duration
 from clipiqa_pyiqa.workbench.experiments.changes import CHANGES
+from clipiqa_pyiqa.workbench.experiments.strip import typical_photo
 
 # Changes
 
@@ -88,3 +93,69 @@ def test_mini_follows_every_attribute(clipiqa):
     assert [row[0] for row in rows] == list(CHANGES)
     for row in rows:
         assert float(row[4]) >= 0.8  # the mean of Spearman's correlations
+
+
+# Fig. 4
+
+
+@pytest.fixture
+def koniq(tmp_path):
+    """KonIQ-10k as pyiqa expects it, of ten images of noise: six for the test."""
+    root = tmp_path / "datasets"
+    images = root / "koniq10k/1024x768"
+    images.mkdir(parents=True)
+    rows = []
+    for number in range(10):
+        Image.effect_noise((48, 40), 20 + 5 * number).convert("RGB").save(images / f"{number}.png")
+        rows.append((f"{number}.png", 50, "train" if number < 4 else "test"))
+    (root / "meta_info").mkdir()
+    table = root / "meta_info/meta_info_KonIQ10kDataset.csv"
+    pandas.DataFrame(rows, columns=["name", "mos", "official_split"]).to_csv(table, index=False)
+    return root
+
+
+def test_a_sample_of_a_data_sets_test_images_is_drawn_by_its_seed(clipiqa, koniq):
+    line = f"sweep koniq10k-1024:split=test --data-root {koniq} -c fig4 -b mini --scales 1 --steps 3 --max-side 48"
+    drawn = {}
+    for name, options in {"a": "--seed 0", "again": "--seed 0", "b": "--seed 1"}.items():
+        clipiqa(f"{line} --sample 3 {options} --out {name}", 0)
+        drawn[name] = pandas.read_csv(f"{name}/sweep.csv")["path"].unique().tolist()
+    tests = [str(koniq / "koniq10k/1024x768" / f"{number}.png") for number in range(4, 10)]
+    assert drawn["a"] == drawn["again"] != drawn["b"]
+    assert len(drawn["a"]) == 3 and set(drawn["a"]) <= set(tests)
+    summary = json.loads(Path("a/summary.json").read_text())
+    assert (summary["provenance"]["sample"], summary["provenance"]["seed"]) == (3, 0)
+    clipiqa(f"{line} --sample 7 --out c", 2, "--sample must be at most 6 images")
+    clipiqa(f"{line} --out {koniq}/koniq10k/1024x768/out", 2, "lies in")
+
+
+def test_data_sets_and_paths_are_told_apart(clipiqa, koniq, grey_steps):
+    clipiqa("sweep nowhere/a.png", 2, "'nowhere/a.png' does not exist")
+    clipiqa("sweep nowhere", 2, "'nowhere' does not exist")
+    names = "path,mos\n" + "".join(f"{path},{place}\n" for place, path in enumerate(grey_steps))
+    Path("scores.csv").write_text(names)
+    result = sweep(Brightness(), ["scores.csv", *grey_steps], changes=["brightness"], scales=(1,), steps=3)
+    assert result.frame["path"].unique().tolist() == [str(path) for path in grey_steps]
+
+
+def test_the_strip_has_the_scores_of_the_typical_photo(grey_steps):
+    correlations = pandas.Series({"a": 0.9, "b": np.nan, "c": -1.0, "d": 0.3, "e": 0.4})
+    assert typical_photo(correlations) == "d"
+    assert typical_photo(pandas.Series({"a": np.nan, "b": np.nan})) == "a"
+    result = sweep(Brightness(), grey_steps, changes=["brightness", "contrast"], scales=(1,), steps=9)
+    texts = [text.get_text() for text in result.strip().texts]
+    rows = result.frame.query("change == 'brightness' and path == @grey_steps[0].__str__()")
+    for step in (0, 2, 4, 6, 8):
+        row = rows.iloc[step]
+        assert f"{row['amount']:g}\nscore {row['brightness']:.3f}" in texts
+    assert sum(text.startswith("contrast: factor") for text in texts) == 1
+
+
+def test_many_scores_are_announced_with_their_time(clipiqa, grey_steps, monkeypatch):
+    line = f"sweep {grey_steps[0]} {grey_steps[1]} -b mini --scales 1 --steps 3 --changes brightness"
+    assert "about" not in clipiqa(line, 0).err
+    monkeypatch.setattr(duration, "MANY", 6)
+    told = clipiqa(line, 0).err
+    assert "6 images are to be scored: about 1 second, at the speed of 1 of them" in told
+    words = [duration.words_of_seconds(seconds) for seconds in (0.1, 80, 150, 40 * 3600, 10 * 86400)]
+    assert words == ["1 second", "80 seconds", "2 minutes", "40 hours", "10 days"]

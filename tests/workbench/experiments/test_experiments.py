@@ -31,7 +31,7 @@ def contents(folder):
 EXPERIMENTS = {  # inputs, options, and the names of the results
     rank: (["low"], {}, {"ranking.csv", "rank-quality.png"}),
     radar: (["low"], {"prompts": ["happy", "new", "scary"]}, {"radar.png"}),
-    sweep: (["low"], {"changes": "brightness", "steps": 3, "scales": [1]}, {"sweep.csv", "spearman.csv", "sweep.png"}),
+    sweep: (["low"], {"changes": "brightness", "steps": 3, "scales": [1]}, {"sweep.csv", "spearman.csv", "sweep-photos.png", "sweep.png"}),
     pairs: (["low", "high"], {}, {"pairs.csv", "pairs-quality.png"}),
     agreement: (["votes.csv"], {}, {"agreement.csv", "agreement.png"}),
 }

@@ -1,0 +1,93 @@
+"""Images that are resized, then changed in steps; each version is read when it is scored or drawn."""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from ..images.image import File, read_image
+from ..images.image import Image as AnyImage
+from ..images.memory import set_aside
+from .changes import Change
+
+_IMAGES_KEPT = 2  # decoded images at a scale, which all of their versions share
+
+
+@dataclass(frozen=True)
+class ChangedImage(AnyImage):
+    """A changed image.
+
+    Attributes:
+        scaled: Returns the image at a scale.
+        limits: What the image depends on, besides its file, scale and change.
+    """
+
+    path: str
+    scale: float
+    change: Change
+    step: int
+    amount: float
+    scaled: Callable[[str, float], Image.Image]
+    limits: str
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # changes that leave the image as it is have one name
+        words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
+        return f"{self.path} [scale {self.scale:g}, {words}]"
+
+    def stamp(self) -> str:
+        return f"{File(self.path).stamp()} {self.limits}"
+
+    def picture(self) -> Image.Image:
+        return self.change.apply(self.scaled(self.path, self.scale), self.amount)
+
+    def read(self) -> bytes:
+        file = io.BytesIO()
+        self.picture().save(file, "PPM")
+        return file.getvalue()
+
+
+def path_of(name: str) -> str:
+    """Return the path in a version's name, also of a version of an earlier run."""
+    return name.rpartition(" [")[0]
+
+
+def changed_images(
+    files: Sequence[str],
+    scales: Sequence[float],
+    changes: Sequence[Change],
+    steps: int,
+    limits: Mapping[str, Any],
+) -> list[ChangedImage]:
+    """Return all versions of the images; those of one image at one scale follow each other.
+
+    Args:
+        limits: Options of :func:`~clipiqa_pyiqa.workbench.images.image.read_image`.
+    """
+    scaled = _scaled_images(limits)
+    return [
+        ChangedImage(path, scale, change, step, amount, scaled, str(limits))
+        for path, scale, change in itertools.product(files, scales, changes)
+        for step, amount in enumerate(change.amounts(steps))
+    ]
+
+
+def _scaled_images(limits: Mapping[str, Any]) -> Callable[[str, float], Image.Image]:
+    """Return a function that reads an image, if there is memory for it, and multiplies its sides by a scale."""
+
+    @functools.lru_cache(_IMAGES_KEPT)
+    def scaled(path: str, scale: float) -> Image.Image:
+        record = read_image(path, **limits)
+        width, height = [max(1, round(side * scale)) for side in record.size]
+        set_aside(path, width, height)
+        if scale == 1:
+            return record.picture
+        return record.picture.resize((width, height), Image.Resampling.LANCZOS)
+
+    return scaled

@@ -1,0 +1,80 @@
+"""The image files of an experiment: paths or data sets, and a sample of them that a seed draws."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...checks import FilePath
+from ...errors import ImageError
+from ...text import counted
+from ..files.named import parse_argument
+from ..sources.finding import check_pictures_outside, each_of, find_inputs
+
+_NAME = re.compile(r"[\w+-]+")
+
+
+def may_name_data_set(path: Any) -> bool:
+    """Return whether a text names no file, but may name a data set: a name of pyiqa's or a CSV file, with options."""
+    if not isinstance(path, str | os.PathLike):
+        return False
+    text = os.fspath(path)
+    if text.lower().endswith(".csv"):
+        return True
+    if os.path.lexists(text) or text == "-":
+        return False
+    target = text.partition(":")[0]
+    return bool(_NAME.fullmatch(target)) or target.lower().endswith(".csv")
+
+
+def image_files(paths: Any, out: FilePath | None = None, data_root: FilePath | None = None) -> list[str]:
+    """Return the files of images that paths and data sets name, each once.
+
+    Args:
+        paths: As for :func:`~clipiqa_pyiqa.workbench.sources.finding.find_inputs`, and data sets such as
+            ``'koniq10k-1024:split=test'`` or ``'scores.csv:split=test'``, whose images are read as they are in their
+            files.
+        out: A folder for pictures; raise if the next run would take them for photos.
+        data_root: Folder of pyiqa's data sets.
+    """
+    given = list(each_of(paths))
+    data_sets = [os.fspath(path) for path in given if _names_data_set(path)]
+    others = [path for path in given if not _names_data_set(path)]
+    files = find_inputs(others, out) if others or not data_sets else []
+    for text in data_sets:
+        files += _files_of(text, out, data_root)
+    return list(dict.fromkeys(files))
+
+
+def drawn(files: Sequence[str], sample: int | None, seed: int) -> list[str]:
+    """Return a random sample of files, in their order; all of them for None."""
+    if sample is None:
+        return list(files)
+    if sample > len(files):
+        raise ImageError(f"sample must be at most {counted(len(files), 'image')}, as there are no more; got {sample}.")
+    places = sorted(random.Random(seed).sample(range(len(files)), sample))
+    return [files[place] for place in places]
+
+
+def _names_data_set(path: Any) -> bool:
+    if not may_name_data_set(path):
+        return False
+    target = str(parse_argument(os.fspath(path)).target)
+    if target.lower().endswith(".csv"):
+        return True
+    from ..opinions.pyiqa_sets import is_known  # imports pyiqa
+
+    return is_known(target)
+
+
+def _files_of(text: str, out: FilePath | None, data_root: FilePath | None) -> list[str]:
+    from ..opinions.data_sets import parse_data_sets  # imports pyiqa
+
+    (data_set,) = parse_data_sets(text, data_root)
+    files = [image.name for image in data_set.images]
+    check_pictures_outside(out, {Path(file).parent for file in files})
+    return files
