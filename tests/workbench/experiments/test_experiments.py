@@ -28,10 +28,11 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
+SWEPT = {"sweep.csv", "spearman.csv", "sweep-photos.png", "sweep.png"}
 EXPERIMENTS = {  # inputs, options, and the names of the results
     rank: (["low"], {}, {"ranking.csv", "rank-quality.png"}),
     radar: (["low"], {"prompts": ["happy", "new", "scary"]}, {"radar.png"}),
-    sweep: (["low"], {"changes": "brightness", "steps": 3, "scales": [1]}, {"sweep.csv", "spearman.csv", "sweep-photos.png", "sweep.png"}),
+    sweep: (["low"], {"changes": "brightness", "steps": 3, "scales": [1]}, SWEPT),
     pairs: (["low", "high"], {}, {"pairs.csv", "pairs-quality.png"}),
     agreement: (["votes.csv"], {}, {"agreement.csv", "agreement.png"}),
 }
