@@ -112,7 +112,7 @@ class ShardScorer:
         return row
 
     def _cells_of(self, row: Row) -> dict[str, Any]:
-        cells = {**row.as_dict(self._head.scores), **self._head.constants}
+        cells = {**row.as_dict(self._head.scores), **self._head.constants_beside_head}
         for name, column in self._head.carried.items():
             value = row.carried.get(name)
             kind = self._schema.field(column).type

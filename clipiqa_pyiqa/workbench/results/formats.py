@@ -31,6 +31,7 @@ from .columns import (
     column_changes,
     lacks_parameters,
     scale_text,
+    short_scale_text,
 )
 from .record_text import metric_line, shared_and_own
 from .row import FIELDS, NUMBERS
@@ -40,9 +41,14 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 SCALE, METRIC = "scale", "metric"
-"""The last two columns, equal in every row: the meaning of the scores, and what made them."""
+"""The last two columns of a CSV file, equal in every row: the meaning of the scores, and what made them.
+
+Of other files, the head holds the meaning of the scores once.
+"""
 PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds the head as JSON."""
+PANDAS_KEY = b"PANDAS_ATTRS"
+"""A key in a Parquet file's metadata, which pandas reads, and writes into copies."""
 RECORD = "_clipiqa.json"
 """Name of the head in a folder of Parquet files; Arrow and Spark take names with an underscore first for no data."""
 JOURNAL = ".part.jsonl"  # added to the name of the result
@@ -82,7 +88,7 @@ class Head:
 
     @property
     def names(self) -> list[str]:
-        """All columns; the last two are those of ``constants``."""
+        """All columns of a CSV file; the last two are those of ``constants``."""
         return ["path", *self.scores, *FIELDS, *self.joined, SCALE, METRIC]
 
     @cached_property
@@ -93,7 +99,13 @@ class Head:
 
     @property
     def constants(self) -> dict[str, str]:
-        return {SCALE: scale_text(self.columns), METRIC: metric_line(self.columns)}
+        """The cells that are equal in every row of a file without a head, or whose head may get lost."""
+        return {SCALE: short_scale_text(self.columns), METRIC: metric_line(self.columns)}
+
+    @property
+    def constants_beside_head(self) -> dict[str, str]:
+        """The cells that are equal in every row of a JSON lines or Parquet file."""
+        return {METRIC: metric_line(self.columns)}
 
     @property
     def record(self) -> dict[str, Any]:
@@ -123,9 +135,10 @@ class Head:
         """The columns of a Parquet file, but for joined values, whose types are not known."""
         import pyarrow
 
-        types = {name: pyarrow.string() for name in self.names if name not in self.joined}
+        types = {name: pyarrow.string() for name in self.names if name not in (*self.joined, SCALE)}
         types |= dict.fromkeys(self.scores, pyarrow.float64()) | dict.fromkeys(NUMBERS, pyarrow.int32())
-        return pyarrow.schema(types, {b"PANDAS_ATTRS": json.dumps(self.provenance)})
+        attributes = {**self.provenance, SCALE: scale_text(self.columns)}
+        return pyarrow.schema(types, {PANDAS_KEY: json.dumps(attributes)})
 
     def metadata(self, schema: pyarrow.Schema, **counts: Any) -> dict[bytes, bytes]:
         """Return the metadata of a Parquet file of this schema: the record, and numbers such as that of its rows."""
@@ -203,6 +216,14 @@ def parquet_record(file: Any) -> dict[str, Any] | None:
     return record
 
 
+def scale_in_attributes(path: Path) -> str:
+    """Return the scales in a Parquet file that pandas copied from a file of ours; empty if it has none."""
+    with checked_reading(path, "parquet"), _parquet(path) as file:
+        attributes = json.loads((file.metadata.metadata or {}).get(PANDAS_KEY, b"{}"))
+        scale = attributes.get(SCALE) if isinstance(attributes, Mapping) else None
+        return scale if isinstance(scale, str) else ""
+
+
 def _check(record: Record, schema: pyarrow.Schema) -> str:
     return hashlib.sha256(f"{json.dumps(record, sort_keys=True)}{schema.remove_metadata()}".encode()).hexdigest()
 
@@ -265,10 +286,10 @@ def _journal_rows(path: Path, damage: list[str]) -> Iterator[Cells]:
 
 def publish(path: Path, format: str, head: Head, rows: Iterable[Cells]) -> None:
     """Write a csv, jsonl or parquet file of rows (column -> value, without the constant columns), and its head."""
-    constants = head.constants
+    constants = head.constants_beside_head
     names = head.names
     of_row = names[:-2]
-    end = csv_line(constants.values())
+    end = csv_line(head.constants.values())
     with replacing(path) as partial:
         if format == "parquet":
             _write_parquet(partial, head, rows)
@@ -298,7 +319,7 @@ def _write_parquet(path: Path, head: Head, rows: Iterable[Cells]) -> None:
     from pyarrow import parquet
 
     schema = head.schema
-    constants = head.constants
+    constants = head.constants_beside_head
     images = 0
     failures = Counter[str]()
     rows = list(rows) if head.joined else rows  # the types of joined values are known once all have come

@@ -167,7 +167,7 @@ class ParquetFolder:
     def table(self) -> pyarrow.Table:
         """Return all rows. Raises ``ShardError`` if a file is damaged."""
         tables = [table for _, table in self._tables(None)]
-        return pyarrow.concat_tables(tables) if tables else pyarrow.table({})
+        return pyarrow.concat_tables(tables, promote_options="default") if tables else pyarrow.table({})
 
     def rows(self, columns: Sequence[str]) -> pandas.DataFrame:
         """Return columns of all rows, with each row's ``file``, and its ``number`` there."""

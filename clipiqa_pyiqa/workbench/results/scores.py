@@ -22,7 +22,18 @@ from ..names.members import split_name
 from ..sources.stores import address_of, is_remote, source_at
 from .checks import check_row
 from .columns import Column, Record, read_scales
-from .formats import METRIC, RECORD, SCALE, SUFFIXES, Head, checked_reading, format_of, read_cells, read_head
+from .formats import (
+    METRIC,
+    RECORD,
+    SCALE,
+    SUFFIXES,
+    Head,
+    checked_reading,
+    format_of,
+    read_cells,
+    read_head,
+    scale_in_attributes,
+)
 from .row import FIELDS, NUMBERS
 
 if TYPE_CHECKING:
@@ -133,7 +144,7 @@ def read_scores(
         raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
     table = pandas.DataFrame(rows)
     try:
-        known = head.by_name if head else read_scales(table.get(SCALE, ()))
+        known = head.by_name if head else read_scales(_scales(path, table))
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
     key = key or ("path" if head else None)
@@ -163,11 +174,19 @@ def read_scores(
             )
     frame = pandas.DataFrame({str(each): values[each].astype(float) for each in chosen})
     ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
+    ours = ours or {METRIC, *NUMBERS}.issubset(table)  # a copy without its head
     used = list(chosen)
     if ours:
         used += [SCALE, METRIC]
     other = table.drop(columns=used, errors="ignore")
     return Scores(frame, other, known, head.reading if head else {}, str(path), ours)
+
+
+def _scales(path: Path, table: pandas.DataFrame) -> Iterable[str]:
+    """Return texts of the scales in a file without a head: its cells, or what pandas copied from a Parquet file."""
+    if SCALE in table or path.suffix.lower() != ".parquet":
+        return list(table.get(SCALE, ()))
+    return [scale_in_attributes(path)]
 
 
 def is_folder_of_rows(path: FilePath) -> bool:

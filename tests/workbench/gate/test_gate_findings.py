@@ -143,7 +143,7 @@ def test_a_cut_image_is_explained_and_can_be_accepted_by_its_flag(clipiqa, folde
 
 
 def test_a_product_on_white_is_not_cut(clipiqa, folders, command):
-    for name, edge in (("base", 5), ("new", 14)):
+    for name, edge in (("base", 5), ("new", 20)):
         for n in range(20):
             picture = Image.new("RGB", (128, 128), "white")
             photo = Image.open(folders / f"{name}/{n}.png")

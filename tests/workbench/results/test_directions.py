@@ -41,7 +41,7 @@ def two(tmp_path):
 
 def converted(path, suffix=".parquet", drop=()):
     """A copy as pandas makes it, without the provenance beside it."""
-    frame = pandas.read_csv(path).drop(columns=list(drop))
+    frame = read_by_pandas(path).drop(columns=list(drop))
     copy = path.with_name(f"{path.stem}-copy{suffix}")
     if suffix == ".csv":
         frame.to_csv(copy, index=False)
@@ -58,6 +58,40 @@ def test_a_converted_copy_says_that_low_is_good(two, suffix):
         (question,) = gate(base, new).pairs
         assert question.verdict == "worse"
         assert question.line.endswith(f"lower is better (as {base.name} says)")
+
+
+def test_a_row_of_a_csv_file_tells_directions_in_short_and_other_files_tell_them_once(tmp_path):
+    name = "Crisp photo: 100 %|Hazy photo"
+    tells = "Crisp%20photo%3A%20100%20%25|Hazy%20photo:+:0..1:"
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        frame = read_by_pandas(ours(tmp_path / f"a{suffix}", record=QUESTION, name=name))
+        assert ("scale" in frame) == (suffix == ".csv")
+    cell = pandas.read_csv(tmp_path / "a.csv")["scale"][0]
+    fingerprint = read_scores(tmp_path / "a.csv").columns[name].fingerprint
+    assert cell == tells + fingerprint[:6] and len(fingerprint) == 16
+    (column,) = read_scores(converted(tmp_path / "a.csv", ".csv")).columns.values()
+    assert (column.name, column.ends, column.lower_better) == (name, (0, 1), False)
+    copies = [read_scores(converted(tmp_path / name)) for name in ("a.csv", "a.parquet")]
+    assert [copy.columns[name].lower_better for copy in copies] == [False, False]  # pandas keeps attributes
+
+
+def read_by_pandas(path):
+    if path.suffix == ".jsonl":
+        return pandas.read_json(path, lines=True)
+    return pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
+
+
+def test_a_copy_that_lost_its_head_asks_for_the_direction(tmp_path, clipiqa):
+    file = ours(tmp_path / "a.jsonl", name="judge")
+    file.with_name("a.jsonl.provenance.json").unlink()
+    clipiqa(f"rank {file} --by judge --worst 1", 2, "--lower-better or --higher-better")
+
+
+def test_scales_of_earlier_files_are_read(tmp_path):
+    frame = pandas.DataFrame({"path": ["a.png"], "q": [1.0], "scale": ['{"q":[0,1,"lower","3f2a9c018b6d4e75"]}']})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    (column,) = read_scores(tmp_path / "a.csv").columns.values()
+    assert column.lower_better and column.ends == (0, 1) and column.fingerprint == "3f2a9c018b6d4e75"
 
 
 def test_neither_names_nor_words_of_a_prompt_decide(two):

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from weights_fakes import fake_state_dict
 
 from clipiqa_pyiqa import __version__, score_paths
+from clipiqa_pyiqa.workbench.results.formats import read_head
 
 NOT_OF_SCORES = ("version", "weights", "file", "files")
 """Fields that say where weights and parameters are from: other fields hold their hashes."""
@@ -152,8 +153,11 @@ def records_in(path):
     """Return column -> record and fingerprint, as a CSV file and its provenance tell them."""
     records = json.loads(path.with_name(f"{path.name}.provenance.json").read_text("utf-8"))["columns"]
     with open(path, encoding="utf-8", newline="") as file:
-        scale = json.loads(next(csv.DictReader(file))["scale"])
-    return {name: (record, scale[name][3]) for name, record in records.items()}
+        scale = next(csv.DictReader(file))["scale"]
+    columns = read_head(path, "csv").by_name
+    told = {name: column for name, column in columns.items() if column.lower_better is not None}
+    assert [text.rpartition(":")[2] for text in scale.split()] == [column.fingerprint[:6] for column in told.values()]
+    return {name: (record, columns[name].fingerprint) for name, record in records.items()}
 
 
 def fingerprint_of(record):
@@ -367,10 +371,11 @@ def test_the_columns_of_a_file_and_how_its_images_were_read(tmp_path, clipiqa):
     first_line = (tmp_path / "s.csv").read_text("utf-8").partition("\n")[0]
     first_row = json.loads((tmp_path / "s.jsonl").read_text("utf-8").partition("\n")[0])
     schema = parquet.read_schema(tmp_path / "s.parquet")
-    assert first_line.split(",") == [*first_row] == schema.names == HEADER.split()
+    names = HEADER.replace(" scale", "").split()  # the heads of the others hold the scale
+    assert first_line.split(",") == HEADER.split() and [*first_row] == schema.names == names
     types = {name: str(schema.field(name).type) for name in schema.names}
     assert types == {
-        **dict.fromkeys(HEADER.split(), "string"),
+        **dict.fromkeys(names, "string"),
         **dict.fromkeys(("width", "height", "scored_width", "scored_height", "exif_orientation"), "int32"),
         "mini": "double",
     }

@@ -17,7 +17,7 @@ from stored import read_results, write_results
 
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError
+from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError, scale_text
 from clipiqa_pyiqa.workbench.results.earlier import Cell
 from clipiqa_pyiqa.workbench.results.formats import Head, format_of, journal_of
 from clipiqa_pyiqa.workbench.results.output import Output
@@ -74,7 +74,9 @@ def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(path, monke
     assert frame.quality.isna().tolist() == [False, False, True, False, False]
     assert frame[NAMES[1]].dropna().tolist() == pytest.approx([0.5, 1 / 3, 1e-7, 0.5], rel=1e-10)
     assert set(frame.metric) == {METRIC}
-    assert frame.attrs == (HEAD.provenance if path.suffix == ".parquet" else {})
+    attributes = {**HEAD.provenance, "scale": scale_text(HEAD.columns)}
+    assert frame.attrs == (attributes if path.suffix == ".parquet" else {})
+    assert ("scale" in frame) == (path.suffix == ".csv")
 
 
 def test_the_text_of_a_csv_file_and_of_its_provenance(tmp_path):
