@@ -173,13 +173,18 @@ def read_scores(
                 f"({few(dict.fromkeys(cells))}{'; a decimal comma must be a point' if has_comma else ''})."
             )
     frame = pandas.DataFrame({str(each): values[each].astype(float) for each in chosen})
-    ours = bool(known) or any(str(cell).startswith("clipiqa") for cell in table.get(METRIC, ()))
-    ours = ours or {METRIC, *NUMBERS}.issubset(table)  # a copy without its head
+    ours = bool(known) or _looks_like_ours(table)
     used = list(chosen)
     if ours:
         used += [SCALE, METRIC]
     other = table.drop(columns=used, errors="ignore")
     return Scores(frame, other, known, head.reading if head else {}, str(path), ours)
+
+
+def _looks_like_ours(table: pandas.DataFrame) -> bool:
+    """Return whether a table without scales is a copy of results of ours."""
+    metrics = table.get(METRIC, ())
+    return {METRIC, *NUMBERS}.issubset(table) or any(str(cell).startswith("clipiqa") for cell in metrics)
 
 
 def _scales(path: Path, table: pandas.DataFrame) -> Iterable[str]:
