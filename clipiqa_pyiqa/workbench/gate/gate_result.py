@@ -22,8 +22,8 @@ from .verdicts import ColumnPair
 
 WRITTEN = ("gate.json", "gate.xml", "rows.csv", PROVENANCE)
 PAGE = "gate.html"
-_TABLE = {
-    "metric": "name",
+_TABLE = {  # heading -> attribute of a column, or of a finding
+    "check": "name",
     "verdict": "verdict",
     "difference [95 %, uncorrected]": "interval",
     "means": "means",
@@ -167,7 +167,10 @@ class Gate(Reported):
         return report
 
     def _table(self) -> Table:
-        columns = [words(head, [str(getattr(pair, key) or "–") for pair in self.pairs]) for head, key in _TABLE.items()]
+        checked = [*self.pairs, *self.findings]
+        columns = []
+        for heading, attribute in _TABLE.items():
+            columns.append(words(heading, [str(getattr(each, attribute, "") or "–") for each in checked]))
         title = f"{self.verdict.upper()}: {Path(self.new).name} compared with {Path(self.base).name}"
         return Table(title, columns, before=[self.line], section="Verdict")
 

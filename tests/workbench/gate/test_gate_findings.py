@@ -29,7 +29,11 @@ def test_one_image_under_all_names_fails_in_text_junit_and_on_the_page(clipiqa, 
     failed = [case.get("name") for case in suite if case.find("failure") is not None]
     assert failed == ["equal images"] and suite.get("failures") == "1"
     page = (folders / "page/gate.html").read_text()
-    assert "<h1>FAILED: " in page and "20 of 20 new images have equal pixels" in page
+    assert (
+        "<h1>FAILED: " in page
+        and '<th scope="row">equal images</th><td>failed</td>' in page
+        and "20 of 20 new images have equal pixels" in page
+    )
     rows = json.loads((folders / "gate/gate.json").read_text())["findings"][0]["rows"]
     assert set(rows) == {str(n) for n in range(20)}
 
