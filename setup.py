@@ -89,6 +89,7 @@ setup(
         "torchvision>=0.21",
         "open_clip_torch>=2.32",
         # pyiqa and open_clip bring these too, but we import them ourselves.
+        "cyclopts>=5.5.2,<6",  # the command line
         "fsspec>=2025.9",
         "huggingface_hub>=1.3",
         "jinja2>=3.1.2",
@@ -102,7 +103,6 @@ setup(
         "safetensors>=0.6.2",
         "scipy>=1.13",
         "simplejpeg>=1.9",  # libjpeg's warnings about damaged JPEGs
-        "shtab>=1.8",  # completion of words in shells, fish's from 1.8 on
         "tqdm>=4.66.3",
     ],
     extras_require={

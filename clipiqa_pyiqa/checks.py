@@ -139,9 +139,9 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
         raise CLIPIQAError(f"{option} must be one of {', '.join(map(repr, choices))}; got {shown(value)}.") from None
 
 
-def check_bounds(name: str, value: int) -> None:
+def check_bounds(name: str, value: int | None) -> None:
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
-    if not least <= value <= most:
+    if value is not None and not least <= value <= most:
         raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
-from ..checks import DEFAULTS, MIN_SIDE
+from ..checks import DEFAULTS, MIN_SIDE, check_bounds
 from ..errors import OptionError
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ class Machine:
     """The machine.
 
     Args:
-        device (DEVICE): cpu, cuda, cuda:N or mps; default: cuda if there is a GPU, else cpu
+        device: cpu, cuda, cuda:N or mps; default: cuda if there is a GPU, else cpu
         workers: threads that decode; default: one per core, at most 8
         threads: images scored at once, each on a thread; default: one per usable core
-        memory (SIZE): memory for decoding, such as 2G; default: half of all memory
+        memory: memory for decoding, such as 2G; default: half of all memory
         huge: also decode images above PIL's limit, 179 megapixels
     """
 
@@ -38,6 +38,10 @@ class Machine:
     threads: int | None = None
     memory: str | None = None
     huge: bool = False
+
+    def __post_init__(self) -> None:
+        check_bounds("workers", self.workers)
+        check_bounds("threads", self.threads)
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,10 @@ class Batches(Machine):
     batch_size: int = 8
     processes: int = 0
 
-    def keywords(self) -> dict[str, Any]:
-        """Return the options as functions take them, without ``device``."""
-        names = ScoringOptions.__annotations__.keys() - {"device"}
-        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_bounds("batch_size", self.batch_size)
+        check_bounds("processes", self.processes)
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,16 @@ class Sizes:
     """Sizes of images.
 
     Args:
-        max_side (PX): longest allowed side; larger images are shrunk
+        max_side: longest allowed side; larger images are shrunk
         max_pixels: most allowed pixels; larger images are shrunk
     """
 
     max_side: int | None = None
     max_pixels: int | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds("max_side", self.max_side)
+        check_bounds("max_pixels", self.max_pixels)
 
     @property
     def limits(self) -> dict[str, int]:
@@ -100,6 +108,10 @@ class AnySize(Reading):
 @dataclass(frozen=True)
 class SharedOptions(Reading, Batches):
     """Options of reading and scoring."""
+
+    def __post_init__(self) -> None:
+        Reading.__post_init__(self)
+        Batches.__post_init__(self)
 
 
 DEFAULTS.update({name: getattr(SharedOptions, name) for name in SharedOptions.__dataclass_fields__})

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from command_options import all_arguments, is_option, kinds_of
 from hypothesis import given
 from hypothesis import strategies as st
 from test_damaged_files import budget
@@ -22,7 +23,7 @@ from test_hostile_text import UNSAFE
 from time_limit import time_limit
 from world import make_world
 
-from clipiqa_pyiqa.workbench.commands import function_of, main, parsers
+from clipiqa_pyiqa.workbench.commands import main
 from clipiqa_pyiqa.workbench.images.memory import limit_memory
 
 MINI = "-b mini --device cpu"
@@ -58,14 +59,6 @@ NAMES = (
 )  # fmt: skip
 
 
-def options():
-    """What can be said to each command."""
-    _, commands = parsers()
-    for name, parser in commands.items():
-        parser.declare(function_of(name))
-    return {name: [a for a in parser._actions if a.dest != "help"] for name, parser in commands.items()}
-
-
 def contents(folder):
     """Every file with its bytes; other places as they are."""
     return {
@@ -74,26 +67,26 @@ def contents(folder):
     }
 
 
-def odd(action, generator):
-    """Words for an option with an absurd value, and the value."""
-    takes_numbers = action.type in (int, float, str)
+def odd(argument, generator):
+    """Words for an argument with an absurd value, and the value."""
+    takes_numbers = not {int, float, str}.isdisjoint(kinds_of(argument))
     value = generator.choice(NUMBERS if takes_numbers and generator.random() < 0.7 else NAMES)
-    if not action.option_strings:
+    if not is_option(argument):
         return [value], value
-    if action.nargs == 0 or generator.random() < 0.3 or value.startswith("-"):
-        return [f"{action.option_strings[-1]}={value}"], value
-    more = [value] * (action.nargs - 1 if isinstance(action.nargs, int) else 0)
-    return [action.option_strings[-1], value, *more], value
+    if bool in kinds_of(argument) or generator.random() < 0.3 or value.startswith("-"):
+        return [f"{argument.name}={value}"], value
+    return [argument.name, *[value] * argument.token_count()[0]], value
 
 
-def refuses(action, value):
+def refuses(argument, value):
     """Whether the value is nonsense for its option beyond doubt, so that 0 would be a lie."""
-    if action.nargs == 0 or (action.choices is not None and value not in action.choices):
+    choices = argument.get_choices(force=True)
+    if choices and value not in choices:
         return True
-    if action.type not in (int, float):
+    if {int, float}.isdisjoint(kinds_of(argument)):
         return False
     try:
-        number = float(value)
+        number = int(value, 0) if value.startswith("0x") else float(value)
         return not math.isfinite(number) or abs(number) > 1e20
     except (ValueError, OverflowError):
         return True
@@ -140,17 +133,17 @@ def attempt(tmp_path, metric, capfd, monkeypatch):
 
 
 def test_odd_values_end_with_an_exit_code_and_a_sentence(attempt, times):
-    known = options()
+    known = all_arguments()
     commands = [command for command in known if times > 1 or command not in SLOW]
 
     @budget(25 if times == 1 else 150 * times)
     @given(st.sampled_from(commands), st.randoms(use_true_random=False))
     def try_values(command, generator):
         argv, nonsense = [*GOOD[command].split()], False
-        for action in generator.sample(known[command], generator.choice((1, 1, 1, 2))):
-            words, value = odd(action, generator)
-            nonsense |= refuses(action, value)
-            argv = [*argv, *words] if action.option_strings else [*words, *argv[1:]]
+        for argument in generator.sample(known[command], generator.choice((1, 1, 1, 2))):
+            words, value = odd(argument, generator)
+            nonsense |= refuses(argument, value)
+            argv = [*argv, *words] if is_option(argument) else [*words, *argv[1:]]
         attempt([*command.split(), *argv], nonsense)
 
     try_values()

@@ -1,45 +1,28 @@
 """The ``clipiqa`` command: one module per sub-command, imported when called.
 
-A module's ``run`` declares the options; see :mod:`.options.parser`.
+A module's ``run`` declares the command's options, which cyclopts reads; see :mod:`.app`.
 """
 
-import argparse
 import contextlib
-import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
-from ...errors import CLIPIQAError, ConfigError
+from cyclopts import CycloptsError
+
+from ...errors import CLIPIQAError, ConfigError, OptionError
 from ...files.printable import plain_lines
 from ...files.writing import NAMED
 from ...text import nearest
-from ...version import __version__
-from .options.parser import Parser, call
+from .app import NAMES, WHOLE_HELP, command_app, examples_of
+from .command_line import CommandLine
 from .options.terminal import Messages, Terminated, drop, in_shell, invoked, sigterm_as_interrupt, speaking
+from .refusals import refusal
 
-COMMANDS = {
-    "demo": "score bundled photos and degraded versions of them, without any download",
-    "score": "score photos: files, folders, globs or a list on standard input",
-    "map": "draw maps of where photos look good and where they do not",
-    "compare": "compare metrics on data sets, with correlations, intervals and published values",
-    "table": "compare several methods in one table: means, best and second best, paired differences",
-    "protocols": "list how papers compute their tables, with the source of each protocol",
-    "gate": "check whether a second run over the same inputs got worse, for continuous integration",
-    "prompts": "list the named prompt pairs",
-    "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
-    "fit": "fit a metric to a few rated photos of your own, in seconds",
-    "export": "write a metric as an ONNX file, for programs without PyTorch",
-    "weights": "show the source of every checkpoint, or download checkpoints",
-    "verify": "check whether your weights give the published scores",
-    "radar": "draw the look and feel of images on radar charts",
-    "sweep": "test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
-    "pairs": "test whether the better of two versions of an image scores higher",
-    "rank": "find the best and the worst photos, list their paths, or look at them",
-    "agreement": "test whether the metric chooses between two images as people do",
-}
+STDIN = "-"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,25 +34,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     # before torch is loaded, which reads it: waiting threads sleep and leave the CPU to other programs
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _prepare_streams()
-    args = argparse.Namespace(command=None)
     words = list(sys.argv[1:] if argv is None else argv)
-    with sigterm_as_interrupt(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
+    with _signals(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
         try:
-            code, message = _outcome(words, args)
+            code, message = _outcome(words)
         except KeyboardInterrupt as error:
             if argv is None:  # the process ends here: a second Ctrl-C ends it at once, without a traceback
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
             code = 143 if isinstance(error, Terminated) else 130
             message = f"interrupted: {'; '.join(str(arg) for arg in error.args)}".strip(": ")
         if message:
-            title = " ".join(filter(None, ("clipiqa", args.command)))
-            print(f"{title}: {plain_lines(message)}", file=sys.stderr)
-            if args.command == "gate":
-                from .gate import publish_error
-
-                publish_error(words, args, message.removeprefix("error: "))
+            _publish(words, message)
     NAMED.clear()
     return code
+
+
+def _signals() -> contextlib.AbstractContextManager[None]:
+    """Let SIGTERM end a command like Ctrl-C; only the main thread may say so."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return sigterm_as_interrupt() if is_main else contextlib.nullcontext()
 
 
 def _prepare_streams() -> None:
@@ -82,13 +65,30 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _outcome(words: list[str], args: argparse.Namespace) -> tuple[int, str]:
+def _command_in(words: Sequence[str]) -> str:
+    """Return the command that a command line names; an empty text if it names none."""
+    return words[0] if words and words[0] in NAMES else ""
+
+
+def _publish(words: Sequence[str], message: str) -> None:
+    """Say why a command line failed."""
+    command = _command_in(words)
+    print(f"{f'clipiqa {command}'.strip()}: {plain_lines(message)}", file=sys.stderr)
+    if command == "gate":
+        from .gate import publish_error
+
+        publish_error(words[1:], message.removeprefix("error: "))
+
+
+def _outcome(words: list[str]) -> tuple[int, str]:
     """Run a command line; return its exit code, and what to tell if it failed."""
     try:
         try:
-            return _run(words, args), ""
+            return _run(words), ""
         finally:
             sys.stdout.flush()
+    except CycloptsError as error:
+        return 2, f"error: {refusal(error)}"
     except CLIPIQAError as error:
         return 2, f"error: {error if isinstance(error, ConfigError) else in_shell(str(error))}"
     except BrokenPipeError:  # `clipiqa score … | head`
@@ -107,55 +107,38 @@ def _outcome(words: list[str], args: argparse.Namespace) -> tuple[int, str]:
         return 2, f"error: {in_shell(advice)}"
 
 
-def _run(argv: list[str], args: argparse.Namespace) -> int:
-    parser, commands = parsers()
-    if argv and argv[0] in commands:
-        args.command = argv[0]  # so that messages about wrong options name the command
-        commands[argv[0]].declare(function_of(argv[0]))
-    elif argv and not argv[0].startswith("-"):
-        parser.error(f"there is no command {argv[0]!r}: {nearest(argv[0], commands)}")
-    found, unknown = parser.parse_known_args(argv)
-    given = vars(found)
-    args.command = given.pop("command")
-    completion = given.pop("print_completion", "")
-    if unknown:
-        parser = commands.get(args.command, parser)
-        first = unknown[0].partition("=")[0]
-        hint = f": {nearest(first, parser._option_string_actions)}" if first.startswith("--") else ""
-        parser.error(f"unknown arguments {' '.join(unknown)}{hint}")
-    if completion:
-        import shtab
-
-        parser, commands = parsers()
-        for name, command in commands.items():
-            command.declare(function_of(name))
-            command.complete_paths()
-        print(shtab.complete(parser, shell=completion))
-    elif args.command is None:
-        parser.print_help()
-        return 2
-    else:
-        given = commands[args.command].values_in(given.get("config_file", ())) | given
-        vars(args).update(given)
-        option_files = given.get("config_file", ())
-        with speaking(args.command, given.get("quiet", False)), invoked(argv, option_files):
-            return call(function_of(args.command), given)
-    return 0
+def _run(words: list[str]) -> int:
+    command = _command_in(words)
+    if words and not command and not words[0].startswith("-"):
+        raise OptionError(f"there is no command {words[0]!r}: {nearest(words[0], NAMES)}")
+    line = CommandLine()
+    app = command_app(words, line)
+    function, bound, _ = app.parse_args(_with_stdin_last(words))
+    if function.__name__ == "help_print":
+        function(*bound.args, **bound.kwargs)
+        _print_examples(command, WHOLE_HELP in words)
+        return 0
+    NAMED[:] = line.named_files()
+    line.check_outputs()
+    with speaking(command, line.is_quiet), invoked(words, line.option_files):
+        return function(*bound.args, **bound.kwargs) or 0
 
 
-def parsers() -> tuple[Parser, dict[str, Parser]]:
-    """Return the command line's parser, and command -> its parser, without options yet."""
-    parser = Parser(prog="clipiqa", description="CLIP-IQA measures the look and feel of photos in numbers.")
-    parser.add_argument("--version", action="version", version=f"clipiqa-pyiqa {__version__}")
-    parser.add_argument(
-        "--print-completion",
-        choices=("bash", "zsh", "fish"),
-        metavar="SHELL",
-        help="print a completion script for bash, zsh or fish, and exit",
-    )
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    return parser, {name: subparsers.add_parser(name, help=COMMANDS[name]) for name in COMMANDS}
+def _with_stdin_last(words: list[str]) -> list[str]:
+    """Return the words with ``-``, the standard input, after ``--``, without which cyclopts takes it for an option."""
+    if STDIN not in words or "--" in words[: words.index(STDIN)]:
+        return words
+    others = [word for word in words if word != STDIN]
+    if "--" not in others:
+        others.append("--")
+    return [*others, STDIN]
 
 
-def function_of(command: str) -> Any:
-    return importlib.import_module(f".{command}", __package__).run
+def _print_examples(command: str, is_whole: bool) -> None:
+    if not command:
+        return
+    examples = examples_of(command)
+    if examples:
+        print(f"Examples:\n{examples}")
+    if not is_whole:
+        print(f"\nAll options: clipiqa {command} {WHOLE_HELP}")

@@ -1,9 +1,21 @@
 """``clipiqa agreement``: the paper's user study."""
 
-from .options.groups import Experiment
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .options.groups import Settings
+from .options.reports import Experiment
 
 
-def run(votes: str, run: Experiment, *, root: str | None = None) -> int:
+def run(
+    votes: Annotated[str, Parameter(metavar="VOTES")],
+    /,
+    *,
+    root: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    experiment: Experiment = Experiment(),
+    settings: Settings = Settings(),
+) -> int:
     """Test whether the metric chooses between two images as people do (paper's Fig. 7).
 
     VOTES is a CSV file with a row per vote and columns attribute,first,second,choice (a choice is 'first', 'second',
@@ -14,7 +26,7 @@ def run(votes: str, run: Experiment, *, root: str | None = None) -> int:
       clipiqa agreement votes.csv --out agreement/
 
     Args:
-        votes (VOTES): a CSV file; see below
-        root (DIR): folder of the images; default: the CSV file's folder
+        votes: a CSV file; see above
+        root: folder of the images; default: the CSV file's folder
     """
-    return run.report("agreement", votes, root=root)
+    return experiment.report("agreement", votes, root=root)

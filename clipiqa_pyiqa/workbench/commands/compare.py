@@ -1,36 +1,49 @@
 """``clipiqa compare``: metrics side by side on data sets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from ...errors import OptionError
-from .options.groups import Comparing
+from .command_line import as_given
+from .options.flags import whole
+from .options.groups import Settings
+from .options.reports import Comparing
 
 
+@Parameter(name="*", group="Comparison")
 @dataclass(frozen=True)
 class CompareOptions:
     """Comparison.
 
     Args:
-        data_root (DIR): folder of pyiqa's data sets; default: ./datasets
+        data_root: folder of pyiqa's data sets; default: ./datasets
         plcc_fit: also compute PLCC (Pearson's correlation) and RMSE after a logistic fit
         fit_parameters: parameters of the fit, or VQEG's 5
         without_mini_photos: leave out mini's training photos
         bootstrap: resamples for the intervals; 0: no intervals
         seed: seed of resamples and random metrics
-        within (COLUMN): also the mean correlation within the groups that this column names, such as scenes
+        within: also the mean correlation within the groups that this column names, such as scenes
     """
 
-    data_root: str | None = None
+    data_root: Annotated[str | None, Parameter(metavar="DIR")] = None
     plcc_fit: bool = False
     fit_parameters: Literal[4, 5] = 4
     without_mini_photos: bool = False
-    bootstrap: int = 1000
-    seed: int = 0
-    within: str = ""
+    bootstrap: Annotated[int, whole(0, 1_000_000)] = 1000
+    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 0
+    within: Annotated[str, Parameter(metavar="COLUMN")] = ""
 
 
-def run(run: Comparing, options: CompareOptions, *, data: list[str] | None = None) -> int:
+def run(
+    *,
+    data: Annotated[Sequence[str], Parameter(alias="-d", metavar="DATA", converter=as_given)] = (),
+    comparing: Comparing = Comparing(),
+    options: CompareOptions = CompareOptions(),
+    settings: Settings = Settings(),
+) -> int:
     """Compare metrics on data sets, with correlations, intervals and published values.
 
     A metric is pyiqa's NAME or NAME:KEY=VALUE,…. A data set is pyiqa's name, a CSV file of paths and scores, or a
@@ -44,10 +57,10 @@ def run(run: Comparing, options: CompareOptions, *, data: list[str] | None = Non
       clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
-        data (-d DATA): data sets; see below
+        data: data sets; see above
     """
-    metrics = run.labelled(("file",))
+    metrics = comparing.metrics.labelled(("file",))
     if not metrics or not data:
         missing = ("data set", "-d") if metrics else ("metric", "-m")
         raise OptionError("no {} is named: use {} or a --config file.".format(*missing))
-    return run.report("compare", metrics=metrics, data_sets=data, **vars(options))
+    return comparing.report("compare", metrics=metrics, data_sets=data, **vars(options))

@@ -1,10 +1,14 @@
 """``clipiqa demo``: score bundled photos."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ...errors import OptionError
 from ..options import Machine
-from .options.groups import start
+from .options.groups import Settings
+from .options.running import start
 from .options.terminal import frame_as_text
 
 EXPLANATION = """\
@@ -17,11 +21,16 @@ with human scores (BIQ2021) and photos degraded by known amounts. The paper's CL
 DEFAULT = "clipiqa-demo.png"  # a file of this name is replaced even without --overwrite
 
 
-def run(*, out: Path = Path(DEFAULT), overwrite: bool = False) -> int:
+def run(
+    *,
+    out: Annotated[Path, Parameter(alias="-o", metavar="FILE")] = Path(DEFAULT),
+    overwrite: bool = False,
+    settings: Settings = Settings(),
+) -> int:
     """Score bundled photos and degraded versions of them, without any download.
 
     Args:
-        out (-o FILE): picture to write, .png, .svg or .pdf
+        out: picture to write, .png, .svg or .pdf
         overwrite: replace an existing picture
     """
     from ...files.printable import one_line

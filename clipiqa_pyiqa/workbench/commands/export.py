@@ -1,19 +1,25 @@
 """``clipiqa export``: write a metric as an ONNX file."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ..options import Machine
-from .options.groups import Model, Questions, start
+from .options.groups import Model, Questions, Settings
+from .options.running import start
 
 
 def run(
-    model: Model,
-    questions: Questions,
-    path: Path,
+    path: Annotated[Path, Parameter(metavar="FILE")],
+    /,
     *,
     map: bool = False,
     overwrite: bool = False,
     device: str = "cpu",
+    questions: Questions = Questions(),
+    model: Model = Model(),
+    settings: Settings = Settings(),
 ) -> int:
     """Write a metric as an ONNX file, for programs without PyTorch.
 
@@ -24,10 +30,10 @@ def run(
       clipiqa export mini.onnx --backbone mini --prompts quality sharpness noisiness --map
 
     Args:
-        path (FILE): the file, such as model.onnx
+        path: the file, such as model.onnx
         map: also write the scores of each place
         overwrite: replace an existing FILE
-        device (DEVICE): cpu, cuda, cuda:N or mps
+        device: cpu, cuda, cuda:N or mps
     """
     from ...files.writing import check_output
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from ...errors import OptionError
 from ...text import counted
-from .options.groups import Learning, creation
+from .options.flags import whole
+from .options.groups import Settings
+from .options.learning import Learning, creation
 from .options.terminal import frame_as_text, in_shell
 
 if TYPE_CHECKING:
@@ -18,19 +22,21 @@ if TYPE_CHECKING:
 
 
 def run(
-    learning: Learning,
-    scores: str,
+    scores: Annotated[str, Parameter(metavar="CSV|NAME")],
+    /,
     *,
-    out: Path,
+    out: Annotated[Path, Parameter(alias="-o", metavar="FILE")],
     overwrite: bool = False,
     method: Literal["affine", "ridge", "auto"] = "auto",
     fit_on: Literal["features", "stages"] = "features",
-    prompts: str | None = None,
+    prompts: Annotated[str | None, Parameter(alias="-p", metavar="PAIR")] = None,
     own_scale: bool = False,
     without_mini_photos: bool = False,
-    splits: int = 0,
-    splits_out: Path | None = None,
-    seed: int = 123,
+    splits: Annotated[int, whole(0)] = 0,
+    splits_out: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 123,
+    learning: Learning = Learning(),
+    settings: Settings = Settings(),
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
 
@@ -41,21 +47,21 @@ def run(
       clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
 
     Args:
-        scores (CSV|NAME): a CSV file of paths and scores, or a data set
-        out (-o FILE): write the head to this .safetensors file
+        scores: a CSV file of paths and scores, or a data set
+        out: write the head to this .safetensors file
         overwrite: replace an existing --out
         method: affine, ridge or auto
         fit_on: features, or stages (statistics of the image tower's stages)
-        prompts (-p PAIR): prompt pair of the zero-shot score; default: quality
+        prompts: prompt pair of the zero-shot score; default: quality
         own_scale: predict scores in the range of the given scores, not in 0 to 1
         without_mini_photos: leave out mini's training photos
         splits: also fit to 80 % and predict the rest, for this many random splits
-        splits_out (FILE): write the random splits to this CSV file
+        splits_out: write the random splits to this CSV file
         seed: seed of folds, splits and held-out photos
     """
     _check_outputs(out, splits_out, splits, overwrite)
     # cross-validation needs no split
-    table = learning.table(scores, seed, needed=("train",), val_fraction=0.0)
+    table = learning.opinions.table(scores, seed, needed=("train",), val_fraction=0.0)
     options = learning.start()
     from ...metric import CLIPIQA
     from ..learning.fit import fit
@@ -65,7 +71,7 @@ def run(
         method=method,
         fit_on=fit_on,
         own_scale=own_scale,
-        metric=CLIPIQA(prompts=prompts, **learning.given()),
+        metric=CLIPIQA(prompts=prompts, **learning.model.given()),
         seed=seed,
         splits=splits,
         without_mini_photos=without_mini_photos,
@@ -83,7 +89,7 @@ def run(
     print(
         f"rank photos with it (score, gate and compare take it, too):\nclipiqa rank photos/ -m {shlex.quote(str(out))}"
     )
-    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **learning.given())}")
+    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **learning.model.given())}")
     return 0
 
 

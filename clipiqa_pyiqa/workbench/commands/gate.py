@@ -1,39 +1,44 @@
 """``clipiqa gate``: compare two runs over the same inputs."""
 
-from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
 
 from ...errors import CLIPIQAError
-from ..options import SharedOptions
-from .options.groups import Asked, OutputOptions, check_inputs, start
-from .options.parser import Parser
+from .command_line import CommandLine
+from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
+from .options.running import check_inputs, start
 from .options.terminal import in_shell, numbers_by_name, progress, stored, tell
 
 
 def run(
-    asked: Asked,
-    images: SharedOptions,
-    output: OutputOptions,
-    base: Path,
-    new: Path,
+    base: Annotated[Path, Parameter(metavar="BASE")],
+    new: Annotated[Path, Parameter(metavar="NEW")],
+    /,
     *,
-    by: list[str] | None = None,
-    key: str | None = None,
-    margin: Sequence[str] = (),
-    lower_better: Sequence[str] = (),
-    higher_better: Sequence[str] = (),
-    worst_loss: Sequence[str] = (),
+    by: Annotated[Sequence[str] | None, Parameter(metavar="COLUMN")] = None,
+    key: Annotated[str | None, Parameter(metavar="COLUMN")] = None,
+    margin: Annotated[Sequence[str], Parameter(metavar="D|NAME=D")] = (),
+    lower_better: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = (),
+    higher_better: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = (),
+    worst_loss: Annotated[Sequence[str], Parameter(metavar="D|NAME=D")] = (),
     allow_new: bool = False,
-    allow_missing: str = "0",
+    allow_missing: Annotated[str, Parameter(metavar="N|P%")] = "0",
     allow_resize: bool = False,
-    allow_flag: Sequence[str] = (),
+    allow_flag: Annotated[Sequence[str], Parameter(metavar="FLAG")] = (),
     unclear: Literal["fail", "warn"] = "fail",
-    page: Path | None = None,
+    page: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     format: Literal["text", "markdown"] = "text",
     suggest_margin: bool = False,
+    output: OutputOptions = OutputOptions(),
+    metrics: MetricOptions = MetricOptions(),
+    scoring: Scoring = Scoring(),
+    strictness: Strictness = Strictness(),
+    settings: Settings = Settings(),
 ) -> int:
     """Check whether a second run over the same inputs got worse, for continuous integration.
 
@@ -49,21 +54,21 @@ def run(
       clipiqa gate base1.parquet base2.parquet --suggest-margin
 
     Args:
-        base (BASE): the first run
-        new (NEW): the second run
+        base: the first run
+        new: the second run
         by: columns to compare; default: every column of both runs, or those of --metrics
-        key (COLUMN): column that matches rows; default: the paths
-        margin (D|NAME=D): pass only if the loss is surely below D; for the column NAME, or for all others
+        key: column that matches rows; default: the paths
+        margin: pass only if the loss is surely below D; for the column NAME, or for all others
         lower_better: columns whose low values are good
         higher_better: columns whose high values are good
-        worst_loss (D|NAME=D): fail if an image loses more than D
+        worst_loss: fail if an image loses more than D
         allow_new: accept images that only the new run has
-        allow_missing (N|P%): accept so many images, or such a share of the base's, that the new run lacks or that have
+        allow_missing: accept so many images, or such a share of the base's, that the new run lacks or that have
             no score; unreadable images fail all the same, and so do fewer than 90 % of the base's images
         allow_resize: accept images of another size
         allow_flag: accept images that only the new run flags: cut, 'almost black', 'almost white', 'almost uniform'
         unclear: whether a margin that so few images cannot decide fails the gate
-        page (DIR): folder for gate.html, a page with images
+        page: folder for gate.html, a page with images
         format: markdown: a table for a job's summary
         suggest_margin: print a margin with the loss that it finds, and a worst loss, in place of the verdict; BASE and
             NEW are two runs without a change
@@ -72,11 +77,11 @@ def run(
     from ..gate.gating import gate
 
     options: dict[str, Any] = {name: getattr(output, name) for name in ("out", "resume", "overwrite")}
-    if asked != Asked():
-        options |= {"metrics": asked.chosen(), **asked.building()}
-    if "metrics" in options or images != SharedOptions():
+    if metrics != MetricOptions() or strictness != Strictness():
+        options |= {"metrics": metrics.chosen(), "trust_weights": metrics.trust_weights, "strict": strictness.strict}
+    if "metrics" in options or scoring != Scoring():
         check_inputs(base, new)
-        options |= {"device": start(images), **images.keywords()}
+        options |= {"device": start(scoring.batches), **scoring.keywords()}
     with stored(output.out), progress() as show:
         found = gate(
             base,
@@ -112,23 +117,49 @@ def run(
     return 0 if found.passed else 1
 
 
-def publish_error(argv: Sequence[str], args: Namespace, text: str) -> None:
+def publish_error(words: Sequence[str], text: str) -> None:
     """Put an error in place of what a job would publish: an earlier run's ``gate.xml``, or an empty summary."""
-    parser = Parser(add_help=False)  # of a few options, since others may be mistyped
-    parser.add_argument("--overwrite", "--resume", action="store_true")
-    for flags in (("-o", "--out"), ("--format",)):
-        parser.add_argument(*flags, nargs="?")
-    given = vars(parser.parse_known_args(argv, args)[0])
-    if given.get("format") == "markdown":
+    output = _published_output(words)
+    if output.format == "markdown":
         from ..report.table import markdown
 
         print(f"## error\n\n{markdown(text)}")
-    if given.get("out"):
+    if output.out:
         from ...files.writing import write_bytes
         from ..files.folders import check_folder
         from ..gate.gate_result import WRITTEN
         from ..gate.junit import Check, junit
 
         with suppress(CLIPIQAError):
-            out = check_folder(given["out"], WRITTEN, overwrite="overwrite" in given)
-            write_bytes(out / "gate.xml", junit("clipiqa gate", [Check("gate", "error", text)]))
+            folder = check_folder(output.out, WRITTEN, overwrite=output.overwrite or output.resume)
+            write_bytes(folder / "gate.xml", junit("clipiqa gate", [Check("gate", "error", text)]))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class _Published:
+    """The few options that decide what a job publishes."""
+
+    out: Annotated[str, Parameter(alias="-o")] = ""
+    format: str = ""
+    overwrite: bool = False
+    resume: bool = False
+
+
+def _published_output(words: Sequence[str]) -> _Published:
+    """Return what a command line says of the output, though other options may be mistyped."""
+    app = App(config=CommandLine(allows_unknown=True), exit_on_error=False, print_error=False)
+
+    @app.default
+    def published(
+        *_: Annotated[str, Parameter(allow_leading_hyphen=True)],
+        output: _Published = _Published(),
+        settings: Settings = Settings(),
+    ) -> _Published:
+        return output
+
+    try:
+        command, bound, *_ = app.parse_known_args(words)
+        return command(*bound.args, **bound.kwargs)
+    except (CycloptsError, CLIPIQAError):
+        return _Published()

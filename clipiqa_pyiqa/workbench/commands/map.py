@@ -1,27 +1,30 @@
 """``clipiqa map``: maps of local scores."""
 
 import os
-from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ...files.printable import printable
-from ..options import SharedOptions
-from .options.groups import Model, Questions, check_inputs, start
+from .options.flags import RARE
+from .options.groups import Model, Out, Questions, Quiet, Scoring, Settings
+from .options.running import check_inputs, start
 from .options.terminal import frame_as_text, note, progress, tell
 
 
 def run(
-    paths: list[str],
-    questions: Questions,
-    model: Model,
-    images: SharedOptions,
-    *,
-    smooth: bool = True,
+    *paths: Annotated[str, Parameter(metavar="PHOTO", required=True)],
+    smooth: Annotated[bool, Parameter(negative_bool="no-")] = True,
     scale: float = 1.0,
-    out: Path | None = None,
-    pictures: str = "png",
+    out: Out = None,
+    pictures: Annotated[str, Parameter(metavar="KIND", group=RARE)] = "png",
     html: bool = False,
     overwrite: bool = False,
-    quiet: bool = False,
+    quiet: Quiet = False,
+    questions: Questions = Questions(),
+    model: Model = Model(),
+    scoring: Scoring = Scoring(),
+    settings: Settings = Settings(),
 ) -> int:
     """Draw maps of where photos look good and where they do not.
 
@@ -32,19 +35,19 @@ def run(
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
 
     Args:
-        paths (PHOTO): files, folders or quoted globs
+        paths: files, folders or quoted globs
         smooth: replace each score by the mean of 3×3 places
         scale: enlarge photos first by this factor, 1 to 8
-        out (-o DIR): folder for pictures and numbers
-        pictures (KIND): png, svg or pdf
+        out: folder for pictures and numbers
+        pictures: png, svg or pdf
         html: also write maps.html, a page of all maps
         overwrite: replace what is in --out
-        quiet (-q): show no progress bar and no summary
+        quiet: show no progress bar and no summary
     """
     metric = questions.asked(model)
     if not any(map(os.path.lexists, paths)):
         check_inputs(paths)
-    device = start(images)
+    device = start(scoring.batches)
     import pandas
 
     from ..maps.photos import draw_maps
@@ -62,7 +65,7 @@ def run(
             overwrite=overwrite,
             progress=show,
             device=device,
-            **images.keywords() | {"pictures": pictures},
+            **scoring.keywords() | {"pictures": pictures},
         )
     rows = [
         (printable(one.path), question.name, score, worst)

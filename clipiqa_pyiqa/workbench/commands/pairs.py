@@ -1,9 +1,22 @@
 """``clipiqa pairs``: compare two versions of each image."""
 
-from .options.groups import Experiment
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .options.groups import Settings
+from .options.reports import Experiment
 
 
-def run(low: str, high: str, run: Experiment, *, skip_missing: bool = False) -> int:
+def run(
+    low: Annotated[str, Parameter(metavar="LOW")],
+    high: Annotated[str, Parameter(metavar="HIGH")],
+    /,
+    *,
+    skip_missing: bool = False,
+    experiment: Experiment = Experiment(),
+    settings: Settings = Settings(),
+) -> int:
     """Test whether the better of two versions of an image scores higher (paper's Fig. 5).
 
     Two images form a pair if their paths in the folders are equal without suffix, or if the wildcards of quoted
@@ -14,8 +27,8 @@ def run(low: str, high: str, run: Experiment, *, skip_missing: bool = False) -> 
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/
 
     Args:
-        low (LOW): folder or quoted pattern of the low-quality images
-        high (HIGH): folder or quoted pattern of the high-quality images
+        low: folder or quoted pattern of the low-quality images
+        high: folder or quoted pattern of the high-quality images
         skip_missing: leave out images without a partner
     """
-    return run.report("pairs", low, high, skip_missing=skip_missing)
+    return experiment.report("pairs", low, high, skip_missing=skip_missing)

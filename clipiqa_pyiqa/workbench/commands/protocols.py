@@ -1,9 +1,14 @@
 """``clipiqa protocols``: how papers compute their tables."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .options.groups import Settings
 from .options.terminal import aligned
 
 
-def run(name: str | None = None) -> int:
+def run(name: Annotated[str | None, Parameter(metavar="NAME")] = None, /, *, settings: Settings = Settings()) -> int:
     """List how papers compute their tables, or show one protocol with its source, as YAML.
 
     Args:

@@ -1,9 +1,18 @@
 """``clipiqa radar``: draw radar charts."""
 
-from .options.groups import Experiment
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .options.groups import Settings
+from .options.reports import Experiment
 
 
-def run(paths: list[str], run: Experiment) -> int:
+def run(
+    *paths: Annotated[str, Parameter(metavar="IMAGE", required=True)],
+    experiment: Experiment = Experiment(),
+    settings: Settings = Settings(),
+) -> int:
     """Draw the look and feel of images on radar charts (paper's Fig. 1).
 
     Without --prompts, the two charts are look (quality, brightness, sharpness, noisiness, colorfulness, contrast) and
@@ -15,6 +24,6 @@ def run(paths: list[str], run: Experiment) -> int:
       clipiqa radar a.jpg b.jpg --prompts happy warm relaxing lonely --out radar/
 
     Args:
-        paths (IMAGE): images, up to 8
+        paths: images, up to 8
     """
-    return run.report("radar", paths)
+    return experiment.report("radar", list(paths))

@@ -7,12 +7,17 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from ...errors import OptionError
 from ...text import counted, few
 from ..options import check_storage
-from .options.groups import Experiment, start
+from .options.flags import whole
+from .options.groups import Settings
+from .options.reports import Experiment
+from .options.running import start
 from .options.terminal import note, progress, tell
 
 if TYPE_CHECKING:
@@ -24,20 +29,21 @@ Parts = Mapping[str, Sequence[str]]
 """Heading of a table -> the names of its photos."""
 
 
+@Parameter(name="*", group="Order")
 @dataclass(frozen=True)
 class OrderOptions:
     """Order.
 
     Args:
         columns: for a score file: column of paths, then columns of scores; default: all numeric columns
-        root (DIR): for a score file: folder where relative paths start; default: the current folder
+        root: for a score file: folder where relative paths start; default: the current folder
         by: question or column that orders the photos; default: the first
         lower_better: low values are good; default: the file or the column's name decides
         higher_better: high values are good
     """
 
-    columns: Sequence[str] = ()
-    root: Path | None = None
+    columns: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = ()
+    root: Annotated[Path | None, Parameter(metavar="DIR")] = None
     by: str | None = None
     lower_better: bool = False
     higher_better: bool = False
@@ -49,35 +55,36 @@ class OrderOptions:
         return self.lower_better if self.lower_better or self.higher_better else None
 
 
+@Parameter(name="*", group="Picked photos")
 @dataclass(frozen=True)
 class PickOptions:
     """Picked photos.
 
     Args:
-        where (BOUND): pick only photos whose scores meet all of these, such as 'sharpness >= 0.3'
-        flagged ([FLAG]): pick only photos with a flag, or with one of these, such as 'almost black'
-        unflagged ([FLAG]): pick only photos without a flag, or without these
-        worst (N|P%): pick the N worst photos, or P percent
-        best (N|P%): pick the N best photos, or P percent
-        below (X|P%): pick photos worse than X, or the worst P percent
-        above (X|P%): pick photos at least as good as X, or all but the worst P percent
-        drop_worst (P%): pick all photos but the worst P percent
+        where: pick only photos whose scores meet all of these, such as 'sharpness >= 0.3'
+        flagged: pick only photos with a flag, or with one of these, such as 'almost black'
+        unflagged: pick only photos without a flag, or without these
+        worst: pick the N worst photos, or P percent
+        best: pick the N best photos, or P percent
+        below: pick photos worse than X, or the worst P percent
+        above: pick photos at least as good as X, or all but the worst P percent
+        drop_worst: pick all photos but the worst P percent
         paths: print only paths of picked photos
-        null (-0): with --paths: end each path with a NUL byte, for xargs -0
+        null: with --paths: end each path with a NUL byte, for xargs -0
         skip_missing: leave out picked photos that do not exist; what was left out does not decide the exit code
         despite_changes: also pick photos that have changed since they were scored
     """
 
-    where: Sequence[str] = ()
-    flagged: Sequence[str] | None = None
-    unflagged: Sequence[str] | None = None
-    worst: str | None = None
-    best: str | None = None
-    below: str | None = None
-    above: str | None = None
-    drop_worst: str | None = None
+    where: Annotated[Sequence[str], Parameter(metavar="BOUND")] = ()
+    flagged: Annotated[Sequence[str] | None, Parameter(metavar="[FLAG]", consume_multiple=True)] = None
+    unflagged: Annotated[Sequence[str] | None, Parameter(metavar="[FLAG]", consume_multiple=True)] = None
+    worst: Annotated[str | None, Parameter(metavar="N|P%")] = None
+    best: Annotated[str | None, Parameter(metavar="N|P%")] = None
+    below: Annotated[str | None, Parameter(metavar="X|P%")] = None
+    above: Annotated[str | None, Parameter(metavar="X|P%")] = None
+    drop_worst: Annotated[str | None, Parameter(metavar="P%")] = None
     paths: bool = False
-    null: bool = False
+    null: Annotated[bool, Parameter(alias="-0")] = False
     skip_missing: bool = False
     despite_changes: bool = False
 
@@ -98,13 +105,13 @@ class PickOptions:
 
 
 def run(
-    experiment: Experiment,
-    order: OrderOptions,
-    picks: PickOptions,
-    sources: Sequence[str] = (),
-    *,
-    count: int = 10,
-    page: Path | None = None,
+    *sources: Annotated[str, Parameter(metavar="PATH")],
+    count: Annotated[int, whole(1, 500)] = 10,
+    page: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    picks: PickOptions = PickOptions(),
+    order: OrderOptions = OrderOptions(),
+    experiment: Experiment = Experiment(),
+    settings: Settings = Settings(),
 ) -> int:
     """Find the best and the worst photos.
 
@@ -120,15 +127,16 @@ def run(
       clipiqa rank photos/ --worst 20% --paths -0 | xargs -0r mv -nt rejected/
 
     Args:
-        sources (PATH): folders, images, quoted globs; or a score file, or a folder of results on Ray
+        sources: folders, images, quoted globs; or a score file, or a folder of results on Ray
         count: best images to show, and worst
-        page (DIR): folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
+        page: folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
     conditions = picks.conditions()
     cuts = picks.cuts()
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
-    check_storage(experiment.out, experiment.resume, experiment.overwrite and page is None)
+    output = experiment.output
+    check_storage(output.out, output.resume, output.overwrite and page is None)
     is_picking = bool(cuts or conditions)
     if picks.paths and not is_picking:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
@@ -172,15 +180,18 @@ def _score_or_read(
     from ..results.scores import is_score_file
 
     direction = order.direction
+    metrics = experiment.metrics
+    output = experiment.output
     if len(sources) == 1 and is_score_file(sources[0]):
-        if experiment.prompts or experiment.metrics or experiment.out is not None:
+        if metrics.questions.prompts or metrics.metrics or output.out is not None:
             raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
         photos = replace(_photos_in(sources[0], order, direction), conditions=conditions)
         tell(*unscored_note(photos.unscored))
         return photos, photos.unreadable.issuperset(photos.unscored)
     if order.columns or order.root is not None:
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
-    scoring = replace(experiment, overwrite=experiment.overwrite and experiment.out is not None)  # else of the page
+    of_scores = replace(output, overwrite=output.overwrite and output.out is not None)  # else of the page
+    scoring = replace(experiment, output=of_scores)
     ranking = scoring.result("rank", sources, count=count)
     code = experiment.conclude(ranking)
     return replace(ranking.photos(order.by, direction), conditions=conditions), code == 0
@@ -238,9 +249,10 @@ def _page_of(photos: Photos, names: Sequence[str], cuts: Mapping[str, Any], fold
 
 
 def _write_page(page: RankingPage, experiment: Experiment) -> None:
-    start(experiment)
+    batches = experiment.scoring.batches
+    start(batches)
     with progress("photo") as show:
-        page.write(overwrite=experiment.overwrite, workers=experiment.workers, progress=show)
+        page.write(overwrite=experiment.output.overwrite, workers=batches.workers, progress=show)
     note(f"the page is {page.file}")
     if page.unreadable:
         tell(f"{counted(len(page.unreadable), 'photo')} on the page cannot be read: {few(page.unreadable)}")

@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from ...errors import ImageError, Kind, OptionError
 from ...files.writing import check_output, write_text
 from ...text import counted
-from ..options import SharedOptions, check_storage
+from ..options import check_storage
 from ..results.formats import absent_note
 from ..results.output import Output
 from ..results.printing import printing
-from .options.groups import Asked, OutputOptions, start
+from .options.flags import whole
+from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
+from .options.running import start
 from .options.terminal import frame_as_text, note, progress, stored, tell
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from ..sources.finding import Found
 
 
+@Parameter(name="*", group="Shards (tar archives and Parquet files)")
 @dataclass(frozen=True)
 class Shards:
     """Shards (tar archives and Parquet files).
@@ -36,10 +41,11 @@ class Shards:
         image_column: column of images in Parquet files; default: detected
     """
 
-    keep: Sequence[str] = ()
+    keep: Annotated[Sequence[str], Parameter(metavar="NAME")] = ()
     image_column: str | None = None
 
 
+@Parameter(name="*", group="Ray (--engine ray --out DIR: a folder of Parquet files)")
 @dataclass(frozen=True)
 class Cluster:
     """Ray (--engine ray --out DIR: a folder of Parquet files).
@@ -52,24 +58,25 @@ class Cluster:
     """
 
     engine: Literal["local", "ray"] = "local"
-    actors: int | None = None
+    actors: Annotated[int | None, whole(1, 4096)] = None
     gpus_per_actor: float | None = None
     cpus_per_actor: float = 1.0
 
 
+@Parameter(name="*", group="Videos (default: one frame a second)")
 @dataclass(frozen=True)
 class Videos:
     """Videos (default: one frame a second).
 
     Args:
-        every (SECONDS): seconds from one frame to the next, such as 0.5s
-        frames (N): score N frames of each video, evenly spread
-        videos (FILE): write a table of videos (csv): mean, 5th percentile, worst second, flicker
+        every: seconds from one frame to the next, such as 0.5s
+        frames: score N frames of each video, evenly spread
+        videos: write a table of videos (csv): mean, 5th percentile, worst second, flicker
     """
 
-    every: str | None = None
-    frames: int | None = None
-    videos: Path | None = None
+    every: Annotated[str | None, Parameter(metavar="SECONDS")] = None
+    frames: Annotated[int | None, whole()] = None
+    videos: Annotated[Path | None, Parameter(metavar="FILE")] = None
 
     @property
     def sampling(self) -> dict[str, str]:
@@ -93,17 +100,18 @@ class Videos:
 
 
 def run(
-    asked: Asked,
-    images: SharedOptions,
-    shards: Shards,
-    cluster: Cluster,
-    videos: Videos,
-    output: OutputOptions,
-    paths: Sequence[str] = (),
-    *,
-    null: bool = False,
+    *paths: Annotated[str, Parameter(metavar="PATH")],
+    null: Annotated[bool, Parameter(alias="-0")] = False,
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     drop_vanished: bool = False,
+    metrics: MetricOptions = MetricOptions(),
+    output: OutputOptions = OutputOptions(),
+    scoring: Scoring = Scoring(),
+    shards: Shards = Shards(),
+    videos: Videos = Videos(),
+    cluster: Cluster = Cluster(),
+    strictness: Strictness = Strictness(),
+    settings: Settings = Settings(),
 ) -> int:
     """Score photos and videos: files, folders, globs or a list on standard input.
 
@@ -118,8 +126,8 @@ def run(
       clipiqa score 's3://bucket/*.tar' --engine ray --out results/ --resume
 
     Args:
-        paths (PATH): file, folder, video, quoted glob or pattern of shards, Parquet file, s3://…, or - for stdin
-        null (-0): file names on stdin end with a NUL byte
+        paths: file, folder, video, quoted glob or pattern of shards, Parquet file, s3://…, or - for stdin
+        null: file names on stdin end with a NUL byte
         format: output format; default: the suffix of --out, or a table
         drop_vanished: with --resume: leave rows out of the file if their image or shard is gone
     """
@@ -141,11 +149,18 @@ def run(
         raise OptionError("only --engine ray writes to a store: name a file on a disk with --out.")
     if not is_on_ray and cluster != Cluster():
         raise OptionError("--actors, --gpus-per-actor and --cpus-per-actor need --engine ray.")
-    metrics = asked.chosen(also=("file",))
+    chosen = metrics.chosen(also=("file",))
+    how = {**scoring.keywords(), "trust_weights": metrics.trust_weights, "strict": strictness.strict}
     found = _found(paths, shards, videos, output, null)
     if is_on_ray:
-        return _score_on_ray(metrics, found, asked, images, shards, cluster, videos, output, drop_vanished)
-    return _score_into_file(metrics, found, asked, images, shards, videos, output, format, drop_vanished)
+        device = start(scoring.batches)
+        how |= {**vars(shards), **vars(cluster), **videos.sampling, "device": device, "drop_vanished": drop_vanished}
+        del how["engine"]
+        return _score_on_ray(chosen, found, videos, output, how)
+    # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
+    into = _into(output, format, drop_vanished)
+    how |= {**videos.sampling, "keep": shards.keep, "device": start(scoring.batches)}
+    return _score_into_file(chosen, found, videos, output, into, format, how)
 
 
 def _found(paths: Sequence[str], shards: Shards, videos: Videos, output: OutputOptions, null: bool) -> Found:
@@ -167,34 +182,33 @@ def _has_videos(found: Found) -> bool:
     return any(isinstance(item, VideoShard) for item in found.items)
 
 
+def _into(output: OutputOptions, format: str | None, drop_vanished: bool) -> Output | None:
+    """Return the file of results; None if they are printed."""
+    if output.out is None:
+        if format == "parquet":
+            raise OptionError("parquet results are not text: name a file with --out.")
+        return None
+    return Output(output.out, format or "", output.resume, output.overwrite, drop_vanished)
+
+
 def _score_into_file(
     metrics: Sequence[Metric],
     found: Found,
-    asked: Asked,
-    images: SharedOptions,
-    shards: Shards,
     videos: Videos,
     output: OutputOptions,
+    into: Output | None,
     format: str | None,
-    drop_vanished: bool,
+    how: Mapping[str, Any],
 ) -> int:
     """Score into a file or on the terminal; return the exit code."""
-    out = output.out
-    if out is None and format == "parquet":
-        raise OptionError("parquet results are not text: name a file with --out.")
-    # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
-    into = Output(out, format or "", output.resume, output.overwrite, drop_vanished) if out else None
-    device = start(images)
     from ..scoring.score import score_paths
 
-    options = {**images.keywords(), **asked.building(), **videos.sampling}
-    with stored(out), progress() as show:
-        scoring = score_paths(
-            metrics, found.items, out=into, overwrite=output.overwrite, keep=shards.keep, device=device, **options
-        )
+    keep = how["keep"]
+    with stored(output.out), progress() as show:
+        scoring = score_paths(metrics, found.items, out=into, overwrite=output.overwrite, **how)
         scoring.results.keeps = _has_videos(found)
-        is_incomplete = bool(_follow(scoring, shards.keep, None if out else format or "table", show))
-        if scoring.results.images.gone and not drop_vanished:
+        is_incomplete = bool(_follow(scoring, keep, None if into else format or "table", show))
+        if scoring.results.images.gone and not (into and into.drop_vanished):
             tell("to leave out rows of images that are gone, pass drop_vanished, too")
             is_incomplete = True
         unmatched = scoring.metrics.unmatched
@@ -206,32 +220,16 @@ def _score_into_file(
 
 
 def _score_on_ray(
-    metrics: Sequence[Metric],
-    found: Found,
-    asked: Asked,
-    images: SharedOptions,
-    shards: Shards,
-    cluster: Cluster,
-    videos: Videos,
-    output: OutputOptions,
-    drop_vanished: bool,
+    metrics: Sequence[Metric], found: Found, videos: Videos, output: OutputOptions, how: Mapping[str, Any]
 ) -> int:
     """Score on Ray into a folder of Parquet files; return the exit code."""
-    device = start(images)
     from ..ray_data import score_on_ray
     from ..results.scores import read_scores
 
-    options = {**vars(shards), **vars(cluster), **videos.sampling, **images.keywords(), **asked.building()}
-    del options["engine"]
-    options |= {
-        "out": output.out,
-        "resume": output.resume,
-        "drop_vanished": drop_vanished,
-        "progress": not output.quiet,
-    }
+    options: dict[str, Any] = {"out": output.out, "resume": output.resume, "progress": not output.quiet}
     # Ray prints on standard output
     with stored(output.out), contextlib.redirect_stdout(sys.stderr):
-        result = score_on_ray(metrics, found, device=device, **options)
+        result = score_on_ray(metrics, found, **options, **how)
     for sentence in result.sentences():
         (note if result.is_complete else tell)(sentence)
     if _has_videos(found) and result.images:

@@ -1,20 +1,26 @@
 """``clipiqa sweep``: score images that change in steps."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from .options.groups import Experiment, check_inputs
+from cyclopts import Parameter
+
+from .options.flags import whole
+from .options.groups import Settings
+from .options.reports import Experiment
+from .options.running import check_inputs
 
 
 def run(
-    paths: list[str],
-    run: Experiment,
-    *,
-    changes: list[str] | None = None,
-    steps: int = 9,
+    *paths: Annotated[str, Parameter(metavar="IMAGE", required=True)],
+    changes: Annotated[Sequence[str], Parameter(metavar="CHANGE")] = (),
+    steps: Annotated[int, whole(3, 1_000_000)] = 9,
     scales: Sequence[float] = (),
-    sample: int | None = None,
-    seed: int = 0,
-    data_root: str | None = None,
+    sample: Annotated[int | None, whole(metavar="N")] = None,
+    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 0,
+    data_root: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    experiment: Experiment = Experiment(),
+    settings: Settings = Settings(),
 ) -> int:
     """Test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps (paper's Fig. 4).
 
@@ -26,17 +32,17 @@ def run(
       clipiqa sweep koniq10k-1024:split=test --sample 200 --seed 0 -c fig4 --data-root DIR
 
     Args:
-        paths (IMAGE): images, folders, quoted globs, or a data set: NAME or FILE.csv[:split=SPLIT]
+        paths: images, folders, quoted globs, or a data set: NAME or FILE.csv[:split=SPLIT]
         changes: changes to make; default: brightness noisiness colorfulness sharpness contrast
         steps: steps, from the least to the most of the attribute
         scales: factors that resize images first; default: 1 and 0.5
-        sample (N): draw this many of the images at random; default: all
+        sample: draw this many of the images at random; default: all
         seed: seed of the sample
-        data_root (DIR): folder of pyiqa's data sets; default: ./datasets
+        data_root: folder of pyiqa's data sets; default: ./datasets
     """
     from ..experiments.sampled_files import may_name_data_set
 
     check_inputs([path for path in paths if not may_name_data_set(path)])
     given = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
     sampling = {"sample": sample, "seed": seed, "data_root": data_root}
-    return run.report("sweep", paths=paths, steps=steps, **sampling, **given)
+    return experiment.report("sweep", paths=list(paths), steps=steps, **sampling, **given)

@@ -2,24 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ...errors import OptionError
-from .options.groups import Comparing
+from .options.flags import whole
+from .options.groups import Settings
+from .options.reports import Comparing
 from .options.terminal import numbers_by_name
 
 
+@Parameter(name="*", group="Table")
 @dataclass(frozen=True)
 class Methods:
     """Table.
 
     Args:
-        methods (NAME=FOLDER): methods; see below
-        reference (FOLDER): reference images, for psnr-y, lpips, fid, …
+        methods: methods; see above
+        reference: reference images, for psnr-y, lpips, fid, …
         baseline: method to compare with; default: the first
         protocol: use a paper's metrics and settings; see `clipiqa protocols`
-        only (METRIC): compute only these of the protocol's metrics
-        crop_border (PX): pixels to cut off each side before full-reference metrics; default: the protocol's, else 0
-        expect (PAPER): published numbers: a CSV file (a row per method, a column per label), or 'METHOD:
+        only: compute only these of the protocol's metrics
+        crop_border: pixels to cut off each side before full-reference metrics; default: the protocol's, else 0
+        expect: published numbers: a CSV file (a row per method, a column per label), or 'METHOD:
             LABEL=NUMBER …'; or images.csv of an earlier --out, to compute its scores again
         explain: try changes to metrics that may explain why published numbers differ
         skip_missing: leave out images that are not in every folder
@@ -27,20 +33,27 @@ class Methods:
         sd: print standard deviations beside the means
     """
 
-    methods: list[str] | None = None
-    reference: str | None = None
+    methods: Annotated[Sequence[str], Parameter(metavar="NAME=FOLDER")] = ()
+    reference: Annotated[str | None, Parameter(metavar="FOLDER")] = None
     baseline: str | None = None
     protocol: str | None = None
-    only: Sequence[str] = ()
-    crop_border: int | None = None
-    expect: list[str] | None = None
+    only: Annotated[Sequence[str], Parameter(metavar="METRIC")] = ()
+    crop_border: Annotated[int | None, whole(0, 4096)] = None
+    expect: Annotated[Sequence[str] | None, Parameter(metavar="PAPER")] = None
     explain: bool = False
     skip_missing: bool = False
-    seed: int = 0
-    sd: bool = True
+    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 0
+    sd: Annotated[bool, Parameter(negative_bool="no-")] = True
 
 
-def run(run: Comparing, options: Methods, *, value: Sequence[str] = (), describe: bool = False) -> int:
+def run(
+    *,
+    options: Methods = Methods(),
+    value: Annotated[Sequence[str], Parameter(metavar="NAME=NUMBER")] = (),
+    describe: bool = False,
+    comparing: Comparing = Comparing(),
+    settings: Settings = Settings(),
+) -> int:
     """Compare several methods in one table: means, best and second best, paired differences.
 
     A method is NAME=FOLDER. Files match if their paths in the folders are equal without suffix, or if the * of quoted
@@ -54,13 +67,13 @@ def run(run: Comparing, options: Methods, *, value: Sequence[str] = (), describe
       clipiqa table --methods ours=out/ours --reference gt/ --protocol osediff --expect 'ours: psnr=27.92' --explain
 
     Args:
-        value (NAME=NUMBER): a number for the protocol's formula
+        value: a number for the protocol's formula
         describe: print a sentence about each metric, not the table; without --out, no image is scored
     """
     if not options.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
-    metrics = run.labelled(("FR", "set", "file"))
+    metrics = comparing.metrics.labelled(("FR", "set", "file"))
     if not metrics and options.protocol is None:
         raise OptionError("no metric is named: use -m METRIC, --protocol NAME or a --config file.")
     values = numbers_by_name("value", value)
-    return run.report("table", metrics=metrics, values=values, describe=describe, **vars(options))
+    return comparing.report("table", metrics=metrics, values=values, describe=describe, **vars(options))

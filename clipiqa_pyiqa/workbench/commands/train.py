@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from ...files.printable import one_line
 from ...text import counted
-from .options.groups import Learning, creation
+from .options.flags import whole
+from .options.groups import Settings
+from .options.learning import Learning, creation
 from .options.terminal import on_interrupt
 
 
+@Parameter(name="*", group="Recipe")
 @dataclass(frozen=True)
 class Changes:
     """Recipe.
@@ -21,34 +26,36 @@ class Changes:
             texts (as in the paper), which are learned whole
         batch_size: images or crops in a step
         epochs: passes over the images
-        lr (RATE): learning rate
-        crop (PX): side of random square crops; 0: whole images
-        crops (K): fixed crops per image, stored as features; default: 4
+        lr: learning rate
+        crop: side of random square crops; 0: whole images
+        crops: fixed crops per image, stored as features; default: 4
         seed: seed of context, order and split
     """
 
-    n_ctx: int | None = None
-    shared: bool | None = None
+    n_ctx: Annotated[int | None, whole(1, 75)] = None
+    shared: Annotated[bool | None, Parameter(negative_bool="no-")] = None
     init: Literal["x", "random", "words"] | None = None
-    batch_size: int | None = None
-    epochs: int | None = None
-    lr: float | None = None
-    crop: int | None = None
-    crops: int | None = None
-    seed: int = 123
+    batch_size: Annotated[int | None, whole(1, 65_536)] = None
+    epochs: Annotated[int | None, whole(1, 1_000_000)] = None
+    lr: Annotated[float | None, Parameter(metavar="RATE")] = None
+    crop: Annotated[int | None, whole(0, 2048)] = None
+    crops: Annotated[int | None, whole(1, 1000)] = None
+    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 123
 
 
 def run(
-    learning: Learning,
-    changes: Changes,
-    scores: str,
+    scores: Annotated[str, Parameter(metavar="CSV|NAME")],
+    /,
     *,
-    out: Path,
+    out: Annotated[Path, Parameter(alias="-o", metavar="DIR")],
     resume: bool = False,
     overwrite: bool = False,
     recipe: str = "plain",
-    prompts: str | None = None,
+    prompts: Annotated[str | None, Parameter(alias="-p", metavar="PAIR")] = None,
     without_mini_photos: bool = False,
+    changes: Changes = Changes(),
+    learning: Learning = Learning(),
+    settings: Settings = Settings(),
 ) -> int:
     """Learn the prompts of CLIP-IQA+ from scores that people gave.
 
@@ -58,15 +65,15 @@ def run(
       clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
 
     Args:
-        scores (CSV|NAME): a CSV file of paths and scores, or a data set
-        out (-o DIR): folder for learned prompts and log
+        scores: a CSV file of paths and scores, or a data set
+        out: folder for learned prompts and log
         resume: continue the stopped run in --out
         overwrite: replace the run in --out
         recipe: plain, official or pyiqa
-        prompts (-p PAIR): pair whose context is learned: a name or 'positive|negative'; default: quality
+        prompts: pair whose context is learned: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
     """
-    table = learning.table(scores, changes.seed)
+    table = learning.opinions.table(scores, changes.seed)
     options = learning.start()
     from ..learning.train import BEST, agreement_text, train
 
@@ -80,7 +87,7 @@ def run(
             overwrite=overwrite,
             without_mini_photos=without_mini_photos,
             **vars(changes),
-            **learning.given(),
+            **learning.model.given(),
             **options,
         )
     images = result.table.frame["split"].value_counts().to_dict()
@@ -94,7 +101,7 @@ def run(
         print(f"best epoch, {shown}: {agreement_text(found)}")
     print(f"judgement: {result.judgement}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
-    network = {**learning.given(), "pos_embedding": result.metric.pos_embedding}
+    network = {**learning.model.given(), "pos_embedding": result.metric.pos_embedding}
     best = (result.folder / BEST).resolve()
     print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(best), **network)}")
     return 0

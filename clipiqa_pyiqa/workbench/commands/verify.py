@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ..options import Machine
-from .options.groups import start
+from .options.groups import Settings
+from .options.running import start
 from .options.terminal import frame_as_text, tell
 
 
 def run(
     *,
     images: Sequence[Path] = (),
-    backbone: str = "RN50",
-    clip_weights: str | None = None,
+    backbone: Annotated[str, Parameter(alias="-b")] = "RN50",
+    clip_weights: Annotated[str | None, Parameter(metavar="PATH|TAG")] = None,
     device: str = "cpu",
+    settings: Settings = Settings(),
 ) -> int:
     """Check whether your weights give the published scores.
 
@@ -21,10 +26,10 @@ def run(
     or a score of other weights differs.
 
     Args:
-        images (PATH): I01.BMP, i01_01_5.bmp, or folders such as a checkout of piq, TID2013 or OSEDiff
-        backbone (-b): CLIP model to check
-        clip_weights (PATH|TAG): a checkpoint file, or an open_clip tag
-        device (DEVICE): cpu, cuda, cuda:N or mps
+        images: I01.BMP, i01_01_5.bmp, or folders such as a checkout of piq, TID2013 or OSEDiff
+        backbone: CLIP model to check
+        clip_weights: a checkpoint file, or an open_clip tag
+        device: cpu, cuda, cuda:N or mps
     """
     place = start(Machine(device=device))
     from ...metric import CLIPIQA

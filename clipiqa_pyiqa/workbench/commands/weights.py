@@ -1,18 +1,28 @@
 """``clipiqa weights``: list or download checkpoints."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from .options.groups import Settings
 from .options.terminal import aligned
 
 
-def run(*, backbone: Sequence[str] = (), prompt_files: bool = False, download: bool = False) -> int:
+def run(
+    *,
+    backbone: Annotated[Sequence[str], Parameter(alias="-b", metavar="NAME[:TAG]")] = (),
+    prompt_files: bool = False,
+    download: bool = False,
+    settings: Settings = Settings(),
+) -> int:
     """Show the source of every checkpoint, or download checkpoints.
 
     Only --download downloads files; they are stored in the caches. Exit code 1: a file is damaged, could not be
     downloaded, or is named here and missing while HF_HUB_OFFLINE is set.
 
     Args:
-        backbone (-b NAME[:TAG]): list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
+        backbone: list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
         prompt_files: list only the published prompt files; with --backbone, list these files too
         download: download missing files
     """

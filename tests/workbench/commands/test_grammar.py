@@ -3,30 +3,34 @@
 import re
 
 import pytest
+from command_options import all_arguments, is_option, kinds_of
 
-from clipiqa_pyiqa.workbench.commands import COMMANDS, function_of, prompts
-from clipiqa_pyiqa.workbench.commands.options.parser import Parser
+from clipiqa_pyiqa.workbench.commands import prompts
 
 pytestmark = pytest.mark.quick
 
-SHORT = {"out": "-o", "config_file": "-c", "config": "-c", "backbone": "-b", "prompts": "-p", "quiet": "-q"}
+SHORT = {"out": "-o", "config": "-c", "backbone": "-b", "prompts": "-p", "quiet": "-q"}
+
+
+def least_of(arguments):
+    """The least that a command takes."""
+    required = [argument for argument in arguments if argument.required]
+    return " ".join(f"{argument.name} new" if is_option(argument) else "x" for argument in required)
 
 
 def test_every_option_has_help_its_short_name_and_bounds(clipiqa):
     """Every option has help; what commands share has the same short name; whole numbers have bounds."""
-    for command in COMMANDS:
-        parser = Parser(prog=command)
-        parser.declare(function_of(command))
-        for action in parser._actions:
-            assert action.help
-            if action.option_strings and action.dest in SHORT:
-                assert SHORT[action.dest] in action.option_strings
-        for action in parser.options.values():
-            if action.type is not int:
+    for command, arguments in all_arguments().items():
+        for argument in arguments:
+            name = argument.field_info.name
+            assert argument.parameter.help, (command, name)
+            if is_option(argument) and name in SHORT:
+                assert SHORT[name] in argument.names
+            if int not in kinds_of(argument):
                 continue
             for value in ("-1", "99999999999"):
-                ran = clipiqa(f"{command} {action.option_strings[-1]}={value}", 2)
-                said = rf"error: {action.option_strings[-1]} must be between [\d,]+ and [\d,]+; got {int(value):,}\.\n"
+                ran = clipiqa(f"{command} {least_of(arguments)} {argument.name}={value}", 2)
+                said = rf"error: {argument.name} must be between [\d,]+ and [\d,]+; got {int(value):,}\.\n"
                 assert re.search(said, ran.err)
 
 

@@ -1,23 +1,23 @@
 """Messages in a shell: flags in place of Python's options, and lines of progress."""
 
 import pytest
+from command_options import arguments_of
 from photos import save_grey
 
-from clipiqa_pyiqa.workbench.commands import function_of
 from clipiqa_pyiqa.workbench.commands.options import terminal
-from clipiqa_pyiqa.workbench.commands.options.parser import Parser
 
 pytest_plugins = ["weights_fakes"]
 
 
-def test_options_become_flags_and_other_words_stay():
+def test_options_become_flags_and_other_words_stay(monkeypatch):
+    flags = {argument.field_info.name: argument.name for argument in arguments_of("train")}
+    monkeypatch.setattr(terminal, "FLAGS", flags)
     for text, expected in {
         "seed must be between 0 and 9.": "--seed must be between 0 and 9.",
         "use backbone='mini', or clip_weights=PATH.": "use --backbone mini, or --clip-weights PATH.",
         "pass `resume`, or switch quick_gelu off.": "pass --resume, or switch --quick-gelu off.",
         "'quick_gelu/x.png' is damaged; f(quick_gelu=3) runs out of memory.": "",
     }.items():
-        Parser().declare(function_of("train"))
         assert terminal.in_shell(text) == (expected or text)
 
 

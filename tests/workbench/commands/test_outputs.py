@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from command_options import all_arguments
 from photos import PHOTOS, save_grey
-
-from clipiqa_pyiqa.workbench.commands import COMMANDS, function_of, parsers
 
 WRITTEN = {  # by command and option: arguments, and a file that the command writes
     "agreement out": ("votes.csv", "ao/scores.csv"),
@@ -32,13 +31,11 @@ WRITTEN = {  # by command and option: arguments, and a file that the command wri
 
 def test_every_output_is_walked():
     found = set()
-    commands = parsers()[1]
-    for name, parser in commands.items():
-        parser.declare(function_of(name))
-        outputs = {action.dest for action in parser._actions if action.dest.rpartition("_")[2] in ("out", "page")}
-        outputs |= {action.dest for action in parser._actions if action.dest in ("path", "videos")}
-        found |= {f"{name} {output}" for output in outputs}
-    assert found == WRITTEN.keys() and len(commands) == len(COMMANDS)
+    for command, arguments in all_arguments().items():
+        names = {argument.field_info.name for argument in arguments}
+        outputs = {name for name in names if name.rpartition("_")[2] in ("out", "page", "path", "videos")}
+        found |= {f"{command} {output}" for output in outputs}
+    assert found == WRITTEN.keys()
 
 
 @pytest.fixture

@@ -36,8 +36,8 @@ def test_what_is_missing_is_said_to_be_missing(said):
 
 def test_options_are_not_abbreviated_and_names_are_proposed(said):
     for command, named in {
-        "rank s.csv --worst 1 --pag r3": "'--page'",
-        "rank p --wurst=3": "'--worst'",
+        "rank s.csv --worst 1 --pag r3": "--page?",
+        "rank p --wurst=3": "--worst?",
         "rank p --best x": "--best must",  # before a photo is looked for
         "scor s.csv": "'score'",
     }.items():

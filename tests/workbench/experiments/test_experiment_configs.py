@@ -1,14 +1,15 @@
 """``--config`` of the Figures' commands: a file's options, those beside it, and mistakes."""
 
 import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
-from unittest import mock
 
 import pytest
 import yaml
 
-from clipiqa_pyiqa.workbench import commands as cli
+from clipiqa_pyiqa.workbench.commands.app import command_app
+from clipiqa_pyiqa.workbench.commands.command_line import CommandLine
 from clipiqa_pyiqa.workbench.files.yaml import shipped
 
 pytestmark = pytest.mark.quick
@@ -18,28 +19,24 @@ LINES = sorted(set(re.findall(r"`clipiqa ((?:compare|radar|sweep|pairs|rank|agre
 EXPERIMENTS = [line for line in LINES if not line.startswith("compare")]
 
 
-@pytest.fixture
-def arguments_of(clipiqa, monkeypatch):
-    """``arguments_of('sweep …')`` -> what a command line comes to, without running it."""
-
-    def arguments_of(line):
-        call = mock.Mock(return_value=0)
-        monkeypatch.setattr(cli, "call", call)
-        clipiqa(line, 0)
-        return SimpleNamespace(**call.call_args.args[1])
-
-    return arguments_of
+def arguments_of(line):
+    """Return what a command line and its files come to, without running it."""
+    words = shlex.split(line)
+    command_line = CommandLine()
+    command_app(words, command_line).parse_args(words)
+    given = [argument for argument in command_line.arguments if argument.has_tokens and not argument.children]
+    return SimpleNamespace(**{argument.field_info.name: argument.value for argument in given})
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_the_files_of_the_pages_commands_are_shipped(arguments_of, line):
-    assert set(arguments_of(line).config_file) <= shipped().keys()
+def test_the_files_of_the_pages_commands_are_shipped(line):
+    assert set(arguments_of(line).config) <= shipped().keys()
 
 
 @pytest.mark.parametrize("line", EXPERIMENTS)
-def test_the_commands_of_the_page_have_their_files_options(arguments_of, line):
+def test_the_commands_of_the_page_have_their_files_options(line):
     arguments = arguments_of(line)
-    first_file = shipped()[arguments.config_file[0]]
+    first_file = shipped()[arguments.config[0]]
     for name, setting in yaml.safe_load(first_file.read_text()).items():
         expected = Path(setting) if name == "out" else setting
         assert getattr(arguments, name) == expected
@@ -54,18 +51,18 @@ def file(tmp_path):
     return path
 
 
-def test_the_command_line_wins_and_of_several_files_the_later(file, tmp_path, arguments_of):
+def test_the_command_line_wins_and_of_several_files_the_later(file, tmp_path):
     later = tmp_path / "later.yml"
     later.write_text("template: a {}\nsteps: 3\nquick_gelu: true")
     arguments = arguments_of(f"sweep --steps 9 -c {file} -c {later} -- a.jpg")
-    assert arguments.paths == ["a.jpg"]
+    assert arguments.paths == ("a.jpg",)
     assert arguments.steps == 9  # of the command line
     assert (arguments.template, arguments.quick_gelu) == ("a {}", True)  # of the later file
     assert (arguments.scales, arguments.apply_exif, arguments.huge) == ([1, 0.25], False, False)  # of the first
     assert vars(arguments).get("max_side") is None
 
 
-def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path, arguments_of):
+def test_prompts_may_be_pairs_as_yaml_writes_them_and_begin_with_a_dash(tmp_path):
     path = tmp_path / "options.yml"
     path.write_text("prompts: [quality, [Crisp photo., Hazy photo.], '-3 EV photo.|Bright photo.']")
     arguments = arguments_of(f"rank -c {path} photos")

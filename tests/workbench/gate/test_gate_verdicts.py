@@ -193,7 +193,7 @@ def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, fol
         clipiqa(f"gate {folders}/base {folders / name} -m mini --format markdown", 2, wrong, name, out="## error")
     asked = f"gate {folders}/base {folders}/base --out gate --overwrite -m mini"
     clipiqa(f"{asked} --device cpu", 0)
-    for mistake, named in (("--by minn", "'minn'"), ("--marginn 1", "--marginn"), ("--batch-size x", "'x'")):
+    for mistake, named in (("--by minn", "'minn'"), ("--marginn 1", "--marginn"), ("--batch-size x", '"x"')):
         clipiqa(f"{asked} {mistake}", 2, named)  # no job publishes the last run's verdict, or none
         suite = ElementTree.parse("gate/gate.xml").getroot()
         assert suite.get("errors") == "1" and named in suite.find("testcase/error").get("message")

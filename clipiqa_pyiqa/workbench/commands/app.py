@@ -1,0 +1,133 @@
+"""The command line of every command: its groups of commands, its help, and completion of words in shells."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+from ...version import __version__
+from .command_line import CommandLine
+from .layout import Layout
+from .options.flags import OPTIONS, check_finite, flag_name
+
+COMMANDS = {
+    "Score and look": {
+        "demo": "score bundled photos and degraded versions of them, without any download",
+        "score": "score photos: files, folders, globs or a list on standard input",
+        "map": "draw maps of where photos look good and where they do not",
+        "rank": "find the best and the worst photos, list their paths, or look at them",
+        "prompts": "list the named prompt pairs",
+    },
+    "Compare": {
+        "compare": "compare metrics on data sets, with correlations, intervals and published values",
+        "table": "compare several methods in one table: means, best and second best, paired differences",
+        "protocols": "list how papers compute their tables, with the source of each protocol",
+        "gate": "check whether a second run over the same inputs got worse, for continuous integration",
+    },
+    "Learn": {
+        "train": "learn the prompts of CLIP-IQA+ from scores that people gave",
+        "fit": "fit a metric to a few rated photos of your own, in seconds",
+    },
+    "The paper": {
+        "radar": "draw the look and feel of images on radar charts",
+        "sweep": "test whether scores follow brightness, noise, colour, sharpness and contrast, changed in steps",
+        "pairs": "test whether the better of two versions of an image scores higher",
+        "agreement": "test whether the metric chooses between two images as people do",
+    },
+    "Weights and export": {
+        "weights": "show the source of every checkpoint, or download checkpoints",
+        "verify": "check whether your weights give the published scores",
+        "export": "write a metric as an ONNX file, for programs without PyTorch",
+    },
+}
+"""Title of a group of commands -> command -> what it does."""
+NAMES = tuple(name for commands in COMMANDS.values() for name in commands)
+HELP = ("--help", "-h")
+WHOLE_HELP = "--help-all"
+_SHELLS = Literal["bash", "zsh", "fish"]
+
+
+_FORM = Parameter(  # of every option
+    name_transform=flag_name,
+    negative_bool="",
+    negative_iterable="",
+    consume_multiple=1,
+    allow_repeating=True,
+    json_list=False,
+    json_dict=False,
+    validator=check_finite,
+)
+
+
+def command_app(words: Sequence[str], command_line: CommandLine) -> App:
+    """Return the application for a command line; a command's module is imported when it is called, or helped with."""
+    app = App(
+        name="clipiqa",
+        help="CLIP-IQA measures the look and feel of photos in numbers.",
+        help_flags=(*HELP, WHOLE_HELP),
+        help_format="plaintext",
+        help_formatter=Layout(is_whole=WHOLE_HELP in words),
+        version=f"clipiqa-pyiqa {__version__}",
+        version_format="plaintext",
+        default_parameter=_FORM,
+        group_arguments=Group("Arguments", sort_key=1),
+        group_parameters=Group(OPTIONS, sort_key=2),
+        config=command_line,
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+
+    @app.default
+    def start(*, print_completion: Annotated[_SHELLS | None, Parameter(show_choices=True)] = None) -> int:
+        """Do what is asked without a command.
+
+        Args:
+            print_completion: print a completion script for a shell, and exit
+        """
+        if print_completion is None:
+            app.help_print([])
+            return 2
+        print(app.generate_completion(shell=print_completion))
+        return 0
+
+    _add_commands(app, words)
+    for flag in (*app.help_flags, *app.version_flags):
+        app[flag].group = OPTIONS
+    return app
+
+
+def _add_commands(app: App, words: Sequence[str]) -> None:
+    """Add every command with its sentence; the one that help is asked for, with its own description."""
+    is_help = any(flag in words for flag in app.help_flags)
+    for number, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=10 + number)
+        for name, deed in commands.items():
+            is_described = is_help and name == words[0]
+            sentence = f"{deed[:1].upper()}{deed[1:]}."
+            about = description_of(name, WHOLE_HELP in words) if is_described else sentence
+            app.command(f"{__package__}.{name}:run", name=name, group=group, help=about or sentence)
+
+
+def function_of(command: str) -> Callable[..., int]:
+    return importlib.import_module(f".{command}", __package__).run
+
+
+def description_of(command: str, is_whole: bool) -> str:
+    """Return what a command does: a sentence, or, if ``is_whole``, all that its docstring says before examples."""
+    text = _docstring(command).partition("\n\nArgs:\n")[0].partition("\n\nexamples:\n")[0]
+    return text if is_whole else text.partition("\n\n")[0]
+
+
+def examples_of(command: str) -> str:
+    """Return lines that show how a command is called; an empty text if there are none."""
+    return _docstring(command).partition("\n\nArgs:\n")[0].partition("\n\nexamples:\n")[2]
+
+
+def _docstring(command: str) -> str:
+    return inspect.getdoc(function_of(command)) or ""  # `python -OO` drops docstrings

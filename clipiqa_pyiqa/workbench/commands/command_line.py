@@ -1,0 +1,145 @@
+"""What a command line and the YAML files that it names give to a command."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from cyclopts import Token
+from cyclopts.argument import Argument, ArgumentCollection
+
+from ...checks import check_path
+from ...errors import ConfigError, OutputError
+from .options.terminal import FLAGS
+
+_OUTPUTS = ("out", "splits_out", "path", "videos", "page")
+_NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config")
+_MAY_BE_MAPPINGS = ("metrics", "data")  # of labels to options, as in Python
+
+
+class CommandLine:
+    """The arguments of a command, with texts that the command line and YAML files give; the command line wins.
+
+    It is a cyclopts ``config``: the library calls it after it has read the command line, before it converts texts.
+    """
+
+    def __init__(self, allows_unknown: bool = False) -> None:
+        self.arguments = ArgumentCollection()
+        self._allows_unknown = allows_unknown
+
+    def __call__(self, app: object, commands: object, arguments: ArgumentCollection) -> None:
+        self.arguments = arguments
+        FLAGS.clear()
+        FLAGS.update(self.flags())
+        for argument in arguments:
+            argument.tokens = [_with_home(token) for token in argument.tokens]
+        self._add_options_in_files()
+        for argument in arguments:
+            if Path in (argument.hint, *get_args(argument.hint)):
+                for token in argument.tokens:
+                    check_path(argument.field_info.name, token.value)
+
+    @property
+    def option_files(self) -> list[str]:
+        """The YAML files that the command line names."""
+        return self.texts("config")
+
+    @property
+    def is_quiet(self) -> bool:
+        return any(argument.value is True for argument in self.arguments if argument.field_info.name == "quiet")
+
+    def texts(self, name: str) -> list[str]:
+        """Return what is given to an option, before it is converted."""
+        named = [argument for argument in self.arguments if argument.field_info.name == name]
+        return [token.value for argument in named for token in argument.tokens]
+
+    def flags(self) -> dict[str, str]:
+        """Return Python's name of each option -> its flag."""
+        options = [argument for argument in self.arguments if argument.names and argument.names[0].startswith("--")]
+        return {argument.field_info.name: argument.names[0] for argument in options if not argument.children}
+
+    def named_files(self) -> list[str]:
+        """Return the files that are named other than as outputs, also in LABEL=FILE:KEY=FILE."""
+        named = [argument for argument in self.arguments if argument.field_info.name not in _OUTPUTS]
+        texts = [_typed(token) for argument in named for token in argument.tokens]
+        parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]
+        return [part for part in parts if os.path.isfile(part)]
+
+    def check_outputs(self) -> None:
+        """Raise ``OutputError`` if an output is no place to write to, before anything slow is done."""
+        from ..sources.stores import address_of, is_remote
+
+        outputs = [text for name in _OUTPUTS for text in self.texts(name)]
+        for path in (Path(output) for output in outputs if not is_remote(address_of(output))):
+            place = next(filter(os.path.exists, (path, *path.absolute().parents)))
+            if not os.access(place, os.W_OK) or (place.is_file() and place != path):
+                raise OutputError(f"cannot write to {str(path)!r}: {str(place)!r} is no folder, or may not be changed.")
+
+    def _add_options_in_files(self) -> None:
+        if not self.option_files:
+            return
+        from ..files.yaml import read_mapping  # imports yaml
+
+        known = self._options_of_files()
+        tokens = dict[str, list[Token]]()
+        for path in self.option_files:
+            values = read_mapping(path, known, self._allows_unknown)
+            for name, value in values.items():
+                if name not in known:
+                    continue
+                tokens[name] = _tokens_of(known[name], value, f"{name} in {path!r}")
+        for name, given in tokens.items():
+            if not known[name].tokens:  # the command line wins
+                known[name].tokens = given
+
+    def _options_of_files(self) -> dict[str, Argument]:
+        """Return the options that a YAML file may set, by their names there."""
+        options = dict[str, Argument]()
+        for argument in self.arguments:
+            flag = argument.names[0] if argument.names else ""
+            if flag.startswith("--") and not argument.children and argument.field_info.name not in _NOT_IN_A_FILE:
+                options[flag.removeprefix("--").replace("-", "_")] = argument
+        return options
+
+
+def as_given(_: Any, tokens: Sequence[Token]) -> Any:
+    """Convert the texts of an option to a list; a mapping in a YAML file stays one."""
+    first = tokens[0].implicit_value
+    return first if isinstance(first, dict) else [token.value for token in tokens]
+
+
+def _with_home(token: Token) -> Token:
+    return token.evolve(value=os.path.expanduser(token.value)) if token.value.startswith("~") else token
+
+
+def _typed(token: Token) -> str:
+    return str(token.implicit_value) if isinstance(token.implicit_value, dict) else token.value
+
+
+def _tokens_of(argument: Argument, value: Any, what: str) -> list[Token]:
+    """Return what a value in a YAML file is on a command line; ``what`` names the option and its file in messages."""
+    if bool in (argument.hint, *get_args(argument.hint)):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{what} must be true or false; got {value!r:.80}.")
+        return [Token(keyword=what, implicit_value=value)]
+    if isinstance(value, dict) and argument.field_info.name in _MAY_BE_MAPPINGS:
+        return [Token(keyword=what, implicit_value=value)]
+    count, is_list = argument.token_count()
+    entries = value if (is_list or count > 1) and isinstance(value, list) else [value]
+    if is_list and isinstance(value, dict):
+        entries = [None if _text(entry) is None else f"{key}={entry}" for key, entry in value.items()]
+    texts = [text for text in map(_text, entries) if text is not None]
+    expected = max(1, len(entries)) if is_list else count
+    if len(texts) != expected:
+        raise ConfigError(f"{what} must be {'a list of values' if is_list else 'a value'}; got {value!r:.80}.")
+    return [Token(keyword=what, value=os.path.expanduser(text), index=index) for index, text in enumerate(texts)]
+
+
+def _text(value: Any) -> str | None:
+    """Return a single value as text and a list of two texts as ``a|b``; None for None, booleans and collections."""
+    if isinstance(value, list) and list(map(type, value)) == [str, str]:
+        return "|".join(value)
+    return None if value is None or isinstance(value, bool | list | dict) else str(value)

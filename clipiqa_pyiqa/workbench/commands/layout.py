@@ -1,0 +1,72 @@
+"""How the help of a command is laid out: plain text, with the command's examples last."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from .options.flags import ONLY_IN_HELP_ALL
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpEntry, HelpPanel
+    from rich.console import Console, ConsoleOptions
+
+WIDEST = 100
+_INDENT = 28  # of the texts beside options
+
+
+class Layout:
+    """A formatter of cyclopts: each group is a list of options with their texts beside them.
+
+    Args:
+        is_whole: Whether groups are shown that many commands share.
+    """
+
+    def __init__(self, is_whole: bool) -> None:
+        self.is_whole = is_whole
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        if not panel.entries or (panel.title in ONLY_IN_HELP_ALL and not self.is_whole):
+            return
+        lines = [f"{panel.title}:"]
+        for entry in panel.entries:
+            lines += _entry_lines(entry, min(console.width, WIDEST))
+        _print(console, "\n".join([*lines, ""]))
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
+        """Print nothing: arguments and options have lines of their own."""
+
+    def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
+        width = min(console.width, WIDEST)
+        paragraphs = [textwrap.fill(paragraph, width) for paragraph in _plain(description).split("\n\n")]
+        _print(console, "\n\n".join(paragraphs) + "\n")
+
+
+def _entry_lines(entry: HelpEntry, width: int) -> list[str]:
+    label = _label(entry)
+    text = " ".join(_plain(entry.description).split())
+    if entry.default not in (None, "False", "()", '""'):
+        text += f" (default: {entry.default})"
+    lines = textwrap.wrap(text, width - _INDENT) or [""]
+    beside = f"  {label}".ljust(_INDENT - 1) + f" {lines[0]}"
+    if len(label) > _INDENT - 4:
+        return [f"  {label}", *(" " * _INDENT + line for line in lines if line)]
+    return [beside.rstrip(), *(" " * _INDENT + line for line in lines[1:])]
+
+
+def _plain(text: Any) -> str:
+    """Return what cyclopts made of a docstring as text; it is rich's ``Text``, as the help is in no markup."""
+    return text.primary_renderable.plain.strip() if text is not None else ""
+
+
+def _label(entry: HelpEntry) -> str:
+    """Return an option's names and a word for its value, as in ``-m, --metrics METRIC``."""
+    value = "{" + ",".join(entry.choices) + "}" if entry.choices else entry.metavar or ""
+    if entry.positional_label:
+        return value
+    names = [*entry.positive_shorts, *entry.positive_names, *entry.negative_names, *entry.negative_shorts]
+    return f"{', '.join(names)} {value}".rstrip()
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,82 @@
+"""Options of commands that make a report, and the report itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ...options import Batches, Sizes
+from .flags import RARE
+from .groups import MetricOptions, OutputOptions, Scoring, Strictness, TableOptions, batch_keywords
+from .running import check_inputs, running
+from .terminal import note, tell
+
+if TYPE_CHECKING:
+    from ...experiments.experiment_result import ExperimentResult
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Comparing:
+    """Options of commands that compare."""
+
+    metrics: MetricOptions = MetricOptions()
+    output: OutputOptions = OutputOptions()
+    tables: TableOptions = TableOptions()
+    sizes: Sizes = Sizes()
+    batches: Batches = Batches()
+    strictness: Strictness = Strictness()
+
+    def report(self, function: str, **options: Any) -> int:
+        look = self.tables.look()
+        options |= {"trust_weights": self.metrics.trust_weights, "strict": self.strictness.strict}
+        options |= {**vars(self.sizes), **batch_keywords(self.batches)}
+        out = self.output.out
+        with running(self.batches, self.output, function, **options) as found:
+            # saved before the table is printed: a program that reads the table may end early
+            report = found.save(out, **look) if out else found.report(**look)
+            text = found.describe(self.tables.format) if options.get("describe") else report.text(self.tables.format)
+            print(text, end="")
+            if self.tables.format == "csv":  # which has no place for sentences
+                for line in (*report.sentences, *report.metric_lines):
+                    note(line)
+        is_good = found.complete and getattr(found, "agrees", True)  # a table may have published numbers beside it
+        return 0 if is_good and not report.unknown else 1
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Experiment:
+    """Options of commands that repeat the paper's experiments.
+
+    Args:
+        pictures: png, svg or pdf; sheets of photos are always png
+    """
+
+    metrics: MetricOptions = MetricOptions()
+    output: OutputOptions = OutputOptions()
+    scoring: Scoring = Scoring()
+    pictures: Annotated[str, Parameter(metavar="KIND", group=RARE)] = "png"
+
+    def result(self, experiment: str, *inputs: Any, **options: Any) -> Any:
+        questions = self.metrics.questions
+        template = questions.template
+        if not questions.prompts:  # a template alone words the questions of the experiment
+            questions = replace(questions, template=None)
+        metrics = replace(self.metrics, questions=questions).chosen()
+        check_inputs(*inputs)
+        options |= {"template": template, "pictures": self.pictures, "trust_weights": self.metrics.trust_weights}
+        options |= self.scoring.keywords()
+        with running(self.scoring.batches, self.output, experiment, metrics, *inputs, **options) as result:
+            return result
+
+    def report(self, experiment: str, *inputs: Any, **options: Any) -> int:
+        result = self.result(experiment, *inputs, **options)
+        print(result.report().text(), end="")
+        return self.conclude(result)
+
+    def conclude(self, result: ExperimentResult) -> int:
+        tell(*(f"left out: {reason}" for reason in result.failed.values()), *result.notes())
+        return 0 if result.is_complete else 1

@@ -1,0 +1,72 @@
+"""The start of PyTorch, and calls of the package's functions that can be interrupted and continued."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ....errors import ImageError
+from ...options import Machine
+from .groups import OutputOptions
+from .terminal import note, progress, stored
+
+if TYPE_CHECKING:
+    import torch
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per period, and the period, in microseconds
+
+
+def start(machine: Machine) -> torch.device:
+    if "torch" not in sys.modules:  # the import takes seconds
+        note("loading PyTorch …")
+        gc.disable()  # what the import makes stays: to look for garbage in it takes a quarter of a command's start
+        import_module("torch")
+        gc.freeze()
+        gc.enable()
+    import torch
+    from PIL import Image
+
+    from ....metric import find_device
+    from ...images.memory import keep_memory, limit_memory, parse_size
+
+    if machine.threads is not None:
+        torch.set_num_threads(machine.threads)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        with contextlib.suppress(OSError, ValueError):  # without a quota, the file is missing or holds 'max'
+            quota, period = map(int, _QUOTA.read_text().split())
+            torch.set_num_threads(min(max(1, quota // period), torch.get_num_threads()))
+    keep_memory()
+    limit_memory(None if machine.memory is None else parse_size(machine.memory))
+    warnings.filterwarnings("ignore", "Glyph .* missing from")  # a picture shows a box for a letter without a glyph
+    # damage becomes an error; odd metadata do not matter, and 89 to 179 megapixels are usual
+    warnings.filterwarnings("ignore", module="PIL")
+    if machine.huge:
+        Image.MAX_IMAGE_PIXELS = None
+    return find_device(machine.device)
+
+
+def check_inputs(*inputs: Any) -> None:
+    """Raise if paths name nothing, before PyTorch is loaded."""
+    from ...sources.finding import each_of, find_shards
+
+    paths = (path for given in inputs for path in each_of(given))
+    found = find_shards(path for path in paths if path != "-" and not os.path.lexists(path))
+    if found.problems and found.is_empty:
+        raise ImageError(f"{found.problem}.")
+
+
+@contextlib.contextmanager
+def running(machine: Machine, output: OutputOptions, function: str, *inputs: Any, **options: Any) -> Iterator[Any]:
+    """Yield what a function of the package returns; if it is interrupted, say how to continue."""
+    device = start(machine)
+    with stored(output.out), progress() as show:
+        yield getattr(import_module("clipiqa_pyiqa"), function)(
+            *inputs, progress=show, device=device, **output.storage(), **options
+        )
