@@ -1,6 +1,6 @@
 """How often the alarm for gaming is right; run as a script, as no test.
 
-    python tests/measure/gaming.py PHOTO_FOLDER ... [--ascents 20] [--grids 20] [--trainings 60]
+    python tests/measure/gaming.py PHOTO_FOLDER ... [--ascents 20] [--grids 20] [--trainings 60] [--scratch 6]
 
 Ascents: each of 20 photos is degraded (noise, blur, enlargement or JPEG), cut into 16 squares, and its pixels follow
 the gradient of the loss. The alarm looks at every other step, once with the references and once with squares of
@@ -10,10 +10,13 @@ Grids: the same, but one tile of 2 to 16 px is repeated in all squares, and grow
 the gradient of the loss.
 
 Trainings: 60 small networks learn to remove noise or blur with the L1 loss alone; both alarms look five times at 16
-held-out squares. Any sentence is a false alarm.
+held-out squares (``--steps 160 --every 10``: 17 times). Any sentence is a false alarm.
+
+From scratch: such networks learn with the loss from the first step, at several shares, and once without it.
 """
 
 from collections import Counter
+from functools import partial
 from itertools import islice
 
 import torch
@@ -29,6 +32,7 @@ from clipiqa_pyiqa import CLIPIQALoss, GamingAlarm
 
 SIDE, TILES = 64, 16
 WAYS = ("references", "other photos")
+SHARES = (1.0, 10.0, 30.0, 100.0)
 
 
 def squares(photo):
@@ -107,28 +111,53 @@ def watched(clean, others, criterion, given, outputs):
     return {name: note for name, (note, _) in found.items()}
 
 
-def train_honestly(train, held_out, others, kind, seed):
-    """Return the first false alarm of each way to look, and its step."""
+def trained(train, held_out, others, kind, seed, share=0.0, steps=80, every=20):
+    """Train a small network from scratch; return the first alarm of each way to look, its step, and the last PSNR."""
     dice = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 3, 3, padding=1))
     optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
     given = degraded(held_out, kind, dice)
     look = looks(CLIPIQALoss(backbone="mini"), held_out, others)
-    for step in range(81):
-        if step % 20 == 0:
+    criterion = CLIPIQALoss(backbone="mini", share=share, beside="l1") if share else None
+    for step in range(steps + 1):
+        if step % every == 0:
             with torch.no_grad():
-                said = look((given + net(given)).clamp(0, 1), step)
+                outputs = (given + net(given)).clamp(0, 1)
+            said = look(outputs, step)
         clean = train[torch.randint(len(train), (1,), generator=dice)][:8]
         noisy = degraded(clean, kind, dice)
         optimiser.zero_grad()
-        F.l1_loss(noisy + net(noisy), clean).backward()
+        restored = noisy + net(noisy)
+        loss = F.l1_loss(restored, clean)
+        if criterion is not None:
+            loss = loss + criterion(restored, clean)
+        loss.backward()
         optimiser.step()
-    return said
+    return said, psnr(outputs, held_out)
+
+
+def train_from_scratch(tiles, others, count):
+    """Print what the alarm says if the loss is used from the first step, and what that costs."""
+    called = Counter()
+    costly = Counter()
+    for number in range(count):
+        held_out = torch.stack([photo[number % TILES] for photo in tiles[:TILES]])
+        train = partial(trained, tiles[TILES:-TILES], held_out, others, number % 2, number, steps=160, every=10)
+        said, without = train()
+        print(f"from scratch {number}, without the loss: PSNR {without:.2f}, {said}")
+        for share in SHARES:
+            said, last = train(share=share)
+            print(f"from scratch {number}, share {share:g}: PSNR {last:.2f}, {said}")
+            costly[share] += int(last < without - 0.5)
+            called.update((share, name) for name in said)
+    for share in SHARES:
+        counts = [f"{called[share, name]} with {name}" for name in WAYS]
+        print(f"share {share:g}: {costly[share]} of {count} cost more than 0.5 dB; called: {', '.join(counts)}")
 
 
 def main():
-    args = arguments("folders*", ascents=20, grids=20, trainings=60)
+    args = arguments("folders*", ascents=20, grids=20, trainings=60, scratch=6, steps=80, every=20)
     large = (photo for photo in map(pixels, photos(*args.folders)) if min(photo.shape[1:]) >= 4 * SIDE)
     tiles = [squares(photo) for photo in islice(large, 60)]
     criterion = CLIPIQALoss(backbone="mini")
@@ -146,10 +175,11 @@ def main():
     alarms = Counter()
     for n in range(args.trainings):
         held_out = torch.stack([photo[n % TILES] for photo in tiles[:TILES]])
-        said = train_honestly(tiles[TILES:-TILES], held_out, others, n % 2, n)
+        said, _ = trained(tiles[TILES:-TILES], held_out, others, n % 2, n, steps=args.steps, every=args.every)
         alarms.update(said.keys())
         print(f"training {n}: {said}")
     print(f"false alarms in {args.trainings} trainings: {dict(alarms)}")
+    train_from_scratch(tiles, others, args.scratch)
 
 
 if __name__ == "__main__":

@@ -39,11 +39,12 @@ class Look:
 
 
 class GamingAlarm:
-    """Alarm that compares a network's outputs in training with its first ones, or with a run without the loss.
+    """Alarm that compares a network's outputs in training with its first and its best, or with a run without the loss.
 
     It goes off if one of these holds: the loss fell, and most outputs have a lower one than any clean photo; PSNR to
-    the references fell by more than ``allow_db``; all outputs have the same fine pattern; most scores (the loss, other
-    prompts, metrics of pyiqa) got worse while PSNR did not rise. A change counts if a paired test over the images
+    the references fell by more than ``allow_db``, since the first call, or since the call where it was highest while
+    the loss fell; all outputs have the same fine pattern; most scores (the loss, other prompts, metrics of pyiqa) got
+    worse while PSNR did not rise. A change counts if a paired test over the images
     confirms it; in about 5 % of runs with 16 images or more, chance alone does so for a given score. Pass
     at least 16, of different scenes.
 
@@ -51,7 +52,7 @@ class GamingAlarm:
         criterion: the loss in training.
         clean: clean photos ``(M, 3, H, W)`` of any scenes, in the criterion's ``input_range``; default the references.
         judges: no-reference metrics of pyiqa; PIQE needs no file, NIQE is downloaded.
-        allow_db: fall of PSNR since the first call, in dB, that raises no alarm.
+        allow_db: fall of PSNR since the first or the best call, in dB, that raises no alarm.
     """
 
     @checked
@@ -71,6 +72,7 @@ class GamingAlarm:
         self._judges = {name: import_pyiqa().create_metric(name, device="cpu") for name in judges}
         self._lower_better = {"loss", "fixed pattern"} | {k for k, v in self._judges.items() if v.lower_better}
         self._first: tuple[Tensor, dict[str, Tensor]] | None = None
+        self._best: dict[str, Tensor] | None = None  # scores of the call with the highest PSNR
 
     @torch.no_grad()
     def __call__(self, outputs: Tensor, references: Tensor | None = None, without: Tensor | None = None) -> Look:
@@ -81,8 +83,8 @@ class GamingAlarm:
                 the first call, those of the network before the loss is used.
             references: clean images of the same shape, if there are any.
             without: outputs, after as many steps, of a network trained alike but without the loss. They replace those
-                of the first call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the loss is
-                lower.
+                of the first and the best call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the
+                loss is lower.
         """
         if len(outputs) < fewest(1):
             raise CLIPIQAError(
@@ -107,18 +109,17 @@ class GamingAlarm:
             numbers["above clean"] = (now["loss"] < self._lowest_of_clean).double().mean().item()
         self._looks += 1
         base = first if without is None else self._scores(without, references)
+        sentence = self._sentence(base, now, numbers.get("above clean", 0), without is not None)
         if references is not None:
             numbers["psnr gain"] = numbers["psnr"] - base["psnr"].mean().item()
-        return Look(numbers, self._sentence(base, now, numbers.get("above clean", 0), without is not None))
+            if not sentence and without is None:
+                sentence = self._fall_since_best(now)
+            if self._best is None or now["psnr"].mean() > self._best["psnr"].mean():
+                self._best = now
+        return Look(numbers, sentence)
 
     def _sentence(self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, beside: bool) -> str:
-        # The levels of all calls add up to LEVEL, but stay above the lowest p of so many images, 2 / 2^N.
-        level = min(LEVEL, max(LEVEL / (self._looks * (self._looks + 1)), 2.0 ** (2 - len(now["loss"]))))
-        changes = {}  # of the means, above 0 if better, where chance does not explain them
-        for name, values in now.items():
-            change = mean_difference(values, base[name])
-            if change.p < level:
-                changes[name] = change.value * (-1 if name in self._lower_better else 1)
+        changes = self._changes(base, now)
         changed = (now["loss"] - base["loss"]).mean()
         gain_of_psnr = changes.get("psnr", 0)
         reasons = []
@@ -136,6 +137,29 @@ class GamingAlarm:
             return ""
         base_name = "the training without the loss" if beside else "the first call"
         return f"Against {base_name}, {' and '.join(reasons)} (loss {changed:+.3g}): lower its weight, or stop earlier."
+
+    def _fall_since_best(self, now: dict[str, Tensor]) -> str:
+        """Return the alarm if PSNR fell since it was highest, and the loss with it; honest trainings waver too."""
+        if self._best is None:
+            return ""
+        changes = self._changes(self._best, now)
+        fall = -changes.get("psnr", 0)
+        gain_of_loss = changes.get("loss", 0)
+        if fall <= self.allow_db or gain_of_loss <= 0:
+            return ""
+        fall_text = f"PSNR is {fall:.2f} dB behind (loss {-gain_of_loss:+.3g})"
+        return f"Against the best call so far, {fall_text}: lower its weight, or stop earlier."
+
+    def _changes(self, base: dict[str, Tensor], now: dict[str, Tensor]) -> dict[str, float]:
+        """Return the changes of means that chance does not explain, above 0 if better."""
+        # The levels of all calls add up to LEVEL, but stay above the lowest p of so many images, 2 / 2^N.
+        level = min(LEVEL, max(LEVEL / (self._looks * (self._looks + 1)), 2.0 ** (2 - len(now["loss"]))))
+        changes = {}
+        for name, values in now.items():
+            change = mean_difference(values, base[name])
+            if change.p < level:
+                changes[name] = change.value * (-1 if name in self._lower_better else 1)
+        return changes
 
     def _lowest_loss(self, images: Tensor) -> float:
         self._criterion.metric.check(self._unit(images))
