@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from .checks import checked
-from .clip.pixels import psnr, to_tensors
+from .clip.pixels import blackened, psnr, to_tensors
 from .errors import CLIPIQAError, ImageError
 from .metric import CLIPIQA
 from .text import shown
@@ -26,6 +26,8 @@ class CLIPIQAReward:
         quantile: with ``local``, the share of places that count as the worst; their margins are averaged.
         fidelity: with references, how much margin one dB of PSNR is worth.
         batch_size: images encoded at once.
+        nan: ``'raise'`` raises ``ImageError`` for an image with NaN or infinity; ``'lowest'`` gives it the lowest reward
+            of the other images of the call, or 0 if there are none.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")
@@ -42,6 +44,7 @@ class CLIPIQAReward:
         quantile: float = 0.02,
         fidelity: float = 3.0,
         batch_size: int = 16,
+        nan: Literal["raise", "lowest"] = "raise",
         device: str | torch.device | None = None,
         **options: Annotated[Any, CLIPIQA],
     ):
@@ -51,6 +54,7 @@ class CLIPIQAReward:
         self.quantile = quantile
         self.fidelity = fidelity
         self.batch_size = batch_size
+        self.nan = nan
         self.device = device
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
         if local:
@@ -67,6 +71,20 @@ class CLIPIQAReward:
             references: images of the same sizes that the images should resemble. The reward becomes
                 ``margin + fidelity * PSNR``.
         """
+        if self.nan == "raise":
+            return self._rewards_of(images, references)
+        finite_images, is_finite = blackened(images)
+        rewards = self._rewards_of(finite_images, references)
+        if not is_finite.all():
+            rewards[~is_finite] = rewards[is_finite].min() if is_finite.any() else 0.0
+        return rewards
+
+    def __repr__(self) -> str:
+        names = ("local", "quantile", "fidelity", "batch_size", "nan", "device")
+        options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"CLIPIQAReward({options}, {self.metric.extra_repr()})"
+
+    def _rewards_of(self, images: Any, references: Any) -> Tensor:
         pixels = to_tensors(images)
         if references is None:
             return self._rewards(pixels)

@@ -106,3 +106,27 @@ def test_references_add_psnr():
 def test_references_that_do_not_fit_are_refused(reward):
     for references in (IMAGES[:4], IMAGES[:, :, :48], IMAGES[0]):  # fewer, smaller, one
         refused(reward, IMAGES, references)
+
+
+def test_its_repr_tells_its_parts():
+    text = repr(CLIPIQAReward(["quality", "sharpness"], backbone="mini", local=True, quantile=0.1, fidelity=0.5))
+    for part in ("local=True", "quantile=0.1", "fidelity=0.5", "nan='raise'", "backbone='mini'", "Sharp photo."):
+        assert part in text
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_an_image_with_nan_gets_the_lowest_reward_of_the_others_if_asked(reward, broken):
+    images = IMAGES.clone()
+    images[2, 0, 5, 5] = broken
+    assert "image 2" in refused(reward, images)
+    lenient = CLIPIQAReward(backbone="mini", nan="lowest")
+    usual = reward(IMAGES)
+    others = [0, 1, 3, 4]
+    for form in (images, list(images), images.numpy()):
+        rewards = lenient(form)
+        assert torch.allclose(rewards[others], usual[others], atol=1e-5)  # batches of another size round otherwise
+        assert rewards[2] == rewards[others].min()
+    with_references = lenient(images, IMAGES)
+    assert with_references[2] == with_references[others].min()
+    assert lenient(images[2]).tolist() == [0.0]
+    assert "image 1" in refused(lenient, [IMAGES[0], IMAGES[1] * 255])  # only NaN and infinity are forgiven

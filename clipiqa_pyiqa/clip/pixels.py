@@ -30,6 +30,27 @@ def to_tensors(images: Any) -> list[Tensor]:
     return [_rgb(image, f"image {number}") for number, image in enumerate(images)]
 
 
+def blackened(images: Any) -> tuple[list[Any], Tensor]:
+    """Return images with black ones in place of those with NaN or infinity, and which are finite ``(N,)``.
+
+    Args:
+        images: as for :func:`to_tensors`.
+    """
+    is_one_image = not isinstance(images, list | tuple) and getattr(images, "ndim", 0) != 4
+    listed = [images] if is_one_image else list(images)
+    is_finite = torch.tensor([_is_finite(image) for image in listed], dtype=torch.bool)
+    pairs = zip(listed, is_finite.tolist(), strict=True)
+    return [image if good else torch.zeros(tuple(image.shape)) for image, good in pairs], is_finite
+
+
+def _is_finite(image: Any) -> bool:
+    if isinstance(image, Tensor):
+        return bool(image.isfinite().all())
+    if isinstance(image, np.ndarray) and image.dtype.kind == "f":
+        return bool(np.isfinite(image).all())
+    return True
+
+
 def psnr(x: Tensor, y: Tensor) -> float:
     """Return PSNR in dB of an image in [0, 1], at most that of rounding to 8 bits (58.9 dB)."""
     error = (x.cpu().double() - y.cpu().double()).square().mean().item()

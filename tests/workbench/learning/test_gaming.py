@@ -118,6 +118,19 @@ def test_worse_outputs_are_called_though_the_loss_rose(clean, criterion):
         assert reason in found.sentence and ("pattern" in found.sentence) is (reason == "pattern")
 
 
+def test_a_fall_from_the_best_call_is_called_if_the_loss_fell(clean, criterion):
+    """PSNR is above that of the first call throughout."""
+    for is_gamed in (True, False):
+        alarm = GamingAlarm(criterion, judges=())
+        best = noisy(clean, 0.04)
+        assert not alarm(noisy(clean, 0.1), clean).sentence and not alarm(best, clean).sentence
+        fallen = along_the_gradient(noisy(clean, 0.044), criterion, 1 if is_gamed else 0)
+        found = alarm(fallen, clean)
+        assert found.numbers["psnr gain"] > 3
+        assert ("Against the best call so far, PSNR is" in found.sentence) is is_gamed
+        assert alarm(best, clean).sentence == ""
+
+
 def test_a_training_that_keeps_pace_is_not_called(clean, criterion):
     alarm = GamingAlarm(criterion, judges=())
     alarm(noisy(clean, 0.1), clean, without=noisy(clean, 0.1))
