@@ -26,8 +26,8 @@ class CLIPIQAReward:
         quantile: with ``local``, the share of places that count as the worst; their margins are averaged.
         fidelity: with references, how much margin one dB of PSNR is worth.
         batch_size: images encoded at once.
-        nan: ``'raise'`` raises ``ImageError`` for an image with NaN or infinity; ``'lowest'`` gives it the lowest reward
-            of the other images of the call, or 0 if there are none.
+        nan: ``'raise'`` raises ``ImageError`` for an image with NaN or infinity; ``'lowest'`` gives it the lowest
+            reward of the other images of the call, or 0 if there are none.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")

@@ -307,3 +307,14 @@ def test_a_weight_of_pixels_would_have_no_effect(metric):
     x = torch.rand(1, 3, 64, 64)
     with pytest.raises(TypeError, match="weight"):
         CLIPIQALoss(metric=metric)(x, x, weight=x)
+
+
+def test_pyiqas_loss_weight_weighs_images_and_is_no_factor():
+    """As docs/loss.md says of ``create_metric('clipiqa', as_loss=True, loss_weight=…)``."""
+    images = photo_like(64, 64, 2)
+    scores = CLIPIQA(backbone="mini").eval()(images).flatten()
+    options = {"as_loss": True, "backbone": "mini", "device": "cpu"}
+    weighted = pyiqa.create_metric("clipiqa", loss_weight=torch.tensor([[3.0], [1.0]]), **options)
+    assert weighted(images).item() == pytest.approx((0.75 * scores[0] + 0.25 * scores[1]).item(), abs=1e-5)
+    with pytest.raises(AttributeError):
+        pyiqa.create_metric("clipiqa", loss_weight=0.1, **options)(images)
