@@ -1,4 +1,4 @@
-"""Flags of images of nearly one colour, and bands without structure."""
+"""Flags of images of nearly one colour."""
 
 import pytest
 import torch
