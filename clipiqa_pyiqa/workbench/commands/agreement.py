@@ -24,6 +24,7 @@ def run(
 
     examples:
       clipiqa agreement votes.csv --out agreement/
+      clipiqa agreement -c fig7 votes.csv
 
     Args:
         votes: a CSV file; see above

@@ -29,6 +29,10 @@ def run(
 ) -> int:
     """Score bundled photos and degraded versions of them, without any download.
 
+    examples:
+      clipiqa demo
+      clipiqa demo --out photos.png
+
     Args:
         out: picture to write, .png, .svg or .pdf
         overwrite: replace an existing picture

@@ -28,6 +28,7 @@ def run(
 
     examples:
       clipiqa export mini.onnx --backbone mini --prompts quality sharpness noisiness --map
+      clipiqa export mine.onnx --learned-prompts head.safetensors
 
     Args:
         path: the file, such as model.onnx

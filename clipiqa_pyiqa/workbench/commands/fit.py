@@ -45,6 +45,7 @@ def run(
 
     examples:
       clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
+      clipiqa fit scores.csv --out head.safetensors --backbone mini --fit-on stages
 
     Args:
         scores: a CSV file of paths and scores, or a data set

@@ -10,9 +10,12 @@ from cyclopts import App, CycloptsError, Parameter
 
 from ...errors import CLIPIQAError
 from .command_line import CommandLine
+from .options.flags import COLUMNS
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
 from .options.running import check_inputs, start
 from .options.terminal import in_shell, numbers_by_name, progress, stored, tell
+
+ALLOWED = "What else may differ"
 
 
 def run(
@@ -20,17 +23,17 @@ def run(
     new: Annotated[Path, Parameter(metavar="NEW")],
     /,
     *,
-    by: Annotated[Sequence[str] | None, Parameter(metavar="COLUMN")] = None,
-    key: Annotated[str | None, Parameter(metavar="COLUMN")] = None,
+    by: Annotated[Sequence[str] | None, Parameter(metavar="COLUMN", group=COLUMNS)] = None,
+    key: Annotated[str | None, Parameter(metavar="COLUMN", group=COLUMNS)] = None,
     margin: Annotated[Sequence[str], Parameter(metavar="D|NAME=D")] = (),
-    lower_better: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = (),
-    higher_better: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = (),
+    lower_better: Annotated[Sequence[str], Parameter(metavar="COLUMN", group=COLUMNS)] = (),
+    higher_better: Annotated[Sequence[str], Parameter(metavar="COLUMN", group=COLUMNS)] = (),
     worst_loss: Annotated[Sequence[str], Parameter(metavar="D|NAME=D")] = (),
-    allow_new: bool = False,
-    allow_missing: Annotated[str, Parameter(metavar="N|P%")] = "0",
-    allow_resize: bool = False,
-    allow_flag: Annotated[Sequence[str], Parameter(metavar="FLAG")] = (),
-    unclear: Literal["fail", "warn"] = "fail",
+    allow_new: Annotated[bool, Parameter(group=ALLOWED)] = False,
+    allow_missing: Annotated[str, Parameter(metavar="N|P%", group=ALLOWED)] = "0",
+    allow_resize: Annotated[bool, Parameter(group=ALLOWED)] = False,
+    allow_flag: Annotated[Sequence[str], Parameter(metavar="FLAG", group=ALLOWED)] = (),
+    unclear: Annotated[Literal["fail", "warn"], Parameter(group=ALLOWED)] = "fail",
     page: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     format: Literal["text", "markdown"] = "text",
     suggest_margin: bool = False,

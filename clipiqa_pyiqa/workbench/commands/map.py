@@ -32,6 +32,7 @@ def run(
     transformers, a patch); docs/maps.md explains its score.
 
     examples:
+      clipiqa map photo.jpg --prompts sharpness --out maps/
       clipiqa map photos/ --prompts sharpness noisiness quality --out maps/ --html
 
     Args:

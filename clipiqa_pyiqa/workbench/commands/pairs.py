@@ -25,6 +25,7 @@ def run(
 
     examples:
       clipiqa pairs LOL/eval15/low LOL/eval15/high --prompts brightness --out lol/
+      clipiqa pairs -c fig5_lol LOL/eval15/low LOL/eval15/high
 
     Args:
         low: folder or quoted pattern of the low-quality images

@@ -16,6 +16,10 @@ def run(
 ) -> int:
     """List the named prompt pairs, or the texts of given prompt pairs.
 
+    examples:
+      clipiqa prompts
+      clipiqa prompts sharpness 'Crisp photo.|Hazy photo.' --template 'A photo of {}.'
+
     Args:
         prompts: a name, a preset or 'Positive text.|Negative text.'; default: all names
         template: wording of the pairs, such as 'A photo of {}.'

@@ -11,6 +11,10 @@ from .options.terminal import aligned
 def run(name: Annotated[str | None, Parameter(metavar="NAME")] = None, /, *, settings: Settings = Settings()) -> int:
     """List how papers compute their tables, or show one protocol with its source, as YAML.
 
+    examples:
+      clipiqa protocols
+      clipiqa protocols osediff
+
     Args:
         name: a protocol, or the path of your own; default: all protocols
     """

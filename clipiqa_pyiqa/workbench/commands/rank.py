@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from ...errors import OptionError
 from ...text import counted, few
 from ..options import check_storage
-from .options.flags import whole
+from .options.flags import COLUMNS, OPTIONS, RARE, whole
 from .options.groups import Settings
 from .options.reports import Experiment
 from .options.running import start
@@ -29,7 +29,7 @@ Parts = Mapping[str, Sequence[str]]
 """Heading of a table -> the names of its photos."""
 
 
-@Parameter(name="*", group="Order")
+@Parameter(name="*", group=COLUMNS)
 @dataclass(frozen=True)
 class OrderOptions:
     """Order.
@@ -44,7 +44,7 @@ class OrderOptions:
 
     columns: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = ()
     root: Annotated[Path | None, Parameter(metavar="DIR")] = None
-    by: str | None = None
+    by: Annotated[str | None, Parameter(metavar="COLUMN", group=OPTIONS)] = None
     lower_better: bool = False
     higher_better: bool = False
 
@@ -85,8 +85,8 @@ class PickOptions:
     drop_worst: Annotated[str | None, Parameter(metavar="P%")] = None
     paths: bool = False
     null: Annotated[bool, Parameter(alias="-0")] = False
-    skip_missing: bool = False
-    despite_changes: bool = False
+    skip_missing: Annotated[bool, Parameter(group=RARE)] = False
+    despite_changes: Annotated[bool, Parameter(group=RARE)] = False
 
     def cuts(self) -> dict[str, Any]:
         """Return the conditions that are given. Raises ``CLIPIQAError``, before photos are scored."""
@@ -122,7 +122,6 @@ def run(
     examples:
       clipiqa rank photos/ --best 10
       clipiqa rank photos/ --page page/
-      clipiqa rank scores.csv --by sharpness --below 0.3
       clipiqa rank scores.csv --where 'quality >= 0.6' 'sharpness >= 0.3' --unflagged --paths
       clipiqa rank photos/ --worst 20% --paths -0 | xargs -0r mv -nt rejected/
 

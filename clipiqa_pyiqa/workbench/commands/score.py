@@ -19,7 +19,7 @@ from ..options import check_storage
 from ..results.formats import absent_note
 from ..results.output import Output
 from ..results.printing import printing
-from .options.flags import whole
+from .options.flags import RAY, whole
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
 from .options.running import start
 from .options.terminal import frame_as_text, note, progress, stored, tell
@@ -45,7 +45,7 @@ class Shards:
     image_column: str | None = None
 
 
-@Parameter(name="*", group="Ray (--engine ray --out DIR: a folder of Parquet files)")
+@Parameter(name="*", group=RAY)
 @dataclass(frozen=True)
 class Cluster:
     """Ray (--engine ray --out DIR: a folder of Parquet files).
@@ -120,7 +120,6 @@ def run(
 
     examples:
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
-      find . -name '*.png' -print0 | clipiqa score -0 - --out scores.parquet --resume
       clipiqa score photos/ --prompts quality -m niqe brisque 'mine=niqe:pretrained_model_path=FILE' --out scores.csv
       clipiqa score 'shards/{000..099}.tar' --keep caption --out scores.parquet --resume
       clipiqa score 's3://bucket/*.tar' --engine ray --out results/ --resume

@@ -62,6 +62,7 @@ def run(
     Recipes: plain (whole images), official (the authors' recipe), pyiqa (the recipe of pyiqa's trainer).
 
     examples:
+      clipiqa train scores.csv --out runs/mine --recipe official
       clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
 
     Args:

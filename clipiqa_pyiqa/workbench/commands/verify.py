@@ -25,6 +25,10 @@ def run(
     The published scores are those of OpenAI's RN50. Exit code: 0 all scores agree, 1 a score differs, 2 bad input,
     or a score of other weights differs.
 
+    examples:
+      clipiqa verify
+      clipiqa verify --images piq/tests/assets
+
     Args:
         images: I01.BMP, i01_01_5.bmp, or folders such as a checkout of piq, TID2013 or OSEDiff
         backbone: CLIP model to check

@@ -21,6 +21,10 @@ def run(
     Only --download downloads files; they are stored in the caches. Exit code 1: a file is damaged, could not be
     downloaded, or is named here and missing while HF_HUB_OFFLINE is set.
 
+    examples:
+      clipiqa weights
+      clipiqa weights --download --backbone RN50 --prompt-files
+
     Args:
         backbone: list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
         prompt_files: list only the published prompt files; with --backbone, list these files too

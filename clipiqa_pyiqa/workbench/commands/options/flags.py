@@ -11,10 +11,11 @@ QUESTIONS = "Questions"
 CLIP = "Which CLIP"
 IMAGES = "Images"
 MACHINE = "Machine"
-RESULTS = "Results"
 TABLES = "Tables, as printed and in --out"
+COLUMNS = "Columns and rows"
+RAY = "Ray (--engine ray --out DIR: a folder of Parquet files)"
 RARE = "Rarely used"
-ONLY_IN_HELP_ALL = (QUESTIONS, CLIP, IMAGES, MACHINE, RESULTS, TABLES, RARE)
+ONLY_IN_HELP_ALL = (QUESTIONS, CLIP, IMAGES, MACHINE, TABLES, COLUMNS, RAY, RARE)
 
 Check = Callable[[Any, Any], None]
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ....errors import OptionError
 from ...options import Machine
-from .flags import MACHINE
+from .flags import COLUMNS, MACHINE, RARE
 from .groups import Model, Quiet, stated
 from .running import start
 
@@ -34,14 +34,14 @@ class OpinionOptions:
         group: column of groups that splits and folds keep together; default: a column of references
     """
 
-    root: Annotated[str | None, Parameter(metavar="DIR")] = None
+    root: Annotated[str | None, Parameter(metavar="DIR", group=COLUMNS)] = None
     data_root: Annotated[str, Parameter(metavar="DIR")] = "datasets"
     columns: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = ()
     score_range: Annotated[tuple[float, float] | None, Parameter(metavar="LOW HIGH")] = None
     lower_better: Annotated[bool | None, Parameter(negative_bool="no-")] = None
-    val_fraction: float | None = None
-    skip_missing: bool = False
-    group: Annotated[str | None, Parameter(metavar="COLUMN")] = None
+    val_fraction: Annotated[float | None, Parameter(group=COLUMNS)] = None
+    skip_missing: Annotated[bool, Parameter(group=RARE)] = False
+    group: Annotated[str | None, Parameter(metavar="COLUMN", group=COLUMNS)] = None
 
     def table(self, scores: str, seed: int, **more: Any) -> ScoreTable:
         from ...opinions.score_table import find_score_table
