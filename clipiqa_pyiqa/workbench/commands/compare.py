@@ -63,4 +63,7 @@ def run(
     if not metrics or not data:
         missing = ("data set", "-d") if metrics else ("metric", "-m")
         raise OptionError("no {} is named: use {} or a --config file.".format(*missing))
+    from ..opinions.data_sets import check_data_sets
+
+    check_data_sets(data, options.data_root)
     return comparing.report("compare", metrics=metrics, data_sets=data, **vars(options))

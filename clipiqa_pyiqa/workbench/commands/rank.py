@@ -17,7 +17,7 @@ from ..options import check_storage
 from .options.flags import COLUMNS, OPTIONS, RARE, whole
 from .options.groups import Settings
 from .options.reports import Experiment
-from .options.running import start
+from .options.running import check_inputs, start
 from .options.terminal import note, progress, tell
 
 if TYPE_CHECKING:
@@ -130,10 +130,11 @@ def run(
         count: best images to show, and worst
         page: folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
-    conditions = picks.conditions()
-    cuts = picks.cuts()
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
+    check_inputs(sources)
+    conditions = picks.conditions()
+    cuts = picks.cuts()
     output = experiment.output
     check_storage(output.out, output.resume, output.overwrite and page is None)
     is_picking = bool(cuts or conditions)

@@ -40,9 +40,9 @@ def run(
         seed: seed of the sample
         data_root: folder of pyiqa's data sets; default: ./datasets
     """
-    from ..experiments.sampled_files import may_name_data_set
+    from ..experiments.sampled_files import names_data_set
 
-    check_inputs([path for path in paths if not may_name_data_set(path)])
+    check_inputs([path for path in paths if not names_data_set(path)])
     given = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
     sampling = {"sample": sample, "seed": seed, "data_root": data_root}
     return experiment.report("sweep", paths=list(paths), steps=steps, **sampling, **given)

@@ -25,6 +25,7 @@ _TEXTS = {
     "comparison.tex": "latex",
     "report.html": "html",
 }
+_MOST_COMPARED_ON_CONSOLE = 5  # metrics, of which every two are compared
 OTHERS = (*_TEXTS, "differences.csv", PROVENANCE)
 """Names of the results beside the scores."""
 
@@ -207,7 +208,14 @@ def _differences(data: DataSetResult) -> Table | None:
         "the difference is larger than chance explains. “p ≤” means that p cannot be lower with so many resamples "
         "and images.",
     ]
-    return Table(f"{data.name}: differences", columns, before)
+    on_console = ""
+    if len({*pairs["first"], *pairs["second"]}) > _MOST_COMPARED_ON_CONSOLE:
+        on_console = (
+            f"The differences of {count} of metrics are in differences.csv and report.html (with --out DIR); "
+            f"{counted(len(pairs[pairs['significant']]), 'difference')} in SROCC, PLCC and KRCC together are larger "
+            "than chance explains."
+        )
+    return Table(f"{data.name}: differences", columns, before, on_console=on_console)
 
 
 def _published(data: DataSetResult) -> Table | None:

@@ -18,7 +18,19 @@ from ..sources.finding import check_pictures_outside, each_of, find_inputs
 _NAME = re.compile(r"[\w+-]+")
 
 
-def may_name_data_set(path: Any) -> bool:
+def names_data_set(path: Any) -> bool:
+    """Return whether a text names a data set: one of pyiqa's or a CSV file, with options; PyTorch is not loaded."""
+    if not _may_name_data_set(path):
+        return False
+    target = str(parse_argument(os.fspath(path)).target)
+    if target.lower().endswith(".csv"):
+        return True
+    from ..opinions.pyiqa_sets import known_sets
+
+    return target in known_sets()
+
+
+def _may_name_data_set(path: Any) -> bool:
     """Return whether a text names no file, but may name a data set: a name of pyiqa's or a CSV file, with options."""
     if not isinstance(path, str | os.PathLike):
         return False
@@ -42,8 +54,8 @@ def image_files(paths: Any, out: FilePath | None = None, data_root: FilePath | N
         data_root: Folder of pyiqa's data sets.
     """
     given = list(each_of(paths))
-    data_sets = [os.fspath(path) for path in given if _names_data_set(path)]
-    others = [path for path in given if not _names_data_set(path)]
+    data_sets = [os.fspath(path) for path in given if names_data_set(path)]
+    others = [path for path in given if not names_data_set(path)]
     files = find_inputs(others, out) if others or not data_sets else []
     for text in data_sets:
         files += _files_of(text, out, data_root)
@@ -60,19 +72,8 @@ def drawn(files: Sequence[str], sample: int | None, seed: int) -> list[str]:
     return [files[place] for place in places]
 
 
-def _names_data_set(path: Any) -> bool:
-    if not may_name_data_set(path):
-        return False
-    target = str(parse_argument(os.fspath(path)).target)
-    if target.lower().endswith(".csv"):
-        return True
-    from ..opinions.pyiqa_sets import is_known  # imports pyiqa
-
-    return is_known(target)
-
-
 def _files_of(text: str, out: FilePath | None, data_root: FilePath | None) -> list[str]:
-    from ..opinions.data_sets import parse_data_sets  # imports pyiqa
+    from ..opinions.data_sets import parse_data_sets
 
     (data_set,) = parse_data_sets(text, data_root)
     files = [image.name for image in data_set.images]

@@ -20,7 +20,7 @@ from ..files.named import Settings, Specification, check_kinds, parse_specificat
 from ..images.image import File, Image
 from ..sources.finding import find_inputs
 from .published import ALL_IMAGES, published_set
-from .pyiqa_sets import is_known, locate, usual_settings
+from .pyiqa_sets import known_sets, locate, usual_settings
 from .splits import SPLITS
 from .table_file import OpinionFile, read_opinions
 
@@ -79,11 +79,32 @@ def parse_data_sets(
     return data_sets
 
 
-def _find(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:
+def check_data_sets(given: Any, data_root: FilePath | None = None) -> None:
+    """Raise ``CLIPIQAError`` if a data set is not known, or its files are missing; PyTorch is not loaded."""
+    for specification in parse_specifications(given, "data set"):
+        if isinstance(specification.target, DataSet):
+            continue
+        named = _named(specification)
+        _draw_in(named.options, named.label)
+        if "csv" in named.options:
+            if not Path(named.options["csv"]).expanduser().exists():
+                raise CLIPIQAError(f"{str(named.options['csv'])!r} does not exist.")
+        elif "folder" not in named.options:
+            locate(named.name, data_root, named.options, named.label)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A data set as a user names it: a file or folder in its options, or one of pyiqa's by its name."""
+
+    label: str
+    name: str
+    options: dict[str, Any]
+
+
+def _named(specification: Specification) -> _Named:
     target = specification.target
     options = dict(specification.options)
-    if isinstance(target, DataSet):
-        return target
     if not isinstance(target, str | Path):
         raise CLIPIQAError(f"a data set must be a name, a CSV file, a folder or options; got {shown(target)}.")
     label = printable(specification.label)
@@ -94,19 +115,26 @@ def _find(specification: Specification, data_root: FilePath | None, within: str,
         path = Path(target).expanduser()
         is_folder = path.is_dir() or (glob.has_magic(name) and not path.exists())
         is_path = is_folder or path.exists() or path.suffix.lower() == ".csv"
-        if is_path and not is_known(name):
+        if is_path and name not in known_sets():
             options["folder" if is_folder else "csv"] = path
             label = label or printable(path.resolve().name if is_folder else path.stem)
         label = label or name
-    draw = _draw_in(options, label)
-    if "csv" in options:
-        data_set = _csv_set(label, options, within, needs_images)
-    elif "folder" in options:
-        data_set = _folder_set(label, options)
+    if "split" in options and not {"csv", "folder"} & options.keys():  # as for CSV files; pyiqa calls it phase
+        options["phase"] = options.pop("split")
+    return _Named(label, name, options)
+
+
+def _find(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:
+    if isinstance(specification.target, DataSet):
+        return specification.target
+    named = _named(specification)
+    draw = _draw_in(named.options, named.label)
+    if "csv" in named.options:
+        data_set = _csv_set(named.label, named.options, within, needs_images)
+    elif "folder" in named.options:
+        data_set = _folder_set(named.label, named.options)
     else:
-        if "split" in options:  # as for CSV files; pyiqa calls it phase
-            options["phase"] = options.pop("split")
-        data_set = _pyiqa_set(label, name, options, data_root, within)
+        data_set = _pyiqa_set(named.label, named.name, named.options, data_root, within)
     return draw.of(data_set) if draw else data_set
 
 
@@ -222,7 +250,7 @@ def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | N
         label,
         located.images(opinions),
         opinions.scores,
-        published_as=published_set(name, settings, usual_settings(name, label)) if is_known(name) else "",
+        published_as=published_set(name, settings, usual_settings(name, label)) if name in known_sets() else "",
         table=settings["meta_info_file"],
         groups=opinions.groups or () if within else (),
         source=_source(settings["meta_info_file"], settings["dataroot_target"]),

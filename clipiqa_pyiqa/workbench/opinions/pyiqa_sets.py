@@ -5,24 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
-from torch import Tensor
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...pyiqa_package import import_pyiqa
 from ...text import nearest, reason
 from ..files.named import Settings, check_kinds
+from ..files.yaml import read_yaml
 from ..images.image import File
-from ..images.memory import set_aside
-from ..images.reading_errors import named_errors, whole_files
-from ..images.record import ImageRecord
-from ..images.sizes import shrunk
-from ..options import Reading
+from ..images.reading_errors import whole_files
 from .published import PATH_OPTIONS
 from .splits import SPLITS, SplitColumn
 from .table_file import OpinionFile, Opinions, read_opinions
@@ -90,8 +85,10 @@ class PyiqaSet:
         """Return the images of these opinions, changed by pyiqa if the settings say so."""
         if self.settings["type"] in _READ_HERE and not self.settings.get("augment"):
             return tuple(map(File, opinions.paths))
+        from .changed_images import ChangedImage  # imports torch
+
         places = {path: place for place, path in enumerate(self._pyiqas_paths)}
-        return tuple(_ChangedImage(path, self._pyiqas, places[path]) for path in opinions.paths)
+        return tuple(ChangedImage(path, self._pyiqas, places[path]) for path in opinions.paths)
 
     def _normalised(self, scores: Sequence[float]) -> tuple[float, ...]:
         if not self.settings.get("mos_normalize"):
@@ -141,7 +138,7 @@ def locate(
         CLIPIQAError: There is no such data set, its files are missing, or it has no score for each image.
     """
     label = label or name
-    known = import_pyiqa().get_dataset_info()
+    known = known_sets()
     settings = {**usual_settings(name, label), **(options or {})}
     _check_options(label, name, settings, known)
     for key in PATH_OPTIONS:
@@ -158,14 +155,19 @@ def locate(
     return PyiqaSet(label, settings)
 
 
-def is_known(name: str) -> bool:
-    """Return whether a data set has this name in pyiqa."""
-    return name in import_pyiqa().get_dataset_info()
+@cache
+def known_sets() -> dict[str, dict[str, Any]]:
+    """Return pyiqa's names of data sets -> their settings, without importing pyiqa, which takes seconds."""
+    package = find_spec("pyiqa")
+    if package is None or not package.submodule_search_locations:
+        import_pyiqa()  # raises
+        return {}
+    return read_yaml(Path(package.submodule_search_locations[0], "default_dataset_configs.yml"))
 
 
 def usual_settings(name: str, label: str) -> dict[str, Any]:
     """Return pyiqa's settings of a data set; of one that it does not know, those that each has."""
-    return {"phase": "test", "name": label, **import_pyiqa().get_dataset_info().get(name, {})}
+    return {"phase": "test", "name": label, **known_sets().get(name, {})}
 
 
 def _check_options(label: str, name: str, settings: Settings, known: Mapping[str, Any]) -> None:
@@ -195,24 +197,3 @@ def _below(data_root: FilePath, path: FilePath) -> Path:
     if parts[:1] == ("datasets",):
         path = Path(data_root, *parts[1:])
     return Path(path).expanduser()
-
-
-@dataclass(frozen=True)
-class _ChangedImage(File):
-    """An image as pyiqa's data set changes it."""
-
-    data: Any
-    index: int
-
-    def load(self, reading: Reading) -> ImageRecord:
-        with named_errors(self.name), Image.open(self.name) as file:
-            set_aside(self.name, file.width, file.height)
-            record = ImageRecord.of(self._changed(file))
-            return replace(record, pixels=shrunk(record.pixels, reading))
-
-    def _changed(self, file: Image.Image) -> Tensor:
-        data = self.data
-        if not hasattr(data, "paired_trans"):
-            return data[self.index]["img"]
-        image = file.convert("RGB")  # as data[index]["img"], without reading the reference
-        return data.common_trans(data.paired_trans([image, image])[0])

@@ -12,12 +12,11 @@ from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...files.reading import FileHashes
 from ...logger import log
-from ...pyiqa_package import import_pyiqa
 from ...text import counted, few, nearest
 from ..files.csv_files import check_images_exist
 from ..stats.correlation import undefined
 from .mini_photos import seen_by_mini, seen_warning, short_digests
-from .pyiqa_sets import is_known, locate
+from .pyiqa_sets import known_sets, locate
 from .splits import draw_groups
 from .table_file import Column, OpinionFile, Opinions, read_opinions
 
@@ -183,9 +182,9 @@ def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "da
     if isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores):
         return read_score_table(scores, **options)
     name = str(scores)
-    if not is_known(name):
-        names = sorted(import_pyiqa().get_dataset_info())
-        raise CLIPIQAError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {nearest(name, names)}")
+    if name not in known_sets():
+        known = nearest(name, sorted(known_sets()))
+        raise CLIPIQAError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {known}")
     located = locate(name, data_root, needs_root="root" not in options)
     usual = {"name": name, "score_range": located.settings.get("mos_range")}
     return read_score_table(located.file, **{**usual, **options})

@@ -75,6 +75,7 @@ class Table:
 
     Attributes:
         reasons: Name of a row or column -> why cells are empty, or a remark.
+        on_console: Sentence that stands on a console in place of a table that is too long for it.
     """
 
     title: str
@@ -84,6 +85,7 @@ class Table:
     legend: Sequence[str] = ()
     is_heat_map: bool = False
     section: str = ""
+    on_console: str = ""
 
     @property
     def heads(self) -> list[str]:
@@ -152,6 +154,8 @@ def p_value(p: float, at_floor: bool) -> str:
 
 
 def console_table(table: Table) -> str:
+    if table.on_console:
+        return f"{one_line(table.title)}\n  {one_line(table.on_console)}"
     columns = list(map(_aligned, table.columns))
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
     before, after = ([f"  {one_line(line)}" for line in given] for given in (table.before, table.after))

@@ -21,6 +21,7 @@ def test_a_tab_completes_options_and_files(clipiqa, tmp_path):
 
 REFUSED = (
     "rank a|map a|sweep a|radar a|pairs a b|agreement a|gate -m=mini a b|train a.csv --out h|fit a.csv --out h|"
+    "compare -m mini -d nosuch|compare -m mini -d a.csv|compare -m mini -d livec|"
     "rank . --out scores.csv/x|compare -m x -d . --out scores.csv/x"
 )
 
@@ -40,7 +41,7 @@ def test_help_imports_no_slow_library(command):
         (f"main(['score', {str(next(BUNDLED.glob('*.jpg')))!r}, '-bmini'])", "yaml", 90),
         ("import torch; clipiqa_pyiqa.CLIPIQALoss(backbone='mini')(torch.rand(1, 3, 32, 32))", "yaml", 43),
         ("main(['rank', 'scores.csv'])", "torch matplotlib", 50),
-        (f"[main(line.split()) for line in {REFUSED!r}.split('|')]", "torch", 70),
+        (f"[main(line.split()) for line in {REFUSED!r}.split('|')]", "torch", 80),
     ],
     ids=["score", "loss", "rank", "refusals"],
 )

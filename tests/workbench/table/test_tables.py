@@ -214,3 +214,15 @@ def test_every_two_metrics_are_compared_on_the_images_that_both_have(close):
     alone = dataclasses.replace(close, metrics={name: close.metrics[name] for name in ("less", "good")}).pairs
     assert (alone.loc[0, ["low", "high", "p"]] == pair[["low", "high", "p"]]).all()
     np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))
+
+
+def test_the_differences_of_many_metrics_are_in_a_file_and_not_on_the_console(tmp_path):
+    for count in (5, 6):
+        metrics = {f"m{number}": MetricResult() for number in range(count)}
+        found = on_live_in_the_wild(40, metrics)
+        printed = found.table()
+        assert ("m0 − m1" in printed) == (count == 5)
+        assert ("differences of 15 pairs of metrics are in differences.csv" in printed) == (count == 6)
+        assert len(found.differences()) == 3 * count * (count - 1) / 2
+        for format in ("markdown", "html"):
+            assert "m4 − m0" in found.table(format) or "m0 − m4" in found.table(format)

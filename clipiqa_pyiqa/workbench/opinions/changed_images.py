@@ -1,0 +1,40 @@
+"""Images as pyiqa's data sets change them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from ..images.image import File
+from ..images.memory import set_aside
+from ..images.reading_errors import named_errors
+from ..images.record import ImageRecord
+from ..images.sizes import shrunk
+from ..options import Reading
+
+
+@dataclass(frozen=True)
+class ChangedImage(File):
+    """An image as pyiqa's data set changes it.
+
+    Attributes:
+        data: pyiqa's data set object.
+        index: The image's place in it.
+    """
+
+    data: Any
+    index: int
+
+    def load(self, reading: Reading) -> ImageRecord:
+        with named_errors(self.name), Image.open(self.name) as file:
+            set_aside(self.name, file.width, file.height)
+            record = ImageRecord.of(self._changed(file))
+            return replace(record, pixels=shrunk(record.pixels, reading))
+
+    def _changed(self, file: Image.Image) -> Tensor:
+        data = self.data
+        if not hasattr(data, "paired_trans"):
+            return data[self.index]["img"]
+        image = file.convert("RGB")  # as data[index]["img"], without reading the reference
+        return data.common_trans(data.paired_trans([image, image])[0])
