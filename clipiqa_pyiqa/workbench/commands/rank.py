@@ -132,9 +132,9 @@ def run(
     """
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
+    cuts = picks.cuts()
     check_inputs(sources)
     conditions = picks.conditions()
-    cuts = picks.cuts()
     output = experiment.output
     check_storage(output.out, output.resume, output.overwrite and page is None)
     is_picking = bool(cuts or conditions)
