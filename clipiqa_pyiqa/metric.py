@@ -70,6 +70,7 @@ class TowerMetric(nn.Module):
     clip: FrozenCLIP
     min_side: int  # smallest height and width of images, in pixels
     encode_unchecked: Callable[[Tensor], Tensor]
+    score: Callable[..., Tensor]
 
     def __init__(self, model_type: str, precision: Precision):
         super().__init__()

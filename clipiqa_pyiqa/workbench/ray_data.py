@@ -29,6 +29,7 @@ from ..errors import CLIPIQAError, Kind
 from ..text import counted, pip_install, reason
 from .images.image import Image
 from .images.memory import keep_memory
+from .metrics.description import Takes
 from .metrics.parsing import AnyPrompts
 from .options import RunOptions
 from .results.formats import Head
@@ -173,7 +174,7 @@ def score_on_ray(
         found = find_shards(sources, keep=keep, image_column=image_column, sampling=sampling)
     if found.is_empty:
         raise CLIPIQAError(f"{found.problem or 'no source was given'}: there is nothing to score.")
-    setup = ScoringSetup(metric, prompts, also=("file",), sampling=sampling, **options)
+    setup = ScoringSetup(metric, prompts, also=(Takes.NAME,), sampling=sampling, **options)
     if setup.metrics.files:
         label = setup.metrics.files[0].label
         raise CLIPIQAError(f"the scores of {label!r} are in a file: join them with the results on Ray by `path`.")

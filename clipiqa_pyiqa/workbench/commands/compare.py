@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ...errors import OptionError
+from ..metrics.description import Takes
 from .command_line import as_given
 from .options.flags import whole
 from .options.groups import Settings
@@ -59,7 +60,7 @@ def run(
     Args:
         data: data sets; see above
     """
-    metrics = comparing.metrics.labelled(("file",))
+    metrics = comparing.metrics.labelled((Takes.NAME,))
     if not metrics or not data:
         missing = ("data set", "-d") if metrics else ("metric", "-m")
         raise OptionError("no {} is named: use {} or a --config file.".format(*missing))

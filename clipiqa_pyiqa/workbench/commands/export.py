@@ -42,8 +42,8 @@ def run(
     metric = questions.asked(model)
     where = start(Machine(device=device))
     from ...onnx_export import export_onnx
-    from ..metrics.building import build
+    from ..metrics.building import build_clipiqa
 
-    net = build(metric, where).net
-    print(export_onnx(net, path, metric.questions, with_map=map, overwrite=overwrite).describe())
+    clipiqa = build_clipiqa(metric, where)
+    print(export_onnx(clipiqa.net, path, clipiqa.questions, with_map=map, overwrite=overwrite).describe())
     return 0

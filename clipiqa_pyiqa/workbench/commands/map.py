@@ -52,11 +52,11 @@ def run(
     import pandas
 
     from ..maps.photos import draw_maps
-    from ..metrics.building import build
+    from ..metrics.building import build_clipiqa
 
     with progress("photo") as show:
         found = draw_maps(
-            lambda: build(metric, device).net,
+            lambda: build_clipiqa(metric, device).net,
             paths,
             metric.questions,
             smooth=smooth,

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from ...errors import ImageError, Kind, OptionError
 from ...files.writing import check_output, write_text
 from ...text import counted
+from ..metrics.description import Takes
 from ..options import check_storage
 from ..results.formats import absent_note
 from ..results.output import Output
@@ -25,7 +26,7 @@ from .options.running import start
 from .options.terminal import frame_as_text, note, progress, stored, tell
 
 if TYPE_CHECKING:
-    from ..metrics.kinds import Metric
+    from ..metrics.kinds import AnyMetric
     from ..results.scores import Scores
     from ..scoring.score import ScoringRun
     from ..sources.finding import Found
@@ -148,7 +149,7 @@ def run(
         raise OptionError("only --engine ray writes to a store: name a file on a disk with --out.")
     if not is_on_ray and cluster != Cluster():
         raise OptionError("--actors, --gpus-per-actor and --cpus-per-actor need --engine ray.")
-    chosen = metrics.chosen(also=("file",))
+    chosen = metrics.chosen(also=(Takes.NAME,))
     how = {**scoring.keywords(), "trust_weights": metrics.trust_weights, "strict": strictness.strict}
     found = _found(paths, shards, videos, output, null)
     if is_on_ray:
@@ -191,7 +192,7 @@ def _into(output: OutputOptions, format: str | None, drop_vanished: bool) -> Out
 
 
 def _score_into_file(
-    metrics: Sequence[Metric],
+    metrics: Sequence[AnyMetric],
     found: Found,
     videos: Videos,
     output: OutputOptions,
@@ -219,7 +220,7 @@ def _score_into_file(
 
 
 def _score_on_ray(
-    metrics: Sequence[Metric], found: Found, videos: Videos, output: OutputOptions, how: Mapping[str, Any]
+    metrics: Sequence[AnyMetric], found: Found, videos: Videos, output: OutputOptions, how: Mapping[str, Any]
 ) -> int:
     """Score on Ray into a folder of Parquet files; return the exit code."""
     from ..ray_data import score_on_ray
@@ -281,4 +282,4 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     tell(*notes)
     how = "not asked for; to fill them, score all images again with the metrics of all columns"
     tell(*(f"{counted(count, 'cell')} of {name} {how}" for name, count in unasked.items()))
-    return failed or notes or unasked or run.tally.failed or any(metric.error for metric in run.metrics.metrics)
+    return failed or notes or unasked or run.tally.failed or bool(run.metrics.broken)

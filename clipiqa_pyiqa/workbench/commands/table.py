@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...errors import OptionError
+from ..metrics.description import Takes
 from .options.flags import whole
 from .options.groups import Settings
 from .options.reports import Comparing
@@ -72,7 +73,7 @@ def run(
     """
     if not options.methods:
         raise OptionError("no method is named: use --methods NAME=FOLDER or a --config file.")
-    metrics = comparing.metrics.labelled(("FR", "set", "file"))
+    metrics = comparing.metrics.labelled((Takes.PAIR, Takes.FOLDERS, Takes.NAME))
     if not metrics and options.protocol is None:
         raise OptionError("no metric is named: use -m METRIC, --protocol NAME or a --config file.")
     values = numbers_by_name("value", value)

@@ -18,8 +18,9 @@ from ...logger import log
 from ...text import counted, few
 from ..images.image import Image
 from ..images.prefetch import WORKERS
-from ..metrics.building import build
-from ..metrics.kinds import Metric, MetricSet
+from ..metrics.description import Takes
+from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric
+from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import parse_metrics
 from ..opinions.data_sets import DataSet, parse_data_sets
 from ..opinions.mini_photos import count_learned_from, seen_by_mini, seen_warning
@@ -71,8 +72,8 @@ def compare(
         batches: As in :class:`~clipiqa_pyiqa.workbench.options.Batches` and
             :class:`~clipiqa_pyiqa.workbench.options.Sizes`.
     """
-    asked = parse_metrics([metrics], also=("file",), trust_weights=trust_weights)
-    needs_images = any(metric.mode != "file" for metric in asked)
+    asked = parse_metrics([metrics], also=(Takes.NAME,), trust_weights=trust_weights)
+    needs_images = any(metric.takes is not Takes.NAME for metric in asked)
     sets = parse_data_sets(data_sets, data_root, within, needs_images)
     options = Options.of(batches, seed=seed, min_side=1)
     if options.limits and not needs_images:
@@ -83,8 +84,8 @@ def compare(
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
-    built = [build(metric, options.device, seed, strict) for metric in asked]
-    ready = MetricSet(metric for metric in built if not metric.error)
+    built = [metric.build(options.device, seed, strict) for metric in asked]
+    ready = MetricSet(metric for metric in built if not isinstance(metric, BrokenMetric))
     results = list[DataSetResult]()
     stored = dict[str, Results]()
     statistics = {"bootstrap": bootstrap, "seed": seed, "fit": fit_parameters if plcc_fit else 0}
@@ -151,10 +152,10 @@ def _data_set_result(
 
 
 def _images_to_score(
-    data: DataSet, metrics: Sequence[Metric], without_mini_photos: bool, hashes: FileHashes
+    data: DataSet, metrics: Sequence[BuiltMetric], without_mini_photos: bool, hashes: FileHashes
 ) -> Sequence[Image]:
     """Return the images of a data set, without ``mini``'s training photos if they are unwanted and it is a metric."""
-    has_mini = any(metric.net is not None and metric.net.clip.weights.backbone == "mini" for metric in metrics)
+    has_mini = any(isinstance(metric, ClipMetric) and metric.backbone == "mini" for metric in metrics)
     if data.mos is None or not has_mini or not without_mini_photos:
         return data.images
     seen = seen_by_mini(data.paths, hashes)
@@ -180,7 +181,7 @@ def _notes_on_what_is_left_out(data: DataSet, images: Sequence[Image], scored: S
 
 
 def _training_notes(
-    data: DataSet, images: Sequence[Image], metrics: Sequence[Metric], scored: ScoredImages, hashes: FileHashes
+    data: DataSet, images: Sequence[Image], metrics: Sequence[BuiltMetric], scored: ScoredImages, hashes: FileHashes
 ) -> list[str]:
     """Return what is known of training on the scored images and their opinions; nothing without opinions."""
     if data.mos is None:
@@ -195,7 +196,7 @@ def _training_notes(
             notes = [seen_warning(sum(seen), len(seen))]
     names = [image.name for image in images]
     for metric in metrics:
-        learned = 0 if metric.net is None else count_learned_from(metric.net, names, hashes)
+        learned = count_learned_from(metric.net, names, hashes) if isinstance(metric, ClipMetric) else 0
         if learned:
             extent = f"{learned:,} of these {counted(len(names), 'image')}"
             notes.append(f"{metric.label} was trained on {extent}: its agreement with them says little")

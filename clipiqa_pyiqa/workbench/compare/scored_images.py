@@ -12,7 +12,9 @@ from ...files.printable import printable
 from ...metric import CLIPIQA
 from ...text import counted, few
 from ..images.image import Image
-from ..metrics.kinds import Metric, MetricSet
+from ..metrics.description import ObjectDescription, PyiqaDescription
+from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric, FileMetric
+from ..metrics.metric_set import MetricSet
 from ..options import Progress, Sizes
 from ..results.columns import Column, Record
 from ..results.output import Output
@@ -75,7 +77,7 @@ class ScoredImages:
 def score_all(
     title: str,
     images: Sequence[Image],
-    built: Sequence[Metric],
+    built: Sequence[BuiltMetric | FileMetric],
     ready: MetricSet,
     output: Output | None,
     options: Options,
@@ -115,11 +117,11 @@ def score_all(
     return ScoredImages(scores, metrics, stored.unread, _count_shrunk(stored), unfinished, results)
 
 
-def _result_of(metric: Metric, stored: Scores, seconds: float, noun: str) -> MetricResult:
-    error = metric.error
+def _result_of(metric: BuiltMetric | FileMetric, stored: Scores, seconds: float, noun: str) -> MetricResult:
+    error = metric.reason if isinstance(metric, BrokenMetric) else ""
     note = ""
     if not error:
-        note = _note_on_gaps(metric.label, stored, noun, metric.mode == "file")
+        note = _note_on_gaps(metric.label, stored, noun, isinstance(metric, FileMetric))
         if _has_no_score(metric.label, stored):
             error = note or "no image could be read."
             note = ""
@@ -179,10 +181,16 @@ def limits_text(sizes: Sizes) -> str:
     return f"to at most {' and '.join(limits)}"
 
 
-def published_metric(metric: Metric) -> PublishedMetric:
+def published_metric(metric: BuiltMetric | FileMetric) -> PublishedMetric:
     """Return the metric's name in the published correlations, and in what its weights differ."""
-    if isinstance(metric.net, CLIPIQA):
-        return published_clipiqa(metric.net, metric.name, metric.options, is_object=metric.instance is not None)
-    if metric.error and metric.is_clipiqa:
-        return published_unbuilt_clipiqa(metric.name, metric.options)
-    return PublishedMetric("" if metric.options else metric.name)
+    if isinstance(metric, FileMetric):
+        return PublishedMetric("")
+    description = metric.description
+    options = description.options if isinstance(description, PyiqaDescription) else {}
+    if isinstance(metric, ClipMetric) and isinstance(metric.net, CLIPIQA):
+        is_object = isinstance(description, ObjectDescription)
+        return published_clipiqa(metric.net, description.name, options, is_object)
+    is_clipiqa = isinstance(description, PyiqaDescription) and description.is_clipiqa
+    if isinstance(metric, BrokenMetric) and is_clipiqa:
+        return published_unbuilt_clipiqa(description.name, options)
+    return PublishedMetric("" if options else description.name)

@@ -8,14 +8,14 @@ from typing import Any
 
 from ...logger import log
 from ..images.image import Image
-from ..metrics.kinds import Metric
+from ..metrics.kinds import AnyMetric
 from ..scoring.score import ScoringSetup
 
 MANY = 10_000  # scores, of which nobody waits for the end without knowing when it comes
 _SECONDS_OF_A_UNIT = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 
 
-def tell_duration(metrics: Sequence[Metric], images: Sequence[Image], probes: Sequence[Image], scoring: Any) -> None:
+def tell_duration(metrics: Sequence[AnyMetric], images: Sequence[Image], probes: Sequence[Image], scoring: Any) -> None:
     """Log how long it will take to score many images, at the speed of a few of them; of fewer, log nothing.
 
     Args:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...metric import is_factory, net_of
-from ...prompts.pairs import Columns, parse_columns, unknown_names
-from ..metrics.kinds import Metric
+from ...prompts.pairs import parse_columns, unknown_names
+from ..metrics.description import Description, ObjectDescription, PyiqaDescription
+from ..metrics.kinds import AnyMetric, ClipMetric
 from ..metrics.parsing import parse_metrics
 
 
 def metrics_with_questions(
     metric: Any, prompts: Any = None, template: str | None = None, default: Any = None
-) -> list[Metric]:
+) -> list[AnyMetric]:
     """Return the metrics of an experiment.
 
     Args:
@@ -31,9 +31,12 @@ def metrics_with_questions(
     return parse_metrics(metrics, parse_columns(prompts, template))
 
 
-def _default_prompts(first: Metric, template: str | None, default: Any) -> Any:
+def _default_prompts(first: AnyMetric, template: str | None, default: Any) -> Any:
     """Return the questions for the first metric if the user names none; None: it has its own, or takes none."""
-    net = getattr(first.instance, "net", first.instance)
+    if not isinstance(first, Description):
+        return None
+    made = first.instance if isinstance(first, ObjectDescription) else None
+    net = getattr(made, "net", made)
     has_learned_prompts = first.name.startswith("clipiqa+") or getattr(net, "questions", "") is None
     if first.label or first.questions or has_learned_prompts:
         return None
@@ -42,17 +45,16 @@ def _default_prompts(first: Metric, template: str | None, default: Any) -> Any:
     return "quality" if template or first.name == "clipiqa" else None
 
 
-def without_unknown(metric: Metric) -> tuple[Metric, list[str]]:
+def without_unknown(metric: ClipMetric) -> tuple[ClipMetric, list[str]]:
     """Return a built CLIP-IQA without the questions whose words its CLIP never saw, and these questions' names."""
     clip = getattr(metric.net, "clip", None)
     if clip is None or metric.questions is None:
         return metric, []
     unknown = unknown_names(clip, metric.questions)
-    questions = {name: pairs for name, pairs in metric.questions.items() if name not in unknown}
-    return replace(metric, questions=Columns(questions)), unknown
+    return metric.only([name for name in metric.questions if name not in unknown]), unknown
 
 
-def column_names(metrics: Iterable[Metric]) -> list[str]:
+def column_names(metrics: Iterable[AnyMetric]) -> list[str]:
     """Return the names of the columns that metrics fill, before they are built."""
     names = list[str]()
     for metric in metrics:
@@ -60,12 +62,15 @@ def column_names(metrics: Iterable[Metric]) -> list[str]:
     return names
 
 
-def _column_names(metric: Metric) -> Sequence[str]:
+def _column_names(metric: AnyMetric) -> Sequence[str]:
     if metric.label:
         return [metric.label]
+    if not isinstance(metric, Description):
+        return [column.name for column in metric.columns]
     if metric.questions is not None:
-        return list(metric.questions)
-    if metric.instance is not None:
-        return list(net_of(metric.instance).columns)
-    learned_prompts = metric.options.get("pretrained_model_path", metric.name)
-    return [Path(learned_prompts).stem]
+        return list(parse_columns(metric.questions))
+    if isinstance(metric, PyiqaDescription):
+        learned_prompts = metric.options.get("pretrained_model_path", metric.name)
+        return [Path(learned_prompts).stem]
+    assert isinstance(metric, ObjectDescription)
+    return list(net_of(metric.instance).columns)

@@ -20,7 +20,7 @@ from ...logger import log
 from ...metric import find_device
 from ...prompts.pairs import Prompts
 from ..files.shown_text import below_common
-from ..metrics.building import build
+from ..metrics.building import build_clipiqa
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, fitted, thumbnail, wrapped
 from ..results.columns import Column
 from ..sources.finding import find_inputs
@@ -154,11 +154,11 @@ def radar(
     charts = dict[str, Sequence[str]]()
     if prompts is None and column_names(metrics) == _ATTRIBUTES:
         check_output(_WRITTEN, _ATTRIBUTES, files, options)  # before weights are read
-        clipiqa, unknown = without_unknown(build(metrics[0], find_device(options.get("device"))))
+        clipiqa, unknown = without_unknown(build_clipiqa(metrics[0], find_device(options.get("device"))))
         metrics = [clipiqa]
         charts = _charts_without(unknown)
         if unknown:
-            backbone = clipiqa.net.clip.weights.backbone
+            backbone = clipiqa.backbone
             log.warning(f"pairs left out, since {backbone} never saw their words: {', '.join(unknown)}")
     names = column_names(metrics)
     if len(names) < 3:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import ImageError
 from ..images.image import File, Image
-from ..metrics.kinds import Metric
+from ..metrics.kinds import AnyMetric
 from ..options import silent
 from ..results.output import Output
 from ..scoring.result_files import outputs
@@ -21,7 +21,7 @@ _OPTIONS_OF_OUTPUT = ("out", "resume", "overwrite", "pictures", "progress")
 
 
 def scored_images(
-    metrics: Sequence[Metric],
+    metrics: Sequence[AnyMetric],
     images: Iterable[str | Image],
     written: Iterable[str],
     options: ExperimentOptions,

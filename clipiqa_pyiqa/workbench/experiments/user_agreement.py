@@ -17,7 +17,7 @@ from ...errors import CLIPIQAError
 from ...metric import find_device
 from ...prompts.pairs import Prompts
 from ...text import counted, few
-from ..metrics.building import build
+from ..metrics.building import build_clipiqa
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, wrapped
 from ..stats.intervals import clustered_share, share
 from .experiment_result import ExperimentResult
@@ -138,14 +138,15 @@ def agreement(
     check_output(_WRITTEN, column_names(metrics), inputs, options)  # before weights are read
     unknown = dict[str, int]()
     if prompts is None and column_names(metrics) == list(columns):
-        clipiqa, unknown_attributes = without_unknown(build(metrics[0], find_device(options.get("device"))))
+        device = find_device(options.get("device"))
+        clipiqa, unknown_attributes = without_unknown(build_clipiqa(metrics[0], device))
         if len(unknown_attributes) == len(columns):
             raise CLIPIQAError(
-                f"{clipiqa.net.clip.weights.backbone} never saw the words of any attribute "
+                f"{clipiqa.backbone} never saw the words of any attribute "
                 f"({few(unknown_attributes)}): use another backbone."
             )
         metrics = [clipiqa]
-        columns = clipiqa.questions
+        columns = columns if clipiqa.questions is None else clipiqa.questions
         unknown = {name: int((tally["attribute"] == name).sum()) for name in unknown_attributes}
         tally = tally[~tally["attribute"].isin(unknown_attributes)]
     scored = scored_images(metrics, _images(tally), _WRITTEN, options, [os.fspath(votes)])

@@ -1,16 +1,14 @@
-"""Building of metrics, and what their scores depend on."""
+"""Building of metrics from their descriptions."""
+
+from __future__ import annotations
 
 import inspect
-import os
 import re
 import sys
 import textwrap
 import threading
 import traceback
 from contextlib import redirect_stdout
-from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,59 +17,87 @@ from ...checks import check_keys
 from ...errors import CLIPIQAError, ConfigError
 from ...files.reading import sha256_of
 from ...logger import log
-from ...metric import CLIPIQA, net_of
+from ...metric import CLIPIQA, TowerMetric, net_of
 from ...prompts.pairs import parse_columns
 from ...prompts.records import column_records
 from ...pyiqa_package import import_pyiqa
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs
-from .kinds import UNCHANGED, Metric
-from .parameters import hash_parameters, hash_state, opened_weights
+from .description import Description, ObjectDescription, PyiqaDescription
+from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, noted
+from .parameters import hash_parameters, opened_weights
+from .records import record_of_object, record_of_options
 
 
-def build(metric: Metric, device: torch.device, seed: int = 0, strict: bool = False) -> Metric:
-    """Return the metric, ready to score, or with an ``error``, which ``strict`` raises; its records are made anew."""
-    if metric.label:
-        metric = replace(metric, columns=tuple(replace(column, name=metric.label) for column in metric.columns))
-    if metric.error or metric.mode == "file":
-        return metric
+def build(
+    description: Description, device: torch.device, seed: int = 0, strict: bool = False
+) -> ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric:
+    """Return the metric, ready to score, or a broken one; arguments as for :meth:`Description.build`."""
+    columns = description.columns
     try:
-        metric = _with_record(metric, seed)
-        if metric.score is None:
-            metric = _with_network(metric, device, seed)
-        net = getattr(metric.score, "net", metric.score)
-        if not metric.label or hasattr(net, "encoding"):
-            metric = _of_clip(replace(metric, net=net), device)
-        return _with_view(metric, device)
+        columns = noted(columns, _record_before_building(description, seed))
+        return _built(description, columns, device, seed).build(device)
     except ConfigError:  # an unknown option
         raise
     except Exception as error:
-        if not metric.label:
+        if not description.label:
             raise
-        name = metric.name or "NAME"
+        name = description.name or "NAME"
         fetch = _missing_file(error)
-        log.error(f"metric {metric.label} cannot be built: {_as_named(str(error), name)}{fetch}")  # all its lines
+        # all lines of the error
+        log.error(f"metric {description.label} cannot be built: {_as_named(str(error), name)}{fetch}")
         reason = f"it cannot be built: {_as_named(describe_error(error), name)}{fetch}."
         if strict:
-            raise CLIPIQAError(f"metric {metric.label}: {reason}") from error
-        if metric.is_ours:  # its record lacks all that its weights would tell
-            metric = replace(metric, columns=noted(metric.columns, {"error": reason}))
-        return replace(metric, error=reason)
+            raise CLIPIQAError(f"metric {description.label}: {reason}") from error
+        if _is_ours(description):  # its record lacks all that its weights would tell
+            columns = noted(columns, {"error": reason})
+        return BrokenMetric(description, columns, reason)
 
 
-def _with_view(metric: Metric, device: torch.device) -> Metric:
-    """Return the metric with what it sees of an image in its record."""
-    if metric.preprocess == UNCHANGED or metric.mode == "set":
-        return metric
-    return replace(metric, columns=noted(metric.columns, metric.preprocess.record(device.type == "cuda")))
+def build_clipiqa(metric: AnyMetric, device: torch.device) -> ClipMetric:
+    """Return a CLIP-IQA without label, built on a device."""
+    clipiqa = metric.build(device)
+    assert isinstance(clipiqa, ClipMetric)  # without label, what cannot be built raises
+    return clipiqa
 
 
-def noted(columns: tuple[Column, ...], fields: Record) -> tuple[Column, ...]:
-    """Return columns with these fields in their records."""
-    return tuple(replace(column, record={**column.record, **fields}) for column in columns)
+def _is_ours(description: Description) -> bool:
+    return isinstance(description, PyiqaDescription) and description.is_ours
 
 
-def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
+def _record_before_building(description: Description, seed: int) -> Record:
+    """Return the fields of a record that are known without a network; nothing of a metric on CLIP."""
+    if not description.label or _is_ours(description):
+        return {}
+    if isinstance(description, PyiqaDescription):
+        return {"seed": seed, **record_of_options(description.options)}
+    assert isinstance(description, ObjectDescription)
+    if _has_encoding(description.instance):
+        return {}
+    return {"seed": seed, **record_of_object(description.instance)}
+
+
+def _has_encoding(made: Any) -> bool:
+    """Return whether an object is a metric of this package on CLIP, perhaps in pyiqa's wrapper."""
+    return hasattr(getattr(made, "net", made), "encoding")
+
+
+def _built(
+    description: Description, columns: tuple[Column, ...], device: torch.device, seed: int
+) -> ClipMetric | PyiqaMetric | ObjectMetric:
+    """Return a metric that can score. Raises what its maker raises."""
+    if isinstance(description, ObjectDescription):
+        return _of_object(description, columns, device)
+    assert isinstance(description, PyiqaDescription)
+    if description.is_ours:
+        if description.is_clipiqa:
+            known = inspect.signature(CLIPIQA).parameters
+            check_keys(description.options, known, f"the options of {description.label or 'CLIP-IQA'!r}")
+        return _on_clip(description, create_ours(description.name, device, **description.options), device)
+    return _of_pyiqa(description, columns, device, seed)
+
+
+def create_ours(name: str, device: torch.device, **options: Any) -> Any:
     kind: Any = CLIPIQA
     if not name.startswith("clipiqa"):
         from ...family import MEMBERS
@@ -80,120 +106,73 @@ def create_ours(name: Any, device: torch.device, **options: Any) -> Any:
     return kind(name, **options).to(device).eval()
 
 
-def _with_network(metric: Metric, device: torch.device, seed: int) -> Metric:
-    """Return a metric that can score; the record of one of pyiqa's tells its parameters, and the files they are from.
+def _of_object(
+    description: ObjectDescription, columns: tuple[Column, ...], device: torch.device
+) -> ClipMetric | ObjectMetric:
+    made = description.instance
+    if not description.label:
+        return _on_clip(description, net_of(made), device)
+    if isinstance(made, torch.nn.Module):
+        made = made.to(device)
+    if _has_encoding(made):
+        return _on_clip(description, getattr(made, "net", made), device)
+    return ObjectMetric(description, columns, made)
 
-    Raises what pyiqa raises.
-    """
-    if metric.instance is not None:
-        made = metric.instance if metric.label else net_of(metric.instance)
-        made = made.to(device) if metric.label and isinstance(made, torch.nn.Module) else made
-        return replace(metric, score=made)
-    if metric.is_clipiqa:
-        known = inspect.signature(CLIPIQA).parameters
-        check_keys(metric.options, known, f"the options of {metric.label or 'CLIP-IQA'!r}")
-    if metric.is_ours:
-        return replace(metric, score=create_ours(metric.name, device, **metric.options))
+
+def _on_clip(description: Description, net: TowerMetric, device: torch.device) -> ClipMetric:
+    """Return a metric on CLIP; its columns' records have the fields of the tower and of the question."""
+    fields = net.provenance()
+    records = fields.pop("scores")
+    questions = None
+    if description.questions is not None:
+        questions = parse_columns(description.questions, getattr(net, "template", None))
+        records = column_records(questions)
+    if device.type != "cpu":
+        fields.pop("cpu_arithmetic", None)
+    columns = tuple(Column(name, {**fields, **record}) for name, record in records.items())
+    if description.label:
+        if len(columns) > 1:
+            raise CLIPIQAError(f"one score is needed, but it gives {len(columns)} to an image: set aggregate=mean")
+        columns = (Column(description.label, columns[0].record),)
+    return ClipMetric(description, columns, net, questions)
+
+
+def _of_pyiqa(
+    description: PyiqaDescription, columns: tuple[Column, ...], device: torch.device, seed: int
+) -> ClipMetric | PyiqaMetric:
+    """Return a metric of pyiqa, whose record tells its parameters, and the files that they are from."""
     with _PYIQA, opened_weights() as paths, torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
         torch.default_generator.manual_seed(seed)  # for parameters that are in no file
-        score = _create_pyiqas(metric, device)
-    if any("parameters" in column.record for column in metric.columns):  # in a process of its own
-        return replace(metric, score=score)
+        made = _create_pyiqas(description, device)
+    if _has_encoding(made):
+        return _on_clip(description, getattr(made, "net", made), device)
+    if "parameters" in description.record:  # this process was given them, and so need not hash them
+        return PyiqaMetric(description, columns, made)
     fields = dict[str, Any]()
     if paths:
-        named = metric.columns[0].record.get("files", {})  # by options
-        fields["files"] = {**named, **{path.name: sha256_of(path) for path in paths}}
-    if parameters := hash_parameters(getattr(score, "net", score)):
+        files_of_options = columns[0].record.get("files", {})
+        fields["files"] = {**files_of_options, **{path.name: sha256_of(path) for path in paths}}
+    parameters = hash_parameters(getattr(made, "net", made))
+    if parameters:
         fields["parameters"] = parameters
-    return replace(metric, score=score, columns=noted(metric.columns, fields))
+    return PyiqaMetric(description, noted(columns, fields), made)
 
 
 _PYIQA = threading.Lock()
 """While a metric of pyiqa is built: standard output, where pyiqa prints, and torch's seed are those of all threads."""
 
 
-def _create_pyiqas(metric: Metric, device: torch.device) -> Any:
+def _create_pyiqas(description: PyiqaDescription, device: torch.device) -> Any:
     archs = import_pyiqa(".archs")
-    if not metric.name:
-        return archs.build_network(dict(metric.options)).to(device).eval()
+    if not description.name:
+        return archs.build_network(dict(description.options)).to(device).eval()
     try:
-        return import_pyiqa().create_metric(metric.name, device=device, **metric.options)
+        return import_pyiqa().create_metric(description.name, device=device, **description.options)
     except TypeError:  # perhaps an unknown option
-        kind = archs.ARCH_REGISTRY.get(pyiqa_configs()[metric.name]["metric_opts"]["type"])
-        check_keys(metric.options, inspect.signature(kind).parameters, f"the options of {metric.label!r}")
+        kind = archs.ARCH_REGISTRY.get(pyiqa_configs()[description.name]["metric_opts"]["type"])
+        known = inspect.signature(kind).parameters
+        check_keys(description.options, known, f"the options of {description.label!r}")
         raise
-
-
-def _of_clip(metric: Metric, device: torch.device) -> Metric:
-    """Return a CLIP metric with its columns: each record has the fields of the tower and of the question."""
-    net = metric.net
-    questions = metric.questions
-    fields = net.provenance()
-    records = fields.pop("scores")
-    if questions is not None:
-        questions = parse_columns(questions, getattr(net, "template", None))
-        records = column_records(questions)
-    if device.type != "cpu":
-        fields.pop("cpu_arithmetic", None)
-    columns = tuple(Column(name, {**fields, **record}) for name, record in records.items())
-    if metric.label:
-        if len(columns) > 1:
-            raise CLIPIQAError(f"one score is needed, but it gives {len(columns)} to an image: set aggregate=mean")
-        columns = (replace(columns[0], name=metric.label),)
-    return replace(metric, questions=questions, columns=columns)
-
-
-def _with_record(metric: Metric, seed: int) -> Metric:
-    """Return a metric whose column's record has all fields of a metric that is not ours."""
-    made = getattr(metric.instance, "net", metric.instance)
-    if metric.is_ours or not metric.label or hasattr(made, "encoding"):
-        return metric
-    more: dict[str, Any] = {"seed": seed}
-    if metric.instance is None or _is_pyiqas(metric.instance):
-        more["pyiqa"] = version("pyiqa")
-    if metric.instance is not None and _is_pyiqas(metric.instance):
-        more["options"] = _options_of(metric.instance)
-        if parameters := hash_state(made):
-            more["parameters"] = parameters
-    elif metric.instance is not None:
-        more["metric_version"] = _version_of(metric.instance)
-    else:
-        files = {
-            key: Path(value)
-            for key, value in metric.options.items()
-            if isinstance(value, str) and os.path.exists(value) and not os.path.isdir(value)  # sha256_of refuses a pipe
-        }
-        hashes = {key: sha256_of(file) for key, file in files.items()}
-        more["options"] = {**metric.options, **hashes}
-        if files:
-            more["files"] = {file.name: hashes[key] for key, file in files.items()}
-    return replace(metric, columns=noted(metric.columns, more))
-
-
-def _is_pyiqas(instance: Any) -> bool:
-    """Return whether pyiqa made an object and the network in it."""
-    made = getattr(instance, "net", instance)
-    parts = (instance, made)
-    return isinstance(made, torch.nn.Module) and all(type(part).__module__.startswith("pyiqa.") for part in parts)
-
-
-_NOT_OPTIONS = ("training", "device", "metric_name", "metric_mode", "lower_better", "score_range")
-
-
-def _options_of(instance: Any) -> Record:
-    """Return the plain options that an object of pyiqa and its network hold, such as ``test_y_channel``."""
-    attributes = {**vars(instance), **vars(getattr(instance, "net", instance))}
-    return {
-        name: option
-        for name, option in attributes.items()
-        if isinstance(option, str | int | float) and name not in _NOT_OPTIONS and not name.startswith("_")
-    }
-
-
-def _version_of(instance: Any) -> str | None:
-    """Return what an object calls its version; None if it does not tell one."""
-    told = getattr(instance, "version", None)
-    return str(told) if isinstance(told, str | int | float) else None
 
 
 def describe_error(error: BaseException) -> str:

@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
-from ...files.printable import on_disk
-from ...files.reading import hash_file
 from ...logger import log
 from ...prompts.pairs import PromptPair, Prompts
 from ...pyiqa_package import import_pyiqa
-from ...text import counted, few, nearest, shown
-from ..files.named import Settings, Specification, check_kinds, parse_specifications
-from ..results.columns import Column
+from ...text import nearest, shown
+from ..files.named import Specification, check_kinds, parse_specifications
+from ..results.columns import Record
 from .configurations import pyiqa_configs
-from .kinds import Metric, MetricSet, Mode, scores_of
+from .description import Description, ObjectDescription, PyiqaDescription, Takes
+from .file_scores import file_metric
+from .kinds import AnyMetric, BuiltMetric, FileMetric
 
 if TYPE_CHECKING:
     import torch
+
+    from .metric_set import MetricSet
 
 AnyPrompts = Prompts | Mapping[str, Sequence[PromptPair]]
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -37,17 +39,18 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Our name -> pyiqa's, and options."""
 _ENTRY = {"metric": str, "metric_opts": Mapping, "metric_mode": str, "lower_better": bool, "score_range": str}
+_LEARNED = (".safetensors", ".pth")  # learned prompts, or a head
 _OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR
 _OTHERWISE = {
-    "set": "rates a set of images: use `clipiqa table`",
-    "FR": "needs a reference image: use `clipiqa table`",
-    "file": "has its scores in a file: use `clipiqa score`, `compare` or `table`",
+    Takes.FOLDERS: "rates a set of images: use `clipiqa table`",
+    Takes.PAIR: "needs a reference image: use `clipiqa table`",
+    Takes.NAME: "has its scores in a file: use `clipiqa score`, `compare` or `table`",
 }
 
 
 def parse_metrics(
-    given: Any, prompts: AnyPrompts = None, *, also: Collection[str] = (), trust_weights: bool = False
-) -> list[Metric]:
+    given: Any, prompts: AnyPrompts = None, *, also: Collection[Takes] = (), trust_weights: bool = False
+) -> list[AnyMetric]:
     """Return the metrics that the caller names; nothing is built.
 
     Args:
@@ -56,35 +59,57 @@ def parse_metrics(
             these. A CLIP-IQA that stands alone, or a function that makes one, has a column for each question.
         prompts: Questions for the first metric, a CLIP-IQA, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
-        also: Modes to accept besides ``'NR'``.
+        also: What metrics may take in place of an image.
     """
-    net = getattr(given, "net", None)
-    is_pyiqas = net is not None and not hasattr(net, "encode_image")
-    if not is_pyiqas and not isinstance(given, str | Mapping | list | tuple | Metric):  # it stands alone
-        return [Metric("", instance=given, questions=prompts)]
-    metrics = [_find(each) for each in parse_specifications(given, "metric")]
+    if _stands_alone(given):
+        return [ObjectDescription("", questions=prompts, instance=given)]
+    metrics = [_metric_of(specification) for specification in parse_specifications(given, "metric")]
     if prompts is not None:
-        first = metrics[0]
-        if first.instance is None and not first.is_clipiqa:
-            raise CLIPIQAError(f"the first metric is asked the prompts, so it must be a CLIP-IQA; got {first.name!r}.")
-        metrics[0] = replace(first, label="", questions=prompts)
+        metrics[0] = _asked(metrics[0], prompts)
     labels = [metric.label for metric in metrics]
     for metric in metrics:
-        label = metric.label
-        if label in ("path", "mos"):
-            raise CLIPIQAError(f"a metric cannot be called {label!r}, a column of the results: give it a label.")
-        if labels.count(label) > 1:
-            raise CLIPIQAError(
-                f"two metrics are called {label!r}: label one, as in 'mine={label}' (an object: {{'mine': object}})."
-            )
-        why = "" if metric.mode in also else _OTHERWISE.get(metric.mode, "")
-        if why := why or ("needs a caption for each image" if _kind(metric) == "CLIPScore" else ""):
-            raise CLIPIQAError(f"metric {label!r} does not score single images, since it {why}.")
-        if metric.options and not metric.is_ours and metric.mode != "file":
+        _check_label(metric.label, labels)
+        if metric.takes not in also:
+            _check_scores_images(metric)
+        if isinstance(metric, PyiqaDescription) and metric.options and not metric.is_ours:
             from ...weights.checkpoint import check_options  # imports torch
 
             check_options(metric.options, trust_weights)
     return metrics
+
+
+def _stands_alone(given: Any) -> bool:
+    """Return whether the caller gave one metric on CLIP, or a function that makes one, without label."""
+    net = getattr(given, "net", None)
+    is_pyiqas = net is not None and not hasattr(net, "encode_image")
+    is_named = isinstance(given, str | Mapping | list | tuple)
+    return not is_pyiqas and not is_named and not isinstance(given, Description | BuiltMetric | FileMetric)
+
+
+def _asked(first: AnyMetric, prompts: AnyPrompts) -> Description:
+    """Return a CLIP-IQA with a column for each of the prompts."""
+    can_be_asked = isinstance(first, ObjectDescription) or (isinstance(first, PyiqaDescription) and first.is_clipiqa)
+    if not isinstance(first, Description) or not can_be_asked:
+        name = first.name if isinstance(first, Description) else first.label
+        raise CLIPIQAError(f"the first metric is asked the prompts, so it must be a CLIP-IQA; got {name!r}.")
+    return replace(first, label="", questions=prompts)
+
+
+def _check_label(label: str, labels: Sequence[str]) -> None:
+    if label in ("path", "mos"):
+        raise CLIPIQAError(f"a metric cannot be called {label!r}, a column of the results: give it a label.")
+    if labels.count(label) > 1:
+        raise CLIPIQAError(
+            f"two metrics are called {label!r}: label one, as in 'mine={label}' (an object: {{'mine': object}})."
+        )
+
+
+def _check_scores_images(metric: AnyMetric) -> None:
+    why = _OTHERWISE.get(metric.takes, "")
+    if not why and isinstance(metric, PyiqaDescription) and _architecture(metric) == "CLIPScore":
+        why = "needs a caption for each image"
+    if why:
+        raise CLIPIQAError(f"metric {metric.label!r} does not score single images, since it {why}.")
 
 
 def metric_set(
@@ -93,65 +118,89 @@ def metric_set(
     """Return the built metrics of a run; arguments as for :func:`parse_metrics`."""
     import torch
 
-    from .building import build
+    from .metric_set import MetricSet
 
-    metrics = [build(each, torch.device(device), strict=strict) for each in parse_metrics(given, prompts, **options)]
-    if all(metric.error for metric in metrics):
-        raise CLIPIQAError(f"metric {metrics[0].label!r} cannot be used: {metrics[0].error}")
-    return MetricSet(metrics)
+    place = torch.device(device)
+    metrics = MetricSet(metric.build(place, strict=strict) for metric in parse_metrics(given, prompts, **options))
+    if metrics.broken and len(metrics.broken) == len(metrics.metrics) + len(metrics.files):
+        first = metrics.broken[0]
+        raise CLIPIQAError(f"metric {first.label!r} cannot be used: {first.reason}")
+    return metrics
 
 
-def _find(given: Specification) -> Metric:
+def _metric_of(given: Specification) -> AnyMetric:
     target = given.target
-    entry = dict(given.options)
-    known = pyiqa_configs()
-    if isinstance(target, Metric):
-        return replace(target, label=given.label or target.label)
+    if isinstance(target, Description | BuiltMetric | FileMetric):
+        return target.with_label(given.label) if given.label else target
     if not isinstance(target, str):
         return _of_object(given)
-    label = given.label
     if Path(target).suffix or os.path.isdir(target):
         from ..results.scores import is_score_file  # many modules
 
         if is_score_file(target):
-            return file_metric(label, target, entry)
-    if target:
-        entry = {"metric": target, "metric_opts": entry}
-        if target.endswith((".safetensors", ".pth")):
-            label = label or Path(target).stem
-            entry = {"metric": "clipiqa+", "metric_opts": {"pretrained_model_path": target, **given.options}}
-    check_kinds(entry, _ENTRY, f"metric {given.label or target!r}")
+            return file_metric(given.label, target, dict(given.options))
+    return _of_name(given)
+
+
+def _of_name(given: Specification) -> PyiqaDescription:
+    """Return a metric named as in pyiqa, a file of learned prompts or a head, or options of pyiqa under a label."""
+    entry = _configured(given)
+    is_learned = entry.get("metric") == "clipiqa+" and given.target.endswith(_LEARNED)
+    label = given.label or (Path(given.target).stem if is_learned else "")
+    check_kinds(entry, _ENTRY, f"metric {given.label or given.target!r}")
     options = entry.get("metric_opts") or {}
+    known = pyiqa_configs()
     asked = entry.get("metric") or label
     if "metric" not in entry and asked not in known and options.get("type"):
         asked = ""
     asked = {name.lower(): name for name in (*known, *NAMES)}.get(asked.lower(), asked)
     name, preset = NAMES.get(asked, (asked, {}))
-    if name and name not in known and not Metric("", name).is_ours:
+    if name and name not in known and not PyiqaDescription("", name).is_ours:
         if not known:
             import_pyiqa()
         raise CLIPIQAError(f"unknown metric {name!r}: {nearest(name, [*known, *NAMES])}")
     config = known.get(name, {}) | {key: value for key, value in entry.items() if value is not None}
     usual = known.get(name, {}).get("metric_opts", {})
     changed = {k: value for k, value in {**preset, **options}.items() if k not in usual or usual[k] != value}
+    description = PyiqaDescription(label or _label_of(asked, options), name, options=changed)
+    architecture = _architecture(description)
+    takes = _takes(config.get("metric_mode"), architecture in _OF_SETS)
+    record = _record(description.label, name or architecture, config.get)
+    return replace(description, takes=takes, record=record)
+
+
+def _configured(given: Specification) -> dict[str, Any]:
+    """Return pyiqa's entry of a metric: its name, and changes to its options."""
+    if not given.target:
+        return dict(given.options)
+    if given.target.endswith(_LEARNED):
+        return {"metric": "clipiqa+", "metric_opts": {"pretrained_model_path": given.target, **given.options}}
+    return {"metric": given.target, "metric_opts": dict(given.options)}
+
+
+def _label_of(name: str, options: Mapping[str, Any]) -> str:
+    """Return a metric's name with its options, but for the files that they name."""
     texts = [
         f"{key}={value if isinstance(value, str) else json.dumps(value)}"
         for key, value in options.items()
         if not (isinstance(value, str) and os.path.exists(value))
     ]
-    label = label or (f"{asked}:{','.join(texts)}" if texts else asked)
-    metric = Metric(label, name, changed, mode=config.get("metric_mode", "NR"))
-    kind = _kind(metric)
-    column = _column(metric.label, name or kind, config.get)
-    return replace(metric, mode="set" if kind in _OF_SETS else metric.mode, columns=(column,))
+    return f"{name}:{','.join(texts)}" if texts else name
 
 
-def _kind(metric: Metric) -> str:
+def _takes(mode: Any, is_of_sets: bool) -> Takes:
+    """Return what a metric takes, from pyiqa's mode; it calls metrics of sets no-reference ones, too."""
+    if is_of_sets:
+        return Takes.FOLDERS
+    return Takes.PAIR if mode == "FR" else Takes.IMAGE
+
+
+def _architecture(metric: PyiqaDescription) -> str:
     usual = pyiqa_configs().get(metric.name, {}).get("metric_opts", {})
     return str({**usual, **metric.options}.get("type", ""))
 
 
-def _of_object(given: Specification) -> Metric:
+def _of_object(given: Specification) -> ObjectDescription:
     made = given.target
     if not callable(made):
         raise CLIPIQAError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
@@ -159,19 +208,20 @@ def _of_object(given: Specification) -> Metric:
     name = getattr(made, "metric_name", f"{kind.__module__}.{kind.__qualname__}")
     label = given.label or name.rpartition(".")[2]
     is_of_sets = getattr(made, "of_sets", False) or type(getattr(made, "net", made)).__name__ in _OF_SETS
-    mode: Mode = "set" if is_of_sets else getattr(made, "metric_mode", "NR")
     if getattr(made, "lower_better", None) is None:
         log.warning(f"high scores of {label!r} are taken as good: set its attribute lower_better to True or False.")
-    return Metric(label, name, instance=made, mode=mode, columns=(_column(label, name, partial(getattr, made)),))
+    takes = _takes(getattr(made, "metric_mode", "NR"), is_of_sets)
+    record = _record(label, name, partial(getattr, made))
+    return ObjectDescription(label, name, takes, record=record, instance=made)
 
 
-def _column(label: str, name: str, told: Callable[[str, Any], Any]) -> Column:
-    """Return a column with the range and direction that are told."""
-    ends = told("score_range", None)
+def _record(label: str, name: str, told: Callable[[str, Any], Any]) -> Record:
+    """Return a column's record with the range and direction that are told."""
+    score_range = told("score_range", None)
     is_low_good = told("lower_better", None)
     if isinstance(is_low_good, str):
         raise CLIPIQAError(f"lower_better of metric {label!r} must be True or False; got {shown(is_low_good)}.")
-    return Column(label, {"metric": name, "range": _range(label, ends), "lower_better": bool(is_low_good)})
+    return {"metric": name, "range": _range(label, score_range), "lower_better": bool(is_low_good)}
 
 
 def _range(label: str, ends: Any) -> list[float | None]:
@@ -193,74 +243,3 @@ def _range(label: str, ends: Any) -> list[float | None]:
             f"{shown(ends)}."
         ) from error
     return [end if math.isfinite(end) else None for end in (low, high)]
-
-
-METHOD = "{method}"  # in a file's name: one file for each method of a table
-_OF_FILES = {"column": str, "key": str, "lower_better": bool}
-
-
-def file_metric(label: str, path: str, options: Settings, given: str = "") -> Metric:
-    """Return the metric whose scores are in a file of any tool, or in a folder of results on Ray.
-
-    They are joined by image names.
-
-    Args:
-        options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.
-        given: The path as the user wrote it, such as ``{method}.csv``.
-    """
-    from ..results.directions import direction_by_name, known_word
-    from ..results.scores import read_scores  # many modules
-
-    label = label or Path(path).stem
-    check_kinds(options, _OF_FILES, f"metric {label!r}")
-    if METHOD in path:
-        return Metric(label, path, options, mode="file", columns=(Column(label),))
-    column = options.get("column")
-    low = options.get("lower_better")
-    found = read_scores(path, columns=column and [column], key=options.get("key"))
-    first, *more = found.names
-    if not column and more and label not in found.names:
-        raise CLIPIQAError(
-            f"{path!r} has the scores {', '.join(found.names)}: name one, as in '{label}={path}:column={first}'."
-        )
-    column = column or (label if more else first)
-    file = Path(path).expanduser()
-    record = found.columns.get(column, Column(column)).record or {
-        "metric": column,
-        "file": file.name,
-        "sha256": hash_file(file),
-        "range": [None, None],
-    }
-    by_label = None if known_word(column) else direction_by_name(label)
-    known = (low, record.get("lower_better"), direction_by_name(column), by_label)
-    direction = next((each for each in known if each is not None), None)
-    if direction is None:
-        raise CLIPIQAError(
-            f"nothing says whether low or high scores of {label!r} are good: pass '{label}={given or path}:"
-            "lower_better=true', or false."
-        )
-    values = found.frame[column].dropna()
-    if len(twice := values.index[values.index.duplicated()]):
-        raise CLIPIQAError(f"{path!r} has several scores {column!r} of {twice[0]!r}: keep one.")
-    if changed := found.changed(values.index, on_disk):
-        log.warning(
-            f"left out: {path!r} has scores of {counted(len(changed), 'image')} that changed since: {few(changed)}"
-        )
-        values = values.drop(changed)
-    made = Column(label, {**record, "lower_better": direction})
-    return Metric(label, path, options, mode="file", columns=(made,), score=values.to_dict())
-
-
-def of_methods(metric: Metric, files: Mapping[str, Sequence[str]]) -> Metric:
-    """Return a metric with the scores of all methods' images: of one file for each method, or of a common file."""
-    if METHOD not in metric.name:
-        return replace(metric, score=scores_of(metric, [path for paths in files.values() for path in paths]))
-    path = metric.name
-    parts = [file_metric(metric.label, path.replace(METHOD, name), metric.options, path) for name in files]
-    scores = dict[str, float]()
-    for part, paths in zip(parts, files.values(), strict=True):
-        scores |= scores_of(part, paths)
-    record = dict(parts[0].columns[0].record)
-    if "sha256" in record:
-        record["sha256"] = " ".join(part.columns[0].record["sha256"] for part in parts)
-    return replace(metric, columns=(Column(metric.label, record),), score=scores)

@@ -23,16 +23,19 @@ from ..images.memory import keep_memory
 from ..images.prefetch import WORKERS
 from ..images.reading_errors import is_out_of_memory
 from ..images.record import ImageRecord
-from ..images.scoring_memory import scoring_bytes
+from ..images.scoring_memory import PICTURE_BYTES, scoring_bytes
 from ..images.threads import images_at_once
 from ..images.uniform import flag
-from ..metrics.building import build, describe_error
-from ..metrics.kinds import Metric, MetricSet
+from ..metrics.building import describe_error
+from ..metrics.description import PyiqaDescription, Takes
+from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric, ObjectMetric, PyiqaMetric
+from ..metrics.metric_set import MetricSet
 from ..results.row import Answer, Row, worst_kind
 from .options import Options
 from .plan import Task
 
 Rows = Generator[Row, None, None]
+ScoringMetric = ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric
 
 
 def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
@@ -44,26 +47,34 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
         return
     has_groups = bool(metrics.groups)
     here = dict(metrics.others)
-    named = dict[int, Metric]()
+    in_processes = dict[int, PyiqaDescription]()
     if options.processes:
         from .processes import Processes
 
         for place, metric in metrics.others.items():
-            if metric.instance is metric.net is None and metric.mode != "set":
-                named[place] = replace(here.pop(place), score=None)
-        metrics.processes = metrics.processes or Processes(options.processes, partial(_in_process, named, options))
+            if isinstance(metric, PyiqaMetric) and metric.takes is not Takes.FOLDERS:
+                in_processes[place] = replace(metric.description, record=metric.columns[0].record)
+                del here[place]
+        prepare = partial(_in_process, in_processes, options)
+        metrics.processes = metrics.processes or Processes(options.processes, prepare)
     limits = Limits(
         batch_size=options.most_in_batch if has_groups else 1,
         at_once=images_at_once(options.device, count) if has_groups else 1,
-        bytes_per_pixel=max((scoring_bytes(metric.net, options.device) for metric in metrics.metrics), default=0),
+        bytes_per_pixel=_bytes_per_pixel(metrics, options),
         workers=(options.workers or WORKERS) + options.processes,
     )
-    loop = BatchLoop(ScoringWork(metrics, options, named.keys()), limits)
+    loop = BatchLoop(ScoringWork(metrics, options, in_processes.keys()), limits)
     with contextlib.ExitStack() as ends:
         for task in ends.enter_context(closing(loop.results(tasks))):  # in the main thread, where metrics of pyiqa run
             if here and isinstance(task.record, ImageRecord):
                 task.answers |= _foreign_answers(here, options, task.record, task.wanted)
             yield _row(task, metrics)
+
+
+def _bytes_per_pixel(metrics: MetricSet, options: Options) -> int:
+    """Return the memory that the most demanding metric takes for a pixel."""
+    on_clip = [metric for metric in metrics.metrics if isinstance(metric, ClipMetric)]
+    return max([PICTURE_BYTES, *(scoring_bytes(metric.net, options.device) for metric in on_clip)])
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ class ScoringWork(Work[Task, ImageRecord, Task]):
             x = stacked([record.pixels for record in records], self.options.device)
         for places in groups:
             with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
-                answers_of_metrics = _answers_of_group([self.metrics.metrics[place] for place in places], x)
+                answers_of_metrics = _answers_of_group(self.metrics.on_clip(places), x)
             for place, answers in zip(places, answers_of_metrics, strict=True):
                 for task, answer in zip(scored_tasks, answers, strict=True):
                     task.answers[place] = answer
@@ -117,7 +128,7 @@ class ScoringWork(Work[Task, ImageRecord, Task]):
         return replace(task, record=error if record is None else record, answers=answers)
 
 
-def _answers_of_group(group: Sequence[Metric], x: Tensor) -> list[list[Answer]]:
+def _answers_of_group(group: Sequence[ClipMetric], x: Tensor) -> list[list[Answer]]:
     start = time.perf_counter()
     try:
         features = group[0].net.encode_image(x)
@@ -133,15 +144,16 @@ def _answers_of_group(group: Sequence[Metric], x: Tensor) -> list[list[Answer]]:
     return [_answers(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
 
 
-def _in_process(metrics: Mapping[int, Metric], options: Options) -> Callable[..., dict[int, Answer]]:
+def _in_process(descriptions: Mapping[int, PyiqaDescription], options: Options) -> Callable[..., dict[int, Answer]]:
+    """Return the function that scores an image in a process of its own."""
     keep_memory((-4, 0))  # M_MMAP_MAX: NIQE takes and frees blocks of 100 MB, which twice its time would go into
     torch.set_num_threads(1)
-    built = {place: build(metric, options.device) for place, metric in metrics.items()}
+    built = {place: description.build(options.device, options.seed) for place, description in descriptions.items()}
     return partial(_foreign_answers, built, options)
 
 
 def _foreign_answers(
-    metrics: Mapping[int, Metric], options: Options, record: ImageRecord, wanted: Sequence[bool]
+    metrics: Mapping[int, ScoringMetric], options: Options, record: ImageRecord, wanted: Sequence[bool]
 ) -> dict[int, Answer]:
     pythons = random.getstate()
     numpys = np.random.get_state()
@@ -155,27 +167,28 @@ def _foreign_answers(
         np.random.set_state(numpys)
 
 
-def _foreign_answer(metric: Metric, record: ImageRecord, options: Options) -> Answer:
+def _foreign_answer(metric: ScoringMetric, record: ImageRecord, options: Options) -> Answer:
     random.seed(options.seed)
     np.random.seed(options.seed)
     torch.manual_seed(options.seed)
-    if metric.mode == "set":
-        return _answers(metric, 1, lambda: metric.score(*record.reference))[0]  # its folders
+    if isinstance(metric, BrokenMetric):  # in a process of its own
+        return Answer(error=metric.reason, kind=Kind.OTHER)
+    if not isinstance(metric, ClipMetric) and metric.takes is Takes.FOLDERS:
+        return _answers(metric, 1, partial(metric.score_folders, record.reference))[0]
     images = [record.pixels]
-    if metric.mode == "FR":
+    if metric.takes is Takes.PAIR:
         if isinstance(record.reference, str):
             return Answer(error=record.reference, kind=Kind.OTHER)
         images.append(record.reference)
     # a fresh copy each, since an object may change its input
     batches = [stacked([pixels], options.device).contiguous() for pixels in images]
-    network = getattr(metric.score, "net", metric.score)
-    is_pyiqas = metric.instance is metric.net is None and metric.mode == "NR"
     # BRISQUE depends on the order of its sums
-    with one_thread(is_pyiqas and not [*getattr(network, "parameters", list)()]):
-        return _answers(metric, 1, lambda: metric.score_pixels(*batches))[0]
+    is_sensitive = isinstance(metric, PyiqaMetric) and metric.takes is Takes.IMAGE and not metric.has_parameters
+    with one_thread(is_sensitive):
+        return _answers(metric, 1, partial(metric.score, *batches))[0]
 
 
-def _answers(metric: Metric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
+def _answers(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
     start = time.perf_counter()
     try:
         output = score()
@@ -189,7 +202,7 @@ def _answers(metric: Metric, count: int, score: Callable[[], Any], seconds: floa
     except Exception as error:
         return [_failure(error)] * count
     seconds += (time.perf_counter() - start) / count
-    hint = "" if metric.net is None else "; try precision fp32"
+    hint = "; try precision fp32" if isinstance(metric, ClipMetric) else ""
     return [
         Answer(values, seconds)
         if all(map(math.isfinite, values))
@@ -213,8 +226,11 @@ def _row(task: Task, metrics: MetricSet) -> Row:
     answers = [task.answers.get(place, Answer()) for place in range(len(metrics.metrics))]
     for metric, answer, is_wanted in zip(metrics.metrics, answers, task.wanted, strict=True):
         scores += answer.values or [None] * len(metric.columns)
-        if why := (answer.error or (metric.error if is_wanted else "")).rstrip("."):
-            failures.setdefault(why, []).append(metric.label)
+        why = answer.error
+        if not why and is_wanted and isinstance(metric, BrokenMetric):
+            why = metric.reason
+        if why:
+            failures.setdefault(why.rstrip("."), []).append(metric.label)
     asked = metrics.by_column(task.wanted)
     name = task.image.name
     seconds = tuple(answer.seconds for answer in answers)

@@ -13,7 +13,8 @@ from ...logger import log
 from ...text import counted, few
 from ..images.batches import WAIT
 from ..images.image import Image
-from ..metrics.kinds import MetricSet
+from ..metrics.kinds import BrokenMetric, ClipMetric
+from ..metrics.metric_set import MetricSet
 from ..results.earlier import Cell, EarlierRow, EarlierRun, lasting_stamp
 from ..results.row import Answer
 from ..results.store import Results
@@ -104,7 +105,8 @@ def _tasks_left(
 ) -> Iterator[Task]:
     """Yield tasks for what an earlier run lacks, and count the images."""
     size = _block_size(options)
-    is_built = [not metric.error for metric in metrics.metrics]  # for others no image is decoded again
+    # for a broken metric no image is decoded again
+    is_built = [not isinstance(metric, BrokenMetric) for metric in metrics.metrics]
     can_score = metrics.by_column(is_built)
     coming = iter(images)
     for block in itertools.count():
@@ -121,7 +123,7 @@ def _tasks_left(
             tally.count(row, stamp, is_complete)
             cells_of_group.append(_by_metric(cells, metrics))
         is_broken_off = [
-            metric.net is not None
+            isinstance(metric, ClipMetric)
             and options.most_in_batch > 1
             and any(Cell.NOT_REACHED in cells[place] for cells in cells_of_group)
             for place, metric in enumerate(metrics.metrics)

@@ -6,7 +6,7 @@ from ...checks import FilePath
 from ...logger import log
 from ..files.folders import check_folder
 from ..images.image import Image
-from ..metrics.kinds import MetricSet
+from ..metrics.metric_set import MetricSet
 from ..options import Progress, check_storage
 from ..results.output import Output
 from ..results.store import Results

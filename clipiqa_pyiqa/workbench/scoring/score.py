@@ -21,7 +21,8 @@ from ...logger import log
 from ...metric import find_device
 from ...version import __version__
 from ..images.image import Image
-from ..metrics.kinds import MetricSet
+from ..metrics.description import Takes
+from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import AnyPrompts, metric_set
 from ..options import Progress, Reading, RunOptions, check_storage, silent
 from ..results.formats import Head
@@ -52,7 +53,7 @@ class ScoringSetup:
         metric: Any,
         prompts: AnyPrompts = None,
         *,
-        also: Collection[str] = (),
+        also: Collection[Takes] = (),
         sampling: str = SAMPLING,
         **options: Unpack[RunOptions],
     ) -> None:
@@ -205,7 +206,7 @@ def score_paths(
     """
     if not isinstance(out, Output):
         check_storage(out, resume, overwrite, drop_vanished)
-    setup = ScoringSetup(metric, prompts, also=("file",), sampling=sampling, **options)
+    setup = ScoringSetup(metric, prompts, also=(Takes.NAME,), sampling=sampling, **options)
     head = setup.head
     if keep:
         head = replace(head, reading={**head.reading, "keep": list(keep)})
@@ -217,7 +218,7 @@ def score_paths(
     if files and names is None and out is None:
         raise CLIPIQAError(f"the scores of {files[0].label!r} are joined to those of shards in a file: pass `out`.")
     if out is not None:
-        inputs = [*(item.name for item in found.items), *(metric.name for metric in files)]
+        inputs = [*(item.name for item in found.items), *(metric.path for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
     with ExitStack() as until_it_begins:  # an error before the run has begun leaves no lock
         results = until_it_begins.enter_context(Results(out, head.columns, head.reading))

@@ -7,14 +7,12 @@ import functools
 import hashlib
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pandas import DataFrame, concat
 from torch import Tensor
@@ -26,8 +24,9 @@ from ..compare.scored_images import MetricResult, limits_text, score_all
 from ..images.image import File, Image
 from ..images.record import ImageRecord
 from ..images.sizes import shrunk
-from ..metrics.building import build, noted
-from ..metrics.kinds import Metric, MetricSet
+from ..metrics.description import Takes
+from ..metrics.kinds import AnyMetric, BrokenMetric, BuiltMetric, FileMetric
+from ..metrics.metric_set import MetricSet
 from ..options import AnySize, Progress, Reading
 from ..results.output import Output
 from ..results.store import Results
@@ -46,7 +45,7 @@ def score_versions(
     options: Options,
     progress: Progress,
     unequal: str,
-    metrics: Sequence[Metric],
+    metrics: Sequence[AnyMetric],
     drop_alpha: bool | None = None,
     strict: bool = False,
 ) -> MethodTable:
@@ -56,9 +55,9 @@ def score_versions(
         how["unequal"] = unequal
     if drop_alpha:
         how["alpha"] = "dropped"
-    built = [build(metric, options.device, options.seed, strict) for metric in metrics]
-    built = [metric if metric.mode == "file" else _noted(metric, how) for metric in built]
-    reads_references = bool(unequal) or any(metric.mode == "FR" for metric in metrics)
+    built = [metric.build(options.device, options.seed, strict) for metric in metrics]
+    built = [metric if isinstance(metric, FileMetric) else metric.noted(how) for metric in built]
+    reads_references = bool(unequal) or any(metric.takes is Takes.PAIR for metric in metrics)
     # eight decoded references stay in memory for the other methods' images
     read_reference = functools.lru_cache(8)(_read) if reads_references else None
     rows = _rows_of_images(matched)
@@ -70,15 +69,11 @@ def score_versions(
     scores = run.score(IMAGES if drop_alpha is None else TRIALS, rows, pairs)
     sets = rows.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
     of_sets = sets[["test_set", "method"]]
-    if any(metric.mode == "set" for metric in built):
+    if any(metric.takes is Takes.FOLDERS for metric in built):
         with tempfile.TemporaryDirectory() as root:
             of_sets = run.score(SETS, of_sets, [_set_of(row, matched.references, root) for row in sets.itertuples()])
     columns = {metric.label: run.columns[metric.label] for metric in built}
     return MethodTable(scores, of_sets, columns, built, matched, baseline, notes=run.notes, stored=run.stored)
-
-
-def _noted(metric: Metric, fields: Mapping[str, Any]) -> Metric:
-    return replace(metric, columns=noted(metric.columns, fields))
 
 
 def _rows_of_images(matched: MethodImages) -> DataFrame:
@@ -102,7 +97,7 @@ class _Scoring:
         stored: Name of a file -> its results.
     """
 
-    built: Sequence[Metric]
+    built: Sequence[BuiltMetric | FileMetric]
     files: Mapping[str, Output]
     options: Options
     progress: Progress
@@ -116,9 +111,8 @@ class _Scoring:
     def score(self, name: str, rows: DataFrame, images: Sequence[Image]) -> DataFrame:
         """Return rows with the scores of their images, or of their sets, and remember what is known of the metrics."""
         is_of_sets = name == SETS
-        chosen = [metric for metric in self.built if (metric.mode == "set") == is_of_sets]
-        usable = [metric for metric in chosen if not metric.error]
-        ready = MetricSet(map(_of_folders, usable) if is_of_sets else usable)
+        chosen = [metric for metric in self.built if (metric.takes is Takes.FOLDERS) == is_of_sets]
+        ready = MetricSet(metric for metric in chosen if not isinstance(metric, BrokenMetric))
         noun = "set" if is_of_sets else "image"
         joined = rows.drop(columns="path", errors="ignore")
         file = self.files.get(name)
@@ -205,16 +199,3 @@ class _Set(Image):
             for number, path in enumerate(files):
                 Path(folders[-1], f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
         return ImageRecord.of(torch.zeros(3, 1, 1, dtype=torch.uint8), reference=folders)
-
-
-def _of_folders(metric: Metric) -> Metric:
-    """Return a metric of sets that takes the folder of images and perhaps that of references."""
-
-    def score(*folders: str) -> np.float64:
-        given = folders[:1] if metric.name == "inception_score" else folders
-        with contextlib.redirect_stdout(sys.stderr):
-            output = metric.score(*given, **({} if metric.instance is not None else {"verbose": False}))
-        # of inception_score, the mean
-        return np.float64(next(iter(output.values())) if isinstance(output, Mapping) else output)
-
-    return replace(metric, score=score)

@@ -11,7 +11,8 @@ from pandas import DataFrame, MultiIndex, Series, concat
 
 from ...prompts.records import files_text
 from ..compare.scored_images import MetricResult, limits_text
-from ..metrics.kinds import Metric
+from ..metrics.description import PyiqaDescription, Takes
+from ..metrics.kinds import BuiltMetric, ClipMetric, FileMetric
 from ..options import Sizes
 from ..report.pictures import differing_crops
 from ..report.report import PROVENANCE, About, Report, Reported, Shown
@@ -62,7 +63,7 @@ class MethodTable(Reported):
     scores: DataFrame
     sets: DataFrame
     columns: dict[str, MetricResult]
-    built: Sequence[Metric]
+    built: Sequence[BuiltMetric | FileMetric]
     images: MethodImages
     baseline: str
     protocol: Protocol = NO_PROTOCOL
@@ -237,13 +238,15 @@ class MethodTable(Reported):
         return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
 
 
-def _describe(metric: Metric) -> str:
+def _describe(metric: BuiltMetric | FileMetric) -> str:
     words = described(metric.columns)
     record = metric.columns[0].record
-    if metric.mode == "file":
-        return f"{record.get('metric', metric.label)} as {metric.name} has it."
-    seen = "" if metric.mode == "set" else _seen(record)
-    if metric.net is not None:
+    if isinstance(metric, FileMetric):
+        return f"{record.get('metric', metric.label)} as {metric.path} has it."
+    name = metric.description.name
+    chosen = metric.description.options if isinstance(metric.description, PyiqaDescription) else {}
+    seen = "" if metric.takes is Takes.FOLDERS else _seen(record)
+    if isinstance(metric, ClipMetric):
         pairs = len(record.get("questions", ()))
         prompts = "learned prompts" if record.get("learned") else _PROMPTS.get(pairs, f"{pairs} prompt pairs")
         prompts = record.get("view", prompts)  # of this package's other CLIP metrics
@@ -253,7 +256,7 @@ def _describe(metric: Metric) -> str:
             f"{words['backbone']} {words['weights']}",
         ]
     else:
-        options = [f"{key} {value}" for key, value in metric.options.items() if value == record["options"][key]]
+        options = [f"{key} {value}" for key, value in chosen.items() if value == record["options"][key]]
         maker = f"pyiqa {words['pyiqa']} " if "pyiqa" in words else ""
         parts = [maker + words["metric"], *options]
     held = record.get("learned") or record.get("head") or {}
@@ -261,10 +264,10 @@ def _describe(metric: Metric) -> str:
     parts.append(f"{words.get('file', 'content')} {digest[:8]}" if digest else files_text(record))
     if told := record.get("metric_version"):
         parts.append(f"version {told}")
-    channel = "on RGB" if metric.name in ("psnr", "ssimc") else ""
-    is_y = metric.options.get("test_y_channel", metric.name in ("psnry", "ssim"))
-    if is_y and metric.name in ("psnr", "psnry", "ssim"):
-        channel = _Y.get(metric.options.get("color_space", "yiq"), "")
+    channel = "on RGB" if name in ("psnr", "ssimc") else ""
+    is_y = chosen.get("test_y_channel", name in ("psnry", "ssim"))
+    if is_y and name in ("psnr", "psnry", "ssim"):
+        channel = _Y.get(chosen.get("color_space", "yiq"), "")
     parts += [channel, seen, words.get("precision", "fp32")]
     return f"{', '.join(filter(None, parts))}."
 

@@ -19,8 +19,10 @@ from ...checks import check_keys, checked
 from ...errors import CLIPIQAError, ImageError, OptionError
 from ...text import nearest
 from ..files.yaml import read_mapping, shipped
-from ..metrics.kinds import Metric, Preprocess
+from ..metrics.description import Takes
+from ..metrics.kinds import AnyMetric
 from ..metrics.parsing import parse_metrics
+from ..metrics.view import View
 
 
 def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
@@ -80,7 +82,7 @@ class Protocol:
         source: Where the rules come from: repository, commit, files, pyiqa's version, licence, discussions.
         metrics: Label -> metric, as written after ``-m``.
         not_computed: Label -> why pyiqa cannot compute the metric.
-        view, views: Fields of ``Preprocess`` for all metrics; label -> changes of these fields.
+        view, views: Fields of ``View`` for all metrics; label -> changes of these fields.
         average: ``'images'``, ``'sequences'``, or sub-folder -> weight.
         per_picture: Whether the formula takes each image's scores instead of the means.
         values: Name of a number that the user gives -> its meaning.
@@ -103,8 +105,8 @@ class Protocol:
     values: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def preprocess_of(self, label: str) -> Preprocess:
-        return Preprocess(**{**self.view, **self.views.get(label, {})})
+    def view_of(self, label: str) -> View:
+        return View(**{**self.view, **self.views.get(label, {})})
 
     def combine(self, scores: Mapping[str, float], values: Mapping[str, float]) -> float:
         """Return the formula's value; NaN if a part is missing."""
@@ -134,23 +136,27 @@ NO_PROTOCOL = Protocol("", "", "code", "", {})
 
 def table_metrics(
     given: Any, protocol: Protocol = NO_PROTOCOL, crop_border: int | None = None, trust_weights: bool = False
-) -> tuple[list[Metric], list[str]]:
+) -> tuple[list[AnyMetric], list[str]]:
     """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and not protocol.metrics:
         raise CLIPIQAError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
-    asked = parse_metrics([given], also=("FR", "set", "file"), trust_weights=trust_weights) if given else []
-    usual = parse_metrics(protocol.metrics, also=("FR", "set")) if protocol.metrics else []
+    every_kind = (Takes.PAIR, Takes.FOLDERS, Takes.NAME)
+    asked = parse_metrics([given], also=every_kind, trust_weights=trust_weights) if given else []
+    usual = parse_metrics(protocol.metrics, also=(Takes.PAIR, Takes.FOLDERS)) if protocol.metrics else []
     added = {metric.label.lower(): metric for metric in asked}
     changed = [metric.label for metric in usual if metric.label.lower() in added]
-    found = [replace(added.pop(metric.label.lower(), metric), label=metric.label) for metric in usual]
-    found = [replace(each, preprocess=protocol.preprocess_of(each.label)) for each in (*found, *added.values())]
-    if crop_border is not None:
-        cropped = [
-            replace(m, preprocess=replace(m.preprocess, crop=crop_border)) if m.mode == "FR" else m for m in found
-        ]
-        changed += ["the border that is left out"] if cropped != found else []
-        found = cropped
-    return found, changed
+    metrics = [added.pop(metric.label.lower(), metric).with_label(metric.label) for metric in usual]
+    metrics += added.values()
+    has_other_border = False
+    for place, metric in enumerate(metrics):
+        view = protocol.view_of(metric.label)
+        if crop_border is not None and metric.takes is Takes.PAIR:
+            has_other_border = has_other_border or view.crop != crop_border
+            view = replace(view, crop=crop_border)
+        metrics[place] = metric.with_view(view)
+    if has_other_border:
+        changed.append("the border that is left out")
+    return metrics, changed
 
 
 def read_protocol(name: str | Path) -> Protocol:
@@ -171,8 +177,8 @@ def read_protocol(name: str | Path) -> Protocol:
         protocol = replace(protocol, **values)
         check_keys(protocol.views, protocol.metrics, f"the views of {where}")
         for view in (protocol.view, *protocol.views.values()):
-            check_keys(view, Preprocess.__dataclass_fields__, f"a view of {where}")
-            checked(Preprocess)(**view)
+            check_keys(view, View.__dataclass_fields__, f"a view of {where}")
+            checked(View)(**view)
     except OptionError as error:
         raise CLIPIQAError(f"{where}: {error}") from error
     if protocol.formula:

@@ -18,15 +18,17 @@ from ...text import nearest
 from ..compare.compare import run_settings
 from ..compare.scored_images import MetricResult
 from ..files.yaml import shipped
-from ..metrics.kinds import Metric
-from ..metrics.parsing import of_methods
+from ..metrics.description import Takes
+from ..metrics.file_scores import with_scores_of_methods
+from ..metrics.kinds import AnyMetric, BuiltMetric, FileMetric
 from ..options import ComparisonOptions, Progress, Sizes, silent
 from ..report.report import About
 from ..results.output import Output
 from ..scoring.options import Options
 from ..scoring.result_files import outputs
-from .expected import differences, read_expected, with_published
-from .expected import explain as try_changes
+from .differences import differences
+from .expected import read_expected, with_published
+from .explain import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods
 from .method_scores import TRIALS, score_versions
 from .method_table import IMAGES, OTHERS, SETS, MethodTable
@@ -95,7 +97,7 @@ def table(
     if describe and out is None:
         expect, images = None, replace(images, files=images.files[:0])
     paths = images.files.map(printable).to_dict("list")
-    wanted = [of_methods(metric, paths) if metric.mode == "file" else metric for metric in wanted]
+    wanted = [with_scores_of_methods(metric, paths) if isinstance(metric, FileMetric) else metric for metric in wanted]
     files = _output_files(out, images, resume, overwrite)
     published, earlier = (None, {}) if expect is None else read_expected(expect, images)
     if explain and published is None:
@@ -116,7 +118,7 @@ def table(
     return replace(found, changed=differences(found, earlier)) if earlier else found
 
 
-def _reduced(metrics: Sequence[Metric], protocol: Protocol, only: Sequence[str]) -> tuple[list[Metric], Protocol]:
+def _reduced(metrics: Sequence[AnyMetric], protocol: Protocol, only: Sequence[str]) -> tuple[list[AnyMetric], Protocol]:
     """Return those metrics of a protocol that are asked for, and the protocol with the reason for the others."""
     labels = {metric.label.lower(): metric.label for metric in metrics}
     asked = {name.lower() for name in only}
@@ -137,7 +139,7 @@ def _check_names(methods: Collection[str], baseline: str, values: Mapping[str, f
         raise CLIPIQAError(f"the protocol's formula has no value {min(unknown)!r}.")
 
 
-def _check_references(metrics: Iterable[Metric], reference: FilePath | None) -> None:
+def _check_references(metrics: Iterable[AnyMetric], reference: FilePath | None) -> None:
     of_pairs = [metric.label for metric in metrics if _needs_reference(metric)]
     if of_pairs and reference is None:
         raise CLIPIQAError(
@@ -145,8 +147,11 @@ def _check_references(metrics: Iterable[Metric], reference: FilePath | None) -> 
         )
 
 
-def _needs_reference(metric: Metric) -> bool:
-    return metric.mode == "FR" or (metric.mode == "set" and metric.name != "inception_score")
+def _needs_reference(metric: AnyMetric) -> bool:
+    if isinstance(metric, FileMetric):
+        return False
+    description = metric.description if isinstance(metric, BuiltMetric) else metric
+    return description.needs_reference
 
 
 def _output_files(out: FilePath | None, images: MethodImages, resume: bool, overwrite: bool) -> dict[str, Output]:
@@ -173,7 +178,7 @@ def _with_protocol(
     return replace(found, protocol=protocol, inputs=values, notes=notes)
 
 
-def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[Metric]) -> None:
+def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[AnyMetric]) -> None:
     """Raise ``CLIPIQAError`` if a size limit is set, but something takes whole images only."""
     if not sizes.limits:
         return
@@ -183,9 +188,9 @@ def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[Metric]) ->
             f"protocol {protocol.name!r} says which size metrics see: leave out {option}, or write a protocol of your "
             "own with a `view`."
         )
-    if all(metric.mode == "file" for metric in metrics):
+    if all(isinstance(metric, FileMetric) for metric in metrics):
         raise CLIPIQAError(f"all scores are in files, so that no image is shrunk: leave out {option}.")
-    of_sets = [metric.label for metric in metrics if metric.mode == "set"]
+    of_sets = [metric.label for metric in metrics if metric.takes is Takes.FOLDERS]
     if of_sets:
         raise CLIPIQAError(f"{', '.join(of_sets)} reads whole images from their folders: leave it out, or {option}.")
 

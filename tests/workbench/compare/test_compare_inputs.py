@@ -27,8 +27,8 @@ from clipiqa_pyiqa.workbench.compare.scored_images import published_metric
 from clipiqa_pyiqa.workbench.files.named import parse_argument
 from clipiqa_pyiqa.workbench.files.yaml import read_yaml
 from clipiqa_pyiqa.workbench.images.image import File
-from clipiqa_pyiqa.workbench.metrics.building import build
-from clipiqa_pyiqa.workbench.metrics.kinds import Metric
+from clipiqa_pyiqa.workbench.metrics.description import PyiqaDescription, Takes
+from clipiqa_pyiqa.workbench.metrics.kinds import BrokenMetric, ClipMetric
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.opinions.data_sets import DataSet, parse_data_sets
 from clipiqa_pyiqa.workbench.opinions.published import ENSEMBLE, PAPER, find_published
@@ -100,7 +100,7 @@ def test_options_are_written_as_pyiqa_has_them():
     assert [column.lower_better for column in columns] == [True, False, True, False]
     assert [column.ends for column in columns] == [(None, None), (0, 8), (0, 8), (1, 10)]
     x = torch.rand(1, 3, 40, 40)
-    assert build(grey, CPU).score(x).item() == build(worse, CPU).score(x).item()
+    assert grey.build(CPU).score(x).item() == worse.build(CPU).score(x).item()
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
@@ -152,7 +152,7 @@ def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
         net.pos_embedding = pos_embedding  # of RN50, which mini stands in for
         weights = SimpleNamespace(tag="openai", backbone="RN50", sha256=sha256)
         monkeypatch.setattr(net, "clip", SimpleNamespace(weights=weights))
-        return published_metric(Metric("clipiqa", "clipiqa", net=net))
+        return published_metric(ClipMetric(PyiqaDescription("clipiqa", "clipiqa"), (), net, None))
 
     def name(*prompts, **options):
         return published(*prompts, **options).name
@@ -224,7 +224,7 @@ def test_metrics_that_cannot_be_used_are_refused():
         ({"a": {"metric_opt": {}}}, "'metric_opts'"),
         ({"niqe": {"lower_better": "maybe"}}, "lower_better"),
     ]:
-        assert noun in refused(lambda given=given: [build(metric, CPU) for metric in parse_metrics(given)])
+        assert noun in refused(lambda given=given: [metric.build(CPU) for metric in parse_metrics(given)])
 
 
 def test_data_sets_that_cannot_be_used_are_refused(data_root, tmp_path):
@@ -286,8 +286,8 @@ def test_a_file_that_pyiqa_cannot_fetch_is_named_with_its_url(name, file, takes_
     monkeypatch.setattr("torch.hub.urlopen", Mock(side_effect=URLError("no network")))
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    (spec,) = parse_metrics(name, also=("FR",))
-    said = build(spec, CPU).error
+    (spec,) = parse_metrics(name, also=(Takes.PAIR,))
+    said = spec.build(CPU).reason
     assert re.search(rf"URLError.*no network.*; fetch https://\S+{file}\S* and save it as /\S+{file}", said)
     assert ("pretrained_model_path=FILE" in said) == takes_it
 
@@ -296,7 +296,7 @@ def test_a_file_that_is_not_in_the_hubs_cache_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     (spec,) = parse_metrics("topiq_nr")
-    said = build(spec, CPU).error
+    said = spec.build(CPU).reason
     assert "LocalEntryNotFoundError" in said and "of timm/resnet50" in said and "\n" not in said
 
 
@@ -317,18 +317,18 @@ def test_threads_that_build_metrics_leave_the_process_as_it_was(tmp_path, monkey
         return create(name, **options)
 
     def first():
-        metric = build(parse_metrics("piqe")[0], CPU)
+        metric = parse_metrics("piqe")[0].build(CPU)
         is_first_done.set()
         return metric
 
     def second():
         time.sleep(0.1)
-        return build(parse_metrics("entropy")[0], CPU)
+        return parse_metrics("entropy")[0].build(CPU)
 
     monkeypatch.setattr("pyiqa.create_metric", created)
     before = (sys.stdout, urllib.request.urlopen, torch.random.get_rng_state().tolist())
     with ThreadPoolExecutor(2) as threads:
         built = [threads.submit(first), threads.submit(second)]
     built = [metric.result() for metric in built]
-    assert not any(metric.error for metric in built)
+    assert not any(isinstance(metric, BrokenMetric) for metric in built)
     assert (sys.stdout, urllib.request.urlopen, torch.random.get_rng_state().tolist()) == before

@@ -1,5 +1,6 @@
 """Metrics by name, file and object: labels, records, questions beside named metrics, and what is refused."""
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,14 +17,14 @@ from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.family import MEMBERS
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
-from clipiqa_pyiqa.workbench.metrics.building import build
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
-from clipiqa_pyiqa.workbench.metrics.kinds import Metric
+from clipiqa_pyiqa.workbench.metrics.description import PyiqaDescription, Takes
+from clipiqa_pyiqa.workbench.metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ObjectMetric, PyiqaMetric
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.workbench.results.columns import changes
 from clipiqa_pyiqa.workbench.results.record_text import described
 
-FILES = ("file",)
+FILES = (Takes.NAME,)
 CPU = torch.device("cpu")
 CLIP_FIELDS = {"metric", "version", "backbone", "weights", "weights_sha256", "quick_gelu", "precision", "pos_embedding"}
 CLIP_FIELDS |= {"range", "lower_better", "questions"}
@@ -45,7 +46,7 @@ def test_one_question_has_one_fingerprint_however_it_is_asked():
 
 
 def test_records_have_all_that_scores_depend_on():
-    (named,) = (build(each, CPU) for each in parse_metrics("niqe:test_y_channel=false"))
+    (named,) = (each.build(CPU) for each in parse_metrics("niqe:test_y_channel=false"))
     assert named.columns[0].record.keys() == {"metric", "pyiqa", "options", "seed", "range", "lower_better"}
     assert described(named.columns)["test_y_channel"] == "False"
     function = column({"a": lambda x: x.mean()})
@@ -54,7 +55,7 @@ def test_records_have_all_that_scores_depend_on():
         column(pyiqa.create_metric("entropy")).record.items()
         >= {"metric": "entropy", "pyiqa": version("pyiqa")}.items()
     )
-    seeded = [build(parse_metrics("entropy")[0], CPU, seed).columns[0] for seed in (0, 1)]
+    seeded = [parse_metrics("entropy")[0].build(CPU, seed).columns[0] for seed in (0, 1)]
     assert changes(*(each.record for each in seeded)) == [("seed", "0", "1")]
 
 
@@ -77,8 +78,10 @@ def test_files_among_options_are_told_by_their_content(tmp_path):
     for name, content in {"a.mat": b"one", "b.mat": b"one", "c.mat": b"two"}.items():
         (tmp_path / name).write_bytes(content)
         (metric,) = parse_metrics(f"niqe:pretrained_model_path={tmp_path / name}", trust_weights=True)
-        metric = build(metric, CPU)  # it has no parameters of niqe
-        assert metric.error and metric.columns[0].record["files"] == {name: hash_file(tmp_path / name)}
+        metric = metric.build(CPU)  # it has no parameters of niqe
+        assert isinstance(metric, BrokenMetric) and metric.columns[0].record["files"] == {
+            name: hash_file(tmp_path / name)
+        }
         found.append(metric.columns[0].fingerprint)
     assert found[0] == found[1] != found[2]
 
@@ -88,7 +91,9 @@ def test_a_label_is_the_name_and_its_options():
     labels = {"MINI": "mini", "PSNR-Y": "psnr-y", "taste=niqe": "taste", "runs/taste.safetensors": "taste"}
     labels |= {name: name for name in ("mini:prompts=sharpness", "clipiqa:backbone=mini")}
     for given, label in labels.items():
-        alone, beside = (parse_metrics(every, also=("FR", "file")) for every in ([given], ["niqe", given, "musiq"]))
+        alone, beside = (
+            parse_metrics(every, also=(Takes.PAIR, Takes.NAME)) for every in ([given], ["niqe", given, "musiq"])
+        )
         assert alone[0].label == beside[1].label == alone[0].columns[0].name == label
 
 
@@ -110,12 +115,12 @@ def test_a_file_of_learned_prompts_is_a_metric(tmp_path):
     trained = CLIPIQA("clipiqa+", "mini", pretrained=False)
     trained.load_state_dict({**trained.state_dict(), "prompt_learner.ctx": torch.ones(2, 16, 64) / 50})
     save_prompt_file(trained.prompt_learner, tmp_path / "taste.safetensors")
-    (metric,) = (build(each, CPU) for each in parse_metrics(f"{tmp_path}/taste.safetensors"))
+    (metric,) = (each.build(CPU) for each in parse_metrics(f"{tmp_path}/taste.safetensors"))
     x = torch.rand(1, 3, 64, 64)
     assert metric.label == "taste" and metric.score(x).item() == trained(x).item()
     assert metric.columns[0].record["learned"]["from"] == "taste.safetensors"
     (gone,) = parse_metrics(f"{tmp_path}/gone.safetensors")
-    assert "gone.safetensors" in build(gone, CPU).error
+    assert "gone.safetensors" in gone.build(CPU).reason
 
 
 @pytest.fixture
@@ -129,7 +134,7 @@ def test_a_file_of_ours_keeps_its_record(tmp_path):
     photo = str(shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / "a.jpg"))
     (row,) = score_paths("mini", photo, out=tmp_path / "s.parquet", device="cpu")
     (metric,) = parse_metrics(f"theirs={tmp_path}/s.parquet", also=FILES)
-    assert metric.columns[0].fingerprint == column("mini").fingerprint and [*metric.score.values()] == [*row.scores]
+    assert metric.columns[0].fingerprint == column("mini").fingerprint and [*metric.scores.values()] == [*row.scores]
 
 
 @pytest.mark.quick
@@ -144,17 +149,35 @@ def test_score_files_that_cannot_be_used_are_refused(scores):
         assert noun in refused(parse_metrics, given.format(scores), also=FILES)
 
 
+def test_each_kind_of_metric_has_a_class(scores):
+    """What is asked for decides the class, not what its fields hold."""
+    named = ["mini", "entropy", f"{scores}/gone.safetensors", f"{scores}/deqa.csv:lower_better=true"]
+    metrics = [metric.build(CPU) for metric in parse_metrics([*named, {"own": len}], also=FILES)]
+    kinds = [ClipMetric, PyiqaMetric, BrokenMetric, FileMetric, ObjectMetric]
+    assert list(map(type, metrics)) == kinds
+    assert [metric.takes for metric in metrics] == [Takes.IMAGE] * 3 + [Takes.NAME, Takes.IMAGE]
+
+
+def test_a_description_can_be_sent_to_another_process():
+    for name in ("mini", "entropy"):
+        (described,) = parse_metrics(name)
+        sent = pickle.loads(pickle.dumps(described))
+        x = torch.rand(1, 3, 64, 64)
+        assert sent == described and sent.build(CPU).score(x).item() == described.build(CPU).score(x).item()
+
+
 def test_our_classes_are_built_for_the_names_that_they_have():
-    ours = {name for name in pyiqa_configs() if Metric("", name).is_ours}
+    ours = {name for name in pyiqa_configs() if PyiqaDescription("", name).is_ours}
     assert {*MEMBERS} == {name for name in ours if not name.startswith("clipiqa")}
 
 
 def test_names_and_files_are_checked_before_torch_and_pyiqa_load(scores):
     code = f"""
 import sys
+from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 parse_metrics(["mini", "niqe", "clipiqa:prompts=sharpness", "x.safetensors"])
-parse_metrics("{scores}/deqa.csv:lower_better=true", also=("file",))
+parse_metrics("{scores}/deqa.csv:lower_better=true", also=(Takes.NAME,))
 for given in ("niqq", "lpips", ["niqe", "niqe"], "{scores}/two.csv"):
     try:
         parse_metrics(given)

@@ -15,7 +15,6 @@ from refusal import refused
 from clipiqa_pyiqa import compare, gate, score_paths, table
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.metrics import parameters
-from clipiqa_pyiqa.workbench.metrics.building import build
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 from clipiqa_pyiqa.workbench.results.record_text import described
 
@@ -173,8 +172,8 @@ def test_a_process_of_a_run_hashes_nothing_again(cache, monkeypatch):
     save_niqe(cache / NIQE)
     (metric,) = metric_set(["niqe"]).metrics
     monkeypatch.setattr(parameters, "_hash", lambda numbers: pytest.fail("hashed again"))
-    again = build(replace(metric, score=None), torch.device("cpu"))
-    assert again.score is not None and again.columns == metric.columns
+    again = replace(metric.description, record=metric.columns[0].record).build(torch.device("cpu"))
+    assert again.columns == metric.columns
 
 
 def test_every_number_of_a_network_counts():

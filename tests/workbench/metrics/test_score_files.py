@@ -12,6 +12,7 @@ from refusal import refused
 from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import compare, score_images, score_paths, table
+from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 
@@ -191,4 +192,4 @@ def test_an_old_score_is_not_joined_to_a_photo_that_was_replaced(photos, clipiqa
 def test_two_scores_of_an_image_are_refused(photos):
     with (photos / "deqa.csv").open("a") as file:
         file.write("/gpu/out/3.jpg,1\n")
-    assert "3.jpg" in refused(parse_metrics, DEQA, also=("file",))
+    assert "3.jpg" in refused(parse_metrics, DEQA, also=(Takes.NAME,))

@@ -7,7 +7,7 @@ from photos import save_grey
 from refusal import refused
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.workbench.metrics.building import build
+from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.results.columns import Column, changes
 from clipiqa_pyiqa.workbench.scoring.score import ScoringSetup
@@ -99,8 +99,8 @@ def test_a_network_of_pyiqa_with_other_numbers_is_another_metric():
 
 
 def fingerprint_of(metric):
-    (asked,) = parse_metrics({"a": metric}, also=("FR",))
-    return build(asked, torch.device("cpu")).columns[0].fingerprint
+    (asked,) = parse_metrics({"a": metric}, also=(Takes.PAIR,))
+    return asked.build(torch.device("cpu")).columns[0].fingerprint
 
 
 def test_a_network_around_pyiqas_is_not_pyiqas():

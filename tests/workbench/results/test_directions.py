@@ -8,7 +8,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.workbench.metrics.parsing import file_metric
+from clipiqa_pyiqa.workbench.metrics.file_scores import file_metric
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.directions import HIGHER_BETTER, LOWER_BETTER, find_direction
 from clipiqa_pyiqa.workbench.results.output import Output

@@ -18,6 +18,7 @@ from refusal import refused
 from clipiqa_pyiqa import CLIPIQA, gate, score_paths, table
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.learning.feature_store import stored_features
+from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.results.formats import PARQUET_KEY
 from clipiqa_pyiqa.workbench.results.scores import read_scores
@@ -139,7 +140,7 @@ class Written:
         yield refused(score, self.name, resume=True)
         yield refused(read_scores, self.name)
         yield refused(gate, self.name, "good.csv")
-        yield refused(parse_metrics, f"x={self.name}:column=entropy", also=("file",))
+        yield refused(parse_metrics, f"x={self.name}:column=entropy", also=(Takes.NAME,))
 
 
 @pytest.mark.parametrize("name", READERS)

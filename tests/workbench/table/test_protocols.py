@@ -72,7 +72,7 @@ def test_a_metric_sees_the_part_of_an_image_that_the_protocol_says():
         ("vbench", "musiq", lambda x: resize(x, [int(112 * 512 / 576), 512], antialias=False)),
     ]:
         x = torch.rand(1, 3, 112, 576)
-        torch.testing.assert_close(read_protocol(name).preprocess_of(label)(x), seen(x))
+        torch.testing.assert_close(read_protocol(name).view_of(label)(x), seen(x))
 
 
 @pytest.mark.usefixtures("stand_ins")

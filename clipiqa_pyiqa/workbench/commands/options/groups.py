@@ -17,7 +17,8 @@ from .flags import CLIP, IMAGES, MACHINE, OPTIONS, QUESTIONS, RARE, TABLES
 from .terminal import invocation
 
 if TYPE_CHECKING:
-    from ...metrics.kinds import Metric
+    from ...metrics.description import PyiqaDescription, Takes
+    from ...metrics.kinds import AnyMetric
 
 
 Parameter(name="*", group=MACHINE)(Machine)
@@ -84,22 +85,22 @@ class Questions:
     def are_asked(self) -> bool:
         return bool(self.prompts or self.template or self.learned_prompts)
 
-    def asked(self, model: Model) -> Metric:
+    def asked(self, model: Model) -> PyiqaDescription:
         """Return the CLIP-IQA that the options describe, before it is built; it has a column for each question."""
         from ....prompts.pairs import parse_columns
-        from ...metrics.kinds import Metric
+        from ...metrics.description import PyiqaDescription
 
         name = self.learned_prompts
         options = model.given()
         if name is None:
             is_asked = self.prompts or self.template
             questions = parse_columns(list(self.prompts) or None, self.template) if is_asked else None
-            return Metric("", "clipiqa", options, questions=questions)
+            return PyiqaDescription("", "clipiqa", options=options, questions=questions)
         if self.prompts or self.template:
             raise OptionError("learned_prompts excludes `prompts` and `template`: leave them out.")
         if name.startswith("clipiqa+") and not os.path.exists(name):
-            return Metric("", name, options)
-        return Metric("", "clipiqa+", {**options, "pretrained_model_path": name})
+            return PyiqaDescription("", name, options=options)
+        return PyiqaDescription("", "clipiqa+", options={**options, "pretrained_model_path": name})
 
 
 @Parameter(name="*", group=OPTIONS)
@@ -117,13 +118,14 @@ class MetricOptions:
     model: Model = Model()
     trust_weights: Annotated[bool, Parameter(group=RARE)] = False
 
-    def chosen(self, also: Collection[str] = ()) -> list[Metric]:
+    def chosen(self, also: Collection[Takes] = ()) -> list[AnyMetric]:
         """Return the CLIP-IQA that questions describe, then the named metrics, for which the model has defaults.
 
         Without questions, named metrics stand alone.
         """
         if not self.metrics:
             return [self.questions.asked(self.model)]
+        from ...metrics.description import PyiqaDescription
         from ...metrics.parsing import parse_metrics
 
         # weights are checked later, as this takes torch
@@ -131,24 +133,32 @@ class MetricOptions:
         if self.questions.are_asked:
             return [self.questions.asked(self.model), *named]
         given = self.model.given()
-        return [replace(m, options={**given, **m.options}) if m.is_clipiqa else m for m in named]
+        metrics: list[AnyMetric] = []
+        for metric in named:
+            if isinstance(metric, PyiqaDescription) and metric.is_clipiqa:
+                metric = replace(metric, options={**given, **metric.options})
+            metrics.append(metric)
+        return metrics
 
-    def labelled(self, also: Collection[str]) -> list[Metric]:
+    def labelled(self, also: Collection[Takes]) -> list[AnyMetric]:
         """Return :meth:`chosen` with a metric for each question; nothing if no metric is described."""
-        from ...results.columns import Column
+        from ....prompts.pairs import Columns
+        from ...metrics.description import PyiqaDescription
 
         is_described = self.metrics or self.questions.are_asked or self.model.given()
-        found: list[Metric] = []
+        labelled: list[AnyMetric] = []
         if not is_described:
-            return found
+            return labelled
         for metric in self.chosen(also):
-            one = metric.label or Path(self.questions.learned_prompts or "quality").stem
-            questions = {one: ()} if metric.label or not metric.questions else metric.questions
-            for name, pairs in questions.items():
-                options = {**metric.options, "prompts": list(pairs)} if pairs else metric.options
-                columns = metric.columns or (Column(name),)
-                found.append(replace(metric, label=name, options=options, questions=None, columns=columns))
-        return found
+            if metric.label or not isinstance(metric, PyiqaDescription):
+                labelled.append(metric)
+            elif not isinstance(metric.questions, Columns):
+                labelled.append(metric.with_label(Path(self.questions.learned_prompts or "quality").stem))
+            else:
+                for name, pairs in metric.questions.items():
+                    options = {**metric.options, "prompts": list(pairs)}
+                    labelled.append(replace(metric, label=name, options=options, questions=None))
+        return labelled
 
 
 @Parameter(name="*", group=RARE)

@@ -1,0 +1,129 @@
+"""Changes to metrics that may explain why published numbers differ."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from shlex import quote
+from typing import TypeGuard
+
+import torch
+from pandas import DataFrame, concat
+
+from ..metrics.description import PyiqaDescription, Takes
+from ..metrics.kinds import AnyMetric, BrokenMetric, BuiltMetric
+from ..metrics.parsing import parse_metrics
+from ..metrics.view import View
+from .expected import add_units
+from .method_table import MethodTable
+from .protocols import without_alpha
+
+_VARIANTS = (  # change -> metric, as written after -m; a row has the variants of one metric
+    {"RGB": "psnr-rgb", "Y of YCbCr (16 to 235)": "psnr-y", "Y of YIQ (0 to 255)": "psnry"},
+    {"RGB": "ssim-rgb", "Y of YCbCr (16 to 235)": "ssim-y", "Y of YIQ (0 to 255)": "ssim"},
+    {
+        "five prompt pairs": "clipiqa:prompts=pyiqa",
+        "one prompt pair": "clipiqa:prompts=quality",
+        "clipiqa+": "clipiqa+",
+        "clipiqa+_vitL14_512": "clipiqa+_vitL14_512",
+    },
+    {
+        "LIVE's parameters": "niqe",
+        "MATLAB's parameters": "niqe_matlab",
+        "LIVE's parameters, Y of YCbCr (16 to 235)": "niqe:test_y_channel=true,color_space=ycbcr",
+    },
+    {"KonIQ": "maniqa", "PIPAL": "maniqa-pipal"},
+    {"KonIQ": "musiq", "SPAQ": "musiq-spaq"},
+    {"AlexNet": "lpips", "VGG": "lpips-vgg"},
+)
+_WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
+
+
+def explain(found: MethodTable, score: Callable[[Sequence[AnyMetric], bool], MethodTable]) -> DataFrame:
+    """Return a trial of every change to the metrics whose published numbers differ.
+
+    Args:
+        score: Function that scores the images with given metrics; True drops alpha (transparency).
+
+    Returns:
+        Columns ``test_set``, ``method``, ``metric``, ``change``, ``option`` that makes the change, ``value``, ``units``
+        (above the published number), ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
+    """
+    assert found.expected is not None
+    wrong = found.expected[found.expected["agrees"].eq(False)]
+    is_transparent = any(without_alpha(path) is not None for path in found.images.inputs)
+    trials = [wrong.iloc[:0].assign(change="", option="", value=math.nan, reason="")]
+    for metric in found.built:
+        label = metric.label
+        cells = wrong[wrong["metric"] == label]
+        if cells.empty or not isinstance(metric, BuiltMetric) or metric.takes is Takes.FOLDERS:
+            continue
+        no_alpha: AnyMetric = metric if is_transparent else _broken(metric, "no image has transparency")
+        for drop_alpha, options in (
+            (False, _changes(metric)),
+            (True, [("alpha dropped", "save the images without transparency", no_alpha)]),
+        ):
+            tried = [(name, option, each.with_label(f"{label} ({name})")) for name, option, each in options]
+            other = score([each for *_, each in tried], drop_alpha)  # reads each image once for all changes
+            for change, option, each in tried:
+                means = [other.mean(cell.test_set, each.label, cell.method) for cell in cells.itertuples()]
+                why = other.columns[each.label].error
+                trials.append(cells.assign(change=change, option=option, value=means, reason=why))
+    every = add_units(concat(trials), "value")
+    every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")
+    return every[["test_set", "method", "metric", "change", "option", "value", "units", "verdict", "reason"]]
+
+
+def _broken(metric: BuiltMetric, reason: str) -> BrokenMetric:
+    return BrokenMetric(metric.description, metric.columns, reason)
+
+
+def _changes(metric: BuiltMetric) -> Iterator[tuple[str, str, AnyMetric]]:
+    """Yield each change in words, its option, and the changed metric."""
+    yield from _other_variants(metric)
+    yield from _other_views(metric)
+
+
+def _other_variants(metric: BuiltMetric) -> Iterator[tuple[str, str, AnyMetric]]:
+    """Yield the metric's variants, such as SSIM on RGB, with the weights that it has."""
+    description = metric.description
+    if not isinstance(description, PyiqaDescription):
+        return
+    weights = {key: value for key, value in description.options.items() if key in _WEIGHTS}
+    for texts in _VARIANTS:
+        variants = [variant for variant in parse_metrics(texts, also=(Takes.PAIR,)) if _is_named(variant)]
+        if description.name not in [variant.name for variant in variants]:
+            continue
+        for variant in variants:
+            more = weights if variant.name == description.name else {}
+            options = {**more, **variant.options}
+            if (variant.name, options) != (description.name, dict(description.options)):
+                text = f"{metric.label}={texts[variant.label]}"
+                text += "".join(f"{',' if ':' in text else ':'}{key}={value}" for key, value in more.items())
+                changed = replace(variant, options=options, view=description.view)
+                yield variant.label, f"-m {quote(text)}", changed
+
+
+def _is_named(metric: AnyMetric) -> TypeGuard[PyiqaDescription]:
+    return isinstance(metric, PyiqaDescription)
+
+
+def _other_views(metric: BuiltMetric) -> Iterator[tuple[str, str, AnyMetric]]:
+    """Yield the metric with other borders, sizes and precisions."""
+    usual = metric.description.view
+    views = [replace(usual, crop=crop) for crop in (0, 4)]
+    if metric.takes is Takes.IMAGE:
+        views += [View(square=512), View(center=224), View(center=512)]
+    views.append(replace(usual, autocast=True))
+    for view in views:
+        changes = {key: value for key, value in vars(view).items() if value != getattr(usual, key)}
+        if not changes:
+            continue
+        option = f"--protocol FILE with views: {json.dumps({metric.label: changes})}"
+        if metric.takes is Takes.PAIR and changes.keys() == {"crop"}:
+            option = f"--crop-border {view.crop}"
+        words = "fp16 (autocast)" if "autocast" in changes else view.words
+        changed: AnyMetric = metric.with_view(view)
+        if view.autocast and not torch.cuda.is_available():
+            changed = _broken(metric, "there is no CUDA here")
+        yield words, option, changed
