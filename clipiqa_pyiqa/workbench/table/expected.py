@@ -17,8 +17,6 @@ from .method_images import MethodImages
 from .method_table import MethodTable
 
 _CELL = ["test_set", "method", "image"]
-_ROUNDING = 1e-5
-"""Largest difference of scores that agree: relative above 1, absolute below. Threads and processors cause less."""
 
 
 def read_expected(
