@@ -611,3 +611,15 @@ def test_a_killed_worker_costs_no_row(cluster, many, tmp_path):
     done = on_ray([many / "a.tar", many / "l"], tmp_path / "out", Killing())
     assert (many / "killed").exists() and done.is_complete and done.images == 200
     assert table_of(tmp_path / "out").index.is_unique
+
+
+def test_a_folder_of_results_is_ranked_and_is_a_metric_of_compare(here, lake, tmp_path, clipiqa):
+    """``rank FOLDER``, and ``-m LABEL=FOLDER``: the scores of the folder, by the names of the images."""
+    scored([lake / "loose"], tmp_path / "results")
+    scores = table_of(tmp_path / "results")["quality"]
+    best = scores.idxmax()
+    assert clipiqa(f"rank {tmp_path}/results --best 1 --paths", 0, "quality: higher is better").out.split() == [best]
+    opinions = pandas.DataFrame({"path": scores.index, "mos": scores.rank().to_numpy()})
+    opinions.to_csv(tmp_path / "opinions.csv", index=False)
+    compared = clipiqa(f"compare -m ray={tmp_path}/results -d {tmp_path}/opinions.csv --out {tmp_path}/compared")
+    assert "1.000 [1.000, 1.000]" in compared.out and "3 images; no image was read" in compared.out
