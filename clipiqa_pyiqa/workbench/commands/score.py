@@ -261,9 +261,9 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     except KeyboardInterrupt as error:
         rest = "some" if total is None else total - scored - failed
         raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
-    before = f", {run.tally.failed:,} failed before" if run.tally.failed else ""
+    told = ", ".join(filter(None, [f"{scored} scored", f"{failed} failed", run.tally.failed_before(list(by))]))
     counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
-    note(f"{scored} scored, {failed} failed{before}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
+    note(f"{told}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
     others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
     unasked = Counter[str]()
     columns = run.head.carried

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,7 @@ class Tally:
         unchanged: Images with all their scores, or with failures that would come again.
         incomplete: Unchanged images that lack a score.
         failed: Those of ``unchanged`` that lack a score because of a failure.
+        failed_by: Column -> how many of ``failed`` lack its score.
     """
 
     unchanged: int = 0
@@ -49,6 +51,7 @@ class Tally:
     new: int = 0
     incomplete: int = 0
     failed: int = 0
+    failed_by: Counter[str] = field(default_factory=Counter)
 
     def count(self, row: EarlierRow | None, stamp: str, is_complete: bool) -> None:
         """Count an image, which has this stamp now."""
@@ -62,6 +65,16 @@ class Tally:
             self.unchanged += 1
             if row.has_failed:
                 self.failed += 1
+                self.failed_by.update(name for name, score in row.scores.items() if score is None)
+
+    def failed_before(self, columns: Sequence[str]) -> str:
+        """Return how many images failed before, and by which columns if not by all alike; empty if none did."""
+        if not self.failed:
+            return ""
+        text = f"{self.failed:,} failed before"
+        if all(self.failed_by[name] == self.failed for name in columns):
+            return text
+        return f"{text} ({', '.join(f'{count:,} by {name}' for name, count in self.failed_by.items())})"
 
     def __str__(self) -> str:
         incomplete = f"{self.incomplete:,} to be completed, " if self.incomplete else ""

@@ -1,0 +1,22 @@
+"""What a run says of the images that failed in an earlier run."""
+
+import pytest
+
+from clipiqa_pyiqa.errors import Kind
+from clipiqa_pyiqa.workbench.results.earlier import EarlierRow, Failure
+from clipiqa_pyiqa.workbench.scoring.plan import Tally
+
+pytestmark = pytest.mark.quick
+
+
+def test_failures_of_an_earlier_run_are_counted_by_metric_unless_all_failed_alike():
+    failure = Failure(Kind.DAMAGED, "it is damaged", is_of_image=False)
+    tally = Tally()
+    tally.count(EarlierRow("1", {"niqe": 0.5, "piqe": 0.5}, None), "1", is_complete=True)
+    assert tally.failed_before(["niqe", "piqe"]) == ""
+    for _ in range(12):
+        tally.count(EarlierRow("1", {"niqe": None, "piqe": 0.5}, failure), "1", is_complete=True)
+    assert tally.failed_before(["niqe", "piqe"]) == "12 failed before (12 by niqe)"
+    assert tally.failed_before(["niqe"]) == "12 failed before"
+    tally.count(EarlierRow("1", {"niqe": None, "piqe": None}, failure), "1", is_complete=True)
+    assert tally.failed_before(["niqe", "piqe"]) == "13 failed before (13 by niqe, 1 by piqe)"
