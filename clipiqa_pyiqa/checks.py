@@ -101,7 +101,7 @@ def _check_argument(name: str, value: Any, kinds: Sequence[Any]) -> None:
     """Raise for a value of another kind, outside its bounds, or that is no path where one is asked for."""
     if not any(_is(value, kind) for kind in kinds):
         words = " or ".join(map(_words, kinds))
-        raise OptionError(f"{name} must be {words}; got {shown(value)} ({type(value).__name__}).")
+        raise OptionError(f"{{{name}}} must be {words}; got {shown(value)} ({type(value).__name__}).", options=(name,))
     if name in BOUNDS and value is not None:
         check_bounds(name, value)
     if isinstance(value, str | os.PathLike) and {Path, os.PathLike} & set(kinds):
@@ -136,13 +136,14 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
     try:
         return choices[value]
     except (KeyError, TypeError):
-        raise CLIPIQAError(f"{option} must be one of {', '.join(map(repr, choices))}; got {shown(value)}.") from None
+        names = ", ".join(map(repr, choices))
+        raise CLIPIQAError(f"{{{option}}} must be one of {names}; got {shown(value)}.", options=(option,)) from None
 
 
 def check_bounds(name: str, value: int | None) -> None:
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
     if value is not None and not least <= value <= most:
-        raise OptionError(f"{name} must be between {least:,} and {most:,}; got {value:,}.")
+        raise OptionError(f"{{{name}}} must be between {least:,} and {most:,}; got {value:,}.", options=(name,))
 
 
 def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
@@ -153,14 +154,16 @@ def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -
 
 def check_path(name: str, value: FilePath) -> None:
     if not os.fspath(value):
-        raise OptionError(f"{name} must be a path; got an empty text.")
+        raise OptionError(f"{{{name}}} must be a path; got an empty text.", options=(name,))
     try:
         os.stat(Path(value).expanduser())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass
     except (RuntimeError, ValueError, OSError) as error:  # an unknown ~user, a NUL byte, or a name that is too long
         problem = str(getattr(error, "strerror", error)).rstrip(".")
-        raise OptionError(f"{name} must be a path; got {shown(os.fspath(value))}: {problem}.") from error
+        raise OptionError(
+            f"{{{name}}} must be a path; got {shown(os.fspath(value))}: {problem}.", options=(name,)
+        ) from error
 
 
 def _is(value: Any, hint: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -32,11 +33,35 @@ class CLIPIQAError(ValueError):
     Attributes:
         reason: What is wrong and what to do, without ``name``.
         name: The input with the problem, such as a file.
+        options: The names in Python of the options that are to be changed; the reason has them as ``{max_side}``.
     """
 
-    def __init__(self, reason: str = "", kind: Kind = Kind.OTHER, name: str = "") -> None:
-        super().__init__(f"{name!r} {reason}." if name else reason)
-        self.reason, self.kind, self.name = reason, kind, name
+    def __init__(
+        self, reason: str = "", kind: Kind = Kind.OTHER, name: str = "", *, options: tuple[str, ...] = ()
+    ) -> None:
+        self._sentence = f"{name!r} {reason}." if name else reason
+        self.options = options
+        self.kind = kind
+        self.name = name
+        self.reason = self._in_words(reason, {})
+        super().__init__(self.text({}))
+
+    @property
+    def option(self) -> str:
+        """The first of the options; an empty text if there is none."""
+        return next(iter(self.options), "")
+
+    def text(self, flags: Mapping[str, str]) -> str:
+        """Return the message with the flags of options; those that have no flag have their names in Python."""
+        return self._in_words(self._sentence, flags)
+
+    def _in_words(self, sentence: str, flags: Mapping[str, str]) -> str:
+        for option in self.options:
+            mark = f"{{{option}}}"
+            if option in flags:
+                sentence = sentence.replace(f"`{mark}`", flags[option])
+            sentence = sentence.replace(mark, flags.get(option, option))
+        return sentence
 
 
 class PromptError(CLIPIQAError):

@@ -118,7 +118,7 @@ class CLIPIQALoss(nn.Module):
                 f"without loss_weight; got share={share}, beside={shown(beside)}, loss_weight={loss_weight}."
             )
         if crop is not None and crop < MIN_SIDE:
-            raise CLIPIQAError(f"crop must be at least {MIN_SIDE} px; got {crop}.")
+            raise CLIPIQAError(f"{{crop}} must be at least {MIN_SIDE} px; got {crop}.", options=("crop",))
         ready = criterion if metric is None else metric
         if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")

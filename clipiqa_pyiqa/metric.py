@@ -187,7 +187,9 @@ class CLIPIQA(TowerMetric):
         _check_learned(model_type, self._prompts, pretrained_model_path, context)
         metadata = _metadata_of(model_type, pretrained_model_path)
         if pretrained_model_path is not None and prompts is not None and "base_positive" in metadata:
-            raise PromptError(f"{pretrained_model_path} has words of its own: leave out `prompts`.")
+            raise PromptError(
+                f"{pretrained_model_path} has words of its own: leave out `{{prompts}}`.", options=("prompts",)
+            )
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
         backbone = canonical_backbone(backbone or metadata.get("backbone", "RN50"))
@@ -213,8 +215,9 @@ class CLIPIQA(TowerMetric):
     def _check_positions(self) -> None:
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
-                f"pos_embedding must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no positional "
-                "embedding; got 'interpolate'."
+                f"{{pos_embedding}} must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no "
+                "positional embedding; got 'interpolate'.",
+                options=("pos_embedding",),
             )
 
     @property
@@ -330,7 +333,8 @@ class CLIPIQA(TowerMetric):
     def check_map(self) -> None:
         if self.pos_embedding == "fixed":
             raise CLIPIQAError(
-                "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images."
+                "{pos_embedding} must be 'none' or 'interpolate' for a map; got 'fixed', which crops images.",
+                options=("pos_embedding",),
             )
 
     def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
@@ -446,5 +450,6 @@ def find_device(name: str | torch.device | None) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise CLIPIQAError(
-            f"device must be cpu, cuda, cuda:N or mps, and this machine must have it; got {shown(name)}."
+            f"{{device}} must be cpu, cuda, cuda:N or mps, and this machine must have it; got {shown(name)}.",
+            options=("device",),
         ) from error

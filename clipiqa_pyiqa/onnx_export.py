@@ -118,13 +118,17 @@ def _check_exportable(net: Any, prompts: Prompts | Columns, with_map: bool) -> N
         raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(net).__name__}.")
     if net.pos_embedding == "fixed":
         raise CLIPIQAError(
-            "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
-            "'interpolate', which gives the same scores for images of CLIP's input size."
+            "{pos_embedding} must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
+            "'interpolate', which gives the same scores for images of CLIP's input size.",
+            options=("pos_embedding",),
         )
     if net.precision != "fp32":
-        raise CLIPIQAError(f"precision must be 'fp32'; got {net.precision!r}.")
+        raise CLIPIQAError(f"{{precision}} must be 'fp32'; got {net.precision!r}.", options=("precision",))
     if with_map and net.head is not None and prompts is None:
-        raise CLIPIQAError("with_map must be False for a fitted head; got True: pass `prompts`, or leave out with_map.")
+        raise CLIPIQAError(
+            "with_map must be False for a fitted head; got True: pass `{prompts}`, or leave out with_map.",
+            options=("prompts",),
+        )
 
 
 def _check_packages() -> None:

@@ -76,7 +76,10 @@ class CLIPMetric(TowerMetric):
     ):
         super().__init__(model_type or self.model_type, precision)
         if pretrained_model_path is not None and not self.has_own_file:
-            raise CLIPIQAError(f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.")
+            raise CLIPIQAError(
+                f"{self.model_type} has no file of its own: pass {{clip_weights}}=PATH for its tower.",
+                options=("clip_weights",),
+            )
         weights = self._find_tower(backbone, clip_weights, quick_gelu)
         self.clip = frozen_clip(weights)
         self.columns = (self.model_type,)
@@ -137,7 +140,7 @@ class CLIPMetric(TowerMetric):
             CLIPIQAError: features are of another tower, or prompts are given.
         """
         if prompts is not None:
-            raise CLIPIQAError(f"{self.model_type} has its own texts: leave out `prompts`.")
+            raise CLIPIQAError(f"{self.model_type} has its own texts: leave out `{{prompts}}`.", options=("prompts",))
         if features.ndim != self.view.dims or features.shape[-1] != self.clip.width:
             axes = "N" if self.view.dims == 2 else "N, patches"
             raise CLIPIQAError(

@@ -65,7 +65,8 @@ def check_output(
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
     if exists and not overwrite:
         raise OutputError(
-            f"{os.fspath(path)!r} exists already: pass `overwrite` to replace it, or name another output."
+            f"{os.fspath(path)!r} exists already: pass `{{overwrite}}` to replace it, or name another output.",
+            options=("overwrite",),
         )
     return target
 

@@ -85,8 +85,9 @@ def check_backbone(name: FilePath, metadata: Mapping[str, str], backbone: str) -
     made_for = metadata.get("backbone", backbone)
     if made_for != backbone:
         raise PromptError(
-            f"{name} was learned on {made_for}, but the metric's backbone is {backbone}: use backbone={made_for!r}, or "
-            f"prompts or a head learned on {backbone}."
+            f"{name} was learned on {made_for}, but the metric's backbone is {backbone}: use "
+            f"{{backbone}}={made_for!r}, or prompts or a head learned on {backbone}.",
+            options=("backbone",),
         )
 
 
@@ -105,5 +106,6 @@ def check_weights(path: FilePath, metadata: Mapping[str, str], weights: Weights)
     if not is_same_release(weights, metadata.get("weights_sha256", "")):
         raise PromptError(
             f"{path} was learned on other weights of {weights.backbone} ({metadata.get('weights')}) than the metric's "
-            f"({weights.short}): pass the weights that it was learned on as clip_weights, or learn it again."
+            f"({weights.short}): pass the weights that it was learned on as {{clip_weights}}, or learn it again.",
+            options=("clip_weights",),
         )

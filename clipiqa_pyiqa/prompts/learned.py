@@ -183,8 +183,9 @@ class PromptLearner(nn.Module):
         needed = max(positive, negative) + n_ctx + 2
         if needed > length:
             raise PromptError(
-                f"n_ctx={n_ctx} and the words make {needed} tokens, but CLIP reads {length}: use a smaller n_ctx or "
-                "fewer words."
+                f"{{n_ctx}}={n_ctx} and the words make {needed} tokens, but CLIP reads {length}: use a "
+                "smaller {n_ctx} or fewer words.",
+                options=("n_ctx",),
             )
         table = self.clip.vocabulary
         return table[tokens[:, :1]].float(), table[tokens[:, 1 : length - n_ctx]].float(), (positive, negative)
@@ -216,7 +217,8 @@ class PromptLearner(nn.Module):
         if not is_context or not ctx.is_floating_point():
             raise PromptError(
                 f"the learned context must be (n_ctx, {dim}) or (2, n_ctx, {dim}) in floats for {self._clip_name}; got "
-                f"{shape} in {ctx.dtype}: build the metric with the backbone that the prompts were learned on."
+                f"{shape} in {ctx.dtype}: build the metric with the backbone that the prompts were learned on.",
+                options=("n_ctx",),
             )
 
     def _check_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> None:
@@ -261,9 +263,11 @@ class _Remembered(torch.autograd.Function):
 def _check_words_alone(n_ctx: int | None, shared: bool) -> None:
     """Raise for options that do not go with a context that begins as the pair's own texts."""
     if n_ctx is not None:
-        raise PromptError(f"init 'words' has a vector for each token of the texts: leave out n_ctx={n_ctx}.")
+        raise PromptError(
+            f"init 'words' has a vector for each token of the texts: leave out {{n_ctx}}={n_ctx}.", options=("n_ctx",)
+        )
     if shared:
-        raise PromptError("init 'words' has a context for each text: leave out `shared`.")
+        raise PromptError("init 'words' has a context for each text: leave out `{shared}`.", options=("shared",))
 
 
 def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:

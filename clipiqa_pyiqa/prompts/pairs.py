@@ -110,7 +110,10 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
     if template is not None:
         rest = template.replace("{}", "", 1) if isinstance(template, str) else "{"
         if rest == template or "{" in rest or "}" in rest:
-            raise PromptError(f"template must be a text with one {{}} and no other brace; got {shown(template)}.")
+            raise PromptError(
+                f"{{template}} must be a text with one {{}} and no other brace; got {shown(template)}.",
+                options=("template",),
+            )
     return tuple(_checked(pair) for item in _items(prompts) for pair in _parse_item(item, template))
 
 

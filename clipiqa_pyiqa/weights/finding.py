@@ -72,7 +72,8 @@ def find_weights(
     path = Path(clip_weights).expanduser()
     if not path.is_file():
         raise WeightsError(
-            f"clip_weights={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip."
+            f"{{clip_weights}}={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
+            options=("clip_weights",),
         )
     copy = Copy(path, "given path", sha256_of(path))
     recognised = recognise(path, copy.sha256)
@@ -112,8 +113,9 @@ def weights_named(copy: Copy, published: PublishedFile, quick_gelu: bool | None 
     recognised = recognise(copy.path, copy.sha256)
     if recognised is not None and recognised.backbone == published.backbone:
         raise WeightsError(
-            f"{copy.path} is {recognised.title}, not {published.title}: pass clip_weights={recognised.tag!r}, or "
-            "rename the file."
+            f"{copy.path} is {recognised.title}, not {published.title}: pass {{clip_weights}}={recognised.tag!r}, or "
+            "rename the file.",
+            options=("clip_weights",),
         )
     return _unpublished_weights(copy, published, quick_gelu)
 
@@ -135,8 +137,9 @@ def check_activation(published: PublishedFile, quick_gelu: bool | None) -> None:
     """Raise WeightsError if an option contradicts a published file."""
     if quick_gelu is not None and quick_gelu != published.quick_gelu:
         raise WeightsError(
-            f"quick_gelu={quick_gelu} contradicts {published.title}, which was trained "
-            f"{'with' if published.quick_gelu else 'without'} QuickGELU: leave quick_gelu out."
+            f"{{quick_gelu}}={quick_gelu} contradicts {published.title}, which was trained "
+            f"{'with' if published.quick_gelu else 'without'} QuickGELU: leave {{quick_gelu}} out.",
+            options=("quick_gelu",),
         )
 
 

@@ -99,7 +99,8 @@ def canonical_backbone(name: str) -> str:
     plain = str(name).lower().replace("_", "-").replace("/", "-")
     if plain not in spellings:
         raise WeightsError(
-            f"unknown backbone {str(name)!r}: {nearest(str(name), BACKBONES)} To use a file, pass `clip_weights`."
+            f"unknown backbone {str(name)!r}: {nearest(str(name), BACKBONES)} To use a file, pass `{{clip_weights}}`.",
+            options=("clip_weights",),
         )
     return spellings[plain]
 

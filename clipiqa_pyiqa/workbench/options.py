@@ -150,8 +150,11 @@ class RunOptions(ScoringOptions, total=False):
 def check_storage(out: object, resume: bool, overwrite: bool, drop_vanished: bool = False) -> None:
     """Raise OptionError for an option of stored results that would have no effect."""
     if resume and out is None:
-        raise OptionError("`resume` needs `out`, the results to continue.")
+        raise OptionError("`{resume}` needs `{out}`, the results to continue.", options=("resume", "out"))
     if overwrite and out is None:
-        raise OptionError("`overwrite` needs `out`, the results to replace.")
+        raise OptionError("`{overwrite}` needs `{out}`, the results to replace.", options=("overwrite", "out"))
     if drop_vanished and not resume:
-        raise OptionError("drop_vanished needs `resume`: only rows of an earlier run can be left out.")
+        raise OptionError(
+            "{drop_vanished} needs `{resume}`: only rows of an earlier run can be left out.",
+            options=("drop_vanished", "resume"),
+        )

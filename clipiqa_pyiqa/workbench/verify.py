@@ -64,7 +64,10 @@ def verify(
         checks.append((f"median {subject}", "pyiqa", 0.0, median(apart), 0.002, OSEDIFF))
         checks.append((f"largest {subject}", "pyiqa", 0.0, max(apart), 0.02, OSEDIFF))
     if images and not checks:
-        raise ImageError("images must hold I01.BMP, i01_01_5.bmp (512 × 384) or OSEDiff's results; none is there.")
+        raise ImageError(
+            "{images} must hold I01.BMP, i01_01_5.bmp (512 × 384) or OSEDiff's results; none is there.",
+            options=("images",),
+        )
     noise = torch.randint(255, (2, 3, 224, 224), generator=torch.Generator().manual_seed(42)).float()
     for question, scores in NOISE.items():
         for number, expected in enumerate(scores):

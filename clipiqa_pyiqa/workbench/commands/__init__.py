@@ -19,7 +19,7 @@ from ...files.writing import NAMED
 from ...text import nearest
 from .app import NAMES, WHOLE_HELP, command_app, examples_of
 from .command_line import CommandLine
-from .options.terminal import Messages, Terminated, drop, in_shell, invoked, sigterm_as_interrupt, speaking
+from .options.terminal import Messages, Terminated, drop, invoked, sigterm_as_interrupt, speaking
 from .refusals import refusal
 
 STDIN = "-"
@@ -82,15 +82,18 @@ def _publish(words: Sequence[str], message: str) -> None:
 
 def _outcome(words: list[str]) -> tuple[int, str]:
     """Run a command line; return its exit code, and what to tell if it failed."""
+    line = CommandLine()
     try:
         try:
-            return _run(words), ""
+            return _run(words, line), ""
         finally:
             sys.stdout.flush()
     except CycloptsError as error:
         return 2, f"error: {refusal(error)}"
     except CLIPIQAError as error:
-        return 2, f"error: {error if isinstance(error, ConfigError) else in_shell(str(error))}"
+        # a file of options has Python's names
+        flags = {} if isinstance(error, ConfigError) else line.flags()
+        return 2, f"error: {error.text(flags)}"
     except BrokenPipeError:  # `clipiqa score … | head`
         drop(sys.stdout)
         return 1, ""
@@ -103,15 +106,14 @@ def _outcome(words: list[str]) -> tuple[int, str]:
 
         if not is_out_of_memory(error):
             raise
-        advice = "the memory does not suffice: use smaller images, a smaller batch_size or fewer `workers`."
-        return 2, f"error: {in_shell(advice)}"
+        advice = "use smaller images, a smaller --batch-size or fewer --workers."
+        return 2, f"error: the memory does not suffice: {advice}"
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], line: CommandLine) -> int:
     command = _command_in(words)
     if words and not command and not words[0].startswith("-"):
         raise OptionError(f"there is no command {words[0]!r}: {nearest(words[0], NAMES)}")
-    line = CommandLine()
     app = command_app(words, line)
     function, bound, _ = app.parse_args(_with_stdin_last(words))
     if function.__name__ == "help_print":

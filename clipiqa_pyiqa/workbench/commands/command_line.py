@@ -13,7 +13,6 @@ from cyclopts.argument import Argument, ArgumentCollection
 
 from ...checks import check_path
 from ...errors import ConfigError, OutputError
-from .options.terminal import FLAGS
 
 _OUTPUTS = ("out", "splits_out", "path", "videos", "page")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config")
@@ -32,8 +31,6 @@ class CommandLine:
 
     def __call__(self, app: object, commands: object, arguments: ArgumentCollection) -> None:
         self.arguments = arguments
-        FLAGS.clear()
-        FLAGS.update(self.flags())
         for argument in arguments:
             argument.tokens = [_with_home(token) for token in argument.tokens]
         self._add_options_in_files()

@@ -41,7 +41,7 @@ def run(
     from ...files.writing import check_output
 
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise OptionError(f"out must end with .png, .svg or .pdf; got {str(out)!r}.")
+        raise OptionError(f"{{out}} must end with .png, .svg or .pdf; got {str(out)!r}.", options=("out",))
     check_output(out, overwrite=overwrite or out.name == DEFAULT)
     start(Machine())
     from ..experiments.demonstration import demo

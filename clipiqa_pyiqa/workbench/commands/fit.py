@@ -13,7 +13,7 @@ from ...text import counted
 from .options.flags import whole
 from .options.groups import Settings
 from .options.learning import Learning, creation
-from .options.terminal import frame_as_text, in_shell
+from .options.terminal import frame_as_text
 
 if TYPE_CHECKING:
     import pandas
@@ -86,7 +86,7 @@ def run(
     finding = "found" if result.head.method == "ridge" else "did not find"
     why = f": cross-validation {finding} ridge clearly better" if method == "auto" else ""
     print(f"The method is {result.head.method}{why}.")
-    print(f"judgement: {in_shell(str(result.judgement))}")
+    print(f"judgement: {result.judgement}")
     print(
         f"rank photos with it (score, gate and compare take it, too):\nclipiqa rank photos/ -m {shlex.quote(str(out))}"
     )

@@ -13,7 +13,7 @@ from .command_line import CommandLine
 from .options.flags import COLUMNS
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
 from .options.running import check_inputs, start
-from .options.terminal import in_shell, numbers_by_name, progress, stored, tell
+from .options.terminal import numbers_by_name, progress, stored, tell
 
 ALLOWED = "What else may differ"
 
@@ -114,7 +114,7 @@ def run(
         return 0 if found.passed else 1
     for check in found.checks():
         if check.is_failure or not output.quiet:
-            print(*map(one_line, (in_shell(check.sentence), *(f"  {line}" for line in check.lines))), sep="\n")
+            print(*map(one_line, (check.sentence, *(f"  {line}" for line in check.lines))), sep="\n")
     tell(*map(one_line, found.notes))
     print(one_line(found.line))
     return 0 if found.passed else 1

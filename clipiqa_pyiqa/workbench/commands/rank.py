@@ -51,7 +51,10 @@ class OrderOptions:
     @property
     def direction(self) -> bool | None:
         if self.lower_better and self.higher_better:
-            raise OptionError("lower_better and higher_better exclude each other: give one of the two.")
+            raise OptionError(
+                "{lower_better} and {higher_better} exclude each other: give one of the two.",
+                options=("higher_better", "lower_better"),
+            )
         return self.lower_better if self.lower_better or self.higher_better else None
 
 

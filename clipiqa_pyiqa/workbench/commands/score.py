@@ -209,7 +209,7 @@ def _score_into_file(
         scoring.results.keeps = _has_videos(found)
         is_incomplete = bool(_follow(scoring, keep, None if into else format or "table", show))
         if scoring.results.images.gone and not (into and into.drop_vanished):
-            tell("to leave out rows of images that are gone, pass drop_vanished, too")
+            tell("to leave out rows of images that are gone, pass --drop-vanished, too")
             is_incomplete = True
         unmatched = scoring.metrics.unmatched
         for label, names in unmatched.items():

@@ -162,7 +162,9 @@ def _images_to_score(
     images = tuple(image for image, was_seen in zip(data.images, seen, strict=True) if not was_seen)
     if not images:
         raise CLIPIQAError(
-            f"mini was trained on all images of data set {data.name!r}: use other photos, or unset without_mini_photos."
+            f"mini was trained on all images of data set {data.name!r}: use other photos, or unset "
+            "{without_mini_photos}.",
+            options=("without_mini_photos",),
         )
     return images
 

@@ -171,9 +171,12 @@ def sweep(
     """
     chosen = {name: choice("changes", name, CHANGES) for name in each_of(changes)}
     if not chosen:
-        raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.")
+        raise CLIPIQAError(f"{{changes}} must name at least one of {', '.join(CHANGES)}.", options=("changes",))
     if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
-        raise CLIPIQAError(f"scales must be positive factors up to {_LARGEST_SCALE}; got {shown(list(scales))}.")
+        raise CLIPIQAError(
+            f"{{scales}} must be positive factors up to {_LARGEST_SCALE}; got {shown(list(scales))}.",
+            options=("scales",),
+        )
     files = drawn(image_files(paths, options.get("out"), data_root), sample, seed)
     metrics = metrics_with_questions(metric, prompts, template, list(chosen))
     limits = {name: limit for name, limit in options.items() if name in Reading.__dataclass_fields__}

@@ -67,7 +67,10 @@ def drawn(files: Sequence[str], sample: int | None, seed: int) -> list[str]:
     if sample is None:
         return list(files)
     if sample > len(files):
-        raise ImageError(f"sample must be at most {counted(len(files), 'image')}, as there are no more; got {sample}.")
+        raise ImageError(
+            f"{{sample}} must be at most {counted(len(files), 'image')}, as there are no more; got {sample}.",
+            options=("sample",),
+        )
     places = sorted(random.Random(seed).sample(range(len(files)), sample))
     return [files[place] for place in places]
 

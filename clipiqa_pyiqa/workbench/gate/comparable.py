@@ -37,7 +37,8 @@ def comparable_runs(
     if lacking := [name for name in names if name not in both]:
         raise CLIPIQAError(
             f"not in both runs: {few(lacking)}; score both by the same metrics, or name columns that both have, with "
-            f"`by` ({', '.join(both) or 'there are none'})."
+            f"`{{by}}` ({', '.join(both) or 'there are none'}).",
+            options=("by",),
         )
 
     found = changes(base.reading, new.reading) if base.reading and new.reading else []

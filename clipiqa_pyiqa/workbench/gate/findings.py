@@ -83,7 +83,10 @@ class Accepted:
             known = (*FLAGS, BAND)
             for flag in self.flags:
                 if flag not in known:
-                    raise OptionError(f"`allow_flag` names {flag!r}, which is no flag: {nearest(flag, known)}")
+                    raise OptionError(
+                        f"`{{allow_flag}}` names {flag!r}, which is no flag: {nearest(flag, known)}",
+                        options=("allow_flag",),
+                    )
 
     def count_of(self, base: int) -> int:
         """Return how many images the new run may lack, of a base with so many."""
@@ -92,7 +95,10 @@ class Accepted:
             return int(text)
         percent = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text)
         if percent is None or float(percent[1]) > 100:
-            raise OptionError(f"`allow_missing` must be a number of images or a share such as 5%; got {text!r}.")
+            raise OptionError(
+                f"`{{allow_missing}}` must be a number of images or a share such as 5%; got {text!r}.",
+                options=("allow_missing",),
+            )
         return math.floor(base * float(percent[1]) / 100 + 1e-9)
 
 

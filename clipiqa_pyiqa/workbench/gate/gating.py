@@ -184,18 +184,25 @@ def _check_runs(places: Mapping[str, str], folders: Mapping[str, Found], has_met
         if images.is_empty:
             raise CLIPIQAError(f"{images.problem}: there is nothing to compare.")
         if not has_metrics:
-            raise CLIPIQAError(f"{places[side]!r} is a folder of images: name the metrics that score them (`metrics`).")
+            raise CLIPIQAError(
+                f"{places[side]!r} is a folder of images: name the metrics that score them (`{{metrics}}`).",
+                options=("metrics",),
+            )
     if (has_metrics or has_options) and not folders:
         raise CLIPIQAError(
-            "both runs are files of scores, but `metrics` and the options of reading and scoring are for folders of "
-            "images: leave them out."
+            "both runs are files of scores, but `{metrics}` and the options of reading and scoring are for folders of "
+            "images: leave them out.",
+            options=("metrics",),
         )
 
 
 def _check_directions(lower_better: Collection[str], higher_better: Collection[str]) -> None:
     in_both = {*lower_better} & {*higher_better}
     if in_both:
-        raise CLIPIQAError(f"lower_better and higher_better both name {min(in_both)!r}: name it in only one of them.")
+        raise CLIPIQAError(
+            f"{{lower_better}} and {{higher_better}} both name {min(in_both)!r}: name it in only one of them.",
+            options=("higher_better", "lower_better"),
+        )
 
 
 def _limits(option: str, limit: float | Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:

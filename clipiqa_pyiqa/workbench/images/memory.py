@@ -50,7 +50,9 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+\.?\d*)([KMGT]?)B?", text.strip().upper())
     size = float(match[1]) * _UNITS[match[2]] if match else 0
     if not 1e6 <= size < 1e18:
-        raise OptionError(f"memory must be a size of at least 1M, such as 2G or 500M; got {shown(text)}.")
+        raise OptionError(
+            f"{{memory}} must be a size of at least 1M, such as 2G or 500M; got {shown(text)}.", options=("memory",)
+        )
     return int(size)
 
 
@@ -164,7 +166,8 @@ def _check_need(name: str, width: int, height: int, decoding: int, scoring: int)
     smaller = "" if decoding > limit else "set max_side, or "
     raise ImageError(
         f"has {width}×{height} pixels, which take about {need / 1e9:.1f} GB to {work}; the limit of memory is "
-        f"{limit / 1e9:.1f} GB: {smaller}raise the limit by memory=SIZE",
+        f"{limit / 1e9:.1f} GB: {smaller}raise the limit by {{memory}}=SIZE",
         Kind.OUT_OF_MEMORY,
         name,
+        options=("memory",),
     )

@@ -38,7 +38,11 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
     with named_errors(image.name):
         rgb, orientation, converted, damage = image.decoded(make_room)
         if damage and reading.damaged != "keep":
-            raise ImageError(f"is a damaged JPEG with {damage}; damaged='keep' scores it as it is", Kind.DAMAGED)
+            raise ImageError(
+                f"is a damaged JPEG with {damage}; {{damaged}}='keep' scores it as it is",
+                Kind.DAMAGED,
+                options=("damaged",),
+            )
         if reading.apply_exif and orientation != 1:
             rgb = _upright(rgb, orientation)
         height, width = rgb.shape[:2]

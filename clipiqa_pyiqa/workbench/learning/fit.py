@@ -117,7 +117,9 @@ def fit(
     parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
     groups = train["group"].factorize()[0]
     if max(groups) == 0:
-        raise CLIPIQAError("all photos to fit belong to one group, so none can be held out: set another `group`.")
+        raise CLIPIQAError(
+            "all photos to fit belong to one group, so none can be held out: set another `{group}`.", options=("group",)
+        )
     best = _fit(method, parts["train"], groups, seed)
     tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
     before = {split: _agreement(part.zero_shot, part.shares) for split, part in tested.items()}

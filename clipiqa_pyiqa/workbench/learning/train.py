@@ -115,7 +115,10 @@ def _remove_earlier_run(folder: Path, overwrite: bool) -> None:
     for name in FILES:
         file = folder / name
         if file.exists() and not overwrite:
-            raise CLIPIQAError(f"{str(file)!r} exists already: set `resume` to continue its run, or `overwrite`.")
+            raise CLIPIQAError(
+                f"{str(file)!r} exists already: set `{{resume}}` to continue its run, or `{{overwrite}}`.",
+                options=("overwrite", "resume"),
+            )
         file.unlink(missing_ok=True)
 
 

@@ -71,7 +71,7 @@ def draw_maps(
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
     if html and out is None:
-        raise CLIPIQAError("`html` needs a folder: pass `out`, too.")
+        raise CLIPIQAError("`{html}` needs a folder: pass `{out}`, too.", options=("html", "out"))
     check_storage(out, False, overwrite)
     columns = None if prompts is None else parse_columns(prompts, template)
     photos = _photos(paths, out)

@@ -206,7 +206,8 @@ def _csv_set(label: str, options: Settings, within: str, needs_images: bool) -> 
     if needs_images and paths and not any(map(os.path.isfile, paths)):
         raise CLIPIQAError(
             f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as {paths[0]!r}: "
-            "pass the folder of the images as root=DIR."
+            "pass the folder of the images as {root}=DIR.",
+            options=("root",),
         )
     data = DataSet(
         label,

@@ -77,7 +77,10 @@ class PyiqaSet:
             opinions = read_opinions(replace(self.file, group=within or None)).part(phase)
             return replace(opinions, scores=self._normalised(opinions.scores))
         if within:
-            raise CLIPIQAError(f"data set {self.label!r} is of a type of its own, so it has no groups: unset `within`.")
+            raise CLIPIQAError(
+                f"data set {self.label!r} is of a type of its own, so it has no groups: unset `{{within}}`.",
+                options=("within",),
+            )
         rows = self._pyiqas.paths_mos
         return Opinions(self._pyiqas_paths, tuple(float(row[self._image_column + 1]) for row in rows))
 
@@ -94,7 +97,10 @@ class PyiqaSet:
         if not self.settings.get("mos_normalize"):
             return tuple(scores)
         if self.settings.get("mos_range") is None or self.settings.get("lower_better") is None:
-            raise CLIPIQAError(f"mos_normalize of data set {self.label!r} needs mos_range and lower_better.")
+            raise CLIPIQAError(
+                f"mos_normalize of data set {self.label!r} needs mos_range and lower_better.",
+                options=("lower_better",),
+            )
         low, high = self.settings["mos_range"]
         shares = [(score - low) / (high - low) for score in scores]
         return tuple(1 - share if self.settings["lower_better"] else share for share in shares)

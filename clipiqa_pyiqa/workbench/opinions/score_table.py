@@ -47,7 +47,8 @@ class ScoreTable:
             opinions = self.part(split)["target"]
             if why := undefined(opinions, opinions):
                 raise CLIPIQAError(
-                    f"split {split!r} of {self.name!r} cannot be used: {why}; change the split, or val_fraction."
+                    f"split {split!r} of {self.name!r} cannot be used: {why}; change the split, or {{val_fraction}}.",
+                    options=("val_fraction",),
                 )
 
 

@@ -70,7 +70,9 @@ def bound_in(text: str) -> Bound:
     parts = _BOUND.fullmatch(text)
     if parts is None:
         raise CLIPIQAError(
-            f"where must be a column, one of {', '.join(_SIGNS)}, and a number, such as 'quality >= 0.6'; got {text!r}."
+            f"{{where}} must be a column, one of {', '.join(_SIGNS)}, and a number, such as 'quality >= 0.6'; got "
+            f"{text!r}.",
+            options=("where",),
         )
     column, sign, number = parts.groups()
     return Bound(column, sign, float(number))
@@ -84,7 +86,8 @@ def flagged(flags: Sequence[str] | None, is_wanted: bool) -> list[Flagged]:
     if unknown:
         option = "flagged" if is_wanted else "unflagged"
         raise CLIPIQAError(
-            f"{option} takes names of flags ({', '.join(FLAGS)}), or none for all; got {unknown[0]!r}, which may be a "
-            "PATH: put paths first."
+            f"{{{option}}} takes names of flags ({', '.join(FLAGS)}), or none for all; got {unknown[0]!r}, which may "
+            "be a PATH: put paths first.",
+            options=(option,),
         )
     return [Flagged(tuple(flags), is_wanted)]

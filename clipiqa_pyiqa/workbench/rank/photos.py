@@ -43,7 +43,7 @@ class Photos:
         if self.by not in self.scores.names:
             raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
         if not self.values.notna().any():
-            raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`by`).")
+            raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`{{by}}`).", options=("by",))
         twice = twice_in(os.path.abspath(self.path(name)) for name in self.values.index)
         if twice:
             raise CLIPIQAError(f"{twice!r} has several rows in {self.scores.file!r}: leave one row of each photo.")
@@ -110,7 +110,9 @@ class Photos:
         changed = self.scores.changed(names, self.path)
         if changed:
             problem = first_of(f"{self.path(name)!r} has changed since it was scored" for name in changed)
-            raise CLIPIQAError(f"{problem}: nothing was done; score again, or pass despite_changes.")
+            raise CLIPIQAError(
+                f"{problem}: nothing was done; score again, or pass {{despite_changes}}.", options=("despite_changes",)
+            )
 
     def report(self, parts: Mapping[str, Sequence[str]]) -> Report:
         """Return tables of photos with all their scores; ``parts``: the table's first word -> names of its photos."""

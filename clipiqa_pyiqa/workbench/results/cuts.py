@@ -89,4 +89,4 @@ def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool
             return int(min(value, Decimal(len(quality))))
     except ArithmeticError:
         pass
-    raise CLIPIQAError(f"{name} must be {CUTS[name]}; got {cut!r}.")
+    raise CLIPIQAError(f"{{{name}}} must be {CUTS[name]}; got {cut!r}.", options=(name,))

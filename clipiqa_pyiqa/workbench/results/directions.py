@@ -88,8 +88,9 @@ def find_direction(runs: Sequence[Scores], column: str, given: bool | None = Non
     for run in runs:
         if run.ours and (by_name is None or not run.columns):
             raise CLIPIQAError(
-                f"{run.file!r} does not say whether a low or a high {column!r} is good: pass lower_better or "
-                "higher_better."
+                f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
+                "higher_better.",
+                options=("lower_better",),
             )
     if by_name is not None:
         return Direction(by_name, "by its name")
@@ -97,6 +98,7 @@ def find_direction(runs: Sequence[Scores], column: str, given: bool | None = Non
     if word:
         raise CLIPIQAError(
             f"nothing says whether a low or a high {column!r} is good, as {word!r} is not its whole name: pass "
-            "lower_better or higher_better, or name other columns (`by`)."
+            "{lower_better} or {higher_better}, or name other columns (`{by}`).",
+            options=("higher_better", "lower_better", "by"),
         )
     return Direction(False, "assumed, as its name is unknown; if wrong, use the option lower-better")

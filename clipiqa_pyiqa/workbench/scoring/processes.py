@@ -47,7 +47,9 @@ class Processes:
         try:
             _received(ours)
         except EOFError:
-            raise CLIPIQAError("a process ended before it could score: use fewer `processes`, or none.") from None
+            raise CLIPIQAError(
+                "a process ended before it could score: use fewer `{processes}`, or none.", options=("processes",)
+            ) from None
         return ours
 
 

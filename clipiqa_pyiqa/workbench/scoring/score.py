@@ -159,7 +159,9 @@ class ScoringRun(Iterator[Row]):
     def _all_scores(self) -> Scores:
         """Return the scores of a run that has scored its last image; raise ``CLIPIQAError`` if it ended before."""
         if not self.results.is_finished:
-            raise CLIPIQAError("the run ended before its last image: call score_paths again (with `resume`).")
+            raise CLIPIQAError(
+                "the run ended before its last image: call score_paths again (with `{resume}`).", options=("resume",)
+            )
         return self.results.scores()
 
 
@@ -216,7 +218,10 @@ def score_paths(
     names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
     files = setup.metrics.files
     if files and names is None and out is None:
-        raise CLIPIQAError(f"the scores of {files[0].label!r} are joined to those of shards in a file: pass `out`.")
+        raise CLIPIQAError(
+            f"the scores of {files[0].label!r} are joined to those of shards in a file: pass `{{out}}`.",
+            options=("out",),
+        )
     if out is not None:
         inputs = [*(item.name for item in found.items), *(metric.path for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)

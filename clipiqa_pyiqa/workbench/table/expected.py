@@ -53,8 +53,9 @@ def read_expected(
     if not any(map(len, tables)):
         if not earlier:
             raise CLIPIQAError(
-                "no published number is given: name a CSV file in `expect`, with commas between its columns, or "
-                "'METHOD: LABEL=NUMBER …'."
+                "no published number is given: name a CSV file in `{expect}`, with commas between its columns, or "
+                "'METHOD: LABEL=NUMBER …'.",
+                options=("expect",),
             )
         return None, earlier
     found = concat(tables, ignore_index=True)

@@ -139,7 +139,10 @@ def table_metrics(
 ) -> tuple[list[AnyMetric], list[str]]:
     """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
     if not given and not protocol.metrics:
-        raise CLIPIQAError("no metric is given: name at least one in `metrics`, or name a `protocol`.")
+        raise CLIPIQAError(
+            "no metric is given: name at least one in `{metrics}`, or name a `{protocol}`.",
+            options=("metrics", "protocol"),
+        )
     every_kind = (Takes.PAIR, Takes.FOLDERS, Takes.NAME)
     asked = parse_metrics([given], also=every_kind, trust_weights=trust_weights) if given else []
     usual = parse_metrics(protocol.metrics, also=(Takes.PAIR, Takes.FOLDERS)) if protocol.metrics else []

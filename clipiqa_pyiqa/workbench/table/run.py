@@ -101,7 +101,7 @@ def table(
     files = _output_files(out, images, resume, overwrite)
     published, earlier = (None, {}) if expect is None else read_expected(expect, images)
     if explain and published is None:
-        raise CLIPIQAError("`explain` needs published numbers in `expect`.")
+        raise CLIPIQAError("`{explain}` needs published numbers in `{expect}`.", options=("explain", "expect"))
     score = functools.partial(score_versions, images, baseline_name, files, options, progress, chosen.unequal)
     found = score(wanted, strict=strict)
     found = replace(
@@ -125,7 +125,7 @@ def _reduced(metrics: Sequence[AnyMetric], protocol: Protocol, only: Sequence[st
     unknown = asked - labels.keys()
     if unknown:
         name = min(unknown)
-        raise CLIPIQAError(f"`only` names {name!r}: {nearest(name, labels)}")
+        raise CLIPIQAError(f"`{{only}}` names {name!r}: {nearest(name, labels)}", options=("only",))
     left_out = {label: "not asked for" for name, label in labels.items() if name not in asked}
     chosen = [metric for metric in metrics if metric.label not in left_out]
     return chosen, replace(protocol, not_computed={**protocol.not_computed, **left_out})
@@ -143,7 +143,8 @@ def _check_references(metrics: Iterable[AnyMetric], reference: FilePath | None) 
     of_pairs = [metric.label for metric in metrics if _needs_reference(metric)]
     if of_pairs and reference is None:
         raise CLIPIQAError(
-            f"{', '.join(of_pairs)} cannot do without reference images: name their folder in `reference`."
+            f"{', '.join(of_pairs)} cannot do without reference images: name their folder in `{{reference}}`.",
+            options=("reference",),
         )
 
 

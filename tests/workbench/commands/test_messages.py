@@ -1,24 +1,19 @@
-"""Messages in a shell: flags in place of Python's options, and lines of progress."""
+"""Messages in a shell: flags in place of Python's names, and lines of progress."""
 
 import pytest
-from command_options import arguments_of
 from photos import save_grey
 
+from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.workbench.commands.options import terminal
 
 pytest_plugins = ["weights_fakes"]
 
 
-def test_options_become_flags_and_other_words_stay(monkeypatch):
-    flags = {argument.field_info.name: argument.name for argument in arguments_of("train")}
-    monkeypatch.setattr(terminal, "FLAGS", flags)
-    for text, expected in {
-        "seed must be between 0 and 9.": "--seed must be between 0 and 9.",
-        "use backbone='mini', or clip_weights=PATH.": "use --backbone mini, or --clip-weights PATH.",
-        "pass `resume`, or switch quick_gelu off.": "pass --resume, or switch --quick-gelu off.",
-        "'quick_gelu/x.png' is damaged; f(quick_gelu=3) runs out of memory.": "",
-    }.items():
-        assert terminal.in_shell(text) == (expected or text)
+def test_an_error_names_options_and_a_command_shows_their_flags():
+    sentence = "`{resume}` needs {max_side}; got '{other}'."
+    error = CLIPIQAError(sentence, options=("resume", "max_side"))
+    assert str(error) == "`resume` needs max_side; got '{other}'." and error.option == "resume"
+    assert error.text({"resume": "--resume", "other": "--other"}) == "--resume needs max_side; got '{other}'."
 
 
 def test_commands_print_their_own_flags_but_a_yaml_file_keeps_pythons_names(clipiqa, tmp_path):

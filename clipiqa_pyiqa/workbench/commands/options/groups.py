@@ -97,7 +97,10 @@ class Questions:
             questions = parse_columns(list(self.prompts) or None, self.template) if is_asked else None
             return PyiqaDescription("", "clipiqa", options=options, questions=questions)
         if self.prompts or self.template:
-            raise OptionError("learned_prompts excludes `prompts` and `template`: leave them out.")
+            raise OptionError(
+                "{learned_prompts} excludes `{prompts}` and `{template}`: leave them out.",
+                options=("learned_prompts", "template", "prompts"),
+            )
         if name.startswith("clipiqa+") and not os.path.exists(name):
             return PyiqaDescription("", name, options=options)
         return PyiqaDescription("", "clipiqa+", options={**options, "pretrained_model_path": name})
@@ -194,7 +197,7 @@ class TableOptions:
 
     def look(self) -> dict[str, Any]:
         if unclear := [text for text in self.label if "=" not in text]:
-            raise OptionError(f"`label` must be NAME=TEXT; got {unclear[0]!r}.")
+            raise OptionError(f"`{{label}}` must be NAME=TEXT; got {unclear[0]!r}.", options=("label",))
         labels = dict(text.rsplit("=", 1) for text in self.label)  # names such as clipiqa:backbone=mini
         return {
             "labels": labels,

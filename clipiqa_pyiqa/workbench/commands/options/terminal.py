@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shlex
 import signal
 import sys
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     import pandas
 
 EVERY = 30.0  # seconds between lines of progress where no bar is shown
-FLAGS: dict[str, str] = {}  # Python's name of an option of the command -> its flag
 
 
 Invocation = Mapping[str, str | Mapping[str, str]]
@@ -58,7 +56,7 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
         write = print if tqdm is None else tqdm.tqdm.write
-        write(f"clipiqa {self.name}: {in_shell(record.getMessage())}", file=sys.stderr)
+        write(f"clipiqa {self.name}: {record.getMessage()}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -98,15 +96,6 @@ def drop(stream: TextIO) -> None:
     """Drop a stream's unwritten text; Python would fail to write the text at exit."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: the stream has no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def in_shell(text: str) -> str:
-    """Return a message with flags for Python's options: `a`, a_b, a=VALUE, and a before ``must``."""
-    for name, flag in FLAGS.items():
-        bare = rf"(?<![\w'/.,:=-]){name}"
-        text = re.sub(f"{bare}='?([\\w./-]*\\w)'?(?![')\\w])", rf"{flag} \1", text)
-        text = re.sub(rf"`{name}`|{bare}(?= must )|(?=[a-z]+_){bare}(?![\w(=])", flag, text)
-    return text
 
 
 def tell(*texts: str) -> None:
@@ -168,7 +157,9 @@ def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
         numbers = {label or "": float(value) for label, value in labels_and_values}
         if len(numbers) == len(texts):
             return numbers
-    raise OptionError(f"{option} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.")
+    raise OptionError(
+        f"{{{option}}} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.", options=(option,)
+    )
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
