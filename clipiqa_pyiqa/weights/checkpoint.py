@@ -152,7 +152,7 @@ def _refusal(path: Path, error: Exception) -> WeightsError:
 
 
 _NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # formats of scipy and h5py, which execute no code
-_ADVICE = "pass trust_weights if you trust the author of the file"
+_ADVICE = "pass {trust_weights} if you trust the author of the file"
 
 
 def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
@@ -166,7 +166,8 @@ def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> No
             if text not in {get_url_from_name(name, store) for store in ("hugging_face", "github")}:
                 raise WeightsError(
                     f"{text[:200]!r} is not a file that pyiqa publishes, and loading it could run code: "
-                    f"download the file and pass its path, or {_ADVICE}."
+                    f"download the file and pass its path, or {_ADVICE}.",
+                    options=("trust_weights",),
                 )
         else:
             _check_parameter_file(Path(text).expanduser())
@@ -179,7 +180,7 @@ def _check_parameter_file(path: Path) -> None:
     try:
         load_pickled(path)
     except WeightsError as error:
-        raise WeightsError(f"{str(error).rstrip('.')}; or {_ADVICE}.") from error
+        raise WeightsError(f"{str(error).rstrip('.')}; or {_ADVICE}.", options=("trust_weights",)) from error
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -108,7 +108,7 @@ def check_images_exist(path: Path, files: Collection[str], remedy: str = "") -> 
         raise CLIPIQAError(
             f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
             f"({few(missing)}): correct the paths or `{{root}}`{remedy}.",
-            options=("root",),
+            options=("root", "skip_missing"),
         )
 
 

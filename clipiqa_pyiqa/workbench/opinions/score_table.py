@@ -97,7 +97,7 @@ def read_score_table(
             f"{path} has scores from {frame['score'].min():g} to {frame['score'].max():g}: they must differ, and lie "
             f"in the range from {low:g} to {high:g} (the lowest, then the highest)."
         )
-    check_images_exist(path, frame["path"], ", or leave out the missing images (skip_missing)")
+    check_images_exist(path, frame["path"], ", or leave out the missing images ({skip_missing})")
     share = (frame["score"] - low) / (high - low)
     frame["target"] = 1 - share if file.lower_better else share
     table = ScoreTable(name or path.stem, frame, (low, high), bool(file.lower_better), hashes)

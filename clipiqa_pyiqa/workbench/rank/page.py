@@ -66,7 +66,8 @@ class RankingPage:
         if not any(map(file_of, self.paths)):
             raise CLIPIQAError(
                 f"none of {counted(len(self.paths), 'photo')} exists, such as {self.paths[0]!r}: pass their folder as "
-                "`root`."
+                "`{root}`.",
+                options=("root",),
             )
         self._make_thumbnails(workers, progress)
         write_text(self.file, self._text())

@@ -163,7 +163,8 @@ def format_of(path: Path) -> str:
     if format := SUFFIXES.get(path.suffix.lower()):
         return format
     raise ResultsError(
-        f"the suffix of {str(path)!r} names no known format: use one of {', '.join(SUFFIXES)}, or pass `format`."
+        f"the suffix of {str(path)!r} names no known format: use one of {', '.join(SUFFIXES)}, or pass `{{format}}`.",
+        options=("format",),
     )
 
 
@@ -176,7 +177,8 @@ def provenance_of(path: Path) -> Path:
 
 
 def unfinished(path: Path) -> str:
-    return f"{str(path)!r} is not finished, because its run was interrupted: pass `resume` to continue"
+    """Return what an error says of a file whose run was interrupted; its option is ``resume``."""
+    return f"{str(path)!r} is not finished, because its run was interrupted: pass `{{resume}}` to continue"
 
 
 def read_head(path: Path, format: str) -> Head | None:
@@ -379,7 +381,7 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
         raise ResultsError(f"{str(path)!r} cannot be read as {format}: it is nested too deeply; {_WAY_OUT}.") from error
     except (OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
-            raise ResultsError(f"{unfinished(path)}.") from error
+            raise ResultsError(f"{unfinished(path)}.", options=("resume",)) from error
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}"
         raise ResultsError(f"{why}; {_WAY_OUT}.") from error

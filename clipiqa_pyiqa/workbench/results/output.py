@@ -36,9 +36,14 @@ class Output:
             return
         file = self.earlier()
         if file == journal_of(self.path):
-            raise ResultsError(f"{unfinished(self.path)}, or `overwrite` to start again.")
+            raise ResultsError(
+                f"{unfinished(self.path)}, or `{{overwrite}}` to start again.", options=("resume", "overwrite")
+            )
         if file is not None:
-            raise ResultsError(f"{str(file)!r} exists already: pass `resume` to continue its run, or `overwrite`.")
+            raise ResultsError(
+                f"{str(file)!r} exists already: pass `{{resume}}` to continue its run, or `{{overwrite}}`.",
+                options=("overwrite", "resume"),
+            )
 
     def earlier(self) -> Path | None:
         """Return the file with what is known: the journal, if any, else the result file."""

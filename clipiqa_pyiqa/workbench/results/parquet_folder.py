@@ -78,7 +78,9 @@ class ParquetFolder:
         if record is None:
             raise ResultsError(f"{self.path!r} holds no {RECORD}, so it is no folder of results: name another folder.")
         if not record.get("finished"):
-            raise ResultsError(f"{self.path!r} is not finished: run its command again, with `resume`.")
+            raise ResultsError(
+                f"{self.path!r} is not finished: run its command again, with `{{resume}}`.", options=("resume",)
+            )
         return Head.of(record)
 
     def _record(self) -> dict[str, Any] | None:
@@ -107,7 +109,8 @@ class ParquetFolder:
             return None
         if not resume:
             raise ResultsError(
-                f"{self.path!r} exists already: pass `resume` to continue its run, or name another folder."
+                f"{self.path!r} exists already: pass `{{resume}}` to continue its run, or name another folder.",
+                options=("resume",),
             )
         differing = head_changes(before, head)
         if before.scores != head.scores:

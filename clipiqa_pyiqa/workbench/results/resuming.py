@@ -59,13 +59,15 @@ def resumed(path: Path, output: Output, head: Head) -> Resumed | None:
     if before is None:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
-            "missing: pass `overwrite`, or name another file."
+            "missing: pass `{overwrite}`, or name another file.",
+            options=("overwrite",),
         )
     differing = head_changes(before, head)
     if differing and not output.overwrite:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
-            "use the earlier options, name another file, or pass `overwrite` too, to score these columns again."
+            "use the earlier options, name another file, or pass `{overwrite}` too, to score these columns again.",
+            options=("overwrite",),
         )
     differing = changes(before.reading, head.reading)
     if differing:

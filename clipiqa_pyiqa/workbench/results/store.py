@@ -98,8 +98,9 @@ class Results:
         before = self.head.by_name.get(name)
         if before and before.lower_better != column.lower_better and self.output and not self.output.overwrite:
             raise ResultsError(
-                f"{name!r} in {str(self.output.path)!r} has lower_better={before.lower_better}: keep it, or pass "
-                "`overwrite` too."
+                f"{name!r} in {str(self.output.path)!r} has {{lower_better}}={before.lower_better}: keep it, or pass "
+                "`{overwrite}` too.",
+                options=("lower_better", "overwrite"),
             )
         if before != column or any(
             self.earlier.scores(image, [name]) != {name: scores.get(image)} for image in self.earlier
@@ -187,7 +188,10 @@ class Results:
             if place is None or (self._newest[place] == number and cells["path"] not in dropped):
                 yield self._finished(cells)
         if damage and journal is not None:
-            raise ResultsError(f"{str(journal.path)!r} was damaged during the run ({damage[0]}): pass `resume`.")
+            raise ResultsError(
+                f"{str(journal.path)!r} was damaged during the run ({damage[0]}): pass `{{resume}}`.",
+                options=("resume",),
+            )
 
     def _dropped(self) -> set[str]:
         """Return the images whose earlier rows are left out."""

@@ -77,8 +77,9 @@ def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
     if column or len(candidates) != 1:
         wanted = f"the column {column!r}" if column else "one column"
         raise ShardError(
-            f"{shard.name!r} must have {wanted} of images (bytes, or Hugging Face's bytes and path), or image_column "
-            f"must name one; its columns are {listed}."
+            f"{shard.name!r} must have {wanted} of images (bytes, or Hugging Face's bytes and path), or "
+            f"{{image_column}} must name one; its columns are {listed}.",
+            options=("image_column",),
         )
     return candidates[0]
 
