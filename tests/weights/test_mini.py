@@ -135,6 +135,8 @@ def test_quality_falls_by_one_damaged_place(metric):
 
 @pytest.mark.long
 def test_demo_prints_its_table_and_writes_its_picture(clipiqa):
-    said = clipiqa("demo --out demo.png", 0).out
+    told = clipiqa("demo --out demo.png", 0)
+    said = told.out
+    assert "the picture will be" in told.err.splitlines()[0] and "demo.png" in told.err.splitlines()[0]
     assert all(word in said for word in (*ATTRIBUTES, "RN50", "demo.png"))
     assert Image.open("demo.png").width > 1000

@@ -9,7 +9,7 @@ from ...errors import OptionError
 from ..options import Machine
 from .options.groups import Settings
 from .options.running import start
-from .options.terminal import frame_as_text
+from .options.terminal import frame_as_text, note
 
 EXPLANATION = """\
 Scores are between 0 and 1; a high score is good.
@@ -43,6 +43,7 @@ def run(
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise OptionError(f"{{out}} must end with .png, .svg or .pdf; got {str(out)!r}.", options=("out",))
     check_output(out, overwrite=overwrite or out.name == DEFAULT)
+    note(f"the picture will be {one_line(str(out.resolve()))} (another place: --out FILE)")
     start(Machine())
     from ..experiments.demonstration import demo
 

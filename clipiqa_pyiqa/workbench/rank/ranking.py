@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ...checks import checked
 from ...files.printable import printable
+from ...logger import log
 from ...text import first_of
 from ..experiments.experiment_result import ExperimentResult, file_names
 from ..experiments.options import ExperimentOptions, Paths
@@ -116,4 +117,7 @@ def rank(
     scored = scored_images(metrics, files, ["ranking.csv", _SHEETS], options)
     result = Ranking(scored.frame, scored.failed, scored.provenance, scored.scores, count)
     result.save_if_asked(options)
+    if options.get("out") is not None:
+        sheets = file_names(result.questions, _SHEETS).values()
+        log.info(f"the best and the worst photos of each question: {', '.join(sheets)}")
     return result

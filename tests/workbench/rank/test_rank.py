@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from photos import drawn, save_corrupt, save_exposures, save_grey
+from photos import BUNDLED, drawn, save_corrupt, save_exposures, save_grey
 from PIL import Image
 from refusal import refused
 from standin import Brightness
@@ -108,3 +108,9 @@ def test_a_column_and_a_direction_order_photos_that_are_scored_first(clipiqa, gr
         ]
         assert lists[0][1].split() == ["brightness", "quality", "path", "flag"]
         assert "overlap" not in ran.err and "2.png  almost" in lists[0][3] and "1.png  almost" in lists[1][3]
+
+
+def test_the_sheet_of_each_question_is_named_on_the_terminal(clipiqa):
+    told = clipiqa(f"rank '{BUNDLED}' -b mini -p quality sharpness --max-side 64 --out out", 0).err
+    assert "rank-quality.png, rank-sharpness.png" in told
+    assert Path("out/rank-quality.png").is_file() and Path("out/rank-sharpness.png").is_file()
