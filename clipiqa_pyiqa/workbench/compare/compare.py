@@ -77,8 +77,9 @@ def compare(
     sets = parse_data_sets(data_sets, data_root, within, needs_images)
     options = Options.of(batches, seed=seed, min_side=1)
     if options.limits and not needs_images:
+        limit = next(iter(options.limits))
         raise CLIPIQAError(
-            f"all scores are in files, so that no image is shrunk: leave out {next(iter(options.limits))}."
+            f"all scores are in files, so that no image is shrunk: leave out {{{limit}}}.", options=(limit,)
         )
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     files = outputs(out, [score_file(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)

@@ -89,8 +89,8 @@ def find_direction(runs: Sequence[Scores], column: str, given: bool | None = Non
         if run.ours and (by_name is None or not run.columns):
             raise CLIPIQAError(
                 f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
-                "higher_better.",
-                options=("lower_better",),
+                "{higher_better}.",
+                options=("lower_better", "higher_better"),
             )
     if by_name is not None:
         return Direction(by_name, "by its name")

@@ -186,14 +186,20 @@ def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[AnyMetric])
     option = next(iter(sizes.limits))
     if protocol.name:
         raise CLIPIQAError(
-            f"protocol {protocol.name!r} says which size metrics see: leave out {option}, or write a protocol of your "
-            "own with a `view`."
+            f"protocol {protocol.name!r} says which size metrics see: leave out {{{option}}}, or write a protocol of "
+            "your own with a `view`.",
+            options=(option,),
         )
     if all(isinstance(metric, FileMetric) for metric in metrics):
-        raise CLIPIQAError(f"all scores are in files, so that no image is shrunk: leave out {option}.")
+        raise CLIPIQAError(
+            f"all scores are in files, so that no image is shrunk: leave out {{{option}}}.", options=(option,)
+        )
     of_sets = [metric.label for metric in metrics if metric.takes is Takes.FOLDERS]
     if of_sets:
-        raise CLIPIQAError(f"{', '.join(of_sets)} reads whole images from their folders: leave it out, or {option}.")
+        raise CLIPIQAError(
+            f"{', '.join(of_sets)} reads whole images from their folders: leave it out, or {{{option}}}.",
+            options=(option,),
+        )
 
 
 def _sources(

@@ -124,5 +124,5 @@ def test_both_commands_print_the_judgement_in_one_line(rated, store, sizes, clip
     assert line == ("no better", "hold out more images, as 3 images cannot show a difference")
     out = clipiqa(f"fit {sizes} --method affine --lower-better --splits 3 {common} head.safetensors", 0).out
     (line,) = re.findall(f"{LINE} on 36 rated photos(.*)", out)
-    assert line[0] == "no better" and "--fit-on stages" in line[1]
+    assert line[0] == "no better" and "fit_on=stages" in line[1]
     assert out.count("3 random splits that test 7 photos each, ") == 3
