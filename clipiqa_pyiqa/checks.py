@@ -33,12 +33,7 @@ BOUNDS = {  # parameter or option -> smallest and largest allowed value
     "max_side": (MIN_SIDE, 1_000_000_000),
     "max_pixels": (MIN_SIDE**2, 1_000_000_000),
     "crop_border": (0, 4096),
-    "epochs": (1, 1_000_000),
-    "lr": (0, 1000),
-    "min_lr": (0, 1000),
-    "crop": (0, 2048),
     "n_ctx": (1, 75),
-    "crops": (1, 1000),
 }
 DEFAULTS: dict[str, Any] = {}
 """Option of an unpacked ``TypedDict`` -> its default; the module that defines the options adds them."""
@@ -142,8 +137,13 @@ def choice(option: str, value: Any, choices: Mapping[Any, Any]) -> Any:
 
 def check_bounds(name: str, value: int | None) -> None:
     least, most = BOUNDS.get(name, (1, 1_000_000_000))
-    if value is not None and not least <= value <= most:
-        raise OptionError(f"{{{name}}} must be between {least:,} and {most:,}; got {value:,}.", options=(name,))
+    if value is not None:
+        check_between(name, value, least, most)
+
+
+def check_between(option: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise OptionError(f"{{{option}}} must be between {least:,} and {most:,}; got {value:,}.", options=(option,))
 
 
 def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -> None:

@@ -303,6 +303,10 @@ def test_options_that_cannot_be_used_are_refused(metric):
         refused(CLIPIQALoss, metric=metric, **more)
 
 
+def test_a_crop_may_be_larger_than_those_of_training(metric):
+    assert CLIPIQALoss(metric=metric, crop=4096).crop == 4096
+
+
 def test_a_weight_of_pixels_would_have_no_effect(metric):
     x = torch.rand(1, 3, 64, 64)
     with pytest.raises(TypeError, match="weight"):

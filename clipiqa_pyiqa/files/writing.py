@@ -3,8 +3,9 @@
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from ..checks import FilePath, checked
@@ -14,7 +15,8 @@ from .printable import printable
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
-NAMED = list[str]()  # files that the command line names, other than as outputs
+command_inputs: ContextVar[Sequence[str]] = ContextVar("command_inputs", default=())
+"""Files that the command line of this thread names, other than as outputs."""
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def check_output(
     exists = target.exists()
     if not os.access(target.parent, os.W_OK) or (exists and not os.access(target, os.W_OK)):
         raise OutputError(f"cannot write to {os.fspath(path)!r}: permission denied.")
-    if exists and _is_among(target, [*inputs, *NAMED]):
+    if exists and _is_among(target, [*inputs, *command_inputs.get()]):
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
     if exists and not overwrite:
         raise OutputError(

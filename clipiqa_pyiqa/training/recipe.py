@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..checks import check_keys, checked, choice
+from ..checks import check_between, check_keys, checked, choice
 from ..errors import ImageError, Kind
 from ..metric import CLIPIQA
 from ..prompts.learned import CONTEXT_OPTIONS
@@ -40,6 +40,13 @@ class Recipe:
     crops: int = 4
     seed: int = 123
     network: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_between("lr", self.lr, 0, 1000)
+        check_between("min_lr", self.min_lr, 0, 1000)
+        check_between("epochs", self.epochs, 1, 1_000_000)
+        check_between("crop", self.crop or 0, 0, 2048)
+        check_between("crops", self.crops, 1, 1000)
 
 
 RECIPES = {

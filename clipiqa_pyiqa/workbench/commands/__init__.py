@@ -15,7 +15,7 @@ from cyclopts import CycloptsError
 
 from ...errors import CLIPIQAError, ConfigError, OptionError
 from ...files.printable import plain_lines
-from ...files.writing import NAMED
+from ...files.writing import command_inputs
 from ...text import nearest
 from .app import NAMES, WHOLE_HELP, command_app, examples_of
 from .command_line import CommandLine
@@ -45,7 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             message = f"interrupted: {'; '.join(str(arg) for arg in error.args)}".strip(": ")
         if message:
             _publish(words, message)
-    NAMED.clear()
     return code
 
 
@@ -120,10 +119,13 @@ def _run(words: list[str], line: CommandLine) -> int:
         function(*bound.args, **bound.kwargs)
         _print_examples(command, WHOLE_HELP in words)
         return 0
-    NAMED[:] = line.named_files()
     line.check_outputs()
-    with speaking(command, line.is_quiet), invoked(words, line.option_files):
-        return function(*bound.args, **bound.kwargs) or 0
+    before = command_inputs.set(line.named_files())
+    try:
+        with speaking(command, line.is_quiet), invoked(words, line.option_files):
+            return function(*bound.args, **bound.kwargs) or 0
+    finally:
+        command_inputs.reset(before)
 
 
 def _with_stdin_last(words: list[str]) -> list[str]:
