@@ -14,6 +14,7 @@ from standin import Brightness
 from stored import read_results
 
 from clipiqa_pyiqa import score_paths
+from clipiqa_pyiqa.workbench.commands.options.terminal import signals_deferred
 from clipiqa_pyiqa.workbench.sources.finding import find_inputs
 
 IMAGES = 8
@@ -27,6 +28,17 @@ def photos(tmp_path_factory):
         save_grey(folder / f"{number}.png", 20 * number)
     (folder / "broken.png").write_text("no image")  # something to say on standard error
     return folder
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows cannot hold signals back")
+def test_a_signal_waits_while_libraries_load():
+    """An exception amid the import of PyTorch would abort the process."""
+    is_loaded = False
+    with pytest.raises(KeyboardInterrupt), signals_deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        is_loaded = True
+    assert is_loaded
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ....errors import ImageError
 from ...options import Machine
 from .groups import OutputOptions
-from .terminal import note, progress, stored
+from .terminal import note, progress, signals_deferred, stored
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,8 @@ def start(machine: Machine) -> torch.device:
     if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
         gc.disable()  # what the import makes stays: to look for garbage in it takes a quarter of a command's start
-        import_module("torch")
+        with signals_deferred():
+            import_module("torch")
         gc.freeze()
         gc.enable()
     import torch
