@@ -14,7 +14,8 @@ from shard_makers import save_tar
 from clipiqa_pyiqa import CLIPIQA, score_paths
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = (ROOT / "docs/scale.md").read_text(encoding="utf-8").split("```python\n")[1:]
+PAGE = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
+BLOCKS = PAGE.partition("\n## Pipelines\n")[2].split("```python\n")[1:]
 TAILS = {  # package -> what prints {name: score}
     "datasets": "files = photos['image']; names = [each['path'] for each in files]\n"
     "show(names, scored['quality'])\nassert scored.column_names == ['image', 'quality', 'sharpness', 'flag', 'error']",

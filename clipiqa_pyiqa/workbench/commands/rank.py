@@ -133,11 +133,11 @@ def run(
         count: best images to show, and worst
         page: folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
+    conditions = picks.conditions()  # a PATH may stand among names of flags
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
     cuts = picks.cuts()
     check_inputs(sources)
-    conditions = picks.conditions()
     output = experiment.output
     check_storage(output.out, output.resume, output.overwrite and page is None)
     is_picking = bool(cuts or conditions)

@@ -1,5 +1,6 @@
 """What a run has to score: which images, by which metrics, in which blocks; and the tally of its images."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
@@ -69,7 +70,7 @@ def test_every_image_is_counted_once_and_only_what_lacks_scores_is_a_task(metric
     assert planned.tally == Tally()  # nothing is counted before it is planned
     tasks = list(planned.tasks)
     assert [task.image.name for task in tasks] == ["b", "d", "e"] and all(task.wanted == [True] for task in tasks)
-    assert planned.tally == Tally(unchanged=2, changed=1, new=1, incomplete=1, failed=1)
+    assert planned.tally == Tally(unchanged=2, changed=1, new=1, incomplete=1, failed=1, failed_by=Counter(quality=1))
     assert str(planned.tally) == "2 done before, 1 to be completed, 1 changed since, 1 new"
 
 
