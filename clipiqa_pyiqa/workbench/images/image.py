@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...checks import FilePath, checked
 from ...errors import ImageError, Kind
@@ -100,11 +100,15 @@ class NoImage(Image):
         raise ImageError(self.reason, self.kind, self.name)
 
 
-_reading = checked(Reading)
-
-
 @checked
-def read_image(image: FilePath | Image, **options: Any) -> ImageRecord:
+def read_image(
+    image: FilePath | Image,
+    *,
+    max_side: int | None = None,
+    max_pixels: int | None = None,
+    apply_exif: bool = True,
+    damaged: Literal["refuse", "keep"] = "refuse",
+) -> ImageRecord:
     """Return an image as 8-bit RGB; floats in memory stay floats.
 
     Grey becomes three equal channels; transparent images are laid over white; PIL converts CMYK; of 16-bit samples, the
@@ -112,6 +116,10 @@ def read_image(image: FilePath | Image, **options: Any) -> ImageRecord:
 
     Args:
         image: Path, or an image.
+        max_side: Longest side in pixels; larger images are shrunk.
+        max_pixels: Most pixels; larger images are shrunk.
+        apply_exif: Turn images upright as their EXIF orientation says.
+        damaged: ``'refuse'`` raises for JPEGs with lost or overwritten bytes, ``'keep'`` reads what is left.
 
     Returns:
         The pixels, and how the image was read.
@@ -122,4 +130,4 @@ def read_image(image: FilePath | Image, **options: Any) -> ImageRecord:
     """
     if not isinstance(image, Image):
         image = File(os.fspath(image))
-    return image.load(_reading(**options))
+    return image.load(Reading(max_side, max_pixels, apply_exif, damaged))
