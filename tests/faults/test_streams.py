@@ -30,7 +30,6 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows cannot hold signals back")
 def test_a_signal_waits_while_libraries_load():
     """An exception amid the import of PyTorch would abort the process."""
     is_loaded = False

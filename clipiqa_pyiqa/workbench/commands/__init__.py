@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             message = f"interrupted: {'; '.join(str(arg) for arg in error.args)}".strip(": ")
         if message:
             _publish(words, message)
+    command_inputs.set(())
     return code
 
 
@@ -119,13 +120,10 @@ def _run(words: list[str], line: CommandLine) -> int:
         function(*bound.args, **bound.kwargs)
         _print_examples(command, WHOLE_HELP in words)
         return 0
+    command_inputs.set(line.named_files())
     line.check_outputs()
-    before = command_inputs.set(line.named_files())
-    try:
-        with speaking(command, line.is_quiet), invoked(words, line.option_files):
-            return function(*bound.args, **bound.kwargs) or 0
-    finally:
-        command_inputs.reset(before)
+    with speaking(command, line.is_quiet), invoked(words, line.option_files):
+        return function(*bound.args, **bound.kwargs) or 0
 
 
 def _with_stdin_last(words: list[str]) -> list[str]:

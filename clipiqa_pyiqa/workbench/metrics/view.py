@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...checks import check_between
 from ...errors import ImageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class View:
     longest: int = 0
     center: int = 0
     autocast: bool = False
+
+    def __post_init__(self) -> None:
+        check_between("crop", self.crop, 0, 2048)
 
     @property
     def words(self) -> str:
