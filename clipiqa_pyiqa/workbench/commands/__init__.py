@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from typing import TextIO, cast
 
@@ -35,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    with _signals(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
+    with sigterm_as_interrupt(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
         try:
             code, message = _outcome(words)
         except KeyboardInterrupt as error:
@@ -47,12 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             _publish(words, message)
     command_inputs.set(())
     return code
-
-
-def _signals() -> contextlib.AbstractContextManager[None]:
-    """Let SIGTERM end a command like Ctrl-C; only the main thread may say so."""
-    is_main = threading.current_thread() is threading.main_thread()
-    return sigterm_as_interrupt() if is_main else contextlib.nullcontext()
 
 
 def _prepare_streams() -> None:

@@ -174,8 +174,18 @@ class Terminated(KeyboardInterrupt):
     """The interrupt of SIGTERM; ends a run like Ctrl-C."""
 
 
+def _receives_signals() -> bool:
+    """Return whether Python handles signals in this thread, as it does in the main one only."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a command like Ctrl-C."""
+    if not _receives_signals():
+        yield
+        return
+
     def interrupt(*_: Any) -> None:
         raise Terminated
 
@@ -192,7 +202,7 @@ def signals_deferred() -> Iterator[None]:
 
     PyTorch's libraries abort the process if Python raises while they are loaded.
     """
-    if threading.current_thread() is not threading.main_thread():  # Python raises for signals in the main thread only
+    if not _receives_signals():
         yield
         return
     received = list[int]()
