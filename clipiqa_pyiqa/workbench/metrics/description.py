@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ...prompts.pairs import Prompts
 from ...pyiqa_package import keeps_pyiqas_classes
@@ -28,27 +28,6 @@ class Takes(Enum):
     PAIR = "an image and its reference"
     FOLDERS = "a set of images, and perhaps one of references"
     NAME = "the name of an image, as the scores are in a file"
-
-
-class Metric(Protocol):
-    """What is known of a metric before and after it is built.
-
-    Attributes:
-        label: Name of its column; empty for a CLIP-IQA with a column for each question.
-        columns: Names and records of its scores; records are complete once it is built.
-    """
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def takes(self) -> Takes: ...
-    @property
-    def columns(self) -> tuple[Column, ...]: ...
-    def with_label(self, label: str) -> Self:
-        """Return the metric under another label."""
-
-    def with_view(self, view: View) -> Self:
-        """Return the metric with another view of images."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,10 @@ class BuiltMetric:
     def takes(self) -> Takes:
         return self.description.takes
 
+    @property
+    def needs_reference(self) -> bool:
+        return self.description.needs_reference
+
     def with_label(self, label: str) -> Self:
         columns = tuple(replace(column, name=label) for column in self.columns)
         return replace(self, description=self.description.with_label(label), columns=columns)
@@ -115,7 +119,7 @@ class _FunctionMetric(BuiltMetric):
         """Return the score of the images in the first folder, perhaps compared with those in the second."""
         import numpy as np
 
-        if not self.description.needs_reference:
+        if not self.needs_reference:
             folders = folders[:1]
         with contextlib.redirect_stdout(sys.stderr):
             output = self._output_of(folders)
@@ -170,6 +174,7 @@ class FileMetric:
     record: Record = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     takes = Takes.NAME
+    needs_reference = False
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -20,7 +20,7 @@ from ..compare.scored_images import MetricResult
 from ..files.yaml import shipped
 from ..metrics.description import Takes
 from ..metrics.file_scores import with_scores_of_methods
-from ..metrics.kinds import AnyMetric, BuiltMetric, FileMetric
+from ..metrics.kinds import AnyMetric, FileMetric
 from ..options import ComparisonOptions, Progress, Sizes, silent
 from ..report.report import About
 from ..results.output import Output
@@ -140,19 +140,12 @@ def _check_names(methods: Collection[str], baseline: str, values: Mapping[str, f
 
 
 def _check_references(metrics: Iterable[AnyMetric], reference: FilePath | None) -> None:
-    of_pairs = [metric.label for metric in metrics if _needs_reference(metric)]
+    of_pairs = [metric.label for metric in metrics if metric.needs_reference]
     if of_pairs and reference is None:
         raise CLIPIQAError(
             f"{', '.join(of_pairs)} cannot do without reference images: name their folder in `{{reference}}`.",
             options=("reference",),
         )
-
-
-def _needs_reference(metric: AnyMetric) -> bool:
-    if isinstance(metric, FileMetric):
-        return False
-    description = metric.description if isinstance(metric, BuiltMetric) else metric
-    return description.needs_reference
 
 
 def _output_files(out: FilePath | None, images: MethodImages, resume: bool, overwrite: bool) -> dict[str, Output]:
