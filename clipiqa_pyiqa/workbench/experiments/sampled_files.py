@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from ...checks import FilePath
 from ...errors import ImageError
 from ...text import counted
 from ..files.named import parse_argument
+from ..opinions.splits import drawn_places
 from ..sources.finding import check_pictures_outside, each_of, find_inputs
 
 _NAME = re.compile(r"[\w+-]+")
@@ -71,8 +71,7 @@ def drawn(files: Sequence[str], sample: int | None, seed: int) -> list[str]:
             f"{{sample}} must be at most {counted(len(files), 'image')}, as there are no more; got {sample}.",
             options=("sample",),
         )
-    places = sorted(random.Random(seed).sample(range(len(files)), sample))
-    return [files[place] for place in places]
+    return [files[place] for place in drawn_places(len(files), sample, seed)]
 
 
 def _files_of(text: str, out: FilePath | None, data_root: FilePath | None) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import OptionError
 from ...text import counted, few, nearest
+from ..images.uniform import FLAGS
 
 BAND = "cut"
 _EXPLAINED = {
@@ -78,8 +79,6 @@ class Accepted:
     def __post_init__(self) -> None:
         self.count_of(1)
         if self.flags:
-            from ..images.uniform import FLAGS  # imports torch
-
             known = (*FLAGS, BAND)
             for flag in self.flags:
                 if flag not in known:

@@ -4,7 +4,6 @@ import glob
 import hashlib
 import json
 import os
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ from ..images.image import File, Image
 from ..sources.finding import find_inputs
 from .published import ALL_IMAGES, published_set
 from .pyiqa_sets import known_sets, locate, usual_settings
-from .splits import SPLITS
+from .splits import SPLITS, drawn_places
 from .table_file import OpinionFile, read_opinions
 
 _PATH = str | Path
@@ -150,7 +149,7 @@ class _Draw:
         count = round(self.share * len(data.images))
         if count < 1:
             raise CLIPIQAError(f"share={self.share:g} of data set {data.name!r} is no image: set a larger one.")
-        rows = sorted(random.Random(self.seed).sample(range(len(data.images)), count))
+        rows = drawn_places(len(data.images), count, self.seed)
         part = f"a random {100 * self.share:g} %"
         if data.part != ALL_IMAGES:
             part += f" of the {data.part}"

@@ -1,10 +1,14 @@
 """Splits of images into training, validation and test: what a column of them means, and random ones."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas
+if TYPE_CHECKING:
+    import pandas
 
 SPLITS = ("train", "val", "test")
 
@@ -54,3 +58,8 @@ def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
         if len(drawn) + len(rows) / 2 <= len(groups) * fraction:
             drawn.extend(rows)
     return drawn
+
+
+def drawn_places(total: int, count: int, seed: int) -> list[int]:
+    """Return the places of a random sample of so many things, in order."""
+    return sorted(random.Random(seed).sample(range(total), count))
