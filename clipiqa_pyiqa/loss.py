@@ -6,13 +6,13 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import MIN_SIDE, OVERSHOOT, checked
+from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_whole_or_none
 from .clip.gradient import (
     clamped,
     general_path,
@@ -27,6 +27,7 @@ from .clip.gradient import (
 from .clip.inputs import ANY_RANGE
 from .errors import CLIPIQAError, PromptError
 from .metric import CLIPIQA
+from .options import CLIPIQAOptions, lists_options
 from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts, parse_prompts
 from .text import reason, shown
@@ -83,7 +84,7 @@ class CLIPIQALoss(nn.Module):
         **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
     """
 
-    @checked
+    @lists_options(CLIPIQAOptions, of=CLIPIQA)
     def __init__(
         self,
         prompts: Prompts = None,
@@ -101,24 +102,29 @@ class CLIPIQALoss(nn.Module):
         beside: Literal["l1", "mse"] | PixelLoss | None = None,
         metric: CLIPIQA | None = None,
         criterion: Any = None,
-        **options: Annotated[Any, CLIPIQA],
+        **options: Unpack[CLIPIQAOptions],
     ):
+        check_one_of("form", form, FORMS)
+        check_one_of("reduction", reduction, ("mean", "sum", "none"))
+        check_one_of("nan", nan, ("raise", "propagate"))
+        check_number("loss_weight", loss_weight, least=0)
+        check_whole_or_none("crop", crop, least=MIN_SIDE)
         super().__init__()
         self.form, self.reduction, self.nan = form, reduction, nan
         self.double_backward, self.local, self.crop = double_backward, local, crop
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
-        if loss_weight < 0:
-            raise CLIPIQAError(f"loss_weight must be at least 0; got {loss_weight}.")
         self.share = share
         self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of this one's
         self.last_weight = 0.0 if share else loss_weight
+        if share is not None:
+            check_number("share", share)
+        if beside is not None and not callable(beside):
+            check_one_of("beside", beside, BESIDE)
         if (share is None) != (beside is None) or (share is not None and (share <= 0 or loss_weight != 1)):
             raise CLIPIQAError(
                 "share, a number above 0, and beside, the pixel loss ('l1', 'mse' or a function), go together and "
                 f"without loss_weight; got share={share}, beside={shown(beside)}, loss_weight={loss_weight}."
             )
-        if crop is not None and crop < MIN_SIDE:
-            raise CLIPIQAError(f"{{crop}} must be at least {MIN_SIDE} px; got {crop}.", options=("crop",))
         ready = criterion if metric is None else metric
         if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")

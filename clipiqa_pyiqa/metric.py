@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .checks import OVERSHOOT, FilePath, check_keys, checked, choice
+from .checks import OVERSHOOT, FilePath, check_keys, check_mapping, check_one_of, check_truth
 from .clip.device import Part, is_slow_on_cpu
 from .clip.gradient import is_ahead, per_image, untraceable
 from .clip.inputs import check_features, check_images
@@ -20,7 +20,7 @@ from .errors import CLIPIQAError, PromptError
 from .prompts.antonym import antonym_scores, column_means, margins
 from .prompts.fields import check_backbone, warn_of_positions
 from .prompts.heads import OpinionHead, is_head, load_head
-from .prompts.learned import CONTEXT_OPTIONS, PromptLearner
+from .prompts.learned import CONTEXT_OPTIONS, PromptLearner, check_context
 from .prompts.pairs import Columns, PromptPair, Prompts, parse_prompts
 from .prompts.prompt_files import PUBLISHED, LearnedType, check_learned_file, load_prompt_file
 from .prompts.records import as_texts, column_records
@@ -75,7 +75,8 @@ class TowerMetric(nn.Module):
     def __init__(self, model_type: str, precision: Precision):
         super().__init__()
         self.model_type, self._precision = model_type, precision
-        self.dtype: torch.dtype = choice("precision", precision, PRECISIONS)
+        check_one_of("precision", precision, PRECISIONS)
+        self.dtype: torch.dtype = PRECISIONS[precision]
         self._tower: ImageTower | None = None
 
     @property
@@ -162,7 +163,6 @@ class CLIPIQA(TowerMetric):
         torch.Size([1, 1])
     """
 
-    @checked
     def __init__(
         self,
         model_type: ModelType = "clipiqa",
@@ -179,6 +179,10 @@ class CLIPIQA(TowerMetric):
         pretrained_model_path: FilePath | None = None,
         context: Mapping[str, Any] | None = None,
     ):
+        check_one_of("model_type", model_type, ("clipiqa", *PUBLISHED))
+        check_truth("pretrained", pretrained)
+        check_one_of("aggregate", aggregate, ("mean", None))
+        check_one_of("quick_gelu", quick_gelu, (None, True, False))
         super().__init__(model_type, precision)
         self.template = template
         self.aggregate = aggregate
@@ -191,7 +195,8 @@ class CLIPIQA(TowerMetric):
                 f"{pretrained_model_path} has words of its own: leave out `{{prompts}}`.", options=("prompts",)
             )
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
-        self.pos_embedding: str = choice("pos_embedding", positions, POS_EMBEDDINGS)
+        check_one_of("pos_embedding", positions, POS_EMBEDDINGS)
+        self.pos_embedding: str = POS_EMBEDDINGS[positions]
         backbone = canonical_backbone(backbone or metadata.get("backbone", "RN50"))
         if pretrained_model_path is not None:
             check_learned_file(pretrained_model_path, backbone)
@@ -256,7 +261,6 @@ class CLIPIQA(TowerMetric):
         """Names of score columns; learned prompts have the name of their file or ``model_type``."""
         return (self._learned_name,) if self.questions is None else tuple(self.questions)
 
-    @checked
     def load_prompts(self, path: FilePath) -> None:
         """Load learned prompts or a fitted head.
 
@@ -374,7 +378,6 @@ class CLIPIQA(TowerMetric):
             raise PromptError("a fitted head scores whole images only: pass a pair of prompts for a map.")
         return self._answer(features.movedim(1, -1).contiguous(), question).movedim(-1, 1)
 
-    @checked
     def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return text features ``(P, 2, D)`` of length 1 for the pairs, positive prompt first.
 
@@ -399,13 +402,14 @@ class CLIPIQA(TowerMetric):
 
     def _question(self, prompts: Prompts | Columns, aggregate: CallAggregate = "default") -> Question:
         if isinstance(prompts, Columns):
-            choice("aggregate", aggregate, {"default": None, None: None})
+            check_one_of("aggregate", aggregate, ("default", None))
             return list(prompts.values())
         pairs = self._prompts if prompts is None else parse_prompts(prompts, self.template)
-        aggregate = choice("aggregate", aggregate, {"mean": "mean", None: None, "default": self.aggregate})
+        check_one_of("aggregate", aggregate, ("mean", None, "default"))
         if prompts is None and (self.head or self.prompt_learner):
             return None
-        return [pairs] if aggregate else [(pair,) for pair in pairs]
+        is_averaged = (self.aggregate if aggregate == "default" else aggregate) == "mean"
+        return [pairs] if is_averaged else [(pair,) for pair in pairs]
 
     def _answer(self, features: Tensor, question: Question) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
@@ -431,7 +435,10 @@ def _check_learned(
         return
     if len(prompts) > 1:
         raise PromptError(f"learned prompts need a single pair as prompts; got {len(prompts)} pairs.")
-    check_keys(context or {}, CONTEXT_OPTIONS, "`context`")
+    if context is not None:
+        check_mapping("context", context)
+        check_keys(context, CONTEXT_OPTIONS, "`context`")
+        check_context(**context)
 
 
 def _metadata_of(model_type: ModelType, path: FilePath | None) -> dict[str, Any]:

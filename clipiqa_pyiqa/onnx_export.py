@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .checks import FilePath, checked
+from .checks import FilePath
 from .errors import CLIPIQAError
 from .files.writing import check_output, replacing
 from .logger import log
@@ -70,7 +70,6 @@ class OnnxFile:
         )
 
 
-@checked
 def export_onnx(
     metric: Any,
     path: FilePath,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor
 
-from .checks import checked
+from .checks import check_number, check_one_of, check_whole
 from .clip.pixels import blackened, psnr, to_tensors
 from .errors import CLIPIQAError, ImageError
 from .metric import CLIPIQA
+from .options import CLIPIQAOptions, lists_options
 from .text import shown
 
 
@@ -35,7 +36,7 @@ class CLIPIQAReward:
         torch.Size([4])
     """
 
-    @checked
+    @lists_options(CLIPIQAOptions, of=CLIPIQA)
     def __init__(
         self,
         prompts: Any = None,
@@ -46,8 +47,11 @@ class CLIPIQAReward:
         batch_size: int = 16,
         nan: Literal["raise", "lowest"] = "raise",
         device: str | torch.device | None = None,
-        **options: Annotated[Any, CLIPIQA],
+        **options: Unpack[CLIPIQAOptions],
     ):
+        check_number("fidelity", fidelity)
+        check_whole("batch_size", batch_size)
+        check_one_of("nan", nan, ("raise", "lowest"))
         if not 0 < quantile <= 1:
             raise CLIPIQAError(f"quantile must be above 0 and at most 1; got {quantile}.")
         self.local = local

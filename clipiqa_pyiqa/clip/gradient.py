@@ -15,7 +15,6 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
-from ..checks import Function
 from ..errors import CLIPIQAError
 from ..logger import log
 
@@ -53,11 +52,12 @@ CPU_SHARED_PIXELS = 224 * 224
 """Pixels of an image from which its score in a group stays equal to the last bit; smaller images change by 1e-6."""
 
 _Result = TypeVar("_Result")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _general = ContextVar("general_path", default=False)
 
 
-def untraceable(function: Function) -> Function:
+def untraceable(function: _Function) -> _Function:
     """Return a function at which torch.compile breaks the graph."""
     disabled = cache(partial(torch.compiler.disable, function))
 
@@ -67,7 +67,7 @@ def untraceable(function: Function) -> Function:
         return (disabled() if may_be_compiled else function)(*args, **kwargs)
 
     run._torchdynamo_disable = True  # type: ignore[attr-defined]
-    return cast(Function, run)
+    return cast(_Function, run)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from ..checks import FilePath, checked
+from ..checks import FilePath, check_truth
 from ..errors import OutputError
 from .printable import printable
 
@@ -48,7 +48,6 @@ def write_text(path: FilePath, text: str) -> None:
     write_bytes(path, printable(text).encode())
 
 
-@checked
 def check_output(
     path: FilePath,
     *,
@@ -56,6 +55,7 @@ def check_output(
     inputs: Iterable[FilePath] = (),
 ) -> Path:
     """Return a file's path (``~`` expanded, links followed) if it may be written."""
+    check_truth("overwrite", overwrite)
     target = resolved(path)
     _check_kind(path)
     if not target.parent.is_dir():
@@ -75,6 +75,8 @@ def check_output(
 
 def resolved(path: FilePath) -> Path:
     """Return the path of an output, with ``~`` expanded and links followed. Raises ``OutputError``."""
+    if not os.fspath(path):
+        raise OutputError("cannot write to '': an empty text is no path.")
     try:
         return Path(os.path.realpath(os.path.expanduser(path)))
     except (OSError, ValueError) as error:

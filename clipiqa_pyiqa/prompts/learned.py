@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checks import checked
+from ..checks import check_one_of, check_truth, check_whole_or_none
 from ..clip.gradient import is_transformed, needs_gradient
 from ..clip.model import FrozenCLIP, one_thread
 from ..clip.text import TextTower, tokenize
@@ -19,6 +19,7 @@ from .pairs import PromptPair
 from .records import question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
+LONGEST_CONTEXT = 75  # vectors: CLIP's texts have 77 tokens, of which two begin and end a text
 USUAL_N_CTX = 16  # vectors of a context, in the official code and in pyiqa
 CONTEXT_OPTIONS = ("n_ctx", "shared", "init")
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
@@ -42,6 +43,15 @@ def woven(ctx: Tensor, prefix: Tensor, suffix: Tensor, words: Sequence[int]) -> 
     return torch.stack(texts)
 
 
+def check_context(n_ctx: int | None = None, shared: bool = False, init: str = "x") -> None:
+    """Raise for arguments that :class:`PromptLearner` cannot use."""
+    check_whole_or_none("n_ctx", n_ctx, 1, LONGEST_CONTEXT)
+    check_truth("shared", shared)
+    check_one_of("init", init, ("x", "random", "words"))
+    if init == "words":
+        _check_words_alone(n_ctx, shared)
+
+
 class PromptLearner(nn.Module):
     """Texts of a pair with a learnable context: start token, half of the context, words, other half, end token.
 
@@ -62,7 +72,6 @@ class PromptLearner(nn.Module):
     token_suffix: Tensor
     initial_ctx: Tensor
 
-    @checked
     def __init__(
         self,
         clip: FrozenCLIP,
@@ -71,6 +80,7 @@ class PromptLearner(nn.Module):
         shared: bool = False,
         init: Literal["x", "random", "words"] = "x",
     ):
+        check_context(n_ctx, shared, init)
         super().__init__()
         self.clip = clip
         self.pair = pair
@@ -78,7 +88,6 @@ class PromptLearner(nn.Module):
         self.metadata: Mapping[str, str] = {}  # of the context's file
         self.has_fixed_words = init != "words"
         if init == "words":
-            _check_words_alone(n_ctx, shared)
             ctx = self._embedded_texts()
         else:
             length = USUAL_N_CTX if n_ctx is None else n_ctx

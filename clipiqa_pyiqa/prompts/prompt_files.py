@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..checks import FilePath, checked
+from ..checks import FilePath
 from ..errors import PromptError
 from ..files.writing import write_bytes
 from ..weights.checkpoint import open_checkpoint
@@ -110,7 +110,6 @@ def check_learned_file(path: FilePath, backbone: str) -> None:
     check_backbone(path, metadata, backbone)
 
 
-@checked
 def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[str, Any] | None = None) -> None:
     """Write learned prompts to a file, without CLIP's weights.
 

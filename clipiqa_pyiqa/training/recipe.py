@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 import torch
 from torch import Tensor
 
-from ..checks import check_between, check_keys, checked, choice
+from ..checks import check_keys, check_number, check_one_of, check_seed, check_truth, check_whole, check_whole_or_none
 from ..errors import ImageError, Kind
-from ..metric import CLIPIQA
-from ..prompts.learned import CONTEXT_OPTIONS
+from ..options import CLIPIQAOptions
+from ..prompts.learned import CONTEXT_OPTIONS, check_context
+from ..prompts.pairs import Prompts
+
+
+class TrainingOptions(CLIPIQAOptions, total=False):
+    """Changes of a recipe: fields of :class:`Recipe`, a context, or arguments of :class:`~clipiqa_pyiqa.CLIPIQA`."""
+
+    prompts: Prompts
+    sgd: bool | None
+    lr: float | None
+    min_lr: float | None
+    cosine_epochs: float | None
+    plcc_loss: bool | None
+    batch_size: int | None
+    epochs: int | None
+    crop: int | None
+    crops: int | None
+    seed: int | None
+    n_ctx: int | None
+    shared: bool | None
+    init: Literal["x", "random", "words"] | None
 
 
 @dataclass(frozen=True)
@@ -42,11 +61,16 @@ class Recipe:
     network: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_between("lr", self.lr, 0, 1000)
-        check_between("min_lr", self.min_lr, 0, 1000)
-        check_between("epochs", self.epochs, 1, 1_000_000)
-        check_between("crop", self.crop or 0, 0, 2048)
-        check_between("crops", self.crops, 1, 1000)
+        check_truth("sgd", self.sgd)
+        check_number("lr", self.lr, 0, 1000)
+        check_number("min_lr", self.min_lr, 0, 1000)
+        check_number("cosine_epochs", self.cosine_epochs, least=0)
+        check_truth("plcc_loss", self.plcc_loss)
+        check_whole("batch_size", self.batch_size, 1, 65_536)
+        check_whole("epochs", self.epochs, 1, 1_000_000)
+        check_whole_or_none("crop", self.crop, 0, 2048)
+        check_whole("crops", self.crops, 1, 1000)
+        check_seed(self.seed)
 
 
 RECIPES = {
@@ -64,23 +88,27 @@ RECIPES = {
 }
 
 
-def with_options(recipe: Recipe | str, **changes: Any) -> Recipe:
+def with_options(recipe: Recipe | str, **options: Unpack[TrainingOptions]) -> Recipe:
     """Return a recipe with changed options; None changes nothing.
 
     Args:
         recipe: The recipe, or a name in ``RECIPES``.
-        **changes: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0: whole images), ``n_ctx``,
+        **options: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0: whole images), ``n_ctx``,
             ``shared``, ``init`` (``'words'`` leaves out the recipe's ``n_ctx`` and ``shared``), or arguments of
             :class:`clipiqa_pyiqa.CLIPIQA`.
     """
-    base = recipe if isinstance(recipe, Recipe) else choice("recipe", recipe, RECIPES)
-    changes = {name: value for name, value in changes.items() if value is not None}
-    known = [*vars(base), *CONTEXT_OPTIONS, *inspect.signature(CLIPIQA).parameters]
-    check_keys(changes, known, "the options of train()")
-    changed = checked(Recipe)(**{name: changes.pop(name, value) for name, value in vars(base).items()})
+    if isinstance(recipe, Recipe):
+        base = recipe
+    else:
+        check_one_of("recipe", recipe, RECIPES)
+        base = RECIPES[recipe]
+    check_keys(options, TrainingOptions.__annotations__, "the options of train()")
+    changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    changed = Recipe(**{name: changes.pop(name, value) for name, value in vars(base).items()})
     if context := {name: changes.pop(name) for name in CONTEXT_OPTIONS if name in changes}:
         recipes_context = {} if context.get("init") == "words" else base.network.get("context") or {}
         changes["context"] = {**recipes_context, **context}
+        check_context(**changes["context"])
     return replace(
         changed,
         crop=changed.crop or None,

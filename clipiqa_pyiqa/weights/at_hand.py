@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from huggingface_hub import constants
 
-from ..checks import checked
 from ..errors import WeightsError
 from .finding import Copy, download_places, find_file, good_copy, weights_in, weights_named
 from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, pyiqa_file, release
@@ -24,7 +23,6 @@ class FileAtHand:
     sha256: str = ""  # of the file on this machine, or the known first digits of the published file's
 
 
-@checked
 def weights_at_hand(
     backbones: str | Iterable[str] = (), *, prompts: bool = False, download: bool = False
 ) -> Iterator[FileAtHand]:

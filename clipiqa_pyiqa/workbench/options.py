@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from ..checks import DEFAULTS, MIN_SIDE, check_bounds
+from ..checks import MIN_SIDE, check_one_of, check_truth, check_whole, check_whole_or_none
 from ..errors import OptionError
+from ..text import nearest
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
 
 Progress = Callable[..., object]
 """Function of the numbers of finished and of all units (None: unknown), which may have further arguments."""
+
+
+LARGEST_BATCH = 65_536
+_CURES = {
+    **dict.fromkeys(
+        ("backbone", "clip_weights", "pos_embedding", "precision", "prompts"),
+        "it belongs to the metric, as in CLIPIQA(backbone='mini') or 'clipiqa:backbone=mini'.",
+    ),
+    **dict.fromkeys(("best", "worst"), "ask the result, as in rank('mini', 'photos').best(10)."),
+}
+"""Option that functions do not have -> what to do instead."""
 
 
 def silent(*state: object) -> None:
@@ -40,8 +52,8 @@ class Machine:
     huge: bool = False
 
     def __post_init__(self) -> None:
-        check_bounds("workers", self.workers)
-        check_bounds("threads", self.threads)
+        check_workers(self.workers)
+        check_whole_or_none("threads", self.threads, 1, 256)
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,8 @@ class Batches(Machine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_bounds("batch_size", self.batch_size)
-        check_bounds("processes", self.processes)
+        check_whole("batch_size", self.batch_size, 1, LARGEST_BATCH)
+        check_whole("processes", self.processes, 0, 256)
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,8 @@ class Sizes:
     max_pixels: int | None = None
 
     def __post_init__(self) -> None:
-        check_bounds("max_side", self.max_side)
-        check_bounds("max_pixels", self.max_pixels)
+        check_whole_or_none("max_side", self.max_side, MIN_SIDE)
+        check_whole_or_none("max_pixels", self.max_pixels, MIN_SIDE**2)
 
     @property
     def limits(self) -> dict[str, int]:
@@ -98,6 +110,11 @@ class Reading(Sizes):
     damaged: Literal["refuse", "keep"] = "refuse"
     min_side = MIN_SIDE  # no option: smallest height and width of images
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_truth("apply_exif", self.apply_exif)
+        check_one_of("damaged", self.damaged, ("refuse", "keep"))
+
 
 class AnySize(Reading):
     """Reading where each metric has a smallest size of its own, or none."""
@@ -112,9 +129,6 @@ class SharedOptions(Reading, Batches):
     def __post_init__(self) -> None:
         Reading.__post_init__(self)
         Batches.__post_init__(self)
-
-
-DEFAULTS.update({name: getattr(SharedOptions, name) for name in SharedOptions.__dataclass_fields__})
 
 
 class BatchOptions(TypedDict, total=False):
@@ -147,8 +161,23 @@ class RunOptions(ScoringOptions, total=False):
     strict: bool
 
 
+def check_workers(workers: int | None) -> None:
+    check_whole_or_none("workers", workers, 1, 256)
+
+
+def check_options(options: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raise for an unknown option, and tell what to do."""
+    for name in options:
+        if name not in known:
+            cure = _CURES.get(name) or nearest(name, known)
+            raise OptionError(f"there is no option {name!r}: {cure}")
+
+
 def check_storage(out: object, resume: bool, overwrite: bool, drop_vanished: bool = False) -> None:
     """Raise OptionError for an option of stored results that would have no effect."""
+    check_truth("resume", resume)
+    check_truth("overwrite", overwrite)
+    check_truth("drop_vanished", drop_vanished)
     if resume and out is None:
         raise OptionError("`{resume}` needs `{out}`, the results to continue.", options=("resume", "out"))
     if overwrite and out is None:

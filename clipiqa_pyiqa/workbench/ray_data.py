@@ -24,14 +24,15 @@ from typing import Any, Unpack
 
 import pyarrow
 
-from ..checks import FilePath, checked
+from ..checks import FilePath, check_list, check_whole_or_none
 from ..errors import CLIPIQAError, Kind
+from ..options import lists_options
 from ..text import counted, pip_install, reason
 from .images.image import Image
 from .images.memory import keep_memory
 from .metrics.description import Takes
 from .metrics.parsing import AnyPrompts
-from .options import RunOptions
+from .options import RunOptions, SharedOptions
 from .results.formats import Head
 from .results.parquet_folder import IMAGES, SOURCE, ParquetFolder
 from .results.row import Row
@@ -132,7 +133,7 @@ def _scorer_of_images(setup: Callable[[], ScoringSetup]) -> Callable[[Image], Ro
     return lambda image: next(made.rows([image]))
 
 
-@checked
+@lists_options(RunOptions, of=SharedOptions)
 def score_on_ray(
     metric: Any,
     sources: Any,
@@ -169,6 +170,8 @@ def score_on_ray(
     Raises:
         CLIPIQAError: Ray or its cluster is missing, nothing can be scored, or ``out`` was made in another way.
     """
+    check_list("keep", keep)
+    check_whole_or_none("actors", actors, 1, 4096)
     found = sources
     if not isinstance(found, Found):
         found = find_shards(sources, keep=keep, image_column=image_column, sampling=sampling)

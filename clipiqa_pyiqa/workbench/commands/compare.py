@@ -9,7 +9,6 @@ from cyclopts import Parameter
 from ...errors import OptionError
 from ..metrics.description import Takes
 from .command_line import as_given
-from .options.flags import whole
 from .options.groups import Settings
 from .options.reports import Comparing
 
@@ -33,8 +32,8 @@ class CompareOptions:
     plcc_fit: bool = False
     fit_parameters: Literal[4, 5] = 4
     without_mini_photos: bool = False
-    bootstrap: Annotated[int, whole(0, 1_000_000)] = 1000
-    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 0
+    bootstrap: int = 1000
+    seed: int = 0
     within: Annotated[str, Parameter(metavar="COLUMN")] = ""
 
 

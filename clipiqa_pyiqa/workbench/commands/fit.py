@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from ...errors import OptionError
 from ...text import counted
-from .options.flags import whole
 from .options.groups import Settings
 from .options.learning import Learning, creation
 from .options.terminal import frame_as_text
@@ -32,9 +31,9 @@ def run(
     prompts: Annotated[str | None, Parameter(alias="-p", metavar="PAIR")] = None,
     own_scale: bool = False,
     without_mini_photos: bool = False,
-    splits: Annotated[int, whole(0)] = 0,
+    splits: int = 0,
     splits_out: Annotated[Path | None, Parameter(metavar="FILE")] = None,
-    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 123,
+    seed: int = 123,
     learning: Learning = Learning(),
     settings: Settings = Settings(),
 ) -> int:

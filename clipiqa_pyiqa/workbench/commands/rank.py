@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ...checks import check_whole
 from ...errors import OptionError
 from ...text import counted, few
 from ..options import check_storage
-from .options.flags import COLUMNS, OPTIONS, RARE, whole
+from .options.flags import COLUMNS, OPTIONS, RARE
 from .options.groups import Settings
 from .options.reports import Experiment
 from .options.running import check_inputs, start
@@ -109,7 +110,7 @@ class PickOptions:
 
 def run(
     *sources: Annotated[str, Parameter(metavar="PATH")],
-    count: Annotated[int, whole(1, 500)] = 10,
+    count: int = 10,
     page: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     picks: PickOptions = PickOptions(),
     order: OrderOptions = OrderOptions(),
@@ -227,6 +228,7 @@ def _picked(photos: Photos, cuts: Mapping[str, Any]) -> Parts:
 def _worst_and_best(photos: Photos, count: int) -> Parts:
     """Return at most ``count`` of the worst and of the best photos; no photo is among both."""
     half = len(photos.best_first()) // 2
+    check_whole("count", count)
     return _picked(photos, {"worst": min(count, half) or None, "best": count})
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ...checks import check_whole_or_none
 from ...errors import ImageError, Kind, OptionError
 from ...files.writing import check_output, write_text
 from ...text import counted
@@ -20,7 +21,7 @@ from ..options import check_storage
 from ..results.formats import absent_note
 from ..results.output import Output
 from ..results.printing import printing
-from .options.flags import RAY, whole
+from .options.flags import RAY
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
 from .options.running import start
 from .options.terminal import frame_as_text, note, progress, stored, tell
@@ -59,7 +60,7 @@ class Cluster:
     """
 
     engine: Literal["local", "ray"] = "local"
-    actors: Annotated[int | None, whole(1, 4096)] = None
+    actors: int | None = None
     gpus_per_actor: float | None = None
     cpus_per_actor: float = 1.0
 
@@ -76,15 +77,16 @@ class Videos:
     """
 
     every: Annotated[str | None, Parameter(metavar="SECONDS")] = None
-    frames: Annotated[int | None, whole()] = None
+    frames: int | None = None
     videos: Annotated[Path | None, Parameter(metavar="FILE")] = None
 
     @property
     def sampling(self) -> dict[str, str]:
-        if self.every and self.frames:
+        if self.every is not None and self.frames is not None:
             raise OptionError("--every and --frames exclude each other: give one of them.")
-        sampling = f"{self.frames} frames" if self.frames else self.every
-        return {"sampling": sampling} if sampling else {}
+        check_whole_or_none("frames", self.frames)
+        sampling = self.every if self.frames is None else f"{self.frames} frames"
+        return {} if sampling is None else {"sampling": sampling}
 
     def judge(self, scores: Scores) -> None:
         """Show each video's verdict, and write the table."""

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .options.flags import whole
 from .options.groups import Settings
 from .options.reports import Experiment
 from .options.running import check_inputs
@@ -14,10 +13,10 @@ from .options.running import check_inputs
 def run(
     *paths: Annotated[str, Parameter(metavar="IMAGE", required=True)],
     changes: Annotated[Sequence[str], Parameter(metavar="CHANGE")] = (),
-    steps: Annotated[int, whole(3, 1_000_000)] = 9,
+    steps: int = 9,
     scales: Sequence[float] = (),
-    sample: Annotated[int | None, whole(metavar="N")] = None,
-    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 0,
+    sample: Annotated[int | None, Parameter(metavar="N")] = None,
+    seed: int = 0,
     data_root: Annotated[str | None, Parameter(metavar="DIR")] = None,
     experiment: Experiment = Experiment(),
     settings: Settings = Settings(),

@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from ...errors import OptionError
 from ..metrics.description import Takes
-from .options.flags import whole
 from .options.groups import Settings
 from .options.reports import Comparing
 from .options.terminal import numbers_by_name
@@ -39,11 +38,11 @@ class Methods:
     baseline: str | None = None
     protocol: str | None = None
     only: Annotated[Sequence[str], Parameter(metavar="METRIC")] = ()
-    crop_border: Annotated[int | None, whole(0, 4096)] = None
+    crop_border: int | None = None
     expect: Annotated[Sequence[str] | None, Parameter(metavar="PAPER")] = None
     explain: bool = False
     skip_missing: bool = False
-    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 0
+    seed: int = 0
     sd: Annotated[bool, Parameter(negative_bool="no-")] = True
 
 

@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from ...files.printable import one_line
 from ...text import counted
-from .options.flags import whole
 from .options.groups import Settings
 from .options.learning import Learning, creation
 from .options.terminal import on_interrupt
@@ -32,15 +31,15 @@ class Changes:
         seed: seed of context, order and split
     """
 
-    n_ctx: Annotated[int | None, whole(1, 75)] = None
+    n_ctx: int | None = None
     shared: Annotated[bool | None, Parameter(negative_bool="no-")] = None
     init: Literal["x", "random", "words"] | None = None
-    batch_size: Annotated[int | None, whole(1, 65_536)] = None
-    epochs: Annotated[int | None, whole(1, 1_000_000)] = None
+    batch_size: int | None = None
+    epochs: int | None = None
     lr: Annotated[float | None, Parameter(metavar="RATE")] = None
-    crop: Annotated[int | None, whole(0, 2048)] = None
-    crops: Annotated[int | None, whole(1, 1000)] = None
-    seed: Annotated[int, whole(0, (1 << 32) - 1)] = 123
+    crop: int | None = None
+    crops: int | None = None
+    seed: int = 123
 
 
 def run(

@@ -11,10 +11,11 @@ from typing import Any, Literal, Unpack
 import pandas
 import torch
 
-from ...checks import checked
+from ...checks import check_one_of, check_whole
 from ...errors import CLIPIQAError
 from ...files.reading import FileHashes
 from ...logger import log
+from ...options import lists_options
 from ...text import counted, few
 from ..images.image import Image
 from ..images.prefetch import WORKERS
@@ -24,7 +25,7 @@ from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import parse_metrics
 from ..opinions.data_sets import DataSet, parse_data_sets
 from ..opinions.mini_photos import count_learned_from, seen_by_mini, seen_warning
-from ..options import ComparisonOptions, Progress, silent
+from ..options import ComparisonOptions, Progress, SharedOptions, silent
 from ..results.store import Results
 from ..scoring.options import Options
 from ..scoring.result_files import outputs
@@ -34,7 +35,7 @@ from .data_set_result import DataSetResult
 from .scored_images import ScoredImages, limits_text, score_all
 
 
-@checked
+@lists_options(ComparisonOptions, of=SharedOptions)
 def compare(
     metrics: Any,
     data_sets: Any,
@@ -72,6 +73,8 @@ def compare(
         batches: As in :class:`~clipiqa_pyiqa.workbench.options.Batches` and
             :class:`~clipiqa_pyiqa.workbench.options.Sizes`.
     """
+    check_whole("bootstrap", bootstrap, 0, 1_000_000)
+    check_one_of("fit_parameters", fit_parameters, (4, 5))
     asked = parse_metrics([metrics], also=(Takes.NAME,), trust_weights=trust_weights)
     needs_images = any(metric.takes is not Takes.NAME for metric in asked)
     sets = parse_data_sets(data_sets, data_root, within, needs_images)

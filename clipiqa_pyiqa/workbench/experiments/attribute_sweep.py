@@ -12,12 +12,13 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...checks import FilePath, checked, choice
+from ...checks import FilePath, check_one_of, check_seed, check_whole, check_whole_or_none
 from ...errors import CLIPIQAError, ImageError
 from ...files.printable import printable
+from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import shown
-from ..options import Reading
+from ..options import Reading, SharedOptions
 from ..report.pictures import COLOURS, STYLE, captioned
 from ..sources.finding import each_of
 from ..stats.correlation import srocc
@@ -141,7 +142,7 @@ def _summary_numbers(correlations: pandas.Series, means: pandas.Series) -> dict[
     }
 
 
-@checked
+@lists_options(ExperimentOptions, of=SharedOptions)
 def sweep(
     metric: Any,
     paths: Paths,
@@ -169,7 +170,12 @@ def sweep(
         sample, seed: Number of images that are drawn at random, and the seed of the drawing; default all images.
         data_root: Folder of pyiqa's data sets; default ``./datasets``.
     """
-    chosen = {name: choice("changes", name, CHANGES) for name in each_of(changes)}
+    check_whole("steps", steps, 3, 1_000_000)
+    check_whole_or_none("sample", sample, 1, 10_000_000)
+    check_seed(seed)
+    chosen = list(dict.fromkeys(each_of(changes)))
+    for name in chosen:
+        check_one_of("changes", name, CHANGES)
     if not chosen:
         raise CLIPIQAError(f"{{changes}} must name at least one of {', '.join(CHANGES)}.", options=("changes",))
     if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
@@ -178,9 +184,9 @@ def sweep(
             options=("scales",),
         )
     files = drawn(image_files(paths, options.get("out"), data_root), sample, seed)
-    metrics = metrics_with_questions(metric, prompts, template, list(chosen))
+    metrics = metrics_with_questions(metric, prompts, template, chosen)
     limits = {name: limit for name, limit in options.items() if name in Reading.__dataclass_fields__}
-    versions = changed_images(files, list(dict.fromkeys(scales)), list(chosen.values()), steps, limits)
+    versions = changed_images(files, list(dict.fromkeys(scales)), [CHANGES[name] for name in chosen], steps, limits)
     different_versions = list({version.name: version for version in versions}.values())
     as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}  # versions have their size
     probes = [version for version in different_versions if version.path == files[len(files) // 2]][::_EVERY]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from ...checks import FilePath, checked
+from ...checks import FilePath
 from ...metric import CLIPIQA
 from ..report.pictures import contact_sheet, save_figure
 from ..scoring.score_images import score_images
@@ -36,7 +36,6 @@ class Demonstration:
         save_figure(contact_sheet(groups, "CLIP-IQA, mini, bundled"), path)
 
 
-@checked
 def demo() -> Demonstration:
     """Return scores of bundled photos and degraded versions, without any download."""
     images = dict[tuple[str, str], Image.Image]()

@@ -10,10 +10,12 @@ from typing import Any, ClassVar, Unpack
 import pandas
 from matplotlib.figure import Figure
 
-from ...checks import FilePath, checked
+from ...checks import FilePath
+from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import counted, few
 from ..names.matching import by_pattern, in_all
+from ..options import SharedOptions
 from ..report.pictures import contact_sheet
 from ..sources.finding import check_pictures_outside
 from ..stats.intervals import mean_difference, share
@@ -103,7 +105,7 @@ class PairScores(ExperimentResult):
         ]
 
 
-@checked
+@lists_options(ExperimentOptions, of=SharedOptions)
 def pairs(
     metric: Any,
     low: FilePath,

@@ -13,14 +13,15 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from ...checks import checked
 from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...logger import log
 from ...metric import find_device
+from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ..files.shown_text import below_common
 from ..metrics.building import build_clipiqa
+from ..options import SharedOptions
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, fitted, thumbnail, wrapped
 from ..results.columns import Column
 from ..sources.finding import find_inputs
@@ -131,7 +132,7 @@ def _alignment(angle: float) -> Literal["left", "center", "right"]:
     return "left" if side > 0 else "right"
 
 
-@checked
+@lists_options(ExperimentOptions, of=SharedOptions)
 def radar(
     metric: Any,
     paths: Paths,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...checks import check_one_of
 from ...errors import ImageError
 from ..images.image import File, Image
 from ..metrics.kinds import AnyMetric
@@ -73,6 +74,7 @@ def scores_output(
         written, inputs: As for :func:`scored_images`.
     """
     pictures = options.get("pictures", "png")
+    check_one_of("pictures", pictures, ("png", "svg", "pdf"))
     others = list[str]()
     for name in ("summary.json", *written):
         others += file_names(questions, name.replace("*", pictures)).values()

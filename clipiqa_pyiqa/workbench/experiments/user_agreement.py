@@ -12,12 +12,14 @@ import numpy as np
 import pandas
 from matplotlib.figure import Figure
 
-from ...checks import FilePath, checked
+from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...metric import find_device
+from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import counted, few
 from ..metrics.building import build_clipiqa
+from ..options import SharedOptions
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, wrapped
 from ..stats.intervals import clustered_share, share
 from .experiment_result import ExperimentResult
@@ -114,7 +116,7 @@ def _summary_row(attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
     }
 
 
-@checked
+@lists_options(ExperimentOptions, of=SharedOptions)
 def agreement(
     metric: Any,
     votes: FilePath,

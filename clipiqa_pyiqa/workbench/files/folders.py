@@ -5,14 +5,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...checks import FilePath, checked
+from ...checks import FilePath
 from ...errors import OutputError
 from ...files.writing import as_output_error, check_output, resolved
 
 _SUFFIXES_OF_FILES = [".csv", ".json", ".jsonl", ".parquet", ".html", ".png", ".svg", ".pdf", ".xml", ".md", ".tex"]
 
 
-@checked
 def check_folder(
     folder: FilePath,
     names: Iterable[str] = (),

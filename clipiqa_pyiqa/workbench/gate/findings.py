@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...checks import check_list, check_truth
 from ...errors import OptionError
 from ...text import counted, few, nearest
 from ..images.uniform import FLAGS
@@ -77,6 +78,9 @@ class Accepted:
     flags: Collection[str] = ()
 
     def __post_init__(self) -> None:
+        check_truth("allow_new", self.new)
+        check_truth("allow_resize", self.resize)
+        check_list("allow_flag", self.flags)
         self.count_of(1)
         if self.flags:
             known = (*FLAGS, BAND)

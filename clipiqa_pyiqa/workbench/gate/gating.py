@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -13,13 +14,14 @@ from typing import Any, Literal, Unpack
 import numpy as np
 from pandas import DataFrame, to_numeric
 
-from ...checks import FilePath, checked
+from ...checks import FilePath, check_list, check_one_of
 from ...errors import CLIPIQAError
 from ...files.writing import write_text
+from ...options import lists_options
 from ...text import counted, few, nearest
 from ...version import __version__
 from ..files.folders import check_folder
-from ..options import Progress, RunOptions, check_storage, silent
+from ..options import Progress, RunOptions, SharedOptions, check_options, check_storage, silent
 from ..results.directions import find_direction
 from ..results.output import Output
 from ..results.scores import Scores, is_score_file, read_scores
@@ -34,7 +36,7 @@ from .pairing import Pairing, pair_rows
 from .verdicts import judge, too_few_rows
 
 
-@checked
+@lists_options(RunOptions, of=SharedOptions)
 def gate(
     base: FilePath,
     new: FilePath,
@@ -89,11 +91,15 @@ def gate(
     Raises:
         CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways.
     """
+    check_options(options, inspect.signature(gate).parameters)
+    check_one_of("unclear", unclear, ("fail", "warn"))
+    for name, columns in {"by": by or (), "lower_better": lower_better, "higher_better": higher_better}.items():
+        check_list(name, columns)
+    accepted = Accepted(allow_new, allow_missing, allow_resize, allow_flag)
     places = {"base": os.fspath(base), "new": os.fspath(new)}
     folders = {side: find_shards(path) for side, path in places.items() if not is_score_file(path)}
     _check_runs(places, folders, has_metrics=metrics is not None, has_options=bool(options))
     _check_directions(lower_better, higher_better)
-    accepted = Accepted(allow_new, allow_missing, allow_resize, allow_flag)
     check_storage(out, resume, overwrite and page is None)
     replaces = overwrite or resume
     out = None if out is None else check_folder(out, WRITTEN, overwrite=replaces, inputs=places.values())

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...checks import FilePath, checked
+from ...checks import FilePath
 from ...errors import ImageError, Kind
 from ...files.reading import read_bytes
 from ..options import Reading
@@ -100,7 +100,6 @@ class NoImage(Image):
         raise ImageError(self.reason, self.kind, self.name)
 
 
-@checked
 def read_image(
     image: FilePath | Image,
     *,

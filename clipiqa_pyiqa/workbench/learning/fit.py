@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...checks import FilePath, checked
+from ...checks import FilePath, check_one_of, check_whole
 from ...errors import CLIPIQAError
 from ...files.writing import write_text
 from ...logger import log
@@ -24,7 +24,7 @@ from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
 from ..opinions.mini_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, look_for_mini_photos
 from ..opinions.splits import draw_groups
-from ..options import SharedOptions
+from ..options import SharedOptions, check_workers
 from ..stats.correlation import plcc, srocc
 from .feature_store import stored_features
 from .judgement import Judgement, judge
@@ -74,7 +74,6 @@ class FitResult:
         write_text(path, photos.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
-@checked
 def fit(
     scores: ScoreTable | FilePath,
     *,
@@ -100,6 +99,10 @@ def fit(
         without_mini_photos, features: As for ``train``.
         splits: Number of random splits of groups: a head is fitted to 80 % and predicts the rest.
     """
+    check_one_of("method", method, NEEDED)
+    check_one_of("fit_on", fit_on, ("features", "stages"))
+    check_whole("splits", splits, 0)
+    check_workers(workers)
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)
     metric = (metric or CLIPIQA()).to(device).eval()
@@ -108,10 +111,13 @@ def fit(
     table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
     train = table.part("train")
     _check_enough(method, train)
-    has_stages = fit_on == "stages"
-    encoded = stored_features(
-        metric, features, table.frame["path"], stages=has_stages, device=device, workers=workers, hashes=table.hashes
-    )[:, 0]
+    storage: dict[str, Any] = {
+        "stages": fit_on == "stages",
+        "device": device,
+        "workers": workers,
+        "hashes": table.hashes,
+    }
+    encoded = stored_features(metric, features, table.frame["path"], **storage)[:, 0]
     direction = _direction_of(metric)
     photos = _rated_photos(encoded, direction, table.frame, fit_on)
     parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}

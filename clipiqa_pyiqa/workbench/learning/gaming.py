@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ...checks import checked
+from ...checks import check_list, check_number
 from ...errors import CLIPIQAError
 from ...loss import CLIPIQALoss
 from ...metric import CLIPIQA
@@ -55,7 +55,6 @@ class GamingAlarm:
         allow_db: fall of PSNR since the first or the best call, in dB, that raises no alarm.
     """
 
-    @checked
     def __init__(
         self,
         criterion: CLIPIQALoss,
@@ -64,6 +63,8 @@ class GamingAlarm:
         judges: Sequence[str] = ("piqe",),
         allow_db: float = 0.5,
     ):
+        check_list("judges", judges)
+        check_number("allow_db", allow_db, least=0)
         self._criterion = copy.copy(criterion)  # a shallow copy: the network is shared
         self._criterion.loss_weight, self._criterion.reduction = 1.0, "none"
         self._criterion.share, self._criterion.nan = None, "raise"

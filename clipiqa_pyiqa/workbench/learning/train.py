@@ -6,28 +6,29 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas
 import torch
 from torch import Tensor
 
-from ...checks import FilePath, checked
+from ...checks import FilePath, check_truth
 from ...errors import CLIPIQAError
 from ...files.writing import write_bytes, write_text
 from ...logger import log
 from ...metric import CLIPIQA, find_device
+from ...options import lists_options
 from ...prompts.checksum import content_checksum
 from ...prompts.pairs import Prompts
 from ...prompts.prompt_files import pickled, save_prompt_file
 from ...training.prompts import EpochResult, PromptTraining
-from ...training.recipe import Recipe, with_options
+from ...training.recipe import Recipe, TrainingOptions, with_options
 from ...weights.checkpoint import load_pickled
 from ..files.folders import check_folder
 from ..files.locking import locked
 from ..opinions.mini_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, look_for_mini_photos
-from ..options import SharedOptions
+from ..options import SharedOptions, check_workers
 from ..stats.correlation import krcc, plcc, srocc
 from ..stats.intervals import Array
 from .judgement import Judgement, judge
@@ -56,7 +57,7 @@ class TrainingResult:
     judgement: Judgement
 
 
-@checked
+@lists_options(TrainingOptions, of=Recipe)
 def train(
     scores: ScoreTable | FilePath,
     out: FilePath,
@@ -68,7 +69,7 @@ def train(
     workers: int | None = SharedOptions.workers,
     resume: bool = False,
     overwrite: bool = False,
-    **changes: Any,
+    **changes: Unpack[TrainingOptions],
 ) -> TrainingResult:
     """Train the prompts of CLIP-IQA+ on people's scores (Sec. 3.2).
 
@@ -81,6 +82,9 @@ def train(
         resume, overwrite: Continue, or replace, the run in ``out``.
         **changes: Changes of the recipe, see :func:`with_options`.
     """
+    check_truth("resume", resume)
+    check_truth("overwrite", overwrite)
+    check_workers(workers)
     recipe = with_options(recipe, **changes)
     # the data first, since all later steps take time
     table = find_score_table(scores, seed=recipe.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -14,21 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...checks import FilePath, checked
+from ...checks import FilePath, check_one_of
 from ...errors import CLIPIQAError, ImageError
 from ...metric import CLIPIQA, net_of
+from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ..images.batches import BatchLoop, Limits, Work, stacked
 from ..images.image import Image
 from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
-from ..options import Progress, ScoringOptions, check_storage, silent
+from ..options import Progress, ScoringOptions, SharedOptions, check_options, check_storage, silent
 from ..scoring.score import Paths, ScoringSetup
 from ..sources.finding import Found, check_pictures_outside, each_of, find_shards
 from ..sources.source_images import sources_of
 from .folder import MapFolder
-from .places import PhotoMap, Question, enlarged, smoothed
+from .places import PhotoMap, Question, check_scale, enlarged, smoothed
 
 
 @dataclass
@@ -44,7 +46,7 @@ class PhotoMaps:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-@checked
+@lists_options(ScoringOptions, of=SharedOptions)
 def draw_maps(
     metric: Any,
     paths: Paths,
@@ -70,6 +72,9 @@ def draw_maps(
         pictures: Format of pictures: ``'png'``, ``'svg'`` or ``'pdf'``.
         options: As for :func:`~clipiqa_pyiqa.score_paths`.
     """
+    check_options(options, inspect.signature(draw_maps).parameters)
+    check_scale(scale)
+    check_one_of("pictures", pictures, ("png", "svg", "pdf"))
     if html and out is None:
         raise CLIPIQAError("`{html}` needs a folder: pass `{out}`, too.", options=("html", "out"))
     check_storage(out, False, overwrite)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...checks import checked
+from ...checks import check_number
 from ...metric import CLIPIQA
 from ...prompts.pairs import Columns, Prompts
 
@@ -50,7 +50,6 @@ class PhotoMap:
         return list(zip(self.questions, self.score.tolist(), self.scores.min(axis=(1, 2)).tolist(), strict=True))
 
 
-@checked
 def quality_map(
     metric: CLIPIQA,
     x: Tensor,
@@ -71,12 +70,17 @@ def quality_map(
     Returns:
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
     """
+    check_scale(scale)
     scores = metric.score_map(enlarged(x, scale), prompts)
     if smooth:
         scores = smoothed(scores)
     if upsample:
         scores = upsampled(scores, (x.shape[2], x.shape[3]), metric.clip.cell / scale)
     return scores
+
+
+def check_scale(scale: float) -> None:
+    check_number("scale", scale, 1, 8)
 
 
 def enlarged(x: Tensor, scale: float) -> Tensor:

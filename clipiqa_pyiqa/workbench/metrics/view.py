@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...checks import check_between
+from ...checks import check_truth, check_whole
 from ...errors import ImageError
 
 if TYPE_CHECKING:
     import torch
+
+WIDEST_BORDER = 2048  # in pixels
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class View:
     autocast: bool = False
 
     def __post_init__(self) -> None:
-        check_between("crop", self.crop, 0, 2048)
+        check_whole("crop", self.crop, 0, WIDEST_BORDER)
+        for name in ("square", "longest", "center"):
+            check_whole(name, getattr(self, name), 0)
+        check_truth("autocast", self.autocast)
 
     @property
     def words(self) -> str:

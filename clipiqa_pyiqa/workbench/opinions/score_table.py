@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas
 
-from ...checks import FilePath
+from ...checks import FilePath, check_seed
 from ...errors import CLIPIQAError
 from ...files.reading import FileHashes
 from ...logger import log
@@ -75,6 +75,7 @@ def read_score_table(
         lower_better: Whether low scores are good; None means no, but a column ``dmos`` needs True or False.
         group: Name or number of the column of groups, which splits keep together; default a usual name of references.
     """
+    check_seed(seed)
     file = path if isinstance(path, OpinionFile) else OpinionFile(path)
     file = _with_options(file, root, columns, lower_better, group)
     path = Path(file.path).expanduser()

@@ -8,15 +8,17 @@ from typing import Any, Unpack
 import pandas
 from matplotlib.figure import Figure
 
-from ...checks import checked
+from ...checks import check_whole
 from ...files.printable import printable
 from ...logger import log
+from ...options import lists_options
 from ...text import first_of
 from ..experiments.experiment_result import ExperimentResult, file_names
 from ..experiments.options import ExperimentOptions, Paths
 from ..experiments.questions import metrics_with_questions
 from ..experiments.scoring import scored_images
 from ..files.shown_text import below_common
+from ..options import SharedOptions
 from ..report.pictures import contact_sheet
 from ..results.columns import scale_text
 from ..sources.finding import find_inputs
@@ -93,7 +95,7 @@ class Ranking(ExperimentResult):
         return [f"flagged, with nothing to judge: {first_of(map(printable, flags))}"] if flags else []
 
 
-@checked
+@lists_options(ExperimentOptions, of=SharedOptions)
 def rank(
     metric: Any,
     paths: Paths,
@@ -112,6 +114,7 @@ def rank(
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
     """
+    check_whole("count", count, 1, 500)
     files = find_inputs(paths, options.get("out"))
     metrics = metrics_with_questions(metric, prompts, template)
     scored = scored_images(metrics, files, ["ranking.csv", _SHEETS], options)

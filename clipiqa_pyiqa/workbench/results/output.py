@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...checks import choice
+from ...checks import check_one_of
 from ...files.writing import check_output
 from ..files.locking import locked
 from .columns import ResultsError
@@ -25,7 +25,7 @@ class Output:
     def __post_init__(self) -> None:
         self.format = self.format or format_of(self.path)
         self.path = check_output(self.path, overwrite=True)
-        choice("format of a file", self.format, dict.fromkeys(SUFFIXES.values()))
+        check_one_of("format", self.format, dict.fromkeys(SUFFIXES.values()))
         for beside in (journal_of(self.path), provenance_of(self.path)):
             check_output(beside, overwrite=True)
         with locked(self.path):  # raises if a run writes it

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...checks import FilePath, checked
+from ...checks import FilePath
 from ...errors import CLIPIQAError, Kind
 from ...files.printable import printable
 from ...logger import log
@@ -119,7 +119,6 @@ def is_score_file(path: FilePath) -> bool:
     return is_folder_of_rows(path) and not is_remote(address_of(path))
 
 
-@checked
 def read_scores(
     path: FilePath,
     *,

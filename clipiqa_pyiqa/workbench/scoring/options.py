@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ...checks import MIN_SIDE
+from ...checks import MIN_SIDE, check_seed
 from ...metric import find_device
 from ..options import BatchOptions, SharedOptions
 
@@ -21,6 +21,10 @@ class Options(SharedOptions):
     device: Any = None
     seed: int = 0
     min_side: int = MIN_SIDE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_seed(self.seed)
 
     @classmethod
     def of(cls, batches: BatchOptions, **more: Any) -> Self:

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ...checks import MIN_SIDE, FilePath, checked
+from ...checks import MIN_SIDE, FilePath, check_list
 from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.writing import check_output
 from ...logger import log
 from ...metric import find_device
+from ...options import lists_options
 from ...version import __version__
 from ..images.image import Image
 from ..metrics.description import Takes
 from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import AnyPrompts, metric_set
-from ..options import Progress, Reading, RunOptions, check_storage, silent
+from ..options import Progress, Reading, RunOptions, SharedOptions, check_options, check_storage, silent
 from ..results.formats import Head
 from ..results.output import Output
 from ..results.row import Row
@@ -57,6 +58,7 @@ class ScoringSetup:
         sampling: str = SAMPLING,
         **options: Unpack[RunOptions],
     ) -> None:
+        check_options(options, RunOptions.__annotations__)
         self.elsewhere = partial(ScoringSetup, metric, prompts, also=also, **options)
         self.device = find_device(options.pop("device", None))
         given = dict[str, Any](options)
@@ -165,7 +167,7 @@ class ScoringRun(Iterator[Row]):
         return self.results.scores()
 
 
-@checked
+@lists_options(RunOptions, of=SharedOptions)
 def score_paths(
     metric: Any,
     paths: Paths,
@@ -206,6 +208,7 @@ def score_paths(
     Returns:
         An iterator of rows, which scores while the caller iterates; ``run()`` scores all images.
     """
+    check_list("keep", keep)
     if not isinstance(out, Output):
         check_storage(out, resume, overwrite, drop_vanished)
     setup = ScoringSetup(metric, prompts, also=(Takes.NAME,), sampling=sampling, **options)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
-from ...checks import checked
+from ...options import lists_options
 from ..metrics.parsing import AnyPrompts
-from ..options import RunOptions
+from ..options import RunOptions, SharedOptions
 from ..results.formats import Head
 from ..results.row import Row
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 from .score import ScoringSetup
 
 
-@checked
+@lists_options(RunOptions, of=SharedOptions)
 def score_images(
     metric: Any, images: Any, prompts: AnyPrompts = None, **options: Unpack[RunOptions]
 ) -> pandas.DataFrame:

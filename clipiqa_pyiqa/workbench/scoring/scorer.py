@@ -12,12 +12,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from ...checks import checked
 from ...errors import CLIPIQAError
 from ...files.reading import sha256_of
 from ...metric import is_factory
+from ...options import lists_options
 from ..metrics.parsing import AnyPrompts
-from ..options import RunOptions
+from ..options import RunOptions, SharedOptions, check_options
 from ..sources.parquet import IMAGE_COLUMNS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Scorer:
         **options: As for :func:`~clipiqa_pyiqa.score_images`.
     """
 
-    @checked
+    @lists_options(RunOptions, of=SharedOptions)
     def __init__(
         self,
         metric: Any,
@@ -48,6 +48,7 @@ class Scorer:
         prefix: str = "",
         **options: Unpack[RunOptions],
     ) -> None:
+        check_options(options, RunOptions.__annotations__)
         self._again = partial(Scorer, metric, prompts, column=column, prefix=prefix, **options)
         self._setup = cache(partial(ScoringSetup, metric, prompts, **options))
         self._columns, self._prefix = [column] if column else IMAGE_COLUMNS, prefix

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import crop, pil_to_tensor, resize, to_pil_image
 
-from ...checks import check_keys, checked
+from ...checks import check_keys, check_list, check_mapping, check_number, check_one_of, check_text, check_truth
 from ...errors import CLIPIQAError, ImageError, OptionError
 from ...text import nearest
 from ..files.yaml import read_mapping, shipped
@@ -105,6 +105,23 @@ class Protocol:
     values: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        for name in ("title", "source", "removed", "score", "formula"):
+            check_text(name, getattr(self, name))
+        for name in ("metrics", "not_computed", "view", "views", "values"):
+            check_mapping(name, getattr(self, name))
+        for label, view in self.views.items():
+            check_mapping(f"views of {label}", view)
+        check_one_of("certainty", self.certainty, CERTAINTY)
+        check_one_of("unequal", self.unequal, _UNEQUAL)
+        check_truth("per_picture", self.per_picture)
+        check_list("notes", self.notes)
+        if isinstance(self.average, Mapping):
+            for folder, weight in self.average.items():
+                check_number(f"the weight of {folder}", weight)
+        else:
+            check_one_of("average", self.average, ("images", "sequences"))
+
     def view_of(self, label: str) -> View:
         return View(**{**self.view, **self.views.get(label, {})})
 
@@ -174,14 +191,14 @@ def read_protocol(name: str | Path) -> Protocol:
     if lacking:
         raise CLIPIQAError(f"{where} needs the key {min(lacking)!r}.")
     try:
-        protocol = checked(Protocol)(path.stem, **values)
+        protocol = Protocol(path.stem, **values)
         for key in ("metrics", "not_computed", "values"):
             values[key] = {str(label): str(text) for label, text in getattr(protocol, key).items()}
         protocol = replace(protocol, **values)
         check_keys(protocol.views, protocol.metrics, f"the views of {where}")
         for view in (protocol.view, *protocol.views.values()):
             check_keys(view, View.__dataclass_fields__, f"a view of {where}")
-            checked(View)(**view)
+            View(**view)
     except OptionError as error:
         raise CLIPIQAError(f"{where}: {error}") from error
     if protocol.formula:

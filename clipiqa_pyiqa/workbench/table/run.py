@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from ...checks import FilePath, checked
+from ...checks import FilePath, check_list, check_number, check_whole_or_none
 from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.reading import hash_file
 from ...logger import log
+from ...options import lists_options
 from ...text import nearest
 from ..compare.compare import run_settings
 from ..compare.scored_images import MetricResult
@@ -21,7 +22,8 @@ from ..files.yaml import shipped
 from ..metrics.description import Takes
 from ..metrics.file_scores import with_scores_of_methods
 from ..metrics.kinds import AnyMetric, FileMetric
-from ..options import ComparisonOptions, Progress, Sizes, silent
+from ..metrics.view import WIDEST_BORDER
+from ..options import ComparisonOptions, Progress, SharedOptions, Sizes, silent
 from ..report.report import About
 from ..results.output import Output
 from ..scoring.options import Options
@@ -35,7 +37,7 @@ from .method_table import IMAGES, OTHERS, SETS, MethodTable
 from .protocols import NO_PROTOCOL, Protocol, read_protocol, table_metrics
 
 
-@checked
+@lists_options(ComparisonOptions, of=SharedOptions)
 def table(
     methods: Mapping[str, FilePath] | Iterable[str],
     metrics: Any = None,
@@ -80,6 +82,10 @@ def table(
         batches: As for ``compare``; references shrink with their images. A protocol, and metrics of sets, take whole
             images only.
     """
+    check_list("only", only)
+    check_whole_or_none("crop_border", crop_border, 0, WIDEST_BORDER)
+    for number in (values or {}).values():
+        check_number("values", number)
     folders = parse_methods(methods)
     inputs = dict(values or {})
     chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL

@@ -1,9 +1,7 @@
-"""How options are written on the command line: their flags, the groups of a command's help, and bounds of numbers."""
+"""How options are written on the command line: their flags, and the groups of a command's help."""
 
 from collections.abc import Callable
 from typing import Any
-
-from cyclopts import Parameter
 
 # Titles of groups in a command's help. OPTIONS is the first, and the only one whose options several groups share.
 OPTIONS = "Options"
@@ -31,13 +29,3 @@ def check_finite(_: Any, value: Any) -> None:
     for number in numbers:
         if isinstance(number, float) and not abs(number) <= 1e9:  # also refuses NaN
             raise ValueError(f"must be a number of at most ±1,000,000,000; got {number!r}")
-
-
-def whole(least: int = 1, most: int = 1_000_000_000, **more: Any) -> Parameter:
-    """Return what a command line shall know of an option that is a whole number between two bounds."""
-
-    def check(_: Any, number: int | None) -> None:
-        if number is not None and not least <= number <= most:
-            raise ValueError(f"must be between {least:,} and {most:,}; got {number:,}")
-
-    return Parameter(validator=check, **more)
