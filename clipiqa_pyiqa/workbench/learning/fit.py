@@ -111,21 +111,14 @@ def fit(
     table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
     train = table.part("train")
     _check_enough(method, train)
-    storage: dict[str, Any] = {
-        "stages": fit_on == "stages",
-        "device": device,
-        "workers": workers,
-        "hashes": table.hashes,
-    }
-    encoded = stored_features(metric, features, table.frame["path"], **storage)[:, 0]
+    has_stages = fit_on == "stages"
+    encoded = stored_features(
+        metric, features, table.frame["path"], stages=has_stages, device=device, workers=workers, hashes=table.hashes
+    )[:, 0]
     direction = _direction_of(metric)
     photos = _rated_photos(encoded, direction, table.frame, fit_on)
     parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
     groups = train["group"].factorize()[0]
-    if max(groups) == 0:
-        raise CLIPIQAError(
-            "all photos to fit belong to one group, so none can be held out: set another `{group}`.", options=("group",)
-        )
     best = _fit(method, parts["train"], groups, seed)
     tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
     before = {split: _agreement(part.zero_shot, part.shares) for split, part in tested.items()}
@@ -155,6 +148,10 @@ def _check_enough(method: str, train: pandas.DataFrame) -> None:
     if len(train) < NEEDED[method]:
         raise CLIPIQAError(
             f"method {method!r} needs at least {NEEDED[method]} rated photos to train on; got {len(train)}."
+        )
+    if train["group"].nunique() == 1:
+        raise CLIPIQAError(
+            "all photos to fit belong to one group, so none can be held out: set another `{group}`.", options=("group",)
         )
 
 
