@@ -51,7 +51,8 @@ def parse_methods(given: Mapping[str, FilePath] | Iterable[str]) -> dict[str, st
     for typed_name, place in names_and_places:
         name = printable(typed_name)
         if not name or not place:
-            raise CLIPIQAError(f"a method must be NAME=FOLDER; got {f'{name}={place}'!r}.")
+            typed_text = f"{name}={place}" if place else name
+            raise CLIPIQAError(f"a method must be NAME=FOLDER, as in ours=out/ours; got {typed_text!r}.")
         if name in methods:
             raise CLIPIQAError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
         methods[name] = os.path.expanduser(place)

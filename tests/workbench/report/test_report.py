@@ -5,10 +5,14 @@ import hashlib
 import html
 import re
 
+import numpy as np
+import pandas
 import pytest
 from fake_comparison import NASTY
 
-from clipiqa_pyiqa.workbench.compare.comparison import build_tables
+from clipiqa_pyiqa.workbench.compare.comparison import Comparison, build_tables
+from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
+from clipiqa_pyiqa.workbench.compare.scored_images import MetricResult
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +59,35 @@ def test_in_a_browser_heads_sort_the_table_and_the_page_is_no_wider_than_the_win
     first = table.locator("tbody tr > :first-child").all_inner_texts()
     assert [text.split()[0] for text in first] == ["niqe", "sharp", "flat", "piqe"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth") and not said
+
+
+def six_metrics():
+    """A comparison of six metrics with long names, with the differences of all pairs."""
+    scores = np.random.default_rng(0).random((40, 6))
+    names = [f"metric-number-{number}" for number in range(6)]
+    paths = [f"{number}.png" for number in range(40)]
+    data_set = DataSetResult(
+        "wide",
+        pandas.DataFrame(scores, pandas.Index(paths, name="path"), names),
+        pandas.Series(scores[:, 0] + scores[:, 1], index=paths),
+        metrics={name: MetricResult() for name in names},
+        bootstrap=100,
+    )
+    return Comparison((data_set,), {})
+
+
+def test_tables_of_six_metrics_are_printed_whole_and_fill_a_wide_screen(tmp_path, browser):
+    report = tmp_path / "report.html"
+    report.write_text(six_metrics().report().text("html"), "utf-8")
+    cut_off = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth).length"
+
+    screen = browser.new_page(viewport={"width": 1920, "height": 900})
+    screen.goto(report.as_uri())
+    assert screen.evaluate(cut_off) == 0
+    assert screen.evaluate("document.querySelector('table').clientWidth") > 1600
+
+    paper = browser.new_page(viewport={"width": 955, "height": 700})  # US letter, turned, at 96 pixels an inch
+    paper.goto(report.as_uri())
+    paper.emulate_media(media="print")
+    assert paper.evaluate(cut_off) == 0
+    assert paper.evaluate("document.documentElement.scrollWidth <= innerWidth")
