@@ -9,128 +9,38 @@ image that kills its process becomes a row.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import logging
 import math
 import os
-import pickle
 import socket
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Unpack
 
 import pyarrow
 
 from ..checks import FilePath, check_list, check_whole_or_none
-from ..errors import CLIPIQAError, Kind
+from ..errors import CLIPIQAError
 from ..options import lists_options
-from ..text import counted, pip_install, reason
-from .images.image import Image
-from .images.memory import keep_memory
+from ..text import counted, pip_install
 from .metrics.description import Takes
 from .metrics.parsing import AnyPrompts
 from .options import RunOptions, SharedOptions
-from .results.formats import Head
-from .results.parquet_folder import IMAGES, SOURCE, ParquetFolder
-from .results.row import Row
+from .results.header import Header
+from .results.parquet_folder import ParquetFolder
 from .scoring.folder_plan import FolderPlan, FolderResult, Work
-from .scoring.processes import Processes
 from .scoring.score import ScoringSetup
+from .scoring.shard_scorer import ShardScorer
 from .sources.finding import Found, find_shards
 from .sources.parquet import carried_types
-from .sources.videos import SAMPLING, VideoShard
+from .sources.videos import SAMPLING
 
 PASSES = 3
 BLOCK_BYTES = 1 << 18  # of rows, some 700, that Ray writes at once: an actor that is lost loses at most these
-_ROWS = 50  # that an actor hands to Ray at once
 _WRITING = 0.25  # cores that a task of writing takes
 _FREE = 0.5  # cores that no actor takes, since Ray stalls if it cannot write
-
-
-class ShardScorer:
-    """A callable that scores the images of a task; each of Ray's actors has one, which builds the metrics once.
-
-    Args:
-        setup: Makes the metrics for a device.
-        head: The head of the results; ``schema`` is that of the files.
-        careful: Score each image in a process of its own.
-    """
-
-    def __init__(
-        self, setup: Callable[[], ScoringSetup], head: Head, schema: pyarrow.Schema, folder: str, careful: bool
-    ) -> None:
-        self._make_setup, self._head, self._schema, self._is_careful = setup, head, schema, careful
-        if os.path.isdir(folder):  # that of the first process, where paths may begin
-            os.chdir(folder)
-        keep_memory()
-
-    @cached_property
-    def _setup(self) -> ScoringSetup:
-        """The metrics, made with the first task: Ray would start an actor that fails earlier again without end."""
-        return self._make_setup()
-
-    @cached_property
-    def _process(self) -> Processes:
-        return Processes(1, partial(_scorer_of_images, self._make_setup))
-
-    def __call__(self, batch: Mapping[str, Any]) -> Iterator[pyarrow.Table]:
-        cells = self._cells(pickle.loads(batch["work"][0]))
-        while group := list(itertools.islice(cells, _ROWS)):
-            yield pyarrow.Table.from_pylist(group, self._schema)
-
-    def _cells(self, work: Work) -> Iterator[dict[str, Any]]:
-        """Yield rows as column -> value; the last row of a shard holds the number of its images."""
-        seen, last = set(work.done), None
-        for row in self._rows(work):
-            if row.path in seen:
-                continue
-            seen.add(row.path)
-            if last is not None:
-                yield last
-            last = self._cells_of(row)
-            last[SOURCE] = work.shard
-        if last is not None:
-            last[IMAGES] = len(seen) if work.shard else None
-            yield last
-
-    def _rows(self, work: Work) -> Iterator[Row]:
-        try:
-            if self._is_careful and not isinstance(work.source, VideoShard):  # frames cannot be sent to a process
-                yield from map(self._row_of, work.images())
-            else:
-                yield from self._setup.rows(work.images())
-        except Exception as error:  # such as that of weights that this machine lacks
-            why = f"cannot be scored: {type(error).__name__}: {reason(error)[:200]}"
-            yield from (Row(name, kind=Kind.OTHER, error=f"{name!r} {why}.") for name in work.names)
-
-    def _row_of(self, image: Image) -> Row:
-        row: Row | None = self._process(image)
-        if row is None:
-            why = f"{image.name!r} killed its process twice, perhaps as memory ran out."
-            row = Row(image.name, kind=Kind.OTHER, error=why, stamp=image.stamp() or "", carried=image.carried)
-        return row
-
-    def _cells_of(self, row: Row) -> dict[str, Any]:
-        cells = {**row.as_dict(self._head.scores), **self._head.constants_beside_head}
-        for name, column in self._head.carried.items():
-            value = row.carried.get(name)
-            kind = self._schema.field(column).type
-            if kind == pyarrow.string() and not isinstance(value, str | None):
-                value = json.dumps(value, ensure_ascii=False, default=str)
-            try:
-                cells[column] = pyarrow.scalar(value, kind).as_py()
-            except (pyarrow.ArrowException, TypeError, ValueError):
-                cells["kind"] = Kind.OTHER
-                cells["error"] = f"{row.path!r} has {value!r} in {name!r}, where other files have {kind}. {row.error}"
-        return cells
-
-
-def _scorer_of_images(setup: Callable[[], ScoringSetup]) -> Callable[[Image], Row]:
-    made = setup()
-    return lambda image: next(made.rows([image]))
 
 
 @lists_options(RunOptions, of=SharedOptions)
@@ -182,26 +92,26 @@ def score_on_ray(
         label = setup.metrics.files[0].label
         raise CLIPIQAError(f"the scores of {label!r} are in a file: join them with the results on Ray by `path`.")
     folder = ParquetFolder.at(out)
-    head = setup.head
+    header = setup.header
     if keep:
-        head = replace(head, reading={**head.reading, "keep": list(keep)})
-    head = Head.of(head.record)  # as read from a file
+        header = replace(header, reading={**header.reading, "keep": list(keep)})
+    header = Header.of(header.record)  # as read from a file
     with folder.locked():
-        before = folder.continued(head, resume)
-        plan = FolderPlan(folder, head, found.items)
+        before = folder.continued(header, resume)
+        plan = FolderPlan(folder, header, found.items)
         if before is not None:
             plan.remove_stale(before, drop_vanished)
         works = plan.missing()
         if works:  # otherwise Ray need not start, which takes seconds
             connect()
             pool = ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, progress)
-        folder.save_head(head, is_new=before is None)
-        schema = folder.schema(head, carried_types(found.items, keep))
+        folder.save_header(header, is_new=before is None)
+        schema = folder.schema(header, carried_types(found.items, keep))
         for number in range(1, PASSES + 1):
             if works:
-                pool.score(works, folder, head, schema, is_careful=number == PASSES)
+                pool.score(works, folder, header, schema, is_careful=number == PASSES)
                 works = plan.missing()
-        folder.save_head(head, is_finished=True)
+        folder.save_header(header, is_finished=True)
         return plan.result(works)
 
 
@@ -251,7 +161,7 @@ class ActorPool:
         return cls(partial(setup.elsewhere, device=device), size, cpus, gpus, progress)
 
     def score(
-        self, works: Sequence[Work], folder: ParquetFolder, head: Head, schema: pyarrow.Schema, is_careful: bool
+        self, works: Sequence[Work], folder: ParquetFolder, header: Header, schema: pyarrow.Schema, is_careful: bool
     ) -> None:
         """Write the rows of these tasks into the folder, but for what lost processes had not written."""
         import ray
@@ -267,7 +177,7 @@ class ActorPool:
             context.target_max_block_size = BLOCK_BYTES
             rows = dataset.map_batches(
                 ShardScorer,
-                fn_constructor_args=(self.setup, head, schema, os.getcwd(), is_careful),
+                fn_constructor_args=(self.setup, header, schema, os.getcwd(), is_careful),
                 batch_size=1,
                 compute=ray.data.ActorPoolStrategy(size=min(self.size, len(tasks)), max_tasks_in_flight_per_actor=1),
                 num_cpus=self.cpus,

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.workbench.results.formats import checked_reading, format_of, read_cells, read_head
+from clipiqa_pyiqa.workbench.results.formats import format_of
+from clipiqa_pyiqa.workbench.results.reading import checked_reading, read_cells, read_header
 from clipiqa_pyiqa.workbench.results.row import FIELDS, NUMBERS, Row
 
 
@@ -14,12 +15,12 @@ def read_results(path):
     damage = []
     format = format_of(path)
     with checked_reading(path, format):
-        head = read_head(path, format)
+        header = read_header(path, format)
         cells = list(read_cells(path, format, damage))
         if damage:
             raise CLIPIQAError(f"damaged: {damage}")
-        names = head.scores if head else list(cells[0])[1 : list(cells[0]).index(FIELDS[0])]
-        return head, [_row(each, names) for each in cells]
+        names = header.scores if header else list(cells[0])[1 : list(cells[0]).index(FIELDS[0])]
+        return header, [_row(each, names) for each in cells]
 
 
 def _row(cells, names):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -29,8 +30,10 @@ from clipiqa_pyiqa.workbench.images.image import BytesImage
 from clipiqa_pyiqa.workbench.ray_data import score_on_ray
 from clipiqa_pyiqa.workbench.results.parquet_folder import ParquetFolder
 from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.scoring import shard_scorer
 from clipiqa_pyiqa.workbench.scoring.folder_plan import FolderPlan
 from clipiqa_pyiqa.workbench.scoring.score import ScoringSetup
+from clipiqa_pyiqa.workbench.scoring.shard_scorer import ShardScorer
 from clipiqa_pyiqa.workbench.sources.stores import Shard, write_whole
 
 
@@ -66,11 +69,11 @@ class Pool(ray_data.ActorPool):
     def of(cls, setup, *_):
         return cls(lambda: setup, 1, 1.0, 0.0, False)
 
-    def score(self, works, folder, head, schema, is_careful):
+    def score(self, works, folder, header, schema, is_careful):
         Pool.passes += 1
-        scorer = ray_data.ShardScorer(self.setup, head, schema, os.getcwd(), False)
+        scorer = ShardScorer(self.setup, header, schema, os.getcwd(), False)
         for number, work in enumerate(works):
-            tables = list(scorer({"work": [ray_data.pickle.dumps(work)]}))
+            tables = list(scorer({"work": [pickle.dumps(work)]}))
             for part, table in enumerate(Pool.lost(number, tables)):
                 file = io.BytesIO()
                 parquet.write_table(table, file)
@@ -82,7 +85,7 @@ def here(monkeypatch):
     """Tasks run in this process, without Ray."""
     monkeypatch.setattr(ray_data, "ActorPool", Pool)
     monkeypatch.setattr(ray_data, "connect", lambda: None)
-    monkeypatch.setattr(ray_data, "_ROWS", 1)  # a table for each row
+    monkeypatch.setattr(shard_scorer, "ROWS_AT_ONCE", 1)  # a table for each row
     monkeypatch.setattr(Pool, "passes", 0)
     return monkeypatch
 
@@ -348,13 +351,13 @@ def test_two_runs_into_one_folder(here, lake, tmp_path):
 
 
 def test_a_run_that_begins_in_a_stores_folder_at_the_same_time_is_refused(here, lake):
-    folder, head = ParquetFolder("memory://lake/out"), None
+    folder, header = ParquetFolder("memory://lake/out"), None
     scored(lake / "1.tar", f"{lake}/out")
-    head = ParquetFolder(f"{lake}/out").head()
-    folder.save_head(head, is_new=True)
-    assert "another run" in refused(folder.save_head, head, is_new=True)
-    folder.save_head(head)
-    assert folder.head().record == head.record
+    header = ParquetFolder(f"{lake}/out").header()
+    folder.save_header(header, is_new=True)
+    assert "another run" in refused(folder.save_header, header, is_new=True)
+    folder.save_header(header)
+    assert folder.header().record == header.record
     fsspec.filesystem("memory").rm("/lake", recursive=True)
 
 
@@ -545,7 +548,7 @@ def wait_for_rows(out, number, process):
 
 SLOW = """
 from standin import Brightness
-from clipiqa_pyiqa import ray_data
+from clipiqa_pyiqa.workbench import ray_data
 ray_data.BLOCK_BYTES = 4096  # some ten rows
 ray_data.score_on_ray(Brightness(0.05), ["a.tar", "b.tar", "l", "t.parquet"], "out", device="cpu", workers=1)
 """
@@ -580,7 +583,7 @@ def test_no_row_is_lost_or_doubled_if_the_first_process_is_killed(many, started,
 
 @pytest.mark.long
 def test_ctrl_c_ends_with_a_sentence_and_the_next_run_continues(many, started):
-    run = "import sys; from clipiqa_pyiqa import ray_data; ray_data.BLOCK_BYTES = 4096\n"
+    run = "import sys; from clipiqa_pyiqa.workbench import ray_data; ray_data.BLOCK_BYTES = 4096\n"
     run += "from clipiqa_pyiqa.workbench.commands import main; raise SystemExit(main(sys.argv[1:]))"
     line = "score a.tar l -b mini --engine ray --out out --device cpu --max-side 32"
     process = started(run.replace("sys.argv[1:]", repr(line.split())))

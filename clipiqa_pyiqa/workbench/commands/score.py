@@ -18,9 +18,9 @@ from ...files.writing import check_output, write_text
 from ...text import counted
 from ..metrics.description import Takes
 from ..options import check_storage
-from ..results.formats import absent_note
 from ..results.output import Output
 from ..results.printing import printing
+from ..sources.stores import absent_note
 from .options.flags import RAY
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
 from .options.running import start
@@ -244,9 +244,9 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     from ..names.members import split_name
 
     scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> names of values
-    by = dict.fromkeys(run.head.scores, 0)
+    by = dict.fromkeys(run.header.scores, 0)
     total = run.count
-    printed = printing(sys.stdout.buffer, format, run.head) if format else contextlib.nullcontext(lambda row: None)
+    printed = printing(sys.stdout.buffer, format, run.header) if format else contextlib.nullcontext(lambda row: None)
     try:
         with printed as write, run:
             for row in run:
@@ -266,9 +266,9 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     told = ", ".join(filter(None, [f"{scored} scored", f"{failed} failed", run.tally.failed_before(list(by))]))
     counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
     note(f"{told}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
-    others = [name for name in run.results.head.scores if name not in by]  # of earlier runs
+    others = [name for name in run.results.header.scores if name not in by]  # of earlier runs
     unasked = Counter[str]()
-    columns = run.head.carried
+    columns = run.header.carried
     unseen = set(run.results.images.unmet)
     rows = run.results.cells() if others or keep or unseen else iter(())
     for cells in rows:

@@ -95,8 +95,8 @@ class DataSetResult:
             for statistic, pair in itertools.product(CORRELATIONS, pairs)
             if pair in (found := apart(statistic, complete if {*pair} <= {*complete} else pair))
         ]
-        heads = ["data_set", "statistic", "first", "second", "n", "difference", "low", "high", "p"]
-        frame = DataFrame(rows, columns=heads)
+        names = ["data_set", "statistic", "first", "second", "n", "difference", "low", "high", "p"]
+        frame = DataFrame(rows, columns=names)
         frame["p Holm"] = frame.groupby("statistic")["p"].transform(holm)
         return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)
 

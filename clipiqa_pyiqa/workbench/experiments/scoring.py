@@ -42,7 +42,7 @@ def scored_images(
     output = scores_output(written, column_names(metrics), [*names, *inputs], options)
     run = score_paths(metrics, sources, out=output, strict=True, **scoring_options(options))
     scores = run.scores(options.get("progress", silent)).under(names)
-    has_scores = scores.frame[run.head.scores].notna().all(axis=1)
+    has_scores = scores.frame[run.header.scores].notna().all(axis=1)
     failed = {name: scores.errors[name] for name in has_scores.index[~has_scores]}
     failed |= {name: f"{name!r} is gone since an earlier run." for name in run.results.images.gone}
     if not has_scores.any():
@@ -50,7 +50,7 @@ def scored_images(
     frame = scores.frame[has_scores].dropna(axis=1)  # only whole columns of an earlier run
     columns = {name: scores.columns[name] for name in frame}
     whole_scores = replace(scores, frame=frame.reindex(scores.frame.index), columns=columns)
-    return ExperimentResult(frame, failed, run.head.provenance, whole_scores)
+    return ExperimentResult(frame, failed, run.header.provenance, whole_scores)
 
 
 def scoring_options(options: ExperimentOptions) -> dict[str, Any]:

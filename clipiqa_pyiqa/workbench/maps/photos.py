@@ -149,7 +149,7 @@ class _Mapper(Work[Image, ImageRecord, PhotoMap | str]):
         places = f"places of {self.net.clip.cell} px"
         if self.smooth:
             places += ", each the mean of 3×3"
-        return {**self.setup.head.provenance, "map": places, "scale": self.scale}
+        return {**self.setup.header.provenance, "map": places, "scale": self.scale}
 
     def outcomes(self, photos: Iterable[Image], count: int) -> Generator[PhotoMap | str, None, None]:
         """Return an iterator over the map of each of ``count`` photos, in order, or the reason why there is none."""

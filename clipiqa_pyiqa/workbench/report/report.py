@@ -153,8 +153,8 @@ class Report:
         if format == "latex":
             comments = [*lines, *_lines(self.origin), *_lines(self.settings)]
             return latex_document(self.tables, comments, self.caption, self.key)
-        head = "\n".join(f"# {one_line(line)}" for line in [*lines, self.marks] if line)
-        return _blocks([head, *map(console_table, self.tables)])
+        comment = "\n".join(f"# {one_line(line)}" for line in [*lines, self.marks] if line)
+        return _blocks([comment, *map(console_table, self.tables)])
 
     def _markdown(self) -> str:
         blocks = [*map(markdown_table, self.tables), markdown_list(self.notes)]

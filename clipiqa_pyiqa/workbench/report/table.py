@@ -57,12 +57,12 @@ class TableColumn:
     group: str = ""
 
     @property
-    def head(self) -> str:
+    def heading(self) -> str:
         return f"{self.name} {'↓' if self.better == 'lower' else '↑'}" if self.better else self.name
 
     @property
     def title(self) -> str:
-        return f"{self.group} {self.head}".strip()
+        return f"{self.group} {self.heading}".strip()
 
     @property
     def is_wordy(self) -> bool:
@@ -88,7 +88,7 @@ class Table:
     on_console: str = ""
 
     @property
-    def heads(self) -> list[str]:
+    def titles(self) -> list[str]:
         return [column.title for column in self.columns]
 
     @property
@@ -168,7 +168,7 @@ def console_table(table: Table) -> str:
 def markdown_table(table: Table) -> str:
     lines = [f"## {markdown(table.title)}", ""] if table.title else []
     lines += [line for text in table.before for line in (markdown(text), "")]
-    lines.append("| " + " | ".join(map(markdown, table.heads)) + " |")
+    lines.append("| " + " | ".join(map(markdown, table.titles)) + " |")
     lines.append("|" + "|".join("---" if column.is_wordy else "---:" for column in table.columns) + "|")
     for row in table.rows:
         cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
@@ -195,7 +195,7 @@ def latex_table(table: Table, caption: str, key: str) -> str:
     import pandas
 
     full = [column for column in table.columns if {cell.text for cell in column.cells} != {"–"}]
-    cells = {(latex(column.group), latex(column.head)): list(map(_latex_cell, column.cells)) for column in full}
+    cells = {(latex(column.group), latex(column.heading)): list(map(_latex_cell, column.cells)) for column in full}
     frame = pandas.DataFrame(cells)
     if not table.groups:
         frame = frame.droplevel(0, axis="columns")

@@ -1,4 +1,4 @@
-"""What heads and rows of results must be; both are checked when a file is read, since anyone may have written it."""
+"""What headers and rows of results must be; both are checked when a file is read, since anyone may have written it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,8 +10,8 @@ from ..files.journal import Cells
 _DEEPEST = 20  # levels of objects and lists in one another; far more end Python's own reading and writing of JSON
 
 
-def check_head(record: Any) -> None:
-    """Raise ``ValueError`` if the head of a result file lacks a field or has one of another type."""
+def check_header(record: Any) -> None:
+    """Raise ``ValueError`` if the header of a result file lacks a field or has one of another type."""
     if not isinstance(record, Mapping):
         raise ValueError(f"its head is {shown(record)}, but must be a JSON object")
     for part in ("columns", "reading", "joined"):

@@ -32,7 +32,9 @@ from ..sources.stores import (
     write_whole,
 )
 from .columns import ResultsError, changes_text
-from .formats import RECORD, Head, head_changes
+from .formats import RECORD
+from .header import Header, header_changes
+from .parquet_file import metadata_of, schema_of
 
 if TYPE_CHECKING:
     import pandas
@@ -67,12 +69,12 @@ class ParquetFolder:
         with locked(self.path):
             yield
 
-    def head(self) -> Head | None:
+    def header(self) -> Header | None:
         """Return what the record says of all rows; None without a record. Raises ``ResultsError``."""
         record = self._record()
-        return None if record is None else Head.of(record)
+        return None if record is None else Header.of(record)
 
-    def finished_head(self) -> Head:
+    def finished_header(self) -> Header:
         """Return what the record says of all rows. Raises ``ResultsError``, also if their run has not ended."""
         record = self._record()
         if record is None:
@@ -81,14 +83,14 @@ class ParquetFolder:
             raise ResultsError(
                 f"{self.path!r} is not finished: run its command again, with `{{resume}}`.", options=("resume",)
             )
-        return Head.of(record)
+        return Header.of(record)
 
     def _record(self) -> dict[str, Any] | None:
         path = joined(self.path, RECORD)
         try:
             with opened(path) as file:
                 record: dict[str, Any] = json.load(file)
-                Head.of(record)
+                Header.of(record)
                 return record
         except ShardError as error:
             if error.kind is Kind.MISSING:
@@ -97,9 +99,9 @@ class ParquetFolder:
         except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ResultsError(f"{path!r} is damaged: name another folder.") from error
 
-    def continued(self, head: Head, resume: bool) -> Head | None:
-        """Return the head of an earlier run; None for a new folder. Raises ``ResultsError`` if it cannot go on."""
-        before = self.head()
+    def continued(self, header: Header, resume: bool) -> Header | None:
+        """Return the header of an earlier run; None for a new folder. Raises ``ResultsError`` if it cannot go on."""
+        before = self.header()
         if before is None:
             if files := files_below(self.path):
                 raise ResultsError(
@@ -112,9 +114,9 @@ class ParquetFolder:
                 f"{self.path!r} exists already: pass `{{resume}}` to continue its run, or name another folder.",
                 options=("resume",),
             )
-        differing = head_changes(before, head)
-        if before.scores != head.scores:
-            differing.insert(0, ("columns", ", ".join(before.scores), ", ".join(head.scores)))
+        differing = header_changes(before, header)
+        if before.scores != header.scores:
+            differing.insert(0, ("columns", ", ".join(before.scores), ", ".join(header.scores)))
         if differing:
             raise ResultsError(
                 f"{self.path!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
@@ -122,9 +124,9 @@ class ParquetFolder:
             )
         return before
 
-    def save_head(self, head: Head, *, is_new: bool = False, is_finished: bool = False) -> None:
+    def save_header(self, header: Header, *, is_new: bool = False, is_finished: bool = False) -> None:
         """Write the record. Raises ``ResultsError`` if another run has begun in the same new folder."""
-        record = {"finished": is_finished, **head.record}
+        record = {"finished": is_finished, **header.record}
         path = joined(self.path, RECORD)
         text = json.dumps(record, indent=1, ensure_ascii=False).encode()
         if not is_new or not is_remote(self.path):
@@ -137,21 +139,21 @@ class ParquetFolder:
                 raise ResultsError(f"another run has begun in {self.path!r}: name another folder.") from error
             raise
 
-    def schema(self, head: Head, carried_types: Mapping[str, pyarrow.DataType]) -> pyarrow.Schema:
-        """Return the schema of new files, whose metadata hold the head.
+    def schema(self, header: Header, carried_types: Mapping[str, pyarrow.DataType]) -> pyarrow.Schema:
+        """Return the schema of new files, whose metadata hold the header.
 
         Args:
             carried_types: Name to keep -> the type of its column. Files that are there decide.
         """
-        types = {column: carried_types[name] for name, column in head.carried.items()}
+        types = {column: carried_types[name] for name, column in header.carried.items()}
         if files := self.files():
             with opened_table(files[0]) as table:
                 types = {column: table.schema_arrow.field(column).type for column in types}
-        schema = head.schema
-        for column in head.joined:
-            schema = schema.insert(head.names.index(column), pyarrow.field(column, types[column]))
+        schema = schema_of(header)
+        for column in header.joined:
+            schema = schema.insert(header.names.index(column), pyarrow.field(column, types[column]))
         schema = schema.append(pyarrow.field(SOURCE, pyarrow.string())).append(pyarrow.field(IMAGES, pyarrow.int64()))
-        return schema.with_metadata({**schema.metadata, **head.metadata(schema)})
+        return schema.with_metadata({**schema.metadata, **metadata_of(header, schema)})
 
     def files(self) -> list[str]:
         """Return the Parquet files."""

@@ -13,22 +13,23 @@ from .row import Row
 
 if TYPE_CHECKING:
     pass
-from .formats import Head, line_of
+from .formats import line_of
+from .header import Header
 
 
 @contextlib.contextmanager
-def printing(stream: IO[bytes], format: str, head: Head) -> Iterator[Callable[[Row], None]]:
+def printing(stream: IO[bytes], format: str, header: Header) -> Iterator[Callable[[Row], None]]:
     """Yield a function that prints a row, as CSV, JSON lines, or in a table for people, which ends with mean scores."""
     if format == "table":
-        table = _TableOfRows(stream, head)
-        table.write_head()
+        table = _TableOfRows(stream, header)
+        table.write_header()
         yield table.write
         table.write_means()
         return
-    constants = head.constants
+    constants = header.constants
     if format == "csv":
-        _put(stream, csv_line(head.names))
-    yield lambda row: _put(stream, line_of(format, row.as_dict(head.scores) | constants))
+        _put(stream, csv_line(header.names))
+    yield lambda row: _put(stream, line_of(format, row.as_dict(header.scores) | constants))
 
 
 def _put(stream: IO[bytes], text: str) -> None:
@@ -42,15 +43,17 @@ def _put(stream: IO[bytes], text: str) -> None:
 class _TableOfRows:
     """A table for people, printed row by row."""
 
-    def __init__(self, stream: IO[bytes], head: Head) -> None:
+    def __init__(self, stream: IO[bytes], header: Header) -> None:
         self.stream = stream
-        self.head = head
+        self.header = header
         self._scored = list[tuple[float | None, ...]]()
 
-    def write_head(self) -> None:
-        texts = ", ".join(f"{key} {value}" for key, value in described(self.head.columns, self.head.reading).items())
+    def write_header(self) -> None:
+        texts = ", ".join(
+            f"{key} {value}" for key, value in described(self.header.columns, self.header.reading).items()
+        )
         _put(self.stream, f"# {one_line(texts)}\n")
-        self._write_line(self.head.scores, "path")
+        self._write_line(self.header.scores, "path")
 
     def write(self, row: Row) -> None:
         if row.scores is not None:
@@ -58,7 +61,7 @@ class _TableOfRows:
         size = f"{row.width}×{row.height}" if row.width else ""  # only metrics that read the image know it
         notes = ", ".join(filter(None, [row.kind or size, row.converted, row.flag]))
         path = f"{row.path} ({notes})" if notes else row.path
-        self._write_line(row.scores or [None] * len(self.head.scores), path)
+        self._write_line(row.scores or [None] * len(self.header.scores), path)
 
     def write_means(self) -> None:
         if len(self._scored) < 2:
@@ -69,7 +72,7 @@ class _TableOfRows:
 
     def _write_line(self, cells: Sequence[Any], path: str) -> None:
         texts = map(_text_of, cells)
-        aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, self.head.scores, strict=True))
+        aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, self.header.scores, strict=True))
         _put(self.stream, one_line("  ".join([*aligned, path])) + "\n")
 
 

@@ -12,8 +12,10 @@ from ...text import first_of
 from ..files.journal import Cells
 from .columns import Column, ResultsError, changes, changes_text, lacks_parameters
 from .earlier import EarlierRun
-from .formats import METRIC, SCALE, Head, head_changes, provenance_of, read_cells, read_head
+from .formats import provenance_of
+from .header import METRIC, SCALE, Header, header_changes
 from .output import Output
+from .reading import read_cells, read_header
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,13 @@ class Resumed:
 
     Attributes:
         path: The file or the journal.
-        head: The columns and the reading of both runs.
+        header: The columns and the reading of both runs.
         newest: The number of the newest row of each place.
     """
 
     path: Path
     format: str
-    head: Head
+    header: Header
     earlier: EarlierRun
     newest: array[int]
 
@@ -49,47 +51,47 @@ class Resumed:
             yield cells
 
 
-def resumed(path: Path, output: Output, head: Head) -> Resumed | None:
-    """Return what a file or a journal holds for a run with this head; None if images were read otherwise.
+def resumed(path: Path, output: Output, header: Header) -> Resumed | None:
+    """Return what a file or a journal holds for a run with this header; None if images were read otherwise.
 
     Raises ``ResultsError`` if the run cannot continue it.
     """
     format = output.format if path == output.path else "jsonl"
-    before = read_head(path, format)
+    before = read_header(path, format)
     if before is None:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
             "missing: pass `{overwrite}`, or name another file.",
             options=("overwrite",),
         )
-    differing = head_changes(before, head)
+    differing = header_changes(before, header)
     if differing and not output.overwrite:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
             "use the earlier options, name another file, or pass `{overwrite}` too, to score these columns again.",
             options=("overwrite",),
         )
-    differing = changes(before.reading, head.reading)
+    differing = changes(before.reading, header.reading)
     if differing:
         log.warning(
             f"{path} is made anew, with the images and metrics of this run only, as images were read otherwise: "
             f"{changes_text(differing)}."
         )
         return None
-    head = head.with_columns(_as_before(column, before) for column in head.columns)
-    sources = {column.name: _source(column, before) for column in head.columns}
-    _tell_sources(path, before, head.columns, sources)
+    header = header.with_columns(_as_before(column, before) for column in header.columns)
+    sources = {column.name: _source(column, before) for column in header.columns}
+    _tell_sources(path, before, header.columns, sources)
     earlier = EarlierRun(
         before.scores,
         sources,
         is_interrupted=path != output.path,
-        has_same_decoders=before.reading.get("decoders") == head.reading.get("decoders"),
+        has_same_decoders=before.reading.get("decoders") == header.reading.get("decoders"),
     )
     newest = array("q")
     _read_rows(path, format, before.scores, earlier, newest)
-    joined = {**before.joined, **head.joined}
-    head_of_both = before.with_columns(head.columns, reading=head.reading, joined=joined)
-    return Resumed(path, format, head_of_both, earlier, newest)
+    joined = {**before.joined, **header.joined}
+    header_of_both = before.with_columns(header.columns, reading=header.reading, joined=joined)
+    return Resumed(path, format, header_of_both, earlier, newest)
 
 
 def _read_rows(path: Path, format: str, columns: list[str], earlier: EarlierRun, newest: array[int]) -> None:
@@ -107,13 +109,13 @@ def _read_rows(path: Path, format: str, columns: list[str], earlier: EarlierRun,
         log.warning(f"{path}: damaged rows are left out and scored again: {first_of(damage)}.")
 
 
-def _as_before(column: Column, before: Head) -> Column:
+def _as_before(column: Column, before: Header) -> Column:
     """Return the column of an earlier run if the same metric could not be built now, so that its scores are kept."""
     earlier = before.by_name.get(column.name, column)
     return earlier if lacks_parameters(column, earlier) else column
 
 
-def _source(column: Column, before: Head) -> str | None:
+def _source(column: Column, before: Header) -> str | None:
     """Return the earlier column of the same metric, if possible the one of this name; None: there is none."""
     names = [other.name for other in before.columns if other.fingerprint == column.fingerprint]
     if not column.fingerprint or not names:
@@ -121,7 +123,7 @@ def _source(column: Column, before: Head) -> str | None:
     return column.name if column.name in names else names[0]
 
 
-def _tell_sources(path: Path, before: Head, columns: Iterable[Column], sources: Mapping[str, str | None]) -> None:
+def _tell_sources(path: Path, before: Header, columns: Iterable[Column], sources: Mapping[str, str | None]) -> None:
     """Log which columns are copied from others, and which are scored again."""
     for column in columns:
         name = column.name

@@ -22,18 +22,9 @@ from ..names.members import split_name
 from ..sources.stores import address_of, is_remote, source_at
 from .checks import check_row
 from .columns import Column, Record, read_scales
-from .formats import (
-    METRIC,
-    RECORD,
-    SCALE,
-    SUFFIXES,
-    Head,
-    checked_reading,
-    format_of,
-    read_cells,
-    read_head,
-    scale_in_attributes,
-)
+from .formats import RECORD, SUFFIXES, format_of
+from .header import METRIC, SCALE, Header
+from .reading import checked_reading, read_cells, read_header, read_scale_attribute
 from .row import FIELDS, NUMBERS
 
 if TYPE_CHECKING:
@@ -89,17 +80,17 @@ class Scores:
         return list(self.frame.columns)
 
     @classmethod
-    def of(cls, head: Head, rows: Iterable[Cells], file: str = "") -> Scores:
+    def of(cls, header: Header, rows: Iterable[Cells], file: str = "") -> Scores:
         """Return the scores in rows of results (column -> value, or its text)."""
         import pandas
 
-        table = pandas.DataFrame(list(rows), columns=head.names[:-2])
+        table = pandas.DataFrame(list(rows), columns=header.names[:-2])
         table.index = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
-        for name in (*head.scores, *NUMBERS):
+        for name in (*header.scores, *NUMBERS):
             table[name] = _numbers(table[name])
-        frame = table[head.scores].astype(float)
-        other = table.drop(columns=head.scores)
-        return cls(frame, other, head.by_name, head.reading, file, ours=True)
+        frame = table[header.scores].astype(float)
+        other = table.drop(columns=header.scores)
+        return cls(frame, other, header.by_name, header.reading, file, ours=True)
 
     def under(self, names: Iterable[str]) -> Scores:
         """Return the scores of images, in order, under their names as given; the newest row of an image counts."""
@@ -138,15 +129,15 @@ def read_scores(
     is_folder = is_folder_of_rows(path)
     address = address_of(path)
     path = Path(path).expanduser()
-    rows, head = _rows_of_folder(address) if is_folder else _rows(path)
+    rows, header = _rows_of_folder(address) if is_folder else _rows(path)
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
     table = pandas.DataFrame(rows)
     try:
-        known = head.by_name if head else read_scales(_scales(path, table))
+        known = header.by_name if header else read_scales(_scales(path, table))
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
-    key = key or ("path" if head else None)
+    key = key or ("path" if header else None)
     name = find_column(path, list(table.columns), key, PATH_COLUMNS, option="key")
     table.index = pandas.Index(table.pop(name).map(str), name="path", dtype=object)
     if "" in table.index:
@@ -177,7 +168,7 @@ def read_scores(
     if ours:
         used += [SCALE, METRIC]
     other = table.drop(columns=used, errors="ignore")
-    return Scores(frame, other, known, head.reading if head else {}, str(path), ours)
+    return Scores(frame, other, known, header.reading if header else {}, str(path), ours)
 
 
 def _looks_like_ours(table: pandas.DataFrame) -> bool:
@@ -187,10 +178,10 @@ def _looks_like_ours(table: pandas.DataFrame) -> bool:
 
 
 def _scales(path: Path, table: pandas.DataFrame) -> Iterable[str]:
-    """Return texts of the scales in a file without a head: its cells, or what pandas copied from a Parquet file."""
+    """Return texts of the scales in a file without a header: its cells, or what pandas copied from a Parquet file."""
     if SCALE in table or path.suffix.lower() != ".parquet":
         return list(table.get(SCALE, ()))
-    return [scale_in_attributes(path)]
+    return [read_scale_attribute(path)]
 
 
 def is_folder_of_rows(path: FilePath) -> bool:
@@ -199,29 +190,29 @@ def is_folder_of_rows(path: FilePath) -> bool:
     return is_remote(address) or os.path.isfile(os.path.join(address, RECORD))
 
 
-def _rows_of_folder(address: str) -> tuple[list[Cells], Head]:
+def _rows_of_folder(address: str) -> tuple[list[Cells], Header]:
     from .parquet_folder import ParquetFolder  # imports pyarrow
 
     folder = ParquetFolder(address)
-    head = folder.finished_head()
+    header = folder.finished_header()
     rows = folder.table().to_pylist()
     with checked_reading(Path(address), "parquet"):
         for row in rows:
-            check_row(row, head.scores)
-    return rows, head
+            check_row(row, header.scores)
+    return rows, header
 
 
-def _rows(path: Path) -> tuple[list[Cells], Head | None]:
+def _rows(path: Path) -> tuple[list[Cells], Header | None]:
     if not path.suffix and not path.exists():
         raise CLIPIQAError(f"{str(path)!r} does not exist: name a file of scores.")
     format = format_of(path)
     with checked_reading(path, format):
         damage = list[str]()
-        head = read_head(path, format)
+        header = read_header(path, format)
         rows = list(read_cells(path, format, damage))
         if damage:
             raise ValueError(f"it is damaged: {damage[0]}")
-        return rows, head
+        return rows, header
 
 
 def _filled(texts: pandas.Series) -> dict[str, str]:

@@ -21,8 +21,11 @@ from ..files.journal import Cells, Journal
 from ..files.locking import locked
 from .columns import Column, Record, ResultsError
 from .earlier import EarlierRun, Failure, lasting_stamp
-from .formats import Head, journal_of, publish, read_cells
+from .formats import journal_of
+from .header import Header
 from .output import Output
+from .publishing import publish
+from .reading import read_cells
 from .resuming import Resumed, resumed
 from .row import FIELDS, Row, failure_with_lacks, worst_kind
 from .run_images import RunImages
@@ -51,13 +54,13 @@ class Results:
     is_finished = False
 
     def __init__(self, output: Output | None, columns: Sequence[Column], reading: Record) -> None:
-        self.head = Head(tuple(columns), reading)
+        self.header = Header(tuple(columns), reading)
         self.earlier = EarlierRun()
         self.output = output
         self.keeps = True
         self._asked = [column.name for column in columns]
         self._joined: dict[str, Mapping[str, Any]] = {}
-        self._names = ["path", *self._asked, *FIELDS, *self.head.carried.values()]
+        self._names = ["path", *self._asked, *FIELDS, *self.header.carried.values()]
         self._rows: list[bytes] = []  # without an output: the values of each row; dicts take far more memory
         self._resumed: Resumed | None = None
         self._journal: Journal | None = None
@@ -71,10 +74,10 @@ class Results:
                 output.check_free()  # check again, as another run may have written results in the meantime
                 earlier_file = output.earlier()
                 if output.resume and earlier_file is not None:
-                    self._resumed = resumed(earlier_file, output, self.head)
+                    self._resumed = resumed(earlier_file, output, self.header)
                 self._lock = stack.pop_all()
         if self._resumed is not None:
-            self.head = self._resumed.head
+            self.header = self._resumed.header
             self.earlier = self._resumed.earlier
             self._newest = self._resumed.newest
             self._is_new = self._resumed.is_new
@@ -88,14 +91,14 @@ class Results:
             return
         text = json.dumps(sorted((image, str(value)) for image, value in values.items()))
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        if self.head.joined.get(column) != digest:
+        if self.header.joined.get(column) != digest:
             self._is_new = True
-        self.head = replace(self.head, joined={**self.head.joined, column: digest})
+        self.header = replace(self.header, joined={**self.header.joined, column: digest})
         self._joined[column] = values
 
     def _join_scores(self, column: Column, scores: Mapping[str, Any]) -> None:
         name = column.name
-        before = self.head.by_name.get(name)
+        before = self.header.by_name.get(name)
         if before and before.lower_better != column.lower_better and self.output and not self.output.overwrite:
             raise ResultsError(
                 f"{name!r} in {str(self.output.path)!r} has {{lower_better}}={before.lower_better}: keep it, or pass "
@@ -106,7 +109,7 @@ class Results:
             self.earlier.scores(image, [name]) != {name: scores.get(image)} for image in self.earlier
         ):
             self._is_new = True
-        self.head = self.head.with_columns([column])
+        self.header = self.header.with_columns([column])
 
     def append(self, row: Row) -> Row:
         """Store an image's row; return it with cells kept from an earlier row, and joined scores."""
@@ -121,7 +124,7 @@ class Results:
         if earlier_row is not None:
             self.images.meet(row.path)
         if earlier_row is not None and stamp:
-            others = [name for name in self.head.scores if name not in cells]
+            others = [name for name in self.header.scores if name not in cells]
             carried = self.earlier.scores(row.path, others)
             cells |= carried
             facts["stamp"] = stamp
@@ -131,7 +134,7 @@ class Results:
                 if not failed.isdisjoint(self._asked):
                     failure = (facts["kind"], facts["error"])
         if earlier_row is None or self._asked:
-            beside = {column: row.carried.get(name) for name, column in self.head.carried.items()}
+            beside = {column: row.carried.get(name) for name, column in self.header.carried.items()}
             self._write({"path": row.path, **cells, **facts, **beside})
         if earlier_row is None and not self._joined:  # another row would take as long as all the rest
             return row
@@ -147,7 +150,7 @@ class Results:
 
     def _joined_scores(self, image: str) -> dict[str, Any]:
         """Return column -> the score of an image in another tool's file, or None."""
-        files = {name: values for name, values in self._joined.items() if name not in self.head.joined}
+        files = {name: values for name, values in self._joined.items() if name not in self.header.joined}
         return {name: values.get(image) for name, values in files.items()}
 
     def close(self) -> None:
@@ -201,13 +204,13 @@ class Results:
         """Return the scores of all rows, also of columns that this run did not ask for."""
         from .scores import Scores  # imported here, since it needs pandas
 
-        return Scores.of(self.head, self.cells(), str(self.output.path) if self.output else "")
+        return Scores.of(self.header, self.cells(), str(self.output.path) if self.output else "")
 
     def write(self, path: Path, format: str) -> None:
         """Write all rows to a file, unless it is the run's own and finished."""
         if self.is_finished and self.output is not None and path == self.output.path:
             return
-        publish(path, format, self.head, self.cells())
+        publish(path, format, self.header, self.cells())
 
     def _earlier_cells(self, damage: list[str]) -> Iterator[Cells]:
         """Yield the earlier run's rows, with the names that this run gives columns and images."""
@@ -223,7 +226,7 @@ class Results:
                 self._rows.append(pickle.dumps([cells.get(name) for name in self._names]))
             return
         if self._journal is None:
-            rows = itertools.chain([{"head": self.head.record}], self._copied())
+            rows = itertools.chain([{"head": self.header.record}], self._copied())
             self._journal = Journal(journal_of(self.output.path), rows)
             self._is_new = True
         self._journal.append(cells)
@@ -244,11 +247,11 @@ class Results:
         path = cells["path"]
         is_of_run = self.images.has(path)
         for name, values in self._joined.items():
-            is_empty = is_of_run or name in self.head.joined  # a value such as a method holds in this run alone
+            is_empty = is_of_run or name in self.header.joined  # a value such as a method holds in this run alone
             cells[name] = values.get(path, None if is_empty else cells.get(name))
-        lacks = {name: cells[name] in (None, "") for name in self._joined if name not in self.head.joined}
+        lacks = {name: cells[name] in (None, "") for name in self._joined if name not in self.header.joined}
         cells.update(failure_with_lacks(path, cells["kind"], cells["error"], lacks))
-        missing = [name for name in self.head.scores if name not in cells]
+        missing = [name for name in self.header.scores if name not in cells]
         if missing and (cells["width"] or cells["kind"] in (None, "", Kind.NOT_IN_FILE)):
             cells["kind"] = worst_kind([cells["kind"], Kind.NOT_ASKED])
             cells["error"] = (

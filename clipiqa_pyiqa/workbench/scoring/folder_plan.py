@@ -15,12 +15,12 @@ from ...logger import log
 from ...text import counted, few
 from ..images.image import MISSING, File, Image
 from ..names.members import spellings
-from ..results.formats import Head, absent_note
+from ..results.header import Header
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
 from ..results.row import is_final
 from ..sources.finding import Source
 from ..sources.source_images import images_of
-from ..sources.stores import Shard
+from ..sources.stores import Shard, absent_note
 
 if TYPE_CHECKING:
     import pandas
@@ -66,7 +66,7 @@ class FolderResult:
     """
 
     folder: str
-    head: Head
+    header: Header
     images: int
     failures: Counter[str]
     errors: Sequence[str]
@@ -99,17 +99,17 @@ class FolderResult:
 class FolderPlan:
     """The images and shards of a run into a folder: which rows are stale, and what lacks rows."""
 
-    def __init__(self, folder: ParquetFolder, head: Head, items: Sequence[Source]) -> None:
-        self._folder, self._head = folder, head
+    def __init__(self, folder: ParquetFolder, header: Header, items: Sequence[Source]) -> None:
+        self._folder, self._header = folder, header
         self._items = {printable(item.name): item for item in items}
         self._removed = dict[str, str]()  # image whose row was stale -> its shard, or itself
         self._lost_shards = set[str]()  # which do not exist now, but whose rows are kept
 
-    def remove_stale(self, before: Head, drop_vanished: bool) -> None:
+    def remove_stale(self, before: Header, drop_vanished: bool) -> None:
         """Remove rows of images that have changed, and of failures that may pass, and say how many.
 
         Args:
-            before: The head of the earlier run.
+            before: The header of the earlier run.
             drop_vanished: Also remove rows of files and shards that do not exist any more.
         """
         self._folder.remove_cut_files()
@@ -151,7 +151,7 @@ class FolderPlan:
     def result(self, missing: Sequence[Work]) -> FolderResult:
         """Return what the folder holds now of this run's images, but for what is missing."""
         unfinished = [name for work in missing for name in work.names]
-        rows = self._rows("path", SOURCE, "kind", "error", *self._head.carried.values())
+        rows = self._rows("path", SOURCE, "kind", "error", *self._header.carried.values())
         is_here = rows["item"].isin(self._items)
         gone = self._lost_shards | _gone(rows["item"][~is_here])
         for image in self._removed.keys() - set(rows["path"]):  # members that their changed shards lack
@@ -161,7 +161,7 @@ class FolderPlan:
         failed = rows[rows["kind"].notna()]
         return FolderResult(
             self._folder.path,
-            self._head,
+            self._header,
             images=len(rows),
             failures=Counter(failed["kind"]),
             errors=list(failed["error"].iloc[:5]),
@@ -186,13 +186,13 @@ class FolderPlan:
         rows.loc[is_other, "item"] = others["item"].map(spelled)
         return rows
 
-    def _may_change(self, rows: pandas.DataFrame, before: Head) -> pandas.Series:
+    def _may_change(self, rows: pandas.DataFrame, before: Header) -> pandas.Series:
         """Return which rows another run may fill in another way, though their images are the same."""
-        unknown = [column.name for column in self._head.columns if not column.fingerprint]
+        unknown = [column.name for column in self._header.columns if not column.fingerprint]
         if unknown:
             log.warning(f"{unknown[0]} scores all images again, since its changes cannot be seen.")
             return rows["path"].notna()
-        same_decoders = before.reading.get("decoders") == self._head.reading.get("decoders")
+        same_decoders = before.reading.get("decoders") == self._header.reading.get("decoders")
         return rows["kind"].isin([str(kind) for kind in Kind if not is_final(kind, same_decoders)])
 
     def _stamps(self, names: Iterable[str]) -> dict[str, str | None]:
@@ -215,7 +215,7 @@ class FolderPlan:
         is_sample = (rows["kind"] != Kind.MISSING) & ~(is_member & (rows["path"] == rows["item"]))
         by_shard = rows[is_sample].groupby(rows["item"].where(is_member, "loose photos"))
         absent = dict[str, list[str]]()
-        for name, column in self._head.carried.items():
+        for name, column in self._header.carried.items():
             counts = by_shard[column].count()
             if not counts.all():
                 absent[name] = list(counts.index[counts == 0])

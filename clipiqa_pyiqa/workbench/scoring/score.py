@@ -26,7 +26,7 @@ from ..metrics.description import Takes
 from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import AnyPrompts, metric_set
 from ..options import Progress, Reading, RunOptions, SharedOptions, check_options, check_storage, silent
-from ..results.formats import Head
+from ..results.header import Header
 from ..results.output import Output
 from ..results.row import Row
 from ..results.store import Results
@@ -67,7 +67,7 @@ class ScoringSetup:
         # a metric of pyiqa has a smallest side of its own
         self.options = Options(self.device, min_side=1 if self.metrics.others else MIN_SIDE, **given)
         limits = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
-        self.head = Head(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
+        self.header = Header(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
 
     def rows(self, images: Iterable[Image], count: int | None = None) -> Rows:
         """Yield the row of each image."""
@@ -82,7 +82,7 @@ class ScoringRun(Iterator[Row]):
     from memory if there is none.
 
     Attributes:
-        head: The columns that the run fills, and how images are read.
+        header: The columns that the run fills, and how images are read.
         tally: How many of its images an earlier run has scored; complete when all have been planned.
         metrics: The built metrics, and the images whose score is not in a file.
         count: Number of images to score; None if unknown.
@@ -91,14 +91,14 @@ class ScoringRun(Iterator[Row]):
     def __init__(
         self,
         metrics: MetricSet,
-        head: Head,
+        header: Header,
         rows: Rows,
         results: Results,
         tally: Tally,
         count: int | None = None,
     ) -> None:
         self.metrics = metrics
-        self.head = head
+        self.header = header
         self.count = count
         self.tally = tally
         self.results = results
@@ -143,7 +143,7 @@ class ScoringRun(Iterator[Row]):
         for _ in self:
             progress(self.tally.unchanged + self._done, total)
         scores = self._all_scores()
-        columns = {**self.head.by_name, **scores.columns}
+        columns = {**self.header.by_name, **scores.columns}
         frame = scores.frame[[*columns]].drop(index=self.results.images.unmet, errors="ignore")
         return replace(scores, frame=frame, columns=columns)
 
@@ -155,7 +155,7 @@ class ScoringRun(Iterator[Row]):
         self.run()
         scores = self._all_scores()
         texts = scores.other[["flag", "error"]].fillna("")
-        rows = scores.frame[self.head.scores].assign(**{name: texts[name].to_numpy() for name in texts})
+        rows = scores.frame[self.header.scores].assign(**{name: texts[name].to_numpy() for name in texts})
         return rows[~rows.index.isin(self.results.images.unmet)]
 
     def _all_scores(self) -> Scores:
@@ -212,9 +212,9 @@ def score_paths(
     if not isinstance(out, Output):
         check_storage(out, resume, overwrite, drop_vanished)
     setup = ScoringSetup(metric, prompts, also=(Takes.NAME,), sampling=sampling, **options)
-    head = setup.head
+    header = setup.header
     if keep:
-        head = replace(head, reading={**head.reading, "keep": list(keep)})
+        header = replace(header, reading={**header.reading, "keep": list(keep)})
     if not isinstance(out, Output | None):
         out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
     found = find_shards(paths, keep=keep, image_column=image_column, sampling=sampling)
@@ -229,15 +229,15 @@ def score_paths(
         inputs = [*(item.name for item in found.items), *(metric.path for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
     with ExitStack() as until_it_begins:  # an error before the run has begun leaves no lock
-        results = until_it_begins.enter_context(Results(out, head.columns, head.reading))
-        run = _begin(setup, head, found.items, names, results)
+        results = until_it_begins.enter_context(Results(out, header.columns, header.reading))
+        run = _begin(setup, header, found.items, names, results)
         until_it_begins.pop_all()  # the run closes the results
     return run
 
 
 def _begin(
     setup: ScoringSetup,
-    head: Head,
+    header: Header,
     items: Sequence[Image | Shard],
     names: tuple[str, ...] | None,
     results: Results,
@@ -245,12 +245,12 @@ def _begin(
     """Return a run over items; ``names`` are those of its images, or None if they come shard by shard."""
     if names is not None:
         setup.metrics.join(results, names)
-        head = head.with_columns(metric.columns[0] for metric in setup.metrics.files)
+        header = header.with_columns(metric.columns[0] for metric in setup.metrics.files)
 
     planned = plan(results.images.remembered(sources_of(items)), setup.metrics, setup.options, results.earlier)
     if names is None:
         rows = _rows_of_shards(setup, planned, results)
-        return ScoringRun(setup.metrics, head, rows, results, planned.tally)
+        return ScoringRun(setup.metrics, header, rows, results, planned.tally)
     tasks: Iterable[Task] = planned.tasks
     count = len(names)
     if results.earlier:
@@ -258,7 +258,7 @@ def _begin(
         count = len(tasks)
         tell(results, planned.tally)
     rows = score_items(tasks, setup.metrics, setup.options, len(names))
-    return ScoringRun(setup.metrics, head, rows, results, planned.tally, count)
+    return ScoringRun(setup.metrics, header, rows, results, planned.tally, count)
 
 
 def _rows_of_shards(setup: ScoringSetup, planned: Plan, results: Results) -> Rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ...options import lists_options
 from ..metrics.parsing import AnyPrompts
 from ..options import RunOptions, SharedOptions
-from ..results.formats import Head
+from ..results.header import Header
 from ..results.row import Row
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def frame_of_scores(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
     from ..images.in_memory import memory_images
 
     images = list(memory_images(images))
-    return _frame(setup.rows(images, count=len(images)), setup.head).reset_index(drop=True)
+    return _frame(setup.rows(images, count=len(images)), setup.header).reset_index(drop=True)
 
 
-def _frame(rows: Iterable[Row], head: Head) -> pandas.DataFrame:
+def _frame(rows: Iterable[Row], header: Header) -> pandas.DataFrame:
     import pandas
 
-    cells = [row.as_dict(head.scores) for row in rows]
-    frame = pandas.DataFrame(cells, columns=["path", *head.scores, "flag", "error"]).set_index("path")
-    return frame.astype(dict.fromkeys(head.scores, float))
+    cells = [row.as_dict(header.scores) for row in rows]
+    frame = pandas.DataFrame(cells, columns=["path", *header.scores, "flag", "error"]).set_index("path")
+    return frame.astype(dict.fromkeys(header.scores, float))

@@ -13,7 +13,7 @@ from ...checks import FilePath
 from ...errors import ImageError, Kind
 from ...files.reading import open_file
 from ...files.writing import write_bytes
-from ...text import reason
+from ...text import first_of, reason
 from ..images.image import MISSING, File, Image
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -188,3 +188,8 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
 
 def suffix_of(name: str) -> str:
     return os.path.splitext(name)[1].lower()
+
+
+def absent_note(name: str, shards: Sequence[str]) -> str:
+    """Return a sentence about a value to keep that no sample of some shards has."""
+    return f"`keep` names {name!r}, but no sample of {first_of(map(repr, shards))} has it"

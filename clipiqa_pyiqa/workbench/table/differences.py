@@ -10,7 +10,7 @@ from pandas import DataFrame, Series, concat, to_numeric
 from ...errors import CLIPIQAError
 from ...text import reason
 from ..results.columns import changes
-from ..results.formats import Head
+from ..results.header import Header
 from .method_table import IMAGES, MethodTable
 
 _CELL = ["test_set", "method", "image"]
@@ -25,7 +25,7 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
     For the earlier methods and metrics, it compares the records of metrics, the hashes of files, and every score.
     """
     lines = list[tuple[str, ...]]()
-    ours = {name: made for name, made in found.stored[IMAGES].head.record["columns"].items() if name in found.columns}
+    ours = {name: made for name, made in found.stored[IMAGES].header.record["columns"].items() if name in found.columns}
     for path, rows in earlier.items():
         causes = {}
         records = _records(path)
@@ -59,7 +59,7 @@ def _records(path: Path) -> dict[str, Any]:
     """Return label -> record of its metric in ``images.csv.provenance.json``; empty without this file."""
     try:
         record = json.loads(path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8"))
-        return {column.name: column.record for column in Head.of(record).columns}
+        return {column.name: column.record for column in Header.of(record).columns}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:

@@ -150,8 +150,8 @@ def _published(found: "MethodTable") -> Table | None:
         before.append(f"Published, but not in this table: {found.unknown}")
     if found.explained is not None:
         before += _trials(found.explained)
-    heads = ("method", "metric", "published", "computed", "units")
-    return Table("Beside published numbers", list(map(words, heads, zip(*rows, strict=True))), before)
+    headings = ("method", "metric", "published", "computed", "units")
+    return Table("Beside published numbers", list(map(words, headings, zip(*rows, strict=True))), before)
 
 
 def _agreement(row: Any) -> tuple[int, str]:

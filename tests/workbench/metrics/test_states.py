@@ -43,12 +43,12 @@ def test_every_field_of_a_record_counts_but_those_of_names_and_circumstances():
     told = Half()
     told.version = "1"
     for given in ["mini", "entropy", told]:
-        head = ScoringSetup([given], device="cpu").head
+        header = ScoringSetup([given], device="cpu").header
         record = {
             **dict.fromkeys(("weights", "file", "version")),
             "files": {},
-            **head.columns[0].record,
-            **head.reading,
+            **header.columns[0].record,
+            **header.reading,
         }
         for key in [*record, "learned", "seen"]:
             before = {**record, "learned": {"sha256": "1", "from": "x"}}

@@ -20,7 +20,7 @@ from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.learning.feature_store import stored_features
 from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
-from clipiqa_pyiqa.workbench.results.formats import PARQUET_KEY
+from clipiqa_pyiqa.workbench.results.parquet_file import PARQUET_KEY
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 
 OPTIONS = {"device": "cpu", "workers": 1}
@@ -108,32 +108,32 @@ class Written:
 
     name: str
 
-    def head(self):
+    def header(self):
         if self.name.endswith(".parquet"):
-            head = json.loads(parquet.read_metadata(self.name).metadata[PARQUET_KEY])
-            return {key: part for key, part in head.items() if key != "check"}
+            header = json.loads(parquet.read_metadata(self.name).metadata[PARQUET_KEY])
+            return {key: part for key, part in header.items() if key != "check"}
         with open(f"{self.name}.provenance.json", encoding="utf-8") as file:
             return json.load(file)
 
-    def write_head(self, head, text=""):
+    def write_header(self, header, text=""):
         if not self.name.endswith(".parquet"):
             with open(f"{self.name}.provenance.json", "w", encoding="utf-8") as file:
-                file.write(text or json.dumps(head))
+                file.write(text or json.dumps(header))
             return
         rows = parquet.read_table(self.name).replace_schema_metadata(None)
-        check = hashlib.sha256(f"{json.dumps(head, sort_keys=True)}{rows.schema}".encode()).hexdigest()
-        content = text or json.dumps({**head, "check": check})
+        check = hashlib.sha256(f"{json.dumps(header, sort_keys=True)}{rows.schema}".encode()).hexdigest()
+        content = text or json.dumps({**header, "check": check})
         parquet.write_table(rows.replace_schema_metadata({PARQUET_KEY: content.encode()}), self.name)
 
     def write_rows(self, frame):
-        head = self.head()
+        header = self.header()
         if self.name.endswith(".csv"):
             frame.to_csv(self.name, index=False)
         elif self.name.endswith(".jsonl"):
             frame.to_json(self.name, orient="records", lines=True)
         else:
             parquet.write_table(pyarrow.Table.from_pandas(frame, preserve_index=False), self.name)
-        self.write_head({**head, "sha256": hash_file(self.name)})
+        self.write_header({**header, "sha256": hash_file(self.name)})
 
     def refusals(self):
         shutil.copy(self.name, f"other{self.name}")
@@ -148,14 +148,14 @@ def test_a_head_with_a_wrong_field_is_refused_with_its_name(photos, name):
     score("good.csv")
     score(name)
     written = Written(name)
-    head = written.head()
+    header = written.header()
     for place, value, noun in HEADS:
-        written.write_head(changed(head, place, value))
+        written.write_header(changed(header, place, value))
         assert all(noun in said for said in written.refusals()), place
     for text in ("5", "[]", DEEP):
-        written.write_head({}, text)
+        written.write_header({}, text)
         assert all(name in said for said in written.refusals())
-    written.write_head(head)
+    written.write_header(header)
     assert score(name, resume=True)["entropy"].notna().all()
 
 
@@ -181,7 +181,7 @@ def test_lines_that_are_no_rows_are_refused_with_what_is_wrong(photos):
 
     def write(*lines):
         path.write_text("\n".join([*lines, ""]))
-        written.write_head({**written.head(), "sha256": hash_file(path)})
+        written.write_header({**written.header(), "sha256": hash_file(path)})
 
     for column, value, noun in ROWS:
         write(json.dumps(changed(rows[0], column, value)), json.dumps(rows[1]))
@@ -199,11 +199,11 @@ def test_lines_of_a_journal_that_are_no_rows_are_scored_again_and_named(photos, 
     with score_paths(["entropy"], "ph", out="s.csv", **OPTIONS) as run:
         first = next(run)
     journal = photos / "s.csv.part.jsonl"
-    head, line = journal.read_bytes().splitlines(keepends=True)
+    header, line = journal.read_bytes().splitlines(keepends=True)
     row = json.loads(line[13:-2])
     wrong = [json.dumps(changed(row, column, value)) for column, value, _ in ROWS]
     for text in [*wrong, "5", "[]", "null", '"x"', DEEP, f'{{"path": {DEEP}}}']:
-        journal.write_bytes(head + journal_line(text))
+        journal.write_bytes(header + journal_line(text))
         caplog.clear()
         with score_paths(["entropy"], "ph", out="s.csv", resume=True, **OPTIONS) as run:
             assert next(run).scores == first.scores and run.tally.unchanged == 0
@@ -214,9 +214,9 @@ def test_lines_of_a_journal_that_are_no_rows_are_scored_again_and_named(photos, 
 
 def test_an_earlier_table_with_a_wrong_head_is_refused(photos):
     table({"a": "ph"}, ["entropy"], out="out", **OPTIONS)
-    head = json.loads((photos / "out/images.csv.provenance.json").read_text())
+    header = json.loads((photos / "out/images.csv.provenance.json").read_text())
     for place, value, noun in HEADS:
-        text = json.dumps(changed(head, place, value))
+        text = json.dumps(changed(header, place, value))
         (photos / "out/images.csv.provenance.json").write_text(text)
         assert noun in refused(table, {"a": "ph"}, ["entropy"], expect="out/images.csv", **OPTIONS), place
     (photos / "out/images.csv.provenance.json").write_text(DEEP)

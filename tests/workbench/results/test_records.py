@@ -17,7 +17,7 @@ from pyarrow import parquet
 from weights_fakes import fake_state_dict
 
 from clipiqa_pyiqa import __version__, score_paths
-from clipiqa_pyiqa.workbench.results.formats import read_head
+from clipiqa_pyiqa.workbench.results.reading import read_header
 
 NOT_OF_SCORES = ("version", "weights", "file", "files")
 """Fields that say where weights and parameters are from: other fields hold their hashes."""
@@ -154,7 +154,7 @@ def records_in(path):
     records = json.loads(path.with_name(f"{path.name}.provenance.json").read_text("utf-8"))["columns"]
     with open(path, encoding="utf-8", newline="") as file:
         scale = next(csv.DictReader(file))["scale"]
-    columns = read_head(path, "csv").by_name
+    columns = read_header(path, "csv").by_name
     told = {name: column for name, column in columns.items() if column.lower_better is not None}
     assert [text.rpartition(":")[2] for text in scale.split()] == [column.fingerprint[:6] for column in told.values()]
     return {name: (record, columns[name].fingerprint) for name, record in records.items()}
@@ -358,16 +358,16 @@ def test_the_columns_of_a_file_and_how_its_images_were_read(tmp_path, clipiqa):
     for name in ("s.csv", "s.jsonl", "s.parquet"):
         clipiqa(f"{command} {name}", 0)
     metadata = parquet.read_metadata(tmp_path / "s.parquet").metadata
-    heads = [json.loads((tmp_path / f"{name}.provenance.json").read_text("utf-8")) for name in ("s.csv", "s.jsonl")]
-    heads.append(json.loads(metadata[b"clipiqa_pyiqa"]))
-    assert [head.keys() for head in heads] == [{"file", "sha256", *PARTS}] * 2 + [
+    headers = [json.loads((tmp_path / f"{name}.provenance.json").read_text("utf-8")) for name in ("s.csv", "s.jsonl")]
+    headers.append(json.loads(metadata[b"clipiqa_pyiqa"]))
+    assert [header.keys() for header in headers] == [{"file", "sha256", *PARTS}] * 2 + [
         {"images", "failures", "check", *PARTS}
     ]
-    for head in heads:
-        assert head["reading"].pop("versions").keys() >= {"clipiqa-pyiqa", "torch", "pillow"}
-        assert head["reading"].pop("decoders").keys() >= {"pillow", "simplejpeg"}
-        assert head["reading"] == READING and head["joined"] == {"caption": ""}
-        assert head["columns"] == {"mini": CLIP["mini"][0]}
+    for header in headers:
+        assert header["reading"].pop("versions").keys() >= {"clipiqa-pyiqa", "torch", "pillow"}
+        assert header["reading"].pop("decoders").keys() >= {"pillow", "simplejpeg"}
+        assert header["reading"] == READING and header["joined"] == {"caption": ""}
+        assert header["columns"] == {"mini": CLIP["mini"][0]}
     first_line = (tmp_path / "s.csv").read_text("utf-8").partition("\n")[0]
     first_row = json.loads((tmp_path / "s.jsonl").read_text("utf-8").partition("\n")[0])
     schema = parquet.read_schema(tmp_path / "s.parquet")

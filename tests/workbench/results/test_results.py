@@ -19,7 +19,8 @@ from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError, scale_text
 from clipiqa_pyiqa.workbench.results.earlier import Cell
-from clipiqa_pyiqa.workbench.results.formats import Head, format_of, journal_of
+from clipiqa_pyiqa.workbench.results.formats import format_of, journal_of
+from clipiqa_pyiqa.workbench.results.header import Header
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import OF_THE_IMAGE, Row
 from clipiqa_pyiqa.workbench.results.scores import read_scores
@@ -39,7 +40,7 @@ COLUMNS = tuple(
     for name, asked in QUESTIONS.items()
 )
 NAMES = list(QUESTIONS)
-HEAD = Head(COLUMNS, READING)
+HEADER = Header(COLUMNS, READING)
 ROWS = [
     Row("photos/a.jpg", (0.25, 0.5), 640, 480, 640, 480, 1, stamp="1 1"),
     Row('odd "name", with #hash\nand line break.png', (0.1, 1 / 3), 4000, 3000, 1024, 768, 6, "16-bit grey->rgb"),
@@ -63,10 +64,10 @@ def path(request, tmp_path):
 
 
 def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(path, monkeypatch):
-    monkeypatch.setattr("clipiqa_pyiqa.workbench.results.formats.GROUP", 3)  # several groups of rows
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.results.parquet_file.GROUP", 3)  # several groups of rows
     rows = [*ROWS, Row(os.fsdecode(b"caf\xe9.jpg"), (0.5, 0.5), 40, 40, 40, 40, 1)]
     write(path, rows)
-    assert read_results(path) == (HEAD, rows) and rows[-1].path == r"caf\xe9.jpg"
+    assert read_results(path) == (HEADER, rows) and rows[-1].path == r"caf\xe9.jpg"
     beside = [] if path.suffix == ".parquet" else [f"{path.name}.provenance.json"]
     assert sorted(os.listdir(path.parent)) == [path.name, *beside]  # nothing else is left
     frame = READERS[path.suffix](path)
@@ -74,7 +75,7 @@ def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(path, monke
     assert frame.quality.isna().tolist() == [False, False, True, False, False]
     assert frame[NAMES[1]].dropna().tolist() == pytest.approx([0.5, 1 / 3, 1e-7, 0.5], rel=1e-10)
     assert set(frame.metric) == {METRIC}
-    attributes = {**HEAD.provenance, "scale": scale_text(HEAD.columns)}
+    attributes = {**HEADER.provenance, "scale": scale_text(HEADER.columns)}
     assert frame.attrs == (attributes if path.suffix == ".parquet" else {})
     assert ("scale" in frame) == (path.suffix == ".csv")
 
@@ -82,20 +83,20 @@ def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(path, monke
 def test_the_text_of_a_csv_file_and_of_its_provenance(tmp_path):
     path = tmp_path / "scores.csv"
     write(path, [ROWS[0], ROWS[2]])
-    head, good, bad = path.read_text().splitlines()
-    assert head == (
+    header, good, bad = path.read_text().splitlines()
+    assert header == (
         'path,quality,"Crisp photo.|Hazy, dim photo.",width,height,scored_width,scored_height,exif_orientation,'
         "converted,flag,kind,error,stamp,scale,metric"
     )
     assert good.startswith("photos/a.jpg,0.25,0.5,640,480,640,480,1,,,,,1 1,") and good.endswith(f'"{METRIC}"')
     assert bad.startswith("photos/bad.jpg,,,,,,,,,,empty,'photos/bad.jpg' is empty (0 bytes).,,")
     said = json.loads(path.with_name("scores.csv.provenance.json").read_text())
-    assert {**HEAD.record, **said} == said and said["sha256"] == hash_file(path)
+    assert {**HEADER.record, **said} == said and said["sha256"] == hash_file(path)
 
 
 def test_no_score_is_called_like_another_column():
     for name in ("metric", "width"):
-        refused(Head, (Column(name),))
+        refused(Header, (Column(name),))
 
 
 # Resume
@@ -167,7 +168,7 @@ def test_a_small_parquet_file_cannot_claim_endless_rows(tmp_path):
     refused(read_scores, tmp_path / "scores.parquet")
 
 
-@pytest.mark.parametrize("opener", ["results.formats.open_file", "sources.parquet.opened"])
+@pytest.mark.parametrize("opener", ["results.parquet_file.open_file", "sources.parquet.opened"])
 def test_parquet_is_read_by_the_thread_that_asks(tmp_path, monkeypatch, opener):
     """A thread of Arrow that outlives Python, and gives a buffer of such a file back, aborts the process."""
 

@@ -82,7 +82,7 @@ def test_damage_is_refused_or_kept_and_nothing_else(tmp_path):
     (row,) = score_paths(Brightness(), path)
     assert row.kind is Kind.DAMAGED and "is a damaged JPEG with" in row.error
     run = score_paths(Brightness(), path, damaged="keep")
-    assert next(run).scores and run.head.reading["damaged"] == "keep"
+    assert next(run).scores and run.header.reading["damaged"] == "keep"
 
 
 def test_images_that_are_no_photos_have_a_flag_in_their_row(make, csv):

@@ -31,7 +31,7 @@ def test_every_number_of_a_summary_is_the_frames(comparison):
     for statistic in ["SROCC", "PLCC", "KRCC"]:
         table = named(comparison, "graded")
         frame = comparison.frame()
-        cells = [row[table.heads.index(f"{statistic} ↑")] for row in table.rows]
+        cells = [row[table.titles.index(f"{statistic} ↑")] for row in table.rows]
         expected = frame.loc[frame.data_set == "graded", [statistic, f"{statistic} low", f"{statistic} high"]]
         for cell, (value, low, high) in zip(cells, expected.to_numpy(), strict=True):
             assert cell.text.rstrip("†") == ("–" if math.isnan(value) else f"{value:.3f}")
@@ -49,7 +49,7 @@ def test_a_good_lower_better_metric_is_positive_and_failures_are_said(comparison
 def test_metrics_of_every_data_set_are_correlated_with_each_other(comparison):
     table = named(comparison, "graded: SROCC between metrics")
     scores = comparison.data_sets[0].scores
-    assert table.heads == ["metric", "sharp", "niqe", "flat"]
+    assert table.titles == ["metric", "sharp", "niqe", "flat"]
     assert [cell.text for cell in table.rows[2]][1:] == ["–"] * 3
     assert table.rows[0][2].value == pytest.approx(-stats.spearmanr(scores["sharp"], scores["niqe"])[0])
 
@@ -66,7 +66,7 @@ def on_live_in_the_wild(count, metrics, noise=0.3):
 
 def published(comparison, name="live"):
     table = named(comparison, f"{name}: beside published values")
-    return [dict(zip(table.heads, row, strict=True)) for row in table.rows]
+    return [dict(zip(table.titles, row, strict=True)) for row in table.rows]
 
 
 def test_published_values_on_other_images_are_not_compared(comparison):
@@ -123,7 +123,7 @@ def test_metrics_that_cannot_be_built_keep_their_published_value_and_the_reason(
 
 def test_without_opinion_there_are_no_correlations(comparison):
     table = named(comparison, "holiday")
-    assert not {"SROCC ↑", "PLCC ↑", "KRCC ↑"} & set(table.heads)
+    assert not {"SROCC ↑", "PLCC ↑", "KRCC ↑"} & set(table.titles)
     assert "no opinion scores" in table.before[0] and not table.reasons
 
 
@@ -157,7 +157,7 @@ def test_names_columns_caption_and_key_are_the_authors(comparison, caplog):
     look = {"labels": {"niqe": "NIQE", "graded": "Ours & theirs"}, "show": ["n", "SROCC", "nothing"]}
     found = comparison.report(**look, caption="50 % more", key="tab:x")
     table = found.tables[0]
-    assert table.heads == ["metric", "n", "SROCC ↑"] and table.title == "Ours & theirs"
+    assert table.titles == ["metric", "n", "SROCC ↑"] and table.title == "Ours & theirs"
     assert [row[0].text for row in table.rows] == ["sharp", "NIQE", "flat", "piqe"]
     assert found.unknown == ["nothing"] and "nothing" in caplog.text and "higher" not in caplog.text
     assert list(found.frame["metric"])[1] == "niqe"

@@ -1,0 +1,35 @@
+"""Writing of result files: csv, jsonl and Parquet."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from ...files.reading import hash_file
+from ...files.writing import replacing, write_text
+from ..files.csv_files import csv_line
+from ..files.journal import Cells
+from .formats import line_of, provenance_of
+from .header import Header
+
+
+def publish(path: Path, format: str, header: Header, rows: Iterable[Cells]) -> None:
+    """Write a csv, jsonl or parquet file of rows (column -> value, without the constant columns), and its header."""
+    constants = header.constants_beside_header
+    names = header.names
+    of_row = names[:-2]
+    end = csv_line(header.constants.values())
+    with replacing(path) as partial:
+        if format == "parquet":
+            from .parquet_file import write_parquet  # pyarrow is slow to import
+
+            write_parquet(partial, header, rows)
+            return
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            if format == "csv":
+                file.write(csv_line(names))
+                file.writelines(f"{csv_line(map(row.get, of_row))[:-1]},{end}" for row in rows)
+            else:
+                for row in rows:
+                    file.write(line_of(format, {**{name: row.get(name) for name in of_row}, **constants}))
+        record = {"file": path.name, "sha256": hash_file(partial), **header.record}
+    write_text(provenance_of(path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")

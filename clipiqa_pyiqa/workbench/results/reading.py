@@ -1,0 +1,134 @@
+"""Reading of result files and journals: their header, and their rows as column -> value."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import CLIPIQAError
+from ...files.reading import hash_file, open_file
+from ...text import reason
+from ..files.csv_files import csv_rows
+from ..files.journal import Cells, is_journal, read_journal
+from .checks import check_header, check_row
+from .columns import ResultsError
+from .formats import journal_of, provenance_of, unfinished
+from .header import Header
+
+
+def read_header(path: Path, format: str) -> Header | None:
+    """Return what a file or a journal says of its rows; None if nothing is known.
+
+    Raises ``ResultsError``, also if a file has changed since its header was written.
+    """
+    record: Any = None
+    with checked_reading(path, format):
+        if format == "parquet":
+            from .parquet_file import opened_parquet, parquet_record  # pyarrow is slow to import
+
+            with opened_parquet(path) as file:
+                record = parquet_record(file)
+        elif is_journal(path):
+            record = next(read_journal(path, []), {}).get("head")
+            if record is None:
+                raise ValueError("its first line is damaged")
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
+            if record is not None:
+                check_header(record)
+                if record.get("sha256") != hash_file(path):
+                    raise ValueError(
+                        f"it has changed since it was written (to rank it so, delete {provenance_of(path).name})"
+                    )
+        return None if record is None else Header.of(record)
+
+
+def read_scale_attribute(path: Path) -> str:
+    """Return the scales in a Parquet file that pandas copied from a file of ours; empty if it has none."""
+    from .parquet_file import opened_parquet, scale_in_attributes
+
+    with checked_reading(path, "parquet"), opened_parquet(path) as file:
+        return scale_in_attributes(file)
+
+
+def read_cells(
+    path: Path,
+    format: str,
+    damage: list[str],
+    names: Sequence[str] | None = None,
+    scores: Sequence[str] | None = None,
+) -> Iterator[Cells]:
+    """Yield the rows of a file or a journal as column -> value; values of csv files are texts.
+
+    Args:
+        damage: Receives a journal's damaged lines.
+        names: The columns that are needed; others may come too.
+        scores: The columns of scores of a file of ours, whose rows are checked.
+    """
+    with checked_reading(path, format):
+        if format != "parquet" and is_journal(path):
+            yield from _journal_rows(path, damage)
+            return
+        for cells in _file_rows(path, format, names):
+            if scores is not None:
+                check_row(cells, scores)
+            yield cells
+
+
+def _file_rows(path: Path, format: str, names: Sequence[str] | None) -> Iterator[Cells]:
+    if format == "parquet":
+        from .parquet_file import GROUP, opened_parquet
+
+        with opened_parquet(path) as file:
+            known = None if names is None else [name for name in names if name in file.schema_arrow.names]
+            for batch in file.iter_batches(GROUP, columns=known):
+                yield from batch.to_pylist()
+    elif format == "csv":
+        for _, cells in csv_rows(path):
+            yield cells
+    else:
+        with open_file(path, "r", encoding="utf-8") as lines:
+            for line in filter(str.strip, lines):
+                cells = json.loads(line)
+                if not isinstance(cells, dict):
+                    raise ValueError(f"a line is no JSON object: {line.strip()!r:.80}")
+                yield cells
+
+
+def _journal_rows(path: Path, damage: list[str]) -> Iterator[Cells]:
+    """Yield the rows of a journal; ``damage`` receives those that are not rows of results."""
+    lines = read_journal(path, damage)
+    record = next(lines, {}).get("head")
+    scores = record.get("columns", ()) if isinstance(record, Mapping) else ()
+    for cells in lines:
+        try:
+            check_row(cells, scores)
+        except ValueError as error:
+            damage.append(str(error))
+        else:
+            yield cells
+
+
+@contextlib.contextmanager
+def checked_reading(path: Path, format: str) -> Iterator[None]:
+    """Raise ``ResultsError`` if the file cannot be read or does not hold what this context expects."""
+    try:
+        yield
+    except CLIPIQAError:
+        raise
+    except RecursionError as error:
+        raise ResultsError(f"{str(path)!r} cannot be read as {format}: it is nested too deeply; {_WAY_OUT}.") from error
+    except (OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
+        if isinstance(error, FileNotFoundError) and journal_of(path).exists():
+            raise ResultsError(f"{unfinished(path)}.", options=("resume",)) from error
+        lacks = "it lacks " if isinstance(error, KeyError) else ""
+        why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}"
+        raise ResultsError(f"{why}; {_WAY_OUT}.") from error
+
+
+_WAY_OUT = "name another file, or delete a damaged result to make it again"

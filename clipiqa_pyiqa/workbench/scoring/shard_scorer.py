@@ -1,0 +1,110 @@
+"""A callable that scores the images of a shard, or of a group of files, into tables of rows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+import pyarrow
+
+from ...errors import Kind
+from ...text import reason
+from ..images.image import Image
+from ..images.memory import keep_memory
+from ..results.header import Header
+from ..results.parquet_folder import IMAGES, SOURCE
+from ..results.row import Row
+from ..sources.videos import VideoShard
+from .folder_plan import Work
+from .processes import Processes
+from .score import ScoringSetup
+
+ROWS_AT_ONCE = 50  # in a table
+
+
+class ShardScorer:
+    """A callable that scores the images of a task; each of Ray's actors has one, which builds the metrics once.
+
+    Args:
+        setup: Makes the metrics for a device.
+        header: The header of the results; ``schema`` is that of the files.
+        careful: Score each image in a process of its own.
+    """
+
+    def __init__(
+        self, setup: Callable[[], ScoringSetup], header: Header, schema: pyarrow.Schema, folder: str, careful: bool
+    ) -> None:
+        self._make_setup, self._header, self._schema, self._is_careful = setup, header, schema, careful
+        if os.path.isdir(folder):  # that of the first process, where paths may begin
+            os.chdir(folder)
+        keep_memory()
+
+    @cached_property
+    def _setup(self) -> ScoringSetup:
+        """The metrics, made with the first task: Ray would start an actor that fails earlier again without end."""
+        return self._make_setup()
+
+    @cached_property
+    def _process(self) -> Processes:
+        return Processes(1, partial(_scorer_of_images, self._make_setup))
+
+    def __call__(self, batch: Mapping[str, Any]) -> Iterator[pyarrow.Table]:
+        cells = self._cells(pickle.loads(batch["work"][0]))
+        while group := list(itertools.islice(cells, ROWS_AT_ONCE)):
+            yield pyarrow.Table.from_pylist(group, self._schema)
+
+    def _cells(self, work: Work) -> Iterator[dict[str, Any]]:
+        """Yield rows as column -> value; the last row of a shard holds the number of its images."""
+        seen, last = set(work.done), None
+        for row in self._rows(work):
+            if row.path in seen:
+                continue
+            seen.add(row.path)
+            if last is not None:
+                yield last
+            last = self._cells_of(row)
+            last[SOURCE] = work.shard
+        if last is not None:
+            last[IMAGES] = len(seen) if work.shard else None
+            yield last
+
+    def _rows(self, work: Work) -> Iterator[Row]:
+        try:
+            if self._is_careful and not isinstance(work.source, VideoShard):  # frames cannot be sent to a process
+                yield from map(self._row_of, work.images())
+            else:
+                yield from self._setup.rows(work.images())
+        except Exception as error:  # such as that of weights that this machine lacks
+            why = f"cannot be scored: {type(error).__name__}: {reason(error)[:200]}"
+            yield from (Row(name, kind=Kind.OTHER, error=f"{name!r} {why}.") for name in work.names)
+
+    def _row_of(self, image: Image) -> Row:
+        row: Row | None = self._process(image)
+        if row is None:
+            why = f"{image.name!r} killed its process twice, perhaps as memory ran out."
+            row = Row(image.name, kind=Kind.OTHER, error=why, stamp=image.stamp() or "", carried=image.carried)
+        return row
+
+    def _cells_of(self, row: Row) -> dict[str, Any]:
+        cells = {**row.as_dict(self._header.scores), **self._header.constants_beside_header}
+        for name, column in self._header.carried.items():
+            value = row.carried.get(name)
+            kind = self._schema.field(column).type
+            if kind == pyarrow.string() and not isinstance(value, str | None):
+                value = json.dumps(value, ensure_ascii=False, default=str)
+            try:
+                cells[column] = pyarrow.scalar(value, kind).as_py()
+            except (pyarrow.ArrowException, TypeError, ValueError):
+                cells["kind"] = Kind.OTHER
+                cells["error"] = f"{row.path!r} has {value!r} in {name!r}, where other files have {kind}. {row.error}"
+        return cells
+
+
+def _scorer_of_images(setup: Callable[[], ScoringSetup]) -> Callable[[Image], Row]:
+    scoring = setup()
+    return lambda image: next(scoring.rows([image]))
