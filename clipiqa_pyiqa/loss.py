@@ -177,10 +177,10 @@ class CLIPIQALoss(nn.Module):
         images = self._prepare(pred)
         path = general_path() if self.double_backward else nullcontext()
         with path, torch.autocast(images.device.type, enabled=False):
-            each = per_image(self._losses, images)
+            losses = per_image(self._losses, images)
             if unusable is not None:
-                each = each * unusable
-            loss = each if self.reduction == "none" else getattr(each, self.reduction)()  # mean or sum
+                losses = losses * unusable
+            loss = losses if self.reduction == "none" else getattr(losses, self.reduction)()  # mean or sum
             if self.share and needs_gradient(pred):
                 self._update_weight(pred, target, loss)
             return (self.last_weight if self.share else self.loss_weight) * loss
@@ -207,11 +207,11 @@ class CLIPIQALoss(nn.Module):
                 f"target, which returns a scalar with a gradient: {reason(error)}."
             ) from error
         gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
-        norms = [each.norm().item() for each in gradients]
+        norms = [gradient.norm().item() for gradient in gradients]
         if not (math.isfinite(norms[0]) and NEAR_ZERO < norms[1] < math.inf):
             return  # the weight stays
         self._norms = [SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(self._norms or norms, norms, strict=True)]
-        self.last_weight = self.share * min(pixel / own for pixel, own in (norms, self._norms))
+        self.last_weight = self.share * min(pixel / of_loss for pixel, of_loss in (norms, self._norms))
 
     def _losses(self, images: Tensor) -> Tensor:
         if not isinstance(self.metric, CLIPIQA):
@@ -220,8 +220,8 @@ class CLIPIQALoss(nn.Module):
         if self.metric.head is not None:  # its call returns shares of the score range, high for good photos
             return 1 - self.metric.head(self.metric.encode_unchecked(images))[:, 0]
         texts = self.metric.encode_prompts(dtype=torch.promote_types(images.dtype, torch.float32)).detach()
-        found = self.metric.margins_unchecked(images, texts, self.local)  # (N, places, P)
-        return (FORMS[self.form](found) @ self.prompt_weights.to(found)).mean(1)
+        margins = self.metric.margins_unchecked(images, texts, self.local)  # (N, places, P)
+        return (FORMS[self.form](margins) @ self.prompt_weights.to(margins)).mean(1)
 
     def extra_repr(self) -> str:
         names = ("form", "local", "loss_weight", "share", "reduction", "input_range", "crop", "nan")

@@ -41,8 +41,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     known = list(known)
     lower = {entry.lower(): entry for entry in known}
-    found = [lower[entry] for entry in difflib.get_close_matches(name.lower(), lower)]
-    return f"did you mean {' or '.join(map(repr, found))}?" if found else f"known names are {', '.join(known)}."
+    similar = [lower[entry] for entry in difflib.get_close_matches(name.lower(), lower)]
+    return f"did you mean {' or '.join(map(repr, similar))}?" if similar else f"known names are {', '.join(known)}."
 
 
 def pip_install(extras: Iterable[str]) -> str:

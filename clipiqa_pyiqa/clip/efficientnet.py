@@ -164,11 +164,11 @@ class EfficientNet:
         grid = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
         moments: dict[Part, list[Moments]] = {part: [] for part in parts}
         for y, side in zip(self._maps(x), self.sides, strict=True):
-            for part, found in moments.items():
-                found.append(_moments(wide(y), (2, 3)) if part == "image" else of_places(y, side, grid))
+            for part, of_part in moments.items():
+                of_part.append(_moments(wide(y), (2, 3)) if part == "image" else of_places(y, side, grid))
         statistics = []
-        for part, found in moments.items():
-            mean, variance = (torch.cat(maps, dim=1) for maps in zip(*found, strict=True))
+        for part, of_part in moments.items():
+            mean, variance = (torch.cat(maps, dim=1) for maps in zip(*of_part, strict=True))
             if part == "places":
                 for axis in (3, 2):
                     mean, variance = recomputed(with_neighbours, mean, variance, axis)

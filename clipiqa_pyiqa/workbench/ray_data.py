@@ -82,11 +82,10 @@ def score_on_ray(
     """
     check_list("keep", keep)
     check_whole_or_none("actors", actors, 1, 4096)
-    found = sources
-    if not isinstance(found, Found):
-        found = find_shards(sources, keep=keep, image_column=image_column, sampling=sampling)
-    if found.is_empty:
-        raise CLIPIQAError(f"{found.problem or 'no source was given'}: there is nothing to score.")
+    if not isinstance(sources, Found):
+        sources = find_shards(sources, keep=keep, image_column=image_column, sampling=sampling)
+    if sources.is_empty:
+        raise CLIPIQAError(f"{sources.problem or 'no source was given'}: there is nothing to score.")
     setup = ScoringSetup(metric, prompts, also=(Takes.NAME,), sampling=sampling, **options)
     if setup.metrics.files:
         label = setup.metrics.files[0].label
@@ -98,7 +97,7 @@ def score_on_ray(
     header = Header.of(header.record)  # as read from a file
     with folder.locked():
         before = folder.continued(header, resume)
-        plan = FolderPlan(folder, header, found.items)
+        plan = FolderPlan(folder, header, sources.items)
         if before is not None:
             plan.remove_stale(before, drop_vanished)
         works = plan.missing()
@@ -106,7 +105,7 @@ def score_on_ray(
             connect()
             pool = ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, progress)
         folder.save_header(header, is_new=before is None)
-        schema = folder.schema(header, carried_types(found.items, keep))
+        schema = folder.schema(header, carried_types(sources.items, keep))
         for number in range(1, PASSES + 1):
             if works:
                 pool.score(works, folder, header, schema, is_careful=number == PASSES)

@@ -53,8 +53,8 @@ class Comparison(Reported):
 
     def differences(self) -> pandas.DataFrame:
         """Return a row per data set, statistic and pair of metrics, with the first minus the second, and p-values."""
-        found = [data for data in self.data_sets if len(data.pairs)] or self.data_sets
-        return pandas.concat([data.pairs for data in found], ignore_index=True)
+        with_pairs = [data for data in self.data_sets if len(data.pairs)] or self.data_sets
+        return pandas.concat([data.pairs for data in with_pairs], ignore_index=True)
 
     def report(self, **look: Any) -> Report:
         """Return all tables with the sentences, plots and files that belong to them."""
@@ -89,7 +89,7 @@ class Comparison(Reported):
 def _is_complete(data: DataSetResult) -> bool:
     if data.skipped or data.unfinished or any(metric.note for metric in data.metrics.values()):
         return False
-    return not any(estimate.reason for found in data.estimates.values() for estimate in found.values())
+    return not any(estimate.reason for estimates in data.estimates.values() for estimate in estimates.values())
 
 
 def _has_lost_images(results: Results) -> bool:
@@ -176,8 +176,8 @@ def _agreement(data: DataSetResult) -> Table | None:
     labels = data.scored
     if len(labels) < 2:
         return None
-    found = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
-    columns = [words("metric", labels), *(numbers(label, found[label], 2) for label in labels)]
+    correlations = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
+    columns = [words("metric", labels), *(numbers(label, correlations[label], 2) for label in labels)]
     reading = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
     return Table(f"{data.name}: SROCC between metrics", columns, [reading], is_heat_map=True)
 
@@ -272,18 +272,18 @@ def _published_cell(data: DataSetResult, label: str, row: PublishedRow, statisti
 
 def _estimates(data: DataSetResult, statistic: str) -> TableColumn:
     # the best value gets no mark if it is alone, has a caveat or is not above 0
-    found = {label: estimates[statistic] for label, estimates in data.estimates.items()}
+    estimates = {label: of_metric[statistic] for label, of_metric in data.estimates.items()}
     sign = -1 if statistic.startswith("RMSE") else 1
-    defined = [label for label, each in found.items() if not math.isnan(each.value)]
-    best = max(defined, key=lambda label: sign * found[label].value, default="")
-    is_sure = len(defined) > 1 and found[best].value > 0 and not found[best].caveat
+    defined = [label for label, estimate in estimates.items() if not math.isnan(estimate.value)]
+    best = max(defined, key=lambda label: sign * estimates[label].value, default="")
+    is_sure = len(defined) > 1 and estimates[best].value > 0 and not estimates[best].caveat
     sure = data.pairs.query("significant and statistic == @statistic")
     below = {*sure["first"][sure["second"] == best], *sure["second"][sure["first"] == best]}
     cells = []
-    for label, each in found.items():
-        mark: Mark = "best" if is_sure and each.value == found[best].value else ""
-        text = number(each.value)
+    for label, estimate in estimates.items():
+        mark: Mark = "best" if is_sure and estimate.value == estimates[best].value else ""
+        text = number(estimate.value)
         if label in below:
             text += "†"
-        cells.append(Cell(text, interval(each.low, each.high), each.value, mark))
+        cells.append(Cell(text, interval(estimate.low, estimate.high), estimate.value, mark))
     return TableColumn(statistic, cells, "lower" if sign < 0 else "higher")

@@ -56,45 +56,45 @@ class DataSetResult:
     @cached_property
     def estimates(self) -> dict[str, dict[str, Estimate]]:
         """Label -> statistic -> estimate (positive for a good metric; NaN without opinion scores)."""
-        found = {}
+        estimates = {}
         for label, metric in self.metrics.items():
             scores = self.scores[label].dropna()
             names = scores.index
             reason = metric.error
             if reason or self.mos.empty or (reason := undefined(scores, self.mos[names])):
-                found[label] = dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
+                estimates[label] = dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
                 continue
             oriented = self.oriented_scores.loc[names, label]
             mos = self.oriented_mos[names]
-            found[label] = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.fit)
+            estimates[label] = correlations(oriented, mos, bootstrap=self.bootstrap, seed=self.seed, fit=self.fit)
             if self.groups:
                 groups = [self.groups[name] for name in names]
-                found[label] |= within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
-        return found
+                estimates[label] |= within(oriented, mos, groups, bootstrap=self.bootstrap, seed=self.seed)
+        return estimates
 
     @cached_property
     def pairs(self) -> DataFrame:
         """A row per statistic and pair of metrics, with the first minus the second on the images that both scored."""
-        defined = [label for label, each in self.estimates.items() if not math.isnan(each["SROCC"].value)]
+        defined = [label for label, estimates in self.estimates.items() if not math.isnan(estimates["SROCC"].value)]
         scores = self.oriented_scores[defined]
         pairs = list(itertools.combinations(scores, 2))
         resamples = max(self.bootstrap, _RESAMPLES, _PER_PAIR * len(pairs)) if self.bootstrap else 0
         complete = tuple(scores.dropna(axis=1))
 
         @cache  # metrics without gaps use the same resamples
-        def apart(statistic: str, group: tuple[str, ...]) -> dict[Any, Any]:
+        def differences(statistic: str, group: tuple[str, ...]) -> dict[Any, Any]:
             shared = scores[[*group]].dropna()
             mos = self.oriented_mos[shared.index]
             if any(undefined(shared[label], mos) for label in group):
                 return {}
-            found = paired_differences(shared.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
-            return {(group[i], group[j]): (len(shared), *each.numbers) for (i, j), each in found.items()}
+            paired = paired_differences(shared.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
+            return {(group[i], group[j]): (len(shared), *estimate.numbers) for (i, j), estimate in paired.items()}
 
-        rows = [
-            (self.name, statistic, *pair, *found[pair])
-            for statistic, pair in itertools.product(CORRELATIONS, pairs)
-            if pair in (found := apart(statistic, complete if {*pair} <= {*complete} else pair))
-        ]
+        rows = []
+        for statistic, pair in itertools.product(CORRELATIONS, pairs):
+            of_group = differences(statistic, complete if {*pair} <= {*complete} else pair)
+            if pair in of_group:
+                rows.append((self.name, statistic, *pair, *of_group[pair]))
         names = ["data_set", "statistic", "first", "second", "n", "difference", "low", "high", "p"]
         frame = DataFrame(rows, columns=names)
         frame["p Holm"] = frame.groupby("statistic")["p"].transform(holm)

@@ -26,17 +26,17 @@ _wrapped = functools.partial(textwrap.fill, width=38)
 def scatter(data: DataSetResult, label: str, shown: Shown = str) -> Figure:
     scores = data.scores[label].dropna()
     mos = data.mos.loc[scores.index]
-    found = data.estimates[label]
+    estimates = data.estimates[label]
     figure = Figure(figsize=(3.6, 3.3), layout="constrained")
     axes = figure.subplots()
     named = scores[named_points(data, label)]
     axes.scatter(named, mos[named.index], s=13, color=BLUE, alpha=0.55, linewidths=0)
     if len(scores) > _POINTS:
         axes.scatter(scores, mos, s=4, color=BLUE, alpha=0.25, linewidths=0, rasterized=True)
-    if reason := found["SROCC"].reason:
+    if reason := estimates["SROCC"].reason:
         lines = [f"no correlation: {reason}"]
     else:
-        lines = [f"SROCC {number(found['SROCC'].value)}, PLCC {number(found['PLCC'].value)}, n = {len(scores)}"]
+        lines = [f"SROCC {number(estimates['SROCC'].value)}, PLCC {number(estimates['PLCC'].value)}, n = {len(scores)}"]
         try:
             curve, shape = fit_logistic(scores, mos, data.fit or 4)
             across = np.linspace(scores.min(), scores.max(), 200)

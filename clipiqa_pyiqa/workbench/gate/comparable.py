@@ -41,19 +41,19 @@ def comparable_runs(
             options=("by",),
         )
 
-    found = changes(base.reading, new.reading) if base.reading and new.reading else []
+    differing = changes(base.reading, new.reading) if base.reading and new.reading else []
     for name in names:
         before = base.columns.get(name)
         after = new.columns.get(name)
         if before and after and not is_same_fingerprint(before.fingerprint, after.fingerprint):
             whole = (f"the hash of everything that {name!r} depends on", before.fingerprint, after.fingerprint)
-            found += [whole] if "hash" in {*before.record, *after.record} else column_changes(before, after)
-    if found:
-        text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in found)
+            differing += [whole] if "hash" in {*before.record, *after.record} else column_changes(before, after)
+    if differing:
+        text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in differing)
         raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
     versions = ({**run.reading.get("versions", {}), **run.reading.get("decoders", {})} for run in (base, new))
-    if base.reading and new.reading and (found := changes(*versions)):
-        text = ", ".join(f"{what} {was} and {now}" for what, was, now in found)
+    if base.reading and new.reading and (newer := changes(*versions)):
+        text = ", ".join(f"{what} {was} and {now}" for what, was, now in newer)
         notes.append(f"base and new run were scored by different versions: {text}")
     return [base, new], names, notes

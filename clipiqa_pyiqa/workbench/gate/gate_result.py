@@ -170,7 +170,7 @@ class Gate(Reported):
         checked = [*self.pairs, *self.findings]
         columns = []
         for heading, attribute in _TABLE.items():
-            columns.append(words(heading, [str(getattr(each, attribute, "") or "–") for each in checked]))
+            columns.append(words(heading, [str(getattr(part, attribute, "") or "–") for part in checked]))
         title = f"{self.verdict.upper()}: {Path(self.new).name} compared with {Path(self.base).name}"
         return Table(title, columns, before=[self.line], section="Verdict")
 

@@ -69,7 +69,7 @@ class ColumnPair:
     @property
     def gains(self) -> list[float]:
         """The interval's lower end, the difference and the upper end, where a gain is positive."""
-        return sorted(self.sign * each for each in (self.low, self.difference, self.high))
+        return sorted(self.sign * change for change in (self.low, self.difference, self.high))
 
     @property
     def verdict(self) -> str:

@@ -113,13 +113,13 @@ def stored_features(
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
     wanted = [
-        {f"{content} {each}": each for each in some}
-        for content, some in zip(contents, augmentations or [(NOT_AUGMENTED,)] * len(paths), strict=True)
+        {f"{content} {augmentation}": augmentation for augmentation in of_image}
+        for content, of_image in zip(contents, augmentations or [(NOT_AUGMENTED,)] * len(paths), strict=True)
     ]
-    found, damaged = _read(place, {key for each in wanted for key in each})
+    features, damaged = _read(place, {key for keys in wanted for key in keys})
     missing: dict[str, _Views] = {}
     for path, content, keys in zip(paths, contents, wanted, strict=True):
-        if new := {key: each for key, each in keys.items() if key not in found}:
+        if new := {key: augmentation for key, augmentation in keys.items() if key not in features}:
             missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(new)
     count = sum(len(image.views) for image in missing.values())
     if missing and damaged:
@@ -140,15 +140,15 @@ def stored_features(
         hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
         with closing(Journal(place / f"{uuid.uuid4().hex}.jsonl")) as journal:
             for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
-                found[key] = feature
+                features[key] = feature
                 journal.append({key: base64.b64encode(feature.tobytes()).decode()})
-    rows = np.stack([found[key] for keys in wanted for key in keys])
+    rows = np.stack([features[key] for keys in wanted for key in keys])
     return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
 
 
 def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:
     """Return those of the wanted features that are stored, and the damaged lines."""
-    found = dict[str, Feature]()
+    features = dict[str, Feature]()
     damaged = list[str]()
     for path in sorted(folder.glob("*.jsonl")):
         lines = list[str]()
@@ -161,6 +161,6 @@ def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], lis
                     lines.append("a line that holds no feature")
                     continue
                 if key in wanted:
-                    found[key] = feature
+                    features[key] = feature
         damaged += [f"{line} of {str(path)!r}" for line in lines]
-    return found, damaged
+    return features, damaged

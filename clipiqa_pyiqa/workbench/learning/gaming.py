@@ -171,24 +171,24 @@ class GamingAlarm:
         return (images - low) / (high - low)
 
     def _scores(self, outputs: Tensor, references: Tensor | None) -> dict[str, Tensor]:
-        found = {"loss": self._criterion(outputs)}
+        scores = {"loss": self._criterion(outputs)}
         metric = self._criterion.metric
         x = self._unit(outputs).clamp(0, 1)
         fine = 255 * (x - avg_pool2d(x, 9, 1, 4))[..., 8:-8, 8:-8].float()  # padding leaves patterns at borders
-        found["fixed pattern"] = (fine * (fine.mean(0) - fine / len(fine))).flatten(1).mean(1)
+        scores["fixed pattern"] = (fine * (fine.mean(0) - fine / len(fine))).flatten(1).mean(1)
         if isinstance(metric, CLIPIQA):
-            own = {pair.positive for pair in metric.prompts}
-            others = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in own]
-            found |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
-        found |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}
+            asked = {pair.positive for pair in metric.prompts}
+            others = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in asked]
+            scores |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
+        scores |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}
         if references is not None:
             metric.check(self._unit(references))
             if references.shape != outputs.shape:
                 raise CLIPIQAError(
                     f"references must have the outputs' shape {tuple(outputs.shape)}; got {tuple(references.shape)}."
                 )
-            found["psnr"] = self._psnr(outputs, references)
-        return {name: values.double().cpu() for name, values in found.items()}
+            scores["psnr"] = self._psnr(outputs, references)
+        return {name: values.double().cpu() for name, values in scores.items()}
 
     def _psnr(self, outputs: Tensor, others: Tensor) -> Tensor:
         return torch.tensor([*map(psnr, self._unit(outputs), self._unit(others))])

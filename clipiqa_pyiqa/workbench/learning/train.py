@@ -167,7 +167,7 @@ def _judge(table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, A
             groups = table.frame["group"][table.frame["split"].isin(learned_from)]
             is_new = ~images["group"].isin(groups).to_numpy()
             judgements.append(judge(before[split][is_new], after[split][is_new], images[is_new], on, seed))
-    return next((each for each in judgements if each.verdict != "unknown"), judgements[-1])
+    return next((judgement for judgement in judgements if judgement.verdict != "unknown"), judgements[-1])
 
 
 def train_context(

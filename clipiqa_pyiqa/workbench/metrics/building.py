@@ -77,9 +77,9 @@ def _record_before_building(description: Description, seed: int) -> Record:
     return {"seed": seed, **record_of_object(description.instance)}
 
 
-def _has_encoding(made: Any) -> bool:
+def _has_encoding(instance: Any) -> bool:
     """Return whether an object is a metric of this package on CLIP, perhaps in pyiqa's wrapper."""
-    return hasattr(getattr(made, "net", made), "encoding")
+    return hasattr(getattr(instance, "net", instance), "encoding")
 
 
 def _built(
@@ -109,14 +109,14 @@ def create_ours(name: str, device: torch.device, **options: Any) -> Any:
 def _of_object(
     description: ObjectDescription, columns: tuple[Column, ...], device: torch.device
 ) -> ClipMetric | ObjectMetric:
-    made = description.instance
+    instance = description.instance
     if not description.label:
-        return _on_clip(description, net_of(made), device)
-    if isinstance(made, torch.nn.Module):
-        made = made.to(device)
-    if _has_encoding(made):
-        return _on_clip(description, getattr(made, "net", made), device)
-    return ObjectMetric(description, columns, made)
+        return _on_clip(description, net_of(instance), device)
+    if isinstance(instance, torch.nn.Module):
+        instance = instance.to(device)
+    if _has_encoding(instance):
+        return _on_clip(description, getattr(instance, "net", instance), device)
+    return ObjectMetric(description, columns, instance)
 
 
 def _on_clip(description: Description, net: TowerMetric, device: torch.device) -> ClipMetric:
@@ -143,19 +143,19 @@ def _of_pyiqa(
     """Return a metric of pyiqa, whose record tells its parameters, and the files that they are from."""
     with _PYIQA, opened_weights() as paths, torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
         torch.default_generator.manual_seed(seed)  # for parameters that are in no file
-        made = _create_pyiqas(description, device)
-    if _has_encoding(made):
-        return _on_clip(description, getattr(made, "net", made), device)
+        metric = _create_pyiqas(description, device)
+    if _has_encoding(metric):
+        return _on_clip(description, getattr(metric, "net", metric), device)
     if "parameters" in description.record:  # this process was given them, and so need not hash them
-        return PyiqaMetric(description, columns, made)
+        return PyiqaMetric(description, columns, metric)
     fields = dict[str, Any]()
     if paths:
         files_of_options = columns[0].record.get("files", {})
         fields["files"] = {**files_of_options, **{path.name: sha256_of(path) for path in paths}}
-    parameters = hash_parameters(getattr(made, "net", made))
+    parameters = hash_parameters(getattr(metric, "net", metric))
     if parameters:
         fields["parameters"] = parameters
-    return PyiqaMetric(description, noted(columns, fields), made)
+    return PyiqaMetric(description, noted(columns, fields), metric)
 
 
 _PYIQA = threading.Lock()

@@ -17,14 +17,14 @@ METHOD = "{method}"  # in a file's name: one file for each method of a table
 _OF_FILES = {"column": str, "key": str, "lower_better": bool}
 
 
-def file_metric(label: str, path: str, options: Settings, given: str = "") -> FileMetric:
+def file_metric(label: str, path: str, options: Settings, path_as_written: str = "") -> FileMetric:
     """Return the metric whose scores are in a file of any tool, or in a folder of results on Ray.
 
     They are joined by image names.
 
     Args:
         options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.
-        given: The path as the user wrote it, such as ``{method}.csv``.
+        path_as_written: The path as the user wrote it, such as ``{method}.csv``.
     """
     from ..results.scores import read_scores  # many modules
 
@@ -44,7 +44,7 @@ def file_metric(label: str, path: str, options: Settings, given: str = "") -> Fi
     is_low_good = _direction(label, column, options.get("lower_better"), record)
     if is_low_good is None:
         raise CLIPIQAError(
-            f"nothing says whether low or high scores of {label!r} are good: pass '{label}={given or path}:"
+            f"nothing says whether low or high scores of {label!r} are good: pass '{label}={path_as_written or path}:"
             "lower_better=true', or false."
         )
     values = scores.frame[column].dropna()

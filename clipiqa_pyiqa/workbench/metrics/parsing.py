@@ -49,25 +49,25 @@ _OTHERWISE = {
 
 
 def parse_metrics(
-    given: Any, prompts: AnyPrompts = None, *, also: Collection[Takes] = (), trust_weights: bool = False
+    metrics: Any, prompts: AnyPrompts = None, *, also: Collection[Takes] = (), trust_weights: bool = False
 ) -> list[AnyMetric]:
     """Return the metrics that the caller names; nothing is built.
 
     Args:
-        given: A text such as ``'niqe'``, ``'mine=niqe:pretrained_model_path=FILE'``, a file of learned prompts or a
+        metrics: A text such as ``'niqe'``, ``'mine=niqe:pretrained_model_path=FILE'``, a file of learned prompts or a
             head, or a file of scores; a mapping of label -> None, pyiqa's options or a metric object; or a list of
             these. A CLIP-IQA that stands alone, or a function that makes one, has a column for each question.
         prompts: Questions for the first metric, a CLIP-IQA, as for
             :func:`~clipiqa_pyiqa.prompts.pairs.parse_columns`.
         also: What metrics may take in place of an image.
     """
-    if _stands_alone(given):
-        return [ObjectDescription("", questions=prompts, instance=given)]
-    metrics = [_metric_of(specification) for specification in parse_specifications(given, "metric")]
+    if _stands_alone(metrics):
+        return [ObjectDescription("", questions=prompts, instance=metrics)]
+    parsed = [_metric_of(specification) for specification in parse_specifications(metrics, "metric")]
     if prompts is not None:
-        metrics[0] = _asked(metrics[0], prompts)
-    labels = [metric.label for metric in metrics]
-    for metric in metrics:
+        parsed[0] = _asked(parsed[0], prompts)
+    labels = [metric.label for metric in parsed]
+    for metric in parsed:
         _check_label(metric.label, labels)
         if metric.takes not in also:
             _check_scores_images(metric)
@@ -75,15 +75,15 @@ def parse_metrics(
             from ...weights.checkpoint import check_options  # imports torch
 
             check_options(metric.options, trust_weights)
-    return metrics
+    return parsed
 
 
-def _stands_alone(given: Any) -> bool:
+def _stands_alone(metric: Any) -> bool:
     """Return whether the caller gave one metric on CLIP, or a function that makes one, without label."""
-    net = getattr(given, "net", None)
+    net = getattr(metric, "net", None)
     is_pyiqas = net is not None and not hasattr(net, "encode_image")
-    is_named = isinstance(given, str | Mapping | list | tuple)
-    return not is_pyiqas and not is_named and not isinstance(given, Description | BuiltMetric | FileMetric)
+    is_named = isinstance(metric, str | Mapping | list | tuple)
+    return not is_pyiqas and not is_named and not isinstance(metric, Description | BuiltMetric | FileMetric)
 
 
 def _asked(first: AnyMetric, prompts: AnyPrompts) -> Description:
@@ -113,7 +113,12 @@ def _check_scores_images(metric: AnyMetric) -> None:
 
 
 def metric_set(
-    given: Any, prompts: AnyPrompts = None, device: torch.device | str = "cpu", *, strict: bool = False, **options: Any
+    metrics: Any,
+    prompts: AnyPrompts = None,
+    device: torch.device | str = "cpu",
+    *,
+    strict: bool = False,
+    **options: Any,
 ) -> MetricSet:
     """Return the built metrics of a run; arguments as for :func:`parse_metrics`."""
     import torch
@@ -121,33 +126,34 @@ def metric_set(
     from .metric_set import MetricSet
 
     place = torch.device(device)
-    metrics = MetricSet(metric.build(place, strict=strict) for metric in parse_metrics(given, prompts, **options))
-    if metrics.broken and len(metrics.broken) == len(metrics.metrics) + len(metrics.files):
-        first = metrics.broken[0]
+    descriptions = parse_metrics(metrics, prompts, **options)
+    built = MetricSet(metric.build(place, strict=strict) for metric in descriptions)
+    if built.broken and len(built.broken) == len(built.metrics) + len(built.files):
+        first = built.broken[0]
         raise CLIPIQAError(f"metric {first.label!r} cannot be used: {first.reason}")
-    return metrics
+    return built
 
 
-def _metric_of(given: Specification) -> AnyMetric:
-    target = given.target
+def _metric_of(specification: Specification) -> AnyMetric:
+    target = specification.target
     if isinstance(target, Description | BuiltMetric | FileMetric):
-        return target.with_label(given.label) if given.label else target
+        return target.with_label(specification.label) if specification.label else target
     if not isinstance(target, str):
-        return _of_object(given)
+        return _of_object(specification)
     if Path(target).suffix or os.path.isdir(target):
         from ..results.scores import is_score_file  # many modules
 
         if is_score_file(target):
-            return file_metric(given.label, target, dict(given.options))
-    return _of_name(given)
+            return file_metric(specification.label, target, dict(specification.options))
+    return _of_name(specification)
 
 
-def _of_name(given: Specification) -> PyiqaDescription:
+def _of_name(specification: Specification) -> PyiqaDescription:
     """Return a metric named as in pyiqa, a file of learned prompts or a head, or options of pyiqa under a label."""
-    entry = _configured(given)
-    is_learned = entry.get("metric") == "clipiqa+" and given.target.endswith(_LEARNED)
-    label = given.label or (Path(given.target).stem if is_learned else "")
-    check_kinds(entry, _ENTRY, f"metric {given.label or given.target!r}")
+    entry = _configured(specification)
+    is_learned = entry.get("metric") == "clipiqa+" and specification.target.endswith(_LEARNED)
+    label = specification.label or (Path(specification.target).stem if is_learned else "")
+    check_kinds(entry, _ENTRY, f"metric {specification.label or specification.target!r}")
     options = entry.get("metric_opts") or {}
     known = pyiqa_configs()
     asked = entry.get("metric") or label
@@ -169,13 +175,16 @@ def _of_name(given: Specification) -> PyiqaDescription:
     return replace(description, takes=takes, record=record)
 
 
-def _configured(given: Specification) -> dict[str, Any]:
+def _configured(specification: Specification) -> dict[str, Any]:
     """Return pyiqa's entry of a metric: its name, and changes to its options."""
-    if not given.target:
-        return dict(given.options)
-    if given.target.endswith(_LEARNED):
-        return {"metric": "clipiqa+", "metric_opts": {"pretrained_model_path": given.target, **given.options}}
-    return {"metric": given.target, "metric_opts": dict(given.options)}
+    if not specification.target:
+        return dict(specification.options)
+    if specification.target.endswith(_LEARNED):
+        return {
+            "metric": "clipiqa+",
+            "metric_opts": {"pretrained_model_path": specification.target, **specification.options},
+        }
+    return {"metric": specification.target, "metric_opts": dict(specification.options)}
 
 
 def _label_of(name: str, options: Mapping[str, Any]) -> str:
@@ -200,19 +209,19 @@ def _architecture(metric: PyiqaDescription) -> str:
     return str({**usual, **metric.options}.get("type", ""))
 
 
-def _of_object(given: Specification) -> ObjectDescription:
-    made = given.target
-    if not callable(made):
-        raise CLIPIQAError(f"a metric must be a name, options, or a function of images; got {shown(made)}.")
-    kind = made if hasattr(made, "__qualname__") else type(made)
-    name = getattr(made, "metric_name", f"{kind.__module__}.{kind.__qualname__}")
-    label = given.label or name.rpartition(".")[2]
-    is_of_sets = getattr(made, "of_sets", False) or type(getattr(made, "net", made)).__name__ in _OF_SETS
-    if getattr(made, "lower_better", None) is None:
+def _of_object(specification: Specification) -> ObjectDescription:
+    instance = specification.target
+    if not callable(instance):
+        raise CLIPIQAError(f"a metric must be a name, options, or a function of images; got {shown(instance)}.")
+    kind = instance if hasattr(instance, "__qualname__") else type(instance)
+    name = getattr(instance, "metric_name", f"{kind.__module__}.{kind.__qualname__}")
+    label = specification.label or name.rpartition(".")[2]
+    is_of_sets = getattr(instance, "of_sets", False) or type(getattr(instance, "net", instance)).__name__ in _OF_SETS
+    if getattr(instance, "lower_better", None) is None:
         log.warning(f"high scores of {label!r} are taken as good: set its attribute lower_better to True or False.")
-    takes = _takes(getattr(made, "metric_mode", "NR"), is_of_sets)
-    record = _record(label, name, partial(getattr, made))
-    return ObjectDescription(label, name, takes, record=record, instance=made)
+    takes = _takes(getattr(instance, "metric_mode", "NR"), is_of_sets)
+    record = _record(label, name, partial(getattr, instance))
+    return ObjectDescription(label, name, takes, record=record, instance=instance)
 
 
 def _record(label: str, name: str, told: Callable[[str, Any], Any]) -> Record:

@@ -40,9 +40,9 @@ def record_of_object(instance: Any) -> Record:
 
 def _is_pyiqas(instance: Any) -> bool:
     """Return whether pyiqa made an object and the network in it."""
-    made = getattr(instance, "net", instance)
-    parts = (instance, made)
-    return isinstance(made, torch.nn.Module) and all(type(part).__module__.startswith("pyiqa.") for part in parts)
+    net = getattr(instance, "net", instance)
+    parts = (instance, net)
+    return isinstance(net, torch.nn.Module) and all(type(part).__module__.startswith("pyiqa.") for part in parts)
 
 
 _NOT_OPTIONS = ("training", "device", "metric_name", "metric_mode", "lower_better", "score_range")

@@ -77,9 +77,9 @@ class View:
             raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
         x = center_crop(x, [height - 2 * self.crop, width - 2 * self.crop])
         if self.square:
-            pictures = [to_pil_image((each * 255).round().byte()) for each in x]
+            pictures = [to_pil_image((image * 255).round().byte()) for image in x]
             size = [self.square, self.square]
-            squares = [pil_to_tensor(resize(each, size, InterpolationMode.BICUBIC)) for each in pictures]
+            squares = [pil_to_tensor(resize(picture, size, InterpolationMode.BICUBIC)) for picture in pictures]
             x = torch.stack(squares).to(x) / 255
         if self.longest and max(x.shape[-2:]) > self.longest:
             x = resize(x, [int(side * self.longest / max(x.shape[-2:])) for side in x.shape[-2:]], antialias=False)

@@ -60,27 +60,27 @@ class DataSet:
 
 
 def parse_data_sets(
-    given: Any, data_root: FilePath | None = None, within: str = "", needs_images: bool = True
+    data_sets: Any, data_root: FilePath | None = None, within: str = "", needs_images: bool = True
 ) -> list[DataSet]:
     """Return the data sets that a user names; no image is read.
 
     Args:
-        given: A data set's name in pyiqa, a CSV file or a folder, each also with options (``'spaq:split=test'``); a
+        data_sets: A data set's name in pyiqa, a CSV file or a folder, each also with options (``'spaq:split=test'``); a
             mapping from label to one of these, to options or to None (the label is the name); a :class:`DataSet`;
             or a list of these.
         data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
         needs_images: Whether one of the images in a CSV file must exist.
     """
-    specifications = parse_specifications(given, "data set")
-    data_sets = [_find(specification, data_root, within, needs_images) for specification in specifications]
-    if name := twice_in(data.name for data in data_sets):
+    specifications = parse_specifications(data_sets, "data set")
+    parsed = [_find(specification, data_root, within, needs_images) for specification in specifications]
+    if name := twice_in(data_set.name for data_set in parsed):
         raise CLIPIQAError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
-    return data_sets
+    return parsed
 
 
-def check_data_sets(given: Any, data_root: FilePath | None = None) -> None:
+def check_data_sets(data_sets: Any, data_root: FilePath | None = None) -> None:
     """Raise ``CLIPIQAError`` if a data set is not known, or its files are missing; PyTorch is not loaded."""
-    for specification in parse_specifications(given, "data set"):
+    for specification in parse_specifications(data_sets, "data set"):
         if isinstance(specification.target, DataSet):
             continue
         named = _named(specification)

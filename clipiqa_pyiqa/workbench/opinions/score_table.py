@@ -197,7 +197,7 @@ def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, need
     seen = seen_by_mini(table.frame["path"], table.hashes) if backbone == "mini" else []
     count = sum(seen)
     if count and leave_out:
-        table = replace(table, frame=table.frame[[not each for each in seen]])
+        table = replace(table, frame=table.frame[[not is_seen for is_seen in seen]])
         log.warning(f"left out: {count:,} images that mini was trained on")
     elif count:
         log.warning(seen_warning(count, len(seen)))

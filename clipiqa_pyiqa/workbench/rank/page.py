@@ -93,8 +93,8 @@ class RankingPage:
 
         done = len(self.paths) - len(missing)
         progress(done, len(self.paths))
-        with contextlib.closing(prefetch(make, images_named(missing), workers)) as made:
-            for number, _ in enumerate(made, done + 1):
+        with contextlib.closing(prefetch(make, images_named(missing), workers)) as thumbnails:
+            for number, _ in enumerate(thumbnails, done + 1):
                 progress(number, len(self.paths))
 
     def _text(self) -> str:

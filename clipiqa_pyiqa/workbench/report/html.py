@@ -70,7 +70,7 @@ def plot(figure: Figure, description: str, names: Sequence[str] = ()) -> Markup:
     # ids such as figure_1 would occur again in the page's other pictures
     text = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>| id="[\w.]+_\d+"', "", text, flags=re.DOTALL)
     titles = (f"><title>{escape(plain_lines(name))}</title></use>" for name in names)
-    text = re.sub(r"(<use [^>]*)/>", lambda found: found[1] + next(titles), text, count=len(names)) if names else text
+    text = re.sub(r"(<use [^>]*)/>", lambda match: match[1] + next(titles), text, count=len(names)) if names else text
     label = escape(one_line(description))
     text = re.sub(r"\n\s*", "\n", text).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     return Markup(f'<figure class="card plot">{text}</figure>')

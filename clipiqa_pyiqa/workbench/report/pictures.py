@@ -169,8 +169,8 @@ def fitted(text: str, width: float, size: int) -> str:
 
 
 def wrapped(text: str, width: int, lines: int = 3) -> str:
-    found = textwrap.wrap(text, width, break_on_hyphens=False, max_lines=lines, placeholder=_ELLIPSIS)
-    return "\n".join(found) or text
+    wrapped_lines = textwrap.wrap(text, width, break_on_hyphens=False, max_lines=lines, placeholder=_ELLIPSIS)
+    return "\n".join(wrapped_lines) or text
 
 
 def differing_crops(files: Mapping[str, str], side: int = 176) -> dict[str, Image.Image]:

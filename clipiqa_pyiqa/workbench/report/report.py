@@ -83,13 +83,13 @@ class Report:
         """Return a text with the names in it as they are to be shown."""
         names = "|".join(map(re.escape, sorted(self.labels, key=len, reverse=True)))
         pattern = rf"(?<![\w.+:=-])({names})(?![\w.+=-]|:\S)"
-        return re.sub(pattern, lambda found: self.labels[found[1]], text) if names else text
+        return re.sub(pattern, lambda match: self.labels[match[1]], text) if names else text
 
     def _as_shown(self, table: Table) -> Table:
         first, *others = table.columns
         groups = dict.fromkeys(column.group for column in others)
         places = itertools.product(groups, self.show, others)
-        chosen = [each for group, name, each in places if each.group == group and name in (each.name, group)]
+        chosen = [column for group, name, column in places if column.group == group and name in (column.name, group)]
         shown = self.shown
         columns = []
         columns_to_show = [first, *chosen] if chosen else table.columns
@@ -190,7 +190,7 @@ class Report:
         tables: dict[str, list[Table]] = {}
         for table in self.tables:
             tables.setdefault(table.section or table.title, []).append(table)
-        pictures = {self.shown(name): found for name, found in self.pictures(self.shown).items() if found.strip()}
+        pictures = {self.shown(name): part for name, part in self.pictures(self.shown).items() if part.strip()}
         sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
         return render(__package__, "report.html.j2", title=self.shown(self.title), report=self, sections=sections)
 
@@ -219,7 +219,7 @@ class Reported:
         """
         report = self.report(**look)
         place = resolved(folder)
-        is_own = any(each.output and each.output.path == place / name for name, each in self.stored.items())
+        is_own = any(results.output and results.output.path == place / name for name, results in self.stored.items())
         tables = [*report.texts, *report.files]
         beside = [PROVENANCE] if report.texts else []
         names = [*tables, *beside, *self.stored]

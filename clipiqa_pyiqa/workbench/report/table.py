@@ -158,7 +158,8 @@ def console_table(table: Table) -> str:
         return f"{one_line(table.title)}\n  {one_line(table.on_console)}"
     columns = list(map(_aligned, table.columns))
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
-    before, after = ([f"  {one_line(line)}" for line in given] for given in (table.before, table.after))
+    before = [f"  {one_line(line)}" for line in table.before]
+    after = [f"  {one_line(line)}" for line in table.after]
     if table.title:
         lines.insert(1, "  ".join("-" * len(column[0]) for column in columns))
         before.insert(0, one_line(table.title))

@@ -72,18 +72,18 @@ def known_word(column: str) -> str:
     return match[1] if match else ""
 
 
-def find_direction(runs: Sequence[Scores], column: str, given: bool | None = None) -> Direction:
-    """Return a column's direction; ``given`` is the option ``lower_better``, or None if it is not set."""
+def find_direction(runs: Sequence[Scores], column: str, option: bool | None = None) -> Direction:
+    """Return a column's direction; ``option`` is the option ``lower_better``, or None if it is not set."""
     for run in runs:
         lower_better = run.columns[column].lower_better if column in run.columns else None
         if lower_better is None:
             continue
         name = os.path.basename(run.file) or "the metric"
-        if given in (None, lower_better):
+        if option in (None, lower_better):
             return Direction(lower_better, f"as {name} says")
         return Direction(not lower_better, f"as the option says, unlike {name}")
-    if given is not None:
-        return Direction(given, "as the option says")
+    if option is not None:
+        return Direction(option, "as the option says")
     by_name = direction_by_name(column)
     for run in runs:
         if run.ours and (by_name is None or not run.columns):

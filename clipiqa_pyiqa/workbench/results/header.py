@@ -95,8 +95,8 @@ class Header:
     @property
     def provenance(self) -> dict[str, Any]:
         """What all scores share, how images were read, and ``scores``: column -> other fields of its record."""
-        shared, own = shared_and_own(self.columns)
-        return {**shared, **self.reading, "scores": own}
+        shared, of_columns = shared_and_own(self.columns)
+        return {**shared, **self.reading, "scores": of_columns}
 
     @classmethod
     def of(cls, record: Any) -> Header:
@@ -109,11 +109,11 @@ class Header:
 def header_changes(before: Header, now: Header) -> Changes:
     """Return :func:`changes` of reading, and of the columns whose origin both headers record."""
     earlier = before.by_name
-    found = changes(before.reading, now.reading)
+    differing = changes(before.reading, now.reading)
     for column in now.columns:
         was = earlier.get(column.name, column)
         if not column.fingerprint or "error" in was.record:  # of a metric that could not be built
             continue
         if not lacks_parameters(was, column) and not lacks_parameters(column, was):
-            found += column_changes(was, column)
-    return found
+            differing += column_changes(was, column)
+    return differing

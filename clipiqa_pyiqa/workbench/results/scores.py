@@ -67,12 +67,12 @@ class Scores:
         """Return the names whose file or shard has changed since it was scored, as stamps tell."""
         stamps = self.other["stamp"].to_dict() if self.ours and "stamp" in self.other else {}
         now = functools.cache(lambda file: source_at(file).stamp())
-        found = list[str]()
+        changed = list[str]()
         for name in names:
             stamp = now(split_name(path(name))[0] or path(name))
             if stamps.get(name) and stamp not in (None, MISSING, *str(stamps[name]).split(",")):
-                found.append(name)
-        return found
+                changed.append(name)
+        return changed
 
     @property
     def names(self) -> list[str]:
@@ -98,9 +98,13 @@ class Scores:
 
         # pandas' own text type refuses names that are not UTF-8
         axis = pandas.Index(list(names), name="path", dtype=object)
-        newest = (each[~each.index.duplicated(keep="last")] for each in (self.frame, self.other))
-        frame, other = (each.reindex(list(map(printable, axis))).set_axis(axis) for each in newest)
-        return replace(self, frame=frame, other=other)
+        printed = list(map(printable, axis))
+
+        def newest(rows: pandas.DataFrame) -> pandas.DataFrame:
+            last_rows = rows[~rows.index.duplicated(keep="last")]
+            return last_rows.reindex(printed).set_axis(axis)
+
+        return replace(self, frame=newest(self.frame), other=newest(self.other))
 
 
 def is_score_file(path: FilePath) -> bool:
@@ -138,31 +142,32 @@ def read_scores(
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
     key = key or ("path" if header else None)
-    name = find_column(path, list(table.columns), key, PATH_COLUMNS, option="key")
-    table.index = pandas.Index(table.pop(name).map(str), name="path", dtype=object)
+    path_column = find_column(path, list(table.columns), key, PATH_COLUMNS, option="key")
+    table.index = pandas.Index(table.pop(path_column).map(str), name="path", dtype=object)
     if "" in table.index:
-        raise CLIPIQAError(f"{str(path)!r} has a row without a name in the column {name!r}: add it, or delete the row.")
-    others = [each for each in table if str(each).lower().strip() not in _NO_SCORES]
-    values = {each: _numbers(table[each]) for each in columns or others if each in table}
-    numbers = [each for each in values if each in known or values[each].notna().any()]
-    if missing := [each for each in columns or () if each not in numbers]:
+        raise CLIPIQAError(
+            f"{str(path)!r} has a row without a name in the column {path_column!r}: add it, or delete the row."
+        )
+    others = [column for column in table if str(column).lower().strip() not in _NO_SCORES]
+    values = {column: _numbers(table[column]) for column in columns or others if column in table}
+    numbers = [column for column in values if column in known or values[column].notna().any()]
+    if missing := [column for column in columns or () if column not in numbers]:
         raise CLIPIQAError(
             f"{str(path)!r} has no numbers called {missing[0]!r}: {nearest(missing[0], map(str, others))}"
         )
     if not numbers:
-        raise CLIPIQAError(
-            f"{str(path)!r} has no column of numbers: its columns are {', '.join(map(str, (name, *table.columns)))}."
-        )
-    chosen = columns or [each for each in numbers if each in known] or numbers
-    for each in chosen:
-        cells = [cell for cell in table[each][values[each].isna()] if isinstance(cell, str) and cell.strip()]
+        names = ", ".join(map(str, (path_column, *table.columns)))
+        raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {names}.")
+    chosen = columns or [column for column in numbers if column in known] or numbers
+    for column in chosen:
+        cells = [cell for cell in table[column][values[column].isna()] if isinstance(cell, str) and cell.strip()]
         if cells:
             has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell) for cell in cells)
             log.warning(
-                f"no number, so missing: {counted(len(cells), 'score')} of {str(each)!r} in {str(path)!r} "
+                f"no number, so missing: {counted(len(cells), 'score')} of {str(column)!r} in {str(path)!r} "
                 f"({few(dict.fromkeys(cells))}{'; a decimal comma must be a point' if has_comma else ''})."
             )
-    frame = pandas.DataFrame({str(each): values[each].astype(float) for each in chosen})
+    frame = pandas.DataFrame({str(column): values[column].astype(float) for column in chosen})
     ours = bool(known) or _looks_like_ours(table)
     used = list(chosen)
     if ours:

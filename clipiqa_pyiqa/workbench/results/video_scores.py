@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..images.formats import VIDEOS
 from ..names.members import split_name
 from .columns import Column
-
-if TYPE_CHECKING:
-    pass
 from .directions import find_direction
 from .scores import Scores
 
@@ -45,25 +42,25 @@ def judge_videos(scores: Scores) -> Scores:
     rows = dict[str, dict[str, Any]]()
     columns = dict[str, Column]()
     videos = pandas.Index(videos_of(scores.frame.index))  # pandas would take a list of one for a list of keys
-    for video, own in scores.frame.groupby(videos, sort=False):
+    for video, frames in scores.frame.groupby(videos, sort=False):
         if not video.lower().endswith(VIDEOS):
             continue
-        row: dict[str, Any] = {"frames": own.notna().any(axis=1).sum()}
+        row: dict[str, Any] = {"frames": frames.notna().any(axis=1).sum()}
         rows[video] = row
         for name in scores.names:
-            if (values := own[name]).notna().all():
+            if (values := frames[name]).notna().all():
                 is_low = find_direction([scores], name).lower_better
-                of_seconds = values.groupby(lambda frame: math.floor(float(split_name(frame)[1]))).mean()
+                of_seconds = values.groupby(lambda name: math.floor(float(split_name(name)[1]))).mean()
                 worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
                 row |= {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
                 row |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
                 row[f"{name} flicker"] = values.diff().diff().abs().median()
-        row["error"] = next(filter(None, map(scores.errors.get, own.index)), None)
+        row["error"] = next(filter(None, map(scores.errors.get, frames.index)), None)
     table = pandas.DataFrame.from_dict(rows, orient="index").rename_axis("path").dropna(axis=1, how="all")
     for name in scores.names:
-        made = scores.columns.get(name, Column(name)).record
-        for each in (name, f"{name} p5", f"{name} p95", f"{name} worst second", f"{name} flicker"):
-            if each in table:
-                ends = {"range": [0, None], "lower_better": True} if each == f"{name} flicker" else {}
-                columns[each] = Column(each, {**made, **ends, "of_video": each})
+        record = scores.columns.get(name, Column(name)).record
+        for statistic in (name, f"{name} p5", f"{name} p95", f"{name} worst second", f"{name} flicker"):
+            if statistic in table:
+                scale = {"range": [0, None], "lower_better": True} if statistic == f"{name} flicker" else {}
+                columns[statistic] = Column(statistic, {**record, **scale, "of_video": statistic})
     return Scores(table[[*columns]], table, columns, scores.reading)

@@ -20,7 +20,7 @@ class Processes:
     """
 
     def __init__(self, count: int, prepare: Callable[[], Callable[..., Any]]) -> None:
-        self._given = pickle.dumps(prepare)
+        self._prepare = pickle.dumps(prepare)
         self._idle = queue.LifoQueue[Any]()
         for _ in range(count):
             self._idle.put(None)
@@ -42,7 +42,7 @@ class Processes:
     def _started(self) -> Any:
         context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads hold
         ours, theirs = context.Pipe()
-        context.Process(target=_serve, args=(theirs, self._given), daemon=True).start()
+        context.Process(target=_serve, args=(theirs, self._prepare), daemon=True).start()
         theirs.close()
         try:
             _received(ours)
@@ -61,9 +61,9 @@ def _received(pipe: Any) -> Any:
     return pipe.recv()
 
 
-def _serve(pipe: Any, given: bytes) -> None:
+def _serve(pipe: Any, prepare: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the first process, and so this one
-    function = pickle.loads(given)()
+    function = pickle.loads(prepare)()
     with contextlib.suppress(EOFError, OSError):  # the first process has ended
         pipe.send(None)
         while True:

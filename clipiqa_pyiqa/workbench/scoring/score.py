@@ -61,11 +61,11 @@ class ScoringSetup:
         check_options(options, RunOptions.__annotations__)
         self.elsewhere = partial(ScoringSetup, metric, prompts, also=also, **options)
         self.device = find_device(options.pop("device", None))
-        given = dict[str, Any](options)
-        how = {name: given.pop(name) for name in ("trust_weights", "strict") if name in given}
-        self.metrics = metric_set(metric, prompts, self.device, also=also, **how)
+        reading = dict[str, Any](options)
+        building = {name: reading.pop(name) for name in ("trust_weights", "strict") if name in reading}
+        self.metrics = metric_set(metric, prompts, self.device, also=also, **building)
         # a metric of pyiqa has a smallest side of its own
-        self.options = Options(self.device, min_side=1 if self.metrics.others else MIN_SIDE, **given)
+        self.options = Options(self.device, min_side=1 if self.metrics.others else MIN_SIDE, **reading)
         limits = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
         self.header = Header(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
 
@@ -217,8 +217,8 @@ def score_paths(
         header = replace(header, reading={**header.reading, "keep": list(keep)})
     if not isinstance(out, Output | None):
         out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
-    found = find_shards(paths, keep=keep, image_column=image_column, sampling=sampling)
-    names = None if found.has_shards else tuple(printable(item.name) for item in found.items)
+    sources = find_shards(paths, keep=keep, image_column=image_column, sampling=sampling)
+    names = None if sources.has_shards else tuple(printable(item.name) for item in sources.items)
     files = setup.metrics.files
     if files and names is None and out is None:
         raise CLIPIQAError(
@@ -226,11 +226,11 @@ def score_paths(
             options=("out",),
         )
     if out is not None:
-        inputs = [*(item.name for item in found.items), *(metric.path for metric in files)]
+        inputs = [*(item.name for item in sources.items), *(metric.path for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
     with ExitStack() as until_it_begins:  # an error before the run has begun leaves no lock
         results = until_it_begins.enter_context(Results(out, header.columns, header.reading))
-        run = _begin(setup, header, found.items, names, results)
+        run = _begin(setup, header, sources.items, names, results)
         until_it_begins.pop_all()  # the run closes the results
     return run
 

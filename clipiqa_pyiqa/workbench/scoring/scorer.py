@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from ...errors import CLIPIQAError
 from ...files.reading import sha256_of
@@ -19,9 +19,6 @@ from ...options import lists_options
 from ..metrics.parsing import AnyPrompts
 from ..options import RunOptions, SharedOptions, check_options
 from ..sources.parquet import IMAGE_COLUMNS
-
-if TYPE_CHECKING:
-    pass
 from .score import ScoringSetup
 from .score_images import frame_of_scores
 
@@ -64,9 +61,10 @@ class Scorer:
         import pandas
 
         is_table = isinstance(batch, Mapping | pandas.DataFrame)
-        if is_table and not (found := [name for name in self._columns if name in batch]):
+        columns = [name for name in self._columns if name in batch] if is_table else []
+        if is_table and not columns:
             raise CLIPIQAError(f"there is no column of images: the columns are {', '.join(batch)}; pass column=NAME.")
-        frame = frame_of_scores(self._setup(), list(batch[found[0]]) if is_table else batch)
+        frame = frame_of_scores(self._setup(), list(batch[columns[0]]) if is_table else batch)
         scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
         if is_table and (taken := [name for name in scores if name in batch]):
             raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")
@@ -76,14 +74,15 @@ class Scorer:
         return _unpickled, (self._again, _files_of(self._again.args[0]))
 
 
-def _files_of(made: Any) -> list[str]:
+def _files_of(factory: Any) -> list[str]:
     """Return the SHA-256 of files that a factory names, so that a pipeline's cache notices a new file."""
-    given = [*getattr(made, "args", ()), *getattr(made, "keywords", {}).values()]
-    if inspect.isfunction(made := getattr(made, "func", made)):  # of a partial
-        names = inspect.getclosurevars(made)
-        given += [*made.__code__.co_consts, *(made.__defaults__ or ())]
-        given += [*names.nonlocals.values(), *names.globals.values()]
-    return [sha256_of(each) for each in given if isinstance(each, str | Path) and os.path.isfile(each)]
+    constants = [*getattr(factory, "args", ()), *getattr(factory, "keywords", {}).values()]
+    function = getattr(factory, "func", factory)  # of a partial
+    if inspect.isfunction(function):
+        names = inspect.getclosurevars(function)
+        constants += [*function.__code__.co_consts, *(function.__defaults__ or ())]
+        constants += [*names.nonlocals.values(), *names.globals.values()]
+    return [sha256_of(path) for path in constants if isinstance(path, str | Path) and os.path.isfile(path)]
 
 
 _scorers: dict[Any, Scorer] = {}  # of this process, by their arguments' pickle and, of a function, its code

@@ -137,14 +137,14 @@ class Found:
             archives += VIDEOS
         kinds = [images + archives] if self.archives else [images, archives]
         alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
-        found = next(filter(None, alike), [])
-        stems = {os.path.splitext(file)[0] for file in found}
+        files_of_kind = next(filter(None, alike), [])
+        stems = {os.path.splitext(file)[0] for file in files_of_kind}
         missed = unreadable_suffixes().union(VIDEOS)
         for file in files:
             stem, suffix = os.path.splitext(file)
             if suffix.lower() in missed and stem not in stems:  # not a RAW file or a video beside its JPEG
                 self.skipped[suffix.lower()] += 1
-        return found
+        return files_of_kind
 
 
 def _is_web(name: str) -> bool:
@@ -166,7 +166,7 @@ def shard_class(name: str) -> Any:
 
 
 def find_shards(
-    given: Any,
+    paths: Any,
     *,
     null_separated: bool = False,
     keep: Sequence[str] = (),
@@ -180,7 +180,7 @@ def find_shards(
     (``{000..099}``, ``{a,b}``) or ``-``, names on standard input.
 
     Args:
-        given: A path, an address, an image, a shard, or several of these.
+        paths: A path, an address, an image, a shard, or several of these.
         null_separated: Names on standard input end with a NUL byte.
         archives: Also find archives and videos beside images.
         sampling: As for :func:`~clipiqa_pyiqa.score_paths`.
@@ -189,32 +189,35 @@ def find_shards(
         ShardError: A store cannot be used.
     """
     parse_sampling(sampling)
-    found = Found(archives, (tuple(keep), image_column, sampling))
-    for item in each_of(given):
+    sources = Found(archives, (tuple(keep), image_column, sampling))
+    for item in each_of(paths):
         if isinstance(item, Image | Shard):
-            found.items.append(item)
+            sources.items.append(item)
         elif not isinstance(item, str | os.PathLike):
             raise ImageError(f"sources must be paths, images or shards; got {shown(item)}.")
         elif os.fspath(item) == "-":
             lines = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
             names = [os.fsdecode(line.rstrip(b"\r")) for line in lines if line.strip()]
             for name in names:
-                found.find(name, patterns=False)
+                sources.find(name, patterns=False)
             if not names:
-                found.note("-", "is a list on standard input, which is empty", Kind.EMPTY)
+                sources.note("-", "is a list on standard input, which is empty", Kind.EMPTY)
         else:
             name = address_of(item)
             if is_remote(name):
                 with in_store(name) as (fs, _):
                     fs.invalidate_cache()  # else a stamp could be that of an earlier listing
-            found.find(name)
-    if note := skipped_note(found.skipped):
+            sources.find(name)
+    if note := skipped_note(sources.skipped):
         log.info(note)
-    return found
+    return sources
 
 
-def each_of(given: Any) -> Iterable[Any]:
-    return [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else given
+def each_of(one_or_several: Any) -> Iterable[Any]:
+    """Return several things as they are, and one thing, such as a path, in a list."""
+    if isinstance(one_or_several, str | os.PathLike) or not isinstance(one_or_several, Iterable):
+        return [one_or_several]
+    return one_or_several
 
 
 def _matches(name: str) -> list[str]:
@@ -241,21 +244,21 @@ def expanded(pattern: str) -> list[str]:
     return names
 
 
-def find_inputs(given: Any, out: FilePath | None = None) -> list[str]:
+def find_inputs(paths: Any, out: FilePath | None = None) -> list[str]:
     """Return the image files on this machine that paths name. Raises ``ImageError`` for other paths, and for none.
 
     Args:
         out: As ``folder`` of :func:`check_pictures_outside`.
     """
-    sources = list(each_of(given))
-    check_pictures_outside(out, sources)
-    found = find_shards(sources, archives=False)
-    for item in found.items:
+    paths = list(each_of(paths))
+    check_pictures_outside(out, paths)
+    sources = find_shards(paths, archives=False)
+    for item in sources.items:
         if not isinstance(item, File):
-            found.problems.setdefault(item.name, f"{item.name!r} is not an image file or a folder on this machine")
-    if found.problems or not found.items:
-        raise ImageError(f"{found.problem or 'there are no images'}: name images or folders of images.")
-    return found.paths
+            sources.problems.setdefault(item.name, f"{item.name!r} is not an image file or a folder on this machine")
+    if sources.problems or not sources.items:
+        raise ImageError(f"{sources.problem or 'there are no images'}: name images or folders of images.")
+    return sources.paths
 
 
 def check_pictures_outside(folder: FilePath | None, sources: Iterable[Any]) -> None:

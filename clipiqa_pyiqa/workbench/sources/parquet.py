@@ -40,7 +40,7 @@ class ParquetShard(ShardFile):
                     data = cell.get("bytes") if isinstance(cell, dict) else cell
                     lost = NoImage(name, "is a row without an image")
                     image = lost if data is None else BytesImage(name, bytes(data))
-                    image.carried = {each: row[each] for each in self.keep}
+                    image.carried = {carried: row[carried] for carried in self.keep}
                     yield image
 
 

@@ -163,27 +163,27 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
 
     ``note`` is called for each folder that cannot be read.
     """
-    found = list[str]()
+    files = list[str]()
     seen = set[tuple[int, int]]()
     if is_remote(folder):
         with in_store(folder) as (fs, path), suppress(FileNotFoundError):
             fs.invalidate_cache()  # fsspec keeps listings: a file that was written since would be missing
             below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
-            found = [folder.rstrip("/") + file for file in below if "/." not in file]
-        return found
+            files = [folder.rstrip("/") + file for file in below if "/." not in file]
+        return files
 
     def failed(error: OSError) -> None:
         note(os.fsdecode(error.filename), f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE)
 
-    for parent, folders, files in os.walk(folder, onerror=failed, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=failed, followlinks=True):
         status = os.stat(parent)
         if (identity := (status.st_dev, status.st_ino)) in seen:
             folders.clear()
             continue
         seen.add(identity)
-        found += [os.path.join(parent, file) for file in sorted(files) if file[0] != "."]
+        files += [os.path.join(parent, name) for name in sorted(names) if name[0] != "."]
         folders[:] = sorted(name for name in folders if name[0] != ".")
-    return found
+    return files
 
 
 def suffix_of(name: str) -> str:

@@ -26,8 +26,8 @@ class TarShard(ShardFile):
     def entries(self) -> Iterator[Image]:
         readable = image_suffixes()
         beside = ("json", *self.keep) if self.keep else ()
-        every = members(self.name, lambda each: suffix_of(each.name) in readable or each.suffix in beside)
-        for key, sample in itertools.groupby(every, lambda each: getattr(each, "key", None)):
+        wanted = members(self.name, lambda member: suffix_of(member.name) in readable or member.suffix in beside)
+        for key, sample in itertools.groupby(wanted, lambda member: getattr(member, "key", None)):
             images = list[BytesImage | NoImage]()
             sidecars = dict[str, bytes]()
             for member in sample:
@@ -102,7 +102,10 @@ def split_key(member: str) -> tuple[str, str]:
 
 def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember | NoImage]:
     """Yield members (wanted ones with data), and a ``NoImage`` for a damaged part. Raises ``ShardError``."""
-    count, is_at_end, why, twins = 0, False, "its end is missing", Counter[str]()
+    count = 0
+    is_at_end = False
+    why = "its end is missing"
+    twins = Counter[str]()
     with opened(name) as file:
         try:
             with tarfile.open(

@@ -29,10 +29,10 @@ _MISSING = 1  # seconds at the end that are no damage: the last frame, or other 
 
 def parse_sampling(text: str) -> tuple[Fraction, int]:
     """Return the seconds between frames of ``0.5s`` (0: all), and the number of frames of ``16 frames`` (0: any)."""
-    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|([1-9]\d*) frames", text)
-    if not found:
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|([1-9]\d*) frames", text)
+    if not match:
         raise OptionError(f"sampling must be seconds, such as 0.5s, or a number, such as '16 frames'; got {text!r}.")
-    return Fraction(found[1] or 0), int(found[2] or 0)
+    return Fraction(match[1] or 0), int(match[2] or 0)
 
 
 class VideoShard(ShardFile):

@@ -19,13 +19,14 @@ _ROUNDING = 1e-5
 """Largest difference of scores that agree: relative above 1, absolute below. Threads and processors cause less."""
 
 
-def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFrame:
+def differences(method_table: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFrame:
     """Return what differs from earlier tables, in columns ``what``, ``was``, ``now`` and ``why``.
 
     For the earlier methods and metrics, it compares the records of metrics, the hashes of files, and every score.
     """
     lines = list[tuple[str, ...]]()
-    ours = {name: made for name, made in found.stored[IMAGES].header.record["columns"].items() if name in found.columns}
+    stored = method_table.stored[IMAGES].header.record["columns"]
+    ours = {name: record for name, record in stored.items() if name in method_table.columns}
     for path, rows in earlier.items():
         causes = {}
         records = _records(path)
@@ -35,10 +36,11 @@ def differences(found: MethodTable, earlier: Mapping[Path, DataFrame]) -> DataFr
             changed = changes(records[label], ours[label])
             causes[label] = ", ".join(f"{label} {key} changed" for key, *_ in changed)
             lines += [(f"{label} {key}", was, now, "") for key, was, now in changed]
-        names = [
-            name for name in dict.fromkeys([*_HASHES, *causes, *found.columns]) if name in {*rows}.difference(gone)
-        ]
-        both = concat({"was": _cells(rows, names), "now": _cells(found.scores, names, found.sets)}, axis=1)
+        compared = dict.fromkeys([*_HASHES, *causes, *method_table.columns])
+        names = [name for name in compared if name in {*rows}.difference(gone)]
+        both = concat(
+            {"was": _cells(rows, names), "now": _cells(method_table.scores, names, method_table.sets)}, axis=1
+        )
         both = both[both.index.isin({*rows["method"]} - {""}, level="method")].fillna("").astype(str)
         was, now = (to_numeric(both[side], errors="coerce") for side in both)
         both = both[(both["was"] != both["now"]) & ~((was - now).abs() <= _ROUNDING * was.abs().clip(lower=1))]

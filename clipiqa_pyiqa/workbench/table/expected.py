@@ -10,7 +10,6 @@ from pandas import DataFrame, Series, concat, to_numeric
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...logger import log
 from ...text import few, first_of, nearest
 from ..files.csv_files import read_rows
 from .method_images import MethodImages
@@ -20,22 +19,23 @@ _CELL = ["test_set", "method", "image"]
 
 
 def read_expected(
-    given: FilePath | Iterable[FilePath], images: MethodImages
+    sources: FilePath | Iterable[FilePath], images: MethodImages
 ) -> tuple[DataFrame | None, dict[Path, DataFrame]]:
     """Return published numbers, and the rows of earlier tables' files ``images.csv``.
 
     Published numbers have the columns ``test_set``, ``method``, ``averaged``, ``metric``, ``published`` (as text).
 
     Args:
-        given: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
+        sources: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
             ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
     """
+    if isinstance(sources, str | os.PathLike):
+        sources = [sources]
     tables = []
-    sources = [given] if isinstance(given, str | os.PathLike) else given
     earlier = {}
-    for each in sources:
-        line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(each))
-        path = Path(each).expanduser()
+    for source in sources:
+        line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(source))
+        path = Path(source).expanduser()
         if line:
             rows = DataFrame([{"method": line[1], **dict(pair.split("=", 1) for pair in line[2].split())}])
         else:
@@ -58,50 +58,48 @@ def read_expected(
                 options=("expect",),
             )
         return None, earlier
-    found = concat(tables, ignore_index=True)
-    is_missing = found["published"].str.lower().isin(["", "-", "–", "—", "n/a", "nan"])
-    found["published"] = found["published"].mask(is_missing, "–")
-    no_numbers = found[~found["published"].str.fullmatch(r"–|[+-]?(\d+\.?\d*|\.\d+)")]
+    published = concat(tables, ignore_index=True)
+    is_missing = published["published"].str.lower().isin(["", "-", "–", "—", "n/a", "nan"])
+    published["published"] = published["published"].mask(is_missing, "–")
+    no_numbers = published[~published["published"].str.fullmatch(r"–|[+-]?(\d+\.?\d*|\.\d+)")]
     if len(no_numbers):
-        each = next(no_numbers.itertuples())
+        cell = next(no_numbers.itertuples())
         raise CLIPIQAError(
-            f"{each.metric} of {each.method!r} must be a number, as in a table with a column per metric; got "
-            f"{each.published!r:.80}."
+            f"{cell.metric} of {cell.method!r} must be a number, as in a table with a column per metric; got "
+            f"{cell.published!r:.80}."
         )
-    return found, earlier
+    return published, earlier
 
 
-def with_published(found: MethodTable, published: DataFrame) -> MethodTable:
+def with_published(method_table: MethodTable, published: DataFrame) -> MethodTable:
     """Return the table with the published numbers of its methods, metrics and test sets, and the names of others."""
-    labels = [*found.columns, *found.protocol.not_computed]
+    labels = [*method_table.columns, *method_table.protocol.not_computed]
     expected = published.copy()
     unknown = list[str]()
-    for what, known in {"method": found.methods, "metric": labels, "test_set": found.test_sets}.items():
+    for what, known in {"method": method_table.methods, "metric": labels, "test_set": method_table.test_sets}.items():
         lower = {name.lower(): name for name in known}
         if len(known) == 1:
             lower[""] = known[0]
         expected[what] = published[what].str.lower().map(lower)
-        lost = published[what][expected[what].isna() & (published["published"] != "–")].unique()
-        unknown += [f"{what} {name!r}: {nearest(name, known)}" for name in lost]
-    expected = expected[expected["metric"].isin(found.columns)].dropna()
+        unmatched = published[what][expected[what].isna() & (published["published"] != "–")].unique()
+        unknown += [f"{what} {name!r}: {nearest(name, known)}" for name in unmatched]
+    expected = expected[expected["metric"].isin(method_table.columns)].dropna()
     lost = first_of(unknown, 5)
     if expected.empty:
         raise CLIPIQAError(f"no published number matches the table: {lost or 'none is of its metrics and methods'}")
-    expected["computed"] = [found.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
-    if lost:
-        log.warning(f"published, but not in this table: {lost}")
-    return replace(found, expected=add_units(expected, "computed"), unknown=lost)
+    expected["computed"] = [method_table.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
+    return replace(method_table, expected=add_units(expected, "computed"), unknown=lost)
 
 
-def add_units(found: DataFrame, column: str) -> DataFrame:
+def add_units(rows: DataFrame, column: str) -> DataFrame:
     """Return the rows with ``units`` (``column`` minus ``published``) and ``agrees`` (at most one unit apart).
 
     One unit is 1 in the last digit of ``published``. ``agrees`` is NaN without a published number.
     """
-    numbers = to_numeric(found["published"], "coerce")
-    digits = found["published"].map(decimals).astype(float)
-    units = (found[column] - numbers) * 10.0**digits
-    return found.assign(units=units, agrees=(units.abs() <= 1 + 1e-6).astype(object).where(numbers.notna()))
+    numbers = to_numeric(rows["published"], "coerce")
+    digits = rows["published"].map(decimals).astype(float)
+    units = (rows[column] - numbers) * 10.0**digits
+    return rows.assign(units=units, agrees=(units.abs() <= 1 + 1e-6).astype(object).where(numbers.notna()))
 
 
 def decimals(number: str) -> int:

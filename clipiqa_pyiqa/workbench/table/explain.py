@@ -39,7 +39,7 @@ _VARIANTS = (  # change -> metric, as written after -m; a row has the variants o
 _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
 
 
-def explain(found: MethodTable, score: Callable[[Sequence[AnyMetric], bool], MethodTable]) -> DataFrame:
+def explain(method_table: MethodTable, score: Callable[[Sequence[AnyMetric], bool], MethodTable]) -> DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
@@ -49,11 +49,11 @@ def explain(found: MethodTable, score: Callable[[Sequence[AnyMetric], bool], Met
         Columns ``test_set``, ``method``, ``metric``, ``change``, ``option`` that makes the change, ``value``, ``units``
         (above the published number), ``verdict`` (``'fits'``, ``'refuted'``, ``'not tried'``), ``reason``.
     """
-    assert found.expected is not None
-    wrong = found.expected[found.expected["agrees"].eq(False)]
-    is_transparent = any(without_alpha(path) is not None for path in found.images.inputs)
+    assert method_table.expected is not None
+    wrong = method_table.expected[method_table.expected["agrees"].eq(False)]
+    is_transparent = any(without_alpha(path) is not None for path in method_table.images.inputs)
     trials = [wrong.iloc[:0].assign(change="", option="", value=math.nan, reason="")]
-    for metric in found.built:
+    for metric in method_table.built:
         label = metric.label
         cells = wrong[wrong["metric"] == label]
         if cells.empty or not isinstance(metric, BuiltMetric) or metric.takes is Takes.FOLDERS:
@@ -63,11 +63,11 @@ def explain(found: MethodTable, score: Callable[[Sequence[AnyMetric], bool], Met
             (False, _changes(metric)),
             (True, [("alpha dropped", "save the images without transparency", no_alpha)]),
         ):
-            tried = [(name, option, each.with_label(f"{label} ({name})")) for name, option, each in options]
-            other = score([each for *_, each in tried], drop_alpha)  # reads each image once for all changes
-            for change, option, each in tried:
-                means = [other.mean(cell.test_set, each.label, cell.method) for cell in cells.itertuples()]
-                why = other.columns[each.label].error
+            tried = [(name, option, changed.with_label(f"{label} ({name})")) for name, option, changed in options]
+            other = score([changed for *_, changed in tried], drop_alpha)  # reads each image once for all changes
+            for change, option, changed in tried:
+                means = [other.mean(cell.test_set, changed.label, cell.method) for cell in cells.itertuples()]
+                why = other.columns[changed.label].error
                 trials.append(cells.assign(change=change, option=option, value=means, reason=why))
     every = add_units(concat(trials), "value")
     every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")

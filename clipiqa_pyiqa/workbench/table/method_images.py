@@ -41,12 +41,12 @@ class MethodImages:
         return [*self.references.values(), *self.files.to_numpy().ravel()]
 
 
-def parse_methods(given: Mapping[str, FilePath] | Iterable[str]) -> dict[str, str]:
+def parse_methods(methods: Mapping[str, FilePath] | Iterable[str]) -> dict[str, str]:
     """Return method -> folder or pattern, from a mapping or from texts ``NAME=FOLDER``."""
-    if isinstance(given, Mapping):
-        names_and_places: list[tuple[str, FilePath]] = list(given.items())
+    if isinstance(methods, Mapping):
+        names_and_places: list[tuple[str, FilePath]] = list(methods.items())
     else:
-        names_and_places = [name_and_value(text) for text in given]
+        names_and_places = [name_and_value(text) for text in methods]
     methods = dict[str, str]()
     for typed_name, place in names_and_places:
         name = printable(typed_name)

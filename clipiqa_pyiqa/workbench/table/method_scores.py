@@ -190,7 +190,7 @@ class _Set(Image):
 
     def stamp(self) -> str:
         stamps = ([(os.path.abspath(file), File(file).stamp()) for file in files] for files in self.linked)
-        return ",".join(hashlib.sha256(json.dumps(each).encode()).hexdigest()[:12] for each in stamps)
+        return ",".join(hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12] for stamp in stamps)
 
     def load(self, reading: Reading) -> ImageRecord:
         folders = []

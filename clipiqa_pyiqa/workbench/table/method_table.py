@@ -115,8 +115,8 @@ class MethodTable(Reported):
         """The columns of :meth:`frame`, by test set, metric and method."""
         keys = [*_COLUMN, "method"]
         index = MultiIndex.from_product([self.test_sets, self.columns, self.methods], names=keys)
-        found = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.columns)}
-        frame = concat(found, names=keys).reindex(index, columns=_NUMBERS)
+        summaries = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.columns)}
+        frame = concat(summaries, names=keys).reindex(index, columns=_NUMBERS)
         if (score := self.protocol.score) and score not in self.scores:
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
                 frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
@@ -154,11 +154,11 @@ class MethodTable(Reported):
             return DataFrame()
         weights = self.images.weights
         means = np.average(wide, axis=0, weights=None if weights is None else weights[wide.index])
-        found = DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
+        summary = DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
         if weights is None and self.baseline in wide:
             for method in wide.columns.drop(self.baseline):
-                found.loc[method, _NUMBERS[3:]] = mean_difference(wide[method], wide[self.baseline]).numbers
-        return found
+                summary.loc[method, _NUMBERS[3:]] = mean_difference(wide[method], wide[self.baseline]).numbers
+        return summary
 
     def frame(self) -> DataFrame:
         """Return a row per test set, metric and method, in full precision.
@@ -235,7 +235,7 @@ class MethodTable(Reported):
         return "".join(f"{line}\n" for line in lines)
 
     def _described(self) -> dict[str, str]:
-        return {each.label: _describe(each) for each in self.built if not self.columns[each.label].error}
+        return {metric.label: _describe(metric) for metric in self.built if not self.columns[metric.label].error}
 
 
 def _describe(metric: BuiltMetric | FileMetric) -> str:

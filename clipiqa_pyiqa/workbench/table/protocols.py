@@ -152,16 +152,16 @@ NO_PROTOCOL = Protocol("", "", "code", "", {})
 
 
 def table_metrics(
-    given: Any, protocol: Protocol = NO_PROTOCOL, crop_border: int | None = None, trust_weights: bool = False
+    metrics: Any, protocol: Protocol = NO_PROTOCOL, crop_border: int | None = None, trust_weights: bool = False
 ) -> tuple[list[AnyMetric], list[str]]:
-    """Return the metrics of a protocol and of ``given``, and the labels whose metric ``given`` replaces."""
-    if not given and not protocol.metrics:
+    """Return the metrics of a protocol and of ``metrics``, and the labels whose metric these replace."""
+    if not metrics and not protocol.metrics:
         raise CLIPIQAError(
             "no metric is given: name at least one in `{metrics}`, or name a `{protocol}`.",
             options=("metrics", "protocol"),
         )
     every_kind = (Takes.PAIR, Takes.FOLDERS, Takes.NAME)
-    asked = parse_metrics([given], also=every_kind, trust_weights=trust_weights) if given else []
+    asked = parse_metrics([metrics], also=every_kind, trust_weights=trust_weights) if metrics else []
     usual = parse_metrics(protocol.metrics, also=(Takes.PAIR, Takes.FOLDERS)) if protocol.metrics else []
     added = {metric.label.lower(): metric for metric in asked}
     changed = [metric.label for metric in usual if metric.label.lower() in added]

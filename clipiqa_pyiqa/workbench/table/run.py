@@ -109,19 +109,21 @@ def table(
     if explain and published is None:
         raise CLIPIQAError("`{explain}` needs published numbers in `{expect}`.", options=("explain", "expect"))
     score = functools.partial(score_versions, images, baseline_name, files, options, progress, chosen.unequal)
-    found = score(wanted, strict=strict)
-    found = replace(
-        _with_protocol(found, chosen, inputs, changed),
+    method_table = score(wanted, strict=strict)
+    method_table = replace(
+        _with_protocol(method_table, chosen, inputs, changed),
         settings=run_settings(options),
         sources=_sources(folders, reference, protocol, expect),
         sizes=Sizes(**options.limits),
         sd=sd,
     )
     if published is not None:
-        found = with_published(found, published)
+        method_table = with_published(method_table, published)
+        if method_table.unknown:
+            log.warning(f"published, but not in this table: {method_table.unknown}")
     if explain:
-        found = replace(found, explained=try_changes(found, score))
-    return replace(found, changed=differences(found, earlier)) if earlier else found
+        method_table = replace(method_table, explained=try_changes(method_table, score))
+    return replace(method_table, changed=differences(method_table, earlier)) if earlier else method_table
 
 
 def _reduced(metrics: Sequence[AnyMetric], protocol: Protocol, only: Sequence[str]) -> tuple[list[AnyMetric], Protocol]:
@@ -165,17 +167,17 @@ def _output_files(out: FilePath | None, images: MethodImages, resume: bool, over
 
 
 def _with_protocol(
-    found: MethodTable, protocol: Protocol, values: Mapping[str, float], changed: Sequence[str]
+    method_table: MethodTable, protocol: Protocol, values: Mapping[str, float], changed: Sequence[str]
 ) -> MethodTable:
     """Return a table with its protocol's score and sentences; ``changed``: what does not follow the protocol."""
     if protocol.per_picture:
-        rows = found.scores[found.of_images].to_dict("records")
-        found.scores[protocol.score] = [protocol.combine(row, values) for row in rows]
+        rows = method_table.scores[method_table.of_images].to_dict("records")
+        method_table.scores[protocol.score] = [protocol.combine(row, values) for row in rows]
     if protocol.score:
-        found.columns[protocol.score] = MetricResult()
+        method_table.columns[protocol.score] = MetricResult()
     sentences = protocol.sentences(changed) if protocol.name else ()
-    notes = [*sentences, *found.images.left_out, *found.notes]
-    return replace(found, protocol=protocol, inputs=values, notes=notes)
+    notes = [*sentences, *method_table.images.left_out, *method_table.notes]
+    return replace(method_table, protocol=protocol, inputs=values, notes=notes)
 
 
 def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[AnyMetric]) -> None:

@@ -18,37 +18,39 @@ _COLUMN = ["test_set", "metric"]
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
 
 
-def build_tables(found: "MethodTable") -> list[Table]:
+def build_tables(method_table: "MethodTable") -> list[Table]:
     """Return the tables of a result that have something to show."""
-    tables = [_means(found), _differences(found), _published(found), _changes(found)]
+    tables = [_means(method_table), _differences(method_table), _published(method_table), _changes(method_table)]
     return [table for table in tables if table is not None]
 
 
-def _columns_of(found: "MethodTable", cells: DataFrame, cell: Callable[[Series, int], Cell]) -> list[TableColumn]:
+def _columns_of(
+    method_table: "MethodTable", cells: DataFrame, cell: Callable[[Series, int], Cell]
+) -> list[TableColumn]:
     columns = [words("method", cells.index.unique("method"))]
     for (test_set, label), values in cells.groupby(_COLUMN, sort=False):
-        digits = found.digits(label)
+        digits = method_table.digits(label)
         numbers = [cell(value, digits) for _, value in values.iterrows()]
         columns.append(TableColumn(label, numbers, values["direction"].iloc[0], test_set))
     return columns
 
 
-def _means(found: "MethodTable") -> Table:
-    cells = found.cells.assign(mark=found.marks)
-    if not found.sd:
+def _means(method_table: "MethodTable") -> Table:
+    cells = method_table.cells.assign(mark=method_table.marks)
+    if not method_table.sd:
         cells["sd"] = math.nan
     counts = cells["n"].groupby(_COLUMN, sort=False).max()
-    scored = counts.groupby("test_set").max().sum() or len(found.images.files)  # 0: all metrics are of sets
-    title = f"{counted(len(found.methods), 'method')} on {counted(scored, 'image')}"
-    what = "Mean ± standard deviation" if found.sd else "Mean"
+    scored = counts.groupby("test_set").max().sum() or len(method_table.images.files)  # 0: all metrics are of sets
+    title = f"{counted(len(method_table.methods), 'method')} on {counted(scored, 'image')}"
+    what = "Mean ± standard deviation" if method_table.sd else "Mean"
     legend = [
         f"{what} over the images of a test set; an image on which a metric failed is left out of every method. The "
         "best is bold, the second best underlined; ↑ higher and ↓ lower is better.",
-        f"† differs from {found.baseline} by more than chance (p < {LEVEL} after Holm's correction).",
+        f"† differs from {method_table.baseline} by more than chance (p < {LEVEL} after Holm's correction).",
         *_note_on_fewer(counts),
-        *found.notes,
+        *method_table.notes,
     ]
-    return Table(title, _columns_of(found, cells, _mean), reasons=_reasons(found), legend=legend)
+    return Table(title, _columns_of(method_table, cells, _mean), reasons=_reasons(method_table), legend=legend)
 
 
 def _note_on_fewer(counts: Series) -> Iterator[str]:
@@ -63,26 +65,26 @@ def _note_on_fewer(counts: Series) -> Iterator[str]:
         yield f"Means over fewer images: {', '.join(fewer)}."
 
 
-def _reasons(found: "MethodTable") -> dict[str, str]:
+def _reasons(method_table: "MethodTable") -> dict[str, str]:
     """Return label -> why its cells are empty, or a remark."""
     reasons = {
         label: f"not computed here: {why}"
-        for label, why in found.protocol.not_computed.items()
-        if label not in found.columns
+        for label, why in method_table.protocol.not_computed.items()
+        if label not in method_table.columns
     }
-    for label, metric in found.columns.items():
+    for label, metric in method_table.columns.items():
         if why := metric.error or metric.note:
             reasons[label] = why
-    score = found.protocol.score
-    if score and found.cells["mean"].xs(score, level="metric").hasnans:
+    score = method_table.protocol.score
+    if score and method_table.cells["mean"].xs(score, level="metric").hasnans:
         reasons[score] = "its formula needs all of its scores and values."
     return reasons
 
 
-def _differences(found: "MethodTable") -> Table | None:
-    cells = found.cells
+def _differences(method_table: "MethodTable") -> Table | None:
+    cells = method_table.cells
     compared = cells[cells["difference"].groupby(_COLUMN).transform("count") > 0]
-    compared = compared.drop(found.baseline, level="method")
+    compared = compared.drop(method_table.baseline, level="method")
     if compared.empty:
         return None
     count = counted(compared["p"].count() or 1, "difference")
@@ -94,12 +96,12 @@ def _differences(found: "MethodTable") -> Table | None:
         f"images. Fewer than {fewest(compared['p'].count() or 1)} images cannot show any of these differences; with "
         f"fewer than {FEW}, skewed differences are less certain.",
     ]
-    title = f"Differences from {found.baseline} [95 %, uncorrected], p (Holm)"
-    return Table(title, _columns_of(found, compared, _difference), before)
+    title = f"Differences from {method_table.baseline} [95 %, uncorrected], p (Holm)"
+    return Table(title, _columns_of(method_table, compared, _difference), before)
 
 
-def _changes(found: "MethodTable") -> Table | None:
-    changed = found.changed
+def _changes(method_table: "MethodTable") -> Table | None:
+    changed = method_table.changed
     if changed is None:
         return None
     before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
@@ -118,19 +120,20 @@ def _mean(value: Series, digits: int) -> Cell:
 
 
 def _difference(value: Series, digits: int) -> Cell:
-    apart, detail = value["difference"], ""
+    difference = value["difference"]
+    detail = ""
     if not math.isnan(value["p"]):
         is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
         detail = f"{interval(value['low'], value['high'], digits)} {p_value(value['p Holm'], is_lowest)}"
-    is_better = (apart < 0) == (value["direction"] == "lower")
+    is_better = (difference < 0) == (value["direction"] == "lower")
     mark: Mark = ""
     if value["significant"]:
         mark = "gain" if is_better else "loss"
-    return Cell(number(apart, digits, "+"), detail, apart, mark)
+    return Cell(number(difference, digits, "+"), detail, difference, mark)
 
 
-def _published(found: "MethodTable") -> Table | None:
-    expected: Any = found.expected
+def _published(method_table: "MethodTable") -> Table | None:
+    expected: Any = method_table.expected
     if expected is None:
         return None
     rows = []
@@ -146,10 +149,10 @@ def _published(found: "MethodTable") -> Table | None:
     ]
     if expected["averaged"].any():
         before.append("Published numbers of single images are averaged.")
-    if found.unknown:
-        before.append(f"Published, but not in this table: {found.unknown}")
-    if found.explained is not None:
-        before += _trials(found.explained)
+    if method_table.unknown:
+        before.append(f"Published, but not in this table: {method_table.unknown}")
+    if method_table.explained is not None:
+        before += _trials(method_table.explained)
     headings = ("method", "metric", "published", "computed", "units")
     return Table("Beside published numbers", list(map(words, headings, zip(*rows, strict=True))), before)
 
