@@ -373,7 +373,7 @@ class CLIPIQA(TowerMetric):
             features: ``(N, D)`` of :meth:`encode_image`, or ``(N, D, h, w)`` of :meth:`encode_map`.
         """
         question = self._question(prompts, aggregate)
-        check_features(features, self.clip.width, more=self.head is not None)
+        check_features(features, self.clip.width, can_be_wider=self.head is not None)
         if features.dim() > 2 and question is None and self.head:
             raise PromptError("a fitted head scores whole images only: pass a pair of prompts for a map.")
         return self._answer(features.movedim(1, -1).contiguous(), question).movedim(-1, 1)

@@ -56,17 +56,19 @@ class Convolution:
                 self._plain = weight
         return weight
 
-    def __call__(self, x: Tensor, pad_rows: bool = True, plain: bool = False, onto: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, x: Tensor, has_padded_rows: bool = True, is_plain: bool = False, onto: Tensor | None = None
+    ) -> Tensor:
         """Return the activated output, computed from packed weights if possible.
 
         Args:
-            pad_rows: add rows of zeros at the top and bottom.
-            plain: use the plain weights, which the caller needs for the gradient.
+            has_padded_rows: add rows of zeros at the top and bottom.
+            is_plain: use the plain weights, which the caller needs for the gradient.
             onto: a map to which the output is added in place; the sum passes a ReLU.
         """
-        padding = self.padding if pad_rows else 0, self.padding
+        padding = self.padding if has_padded_rows else 0, self.padding
         # operations on packed weights have no derivative and trace badly
-        if plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced():
+        if is_plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced():
             return self.plain_output(x, padding, onto)
         return self.packed_output(x, padding, onto) if are_packed(x.dtype) else self.plain_output(x, padding, onto)
 
@@ -146,11 +148,11 @@ def are_packed(dtype: torch.dtype) -> bool:
     if dtype not in _are_packed:
         with _trial_lock:
             if dtype not in _are_packed:
-                _are_packed[dtype] = _HAS_ONEDNN and _packs_right(dtype)
+                _are_packed[dtype] = _HAS_ONEDNN and _try_all_packings(dtype)
     return _are_packed[dtype]
 
 
-def _packs_right(dtype: torch.dtype) -> bool:
+def _try_all_packings(dtype: torch.dtype) -> bool:
     """Try each kind of convolution and log what goes wrong; return whether nothing does."""
     try:
         with untraced():

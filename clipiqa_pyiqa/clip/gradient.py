@@ -63,8 +63,8 @@ def untraceable(function: _Function) -> _Function:
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        may_be_compiled = "torch._dynamo" in sys.modules  # importing it takes two seconds
-        return (disabled() if may_be_compiled else function)(*args, **kwargs)
+        can_be_compiled = "torch._dynamo" in sys.modules  # importing it takes two seconds
+        return (disabled() if can_be_compiled else function)(*args, **kwargs)
 
     run._torchdynamo_disable = True  # type: ignore[attr-defined]
     return cast(_Function, run)

@@ -73,10 +73,10 @@ def _reach(x: Tensor) -> float:
     return torch.maximum(-lowest, highest - 1).item()
 
 
-def check_features(features: Any, width: int, more: bool) -> None:
+def check_features(features: Any, width: int, can_be_wider: bool) -> None:
     """Raise :class:`CLIPIQAError` unless ``features`` are unit features ``(N, D)`` or ``(N, D, h, w)``.
 
-    D must be ``width``; with ``more``, D may be larger.
+    D must be ``width``; if it ``can_be_wider``, D may be larger.
     """
     is_dense = isinstance(features, Tensor) and features.layout == torch.strided and not features.is_nested
     if not is_dense or features.dtype not in _PIXELS or features.is_meta or features.dim() not in (2, 4):
@@ -84,7 +84,7 @@ def check_features(features: Any, width: int, more: bool) -> None:
             f"{{features}} must be image features, as encode_image returns them; got {shown(features)}.",
             options=("features",),
         )
-    if features.shape[1] != width and not (more and features.shape[1] > width):
+    if features.shape[1] != width and not (can_be_wider and features.shape[1] > width):
         raise CLIPIQAError(
             f"{{features}} must be of shape (N, {width}) for this metric; got {tuple(features.shape)}.",
             options=("features",),

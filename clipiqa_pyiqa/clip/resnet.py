@@ -77,12 +77,12 @@ class ResNetTrunk:
 
     def maps(self, x: Tensor, tape: Tape | None = None) -> Iterator[Tensor]:
         """Yield the maps after the stem and each stage; each map is valid until the next."""
-        plain = is_traced() or needs_gradient(x)
-        x = self.stem.plain(x) if plain else self.stem(x.contiguous(memory_format=torch.channels_last), tape)
+        is_plain = is_traced() or needs_gradient(x)
+        x = self.stem.plain(x) if is_plain else self.stem(x.contiguous(memory_format=torch.channels_last), tape)
         yield x
         for stage in self.stages:
             for block in stage:
-                x = block.plain(x) if plain else block(x, tape)
+                x = block.plain(x) if is_plain else block(x, tape)
             yield x
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
@@ -173,7 +173,7 @@ class Bottleneck:
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         """Return the output; ``x`` is overwritten unless the shortcut has a convolution."""
-        plain = tape is not None
+        is_plain = tape is not None
         height, width = x.shape[-2:]
         rows = height // self.stride
         out = RowMap(rows)
@@ -184,7 +184,7 @@ class Bottleneck:
         for start, stop in strips:
             first = start * self.stride
             last = height if stop == rows else stop * self.stride
-            reduced = self.reduce(x[:, :, done : last + 1], plain=plain)
+            reduced = self.reduce(x[:, :, done : last + 1], is_plain=is_plain)
             done = last + 1
             if tape is not None:
                 signs[0].append(pack_signs(reduced))
@@ -192,16 +192,16 @@ class Bottleneck:
                 zeros = torch.zeros_like(reduced[:, :, :1])
                 reduced = torch.cat([zeros if above is None else above, reduced, zeros[:, :, : stop == rows]], dim=2)
                 above = reduced[:, :, -2:].clone()
-            y = self.spatial(reduced, len(strips) == 1, plain)
+            y = self.spatial(reduced, len(strips) == 1, is_plain)
             if tape is not None:
                 signs[1].append(pack_signs(y))
             y = avg_pool(y, self.stride)
             identity = x[:, :, first:last]
             if self.shortcut is None:
-                y = self.expand(y, plain=plain, onto=identity)
+                y = self.expand(y, is_plain=is_plain, onto=identity)
             else:
-                y = self.expand(y, plain=plain)
-                y = self.shortcut(avg_pool(identity, self.stride), plain=plain, onto=y)
+                y = self.expand(y, is_plain=is_plain)
+                y = self.shortcut(avg_pool(identity, self.stride), is_plain=is_plain, onto=y)
                 out.append(y)
             if tape is not None:
                 signs[2].append(pack_signs(y))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from huggingface_hub import constants
 
 from ..errors import WeightsError
-from .finding import Copy, download_places, find_file, good_copy, weights_in, weights_named
+from .finding import Copy, download_places, find_file, find_good_copy, weights_in, weights_named
 from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, pyiqa_file, release
 
 
@@ -48,7 +48,7 @@ def weights_at_hand(
 def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     """Return a file with its state, after a download if one is wanted."""
     try:
-        copy = find_file(file) if download else good_copy(file)
+        copy = find_file(file) if download else find_good_copy(file)
         if copy is None:
             state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
             return FileAtHand(file.title, state, " or ".join(download_places(file)), sha256=file.sha256)

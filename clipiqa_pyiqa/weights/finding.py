@@ -101,7 +101,7 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
 
 
 def _published_weights(published: PublishedFile, quick_gelu: bool | None) -> Weights:
-    if quick_gelu not in (None, published.quick_gelu) and good_copy(published) is None:
+    if quick_gelu not in (None, published.quick_gelu) and find_good_copy(published) is None:
         check_activation(published, quick_gelu)  # raises before a download
     return weights_named(find_file(published), published, quick_gelu)
 
@@ -172,7 +172,7 @@ def found_again(weights: Weights) -> Weights:
 
 def find_file(file: PublishedFile) -> Copy:
     """Return the first good copy of a published file on this machine, downloaded if there is none."""
-    copy = good_copy(file)
+    copy = find_good_copy(file)
     if copy is not None:
         return copy
     places = download_places(file)
@@ -223,7 +223,7 @@ def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:
     )
 
 
-def good_copy(file: PublishedFile) -> Copy | None:
+def find_good_copy(file: PublishedFile) -> Copy | None:
     """Return the first good copy on this machine; raise WeightsError if the copy in the user's folder is damaged."""
     for path, source, expected in candidates(file):
         sha256 = sha256_of(path)
@@ -243,7 +243,7 @@ def candidates(file: PublishedFile) -> Iterator[Candidate]:
     can_be_downloaded = bool(download_places(file))
     user_folder = os.environ.get(VARIABLE)
     if user_folder and can_be_downloaded:
-        yield from _candidates_of_user(file, _folder(user_folder))
+        yield from _candidates_of_user(file, _look_for_folder(user_folder))
     yield from _candidates_in_hub_cache(file)
     source = "cache" if can_be_downloaded else "this package"
     for folder in file.caches:
@@ -270,7 +270,7 @@ def _candidates_in_hub_cache(file: PublishedFile) -> Iterator[Candidate]:
 
 
 @cache
-def _folder(name: str) -> Path:
+def _look_for_folder(name: str) -> Path:
     """Return the user's folder of weights; warn once if it is not a folder."""
     folder = Path(name).expanduser()
     if not folder.is_dir():

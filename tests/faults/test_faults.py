@@ -25,7 +25,7 @@ from clipiqa_pyiqa.prompts.learned import STATE_KEYS
 from clipiqa_pyiqa.prompts.prompt_files import FORMAT, read_prompt_file
 from clipiqa_pyiqa.training.recipe import Augmentation
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
-from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, stored_features
+from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, read_or_encode_features
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.formats import journal_of
 from clipiqa_pyiqa.workbench.results.output import Output
@@ -222,13 +222,13 @@ def test_damaged_feature_stores_never_give_other_features(tmp_path, times, caplo
     views = [(NOT_AUGMENTED, Augmentation(flip=True))] * 12
     for n, path in enumerate(paths):
         Image.effect_noise((48, 40), 9 + n).convert("RGB").save(path)
-    whole = stored_features(FakeMetric(), tmp_path / "store", paths, views)
+    whole = read_or_encode_features(FakeMetric(), tmp_path / "store", paths, views)
     (file,) = tmp_path.glob("store/*/*")
 
     def read(path):
         for each in {*path.parent.iterdir()} - {path}:
             each.unlink()
-        return stored_features(FakeMetric(), tmp_path / "store", paths, views)
+        return read_or_encode_features(FakeMetric(), tmp_path / "store", paths, views)
 
     found = damaged(file, read, 25 * times)
     assert all(each in (REFUSED, (whole.dtype, whole.tolist())) for each in found)

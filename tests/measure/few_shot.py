@@ -14,7 +14,7 @@ import torch
 from timing import arguments, head, new_folder, row
 
 from clipiqa_pyiqa import CLIPIQA, fit
-from clipiqa_pyiqa.workbench.learning.feature_store import stored_features
+from clipiqa_pyiqa.workbench.learning.feature_store import read_or_encode_features
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
 
@@ -34,7 +34,7 @@ def main():
     held_out = table.part("val")
     print(f"{table.name}: {len(table.part('train'))} photos to draw from, {len(held_out)} to compare on")
     with new_folder() as store:
-        features = stored_features(metric, store, held_out["path"].tolist())[:, 0]
+        features = read_or_encode_features(metric, store, held_out["path"].tolist())[:, 0]
         with torch.no_grad():
             print(f"zero-shot: {srocc(metric.score(features)[:, 0].numpy(), held_out['target']):.3f}\n")
         head("ridge on", *(f"{count:,}" for count in COUNTS))

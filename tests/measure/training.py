@@ -21,7 +21,7 @@ from pyiqa_trainer import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.training.recipe import RECIPES, Augmentation, augmentations_of, with_options
-from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, stored_features
+from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, read_or_encode_features
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
 from clipiqa_pyiqa.workbench.learning.train import train_context
 
@@ -99,7 +99,7 @@ def main():
             "crops of 384": views,
         }.items():
             start = time.perf_counter()
-            stored_features(metric, folder / "store", paths[:16], asked)
+            read_or_encode_features(metric, folder / "store", paths[:16], asked)
             print(f"first pass, {name}: {(time.perf_counter() - start) / 32:.3g} s per feature")
         batches = KONIQ / BATCH
         print(f"epoch of {KONIQ:,} images, batch {BATCH}: {our_epoch(metric, folder) * batches:.3g} s, stored features")

@@ -29,7 +29,7 @@ def no_weights(files, monkeypatch):
     def look(file):
         pytest.fail(f"looked for {file.title}")
 
-    for name in ("find_file", "good_copy"):
+    for name in ("find_file", "find_good_copy"):
         monkeypatch.setattr(finding, name, look)
     monkeypatch.setattr("clipiqa_pyiqa.metric.find_file", look)
     for module in ("base", "laion", "qualiclip"):
@@ -62,7 +62,7 @@ def test_clipiqa(files, monkeypatch, options, named):
 
 
 def test_an_activation_that_contradicts_published_weights(monkeypatch):
-    monkeypatch.setattr(finding, "good_copy", lambda file: None)
+    monkeypatch.setattr(finding, "find_good_copy", lambda file: None)
     assert "contradicts RN50 (openai)" in refused(CLIPIQA, quick_gelu=False)
 
 

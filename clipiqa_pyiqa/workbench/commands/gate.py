@@ -111,13 +111,13 @@ def run(
         return 1 if suggestion.refusals else 0
     if format == "markdown":
         print(found.job_summary(), end="")
-        return 0 if found.passed else 1
+        return 0 if found.has_passed else 1
     for check in found.checks():
         if check.is_failure or not output.quiet:
             print(*map(one_line, (check.sentence, *(f"  {line}" for line in check.lines))), sep="\n")
     tell(*map(one_line, found.notes))
     print(one_line(found.line))
-    return 0 if found.passed else 1
+    return 0 if found.has_passed else 1
 
 
 def publish_error(words: Sequence[str], text: str) -> None:

@@ -250,7 +250,7 @@ def _page_of(photos: Photos, names: Sequence[str], cuts: Mapping[str, Any], fold
     shown = set(names)
     best_first = [name for name in photos.best_first() if name in shown]
     are_good = len(cuts) > 0 and cuts.keys() <= {"best", "above"}
-    return RankingPage(photos, best_first, resolved(folder), opens_with_best=are_good)
+    return RankingPage(photos, best_first, resolved(folder), is_best_first=are_good)
 
 
 def _write_page(page: RankingPage, experiment: Experiment) -> None:

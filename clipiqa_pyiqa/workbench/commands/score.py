@@ -208,7 +208,7 @@ def _score_into_file(
     keep = how["keep"]
     with stored(output.out), progress() as show:
         scoring = score_paths(metrics, found.items, out=into, overwrite=output.overwrite, **how)
-        scoring.results.keeps = _has_videos(found)
+        scoring.results.has_rows_in_memory = _has_videos(found)
         is_incomplete = bool(_follow(scoring, keep, None if into else format or "table", show))
         if scoring.results.images.gone and not (into and into.drop_vanished):
             tell("to leave out rows of images that are gone, pass --drop-vanished, too")

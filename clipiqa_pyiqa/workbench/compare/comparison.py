@@ -39,7 +39,7 @@ class Comparison(Reported):
     stored: Mapping[str, Results] = field(default_factory=dict, repr=False)
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every metric has scores of every image that is named, or was named before and is gone since."""
         return all(map(_is_complete, self.data_sets)) and not any(map(_has_lost_images, self.stored.values()))
 

@@ -59,7 +59,7 @@ def _damaged(pairing: Pairing, runs: Sequence[Scores]) -> dict[str, str]:
     }
     damaged = {}
     for run, names in zip(runs, names_by_row.values(), strict=True):
-        if not run.ours or "kind" not in run.other:
+        if not run.is_ours or "kind" not in run.other:
             continue
         kinds = run.other["kind"].to_dict()
         errors = run.errors

@@ -38,7 +38,7 @@ def equal_findings(rows: DataFrame, paths: DataFrame, names: Sequence[str], runs
     digests = pixel_digests(paths["new"].loc[alike])
     unread = [row for row in alike if row not in digests]
     groups = {f"pixels {digest}": members for digest, members in _grouped(digests).items()}
-    if runs[1].ours:
+    if runs[1].is_ours:
         equal_scores = _grouped({row: tuple(rows.loc[row, [f"{name} new" for name in names]]) for row in unread})
         for scores, members in equal_scores.items():
             if len(members) >= _FEWEST_EQUAL_SCORES:

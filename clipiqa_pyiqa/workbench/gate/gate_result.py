@@ -58,10 +58,10 @@ class Gate(Reported):
     @property
     def verdict(self) -> Literal["passed", "failed"]:
         """``'failed'``: a column is worse or unclear, or something was found that no option accepts."""
-        return "passed" if self.passed else "failed"
+        return "passed" if self.has_passed else "failed"
 
     @property
-    def passed(self) -> bool:
+    def has_passed(self) -> bool:
         return not self.reasons
 
     @property

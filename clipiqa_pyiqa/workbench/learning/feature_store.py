@@ -83,7 +83,7 @@ class _Encoding(Work[_Views, ImageRecord, tuple[str, Feature]]):
         raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, image.name)
 
 
-def stored_features(
+def read_or_encode_features(
     metric: CLIPIQA,
     folder: FilePath | None,
     paths: Collection[FilePath],

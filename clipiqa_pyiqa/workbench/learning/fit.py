@@ -26,7 +26,7 @@ from ..opinions.score_table import ScoreTable, find_score_table, look_for_mini_p
 from ..opinions.splits import draw_groups
 from ..options import SharedOptions, check_workers
 from ..stats.correlation import plcc, srocc
-from .feature_store import stored_features
+from .feature_store import read_or_encode_features
 from .judgement import Judgement, judge
 
 NEEDED = {"affine": 3, "ridge": 6, "auto": 10}  # method -> smallest number of rated photos
@@ -112,7 +112,7 @@ def fit(
     train = table.part("train")
     _check_enough(method, train)
     has_stages = fit_on == "stages"
-    encoded = stored_features(
+    encoded = read_or_encode_features(
         metric, features, table.frame["path"], stages=has_stages, device=device, workers=workers, hashes=table.hashes
     )[:, 0]
     direction = _direction_of(metric)
@@ -289,8 +289,8 @@ def _tries(asked: str, best: _Fit, fit_on: str) -> str:
         tries.append("method=ridge")
     if fit_on == "features":
         tries.append("fit_on=stages")
-    keeps_order = best.method == "affine" and best.head["prior"][0] > 0
-    return ", or ".join(tries) + (" (affine changes the scale, never the order of photos)" if keeps_order else "")
+    is_monotonic = best.method == "affine" and best.head["prior"][0] > 0
+    return ", or ".join(tries) + (" (affine changes the scale, never the order of photos)" if is_monotonic else "")
 
 
 def _agreement(predicted: Array, shares: Array) -> FitAgreement:

@@ -119,16 +119,18 @@ class GamingAlarm:
                 self._best = now
         return Look(numbers, sentence)
 
-    def _sentence(self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, beside: bool) -> str:
+    def _sentence(
+        self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, is_beside_another: bool
+    ) -> str:
         changes = self._changes(base, now)
         changed = (now["loss"] - base["loss"]).mean()
         gain_of_psnr = changes.get("psnr", 0)
         reasons = []
-        blamed = changed < 0 or not beside  # two trainings end at different points
+        is_blamed = changed < 0 or not is_beside_another  # two trainings end at different points
         worse = [name for name, change in changes.items() if change < 0]
-        if blamed and gain_of_psnr <= 0 and len(worse) > len(now) / 2:
+        if is_blamed and gain_of_psnr <= 0 and len(worse) > len(now) / 2:
             reasons.append(f"{', '.join(worse)} got worse")
-        if blamed and gain_of_psnr < -(BEHIND_DB if beside else self.allow_db):
+        if is_blamed and gain_of_psnr < -(BEHIND_DB if is_beside_another else self.allow_db):
             reasons.append(f"PSNR is {-gain_of_psnr:.2f} dB behind")
         if above_clean > 0.5 and changes.get("loss", 0) > 0:
             reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
@@ -136,7 +138,7 @@ class GamingAlarm:
             reasons.append("all outputs have the same pattern")
         if not reasons:
             return ""
-        base_name = "the training without the loss" if beside else "the first call"
+        base_name = "the training without the loss" if is_beside_another else "the first call"
         return f"Against {base_name}, {' and '.join(reasons)} (loss {changed:+.3g}): lower its weight, or stop earlier."
 
     def _fall_since_best(self, now: dict[str, Tensor]) -> str:

@@ -13,7 +13,7 @@ from ...checks import FilePath
 from ...files.reading import FileHashes
 from ...metric import CLIPIQA
 from ...training.recipe import Augmentation, Recipe, augmentations_of
-from .feature_store import stored_features
+from .feature_store import read_or_encode_features
 
 
 class RatedImages(NamedTuple):
@@ -43,7 +43,7 @@ class FeatureStore(NamedTuple):
         return RatedImages(self._encoded(images, views), _targets_of(images))
 
     def _encoded(self, images: pandas.DataFrame, views: Sequence[Sequence[Augmentation]] | None) -> Tensor:
-        return stored_features(
+        return read_or_encode_features(
             self.metric,
             self.folder,
             images["path"],

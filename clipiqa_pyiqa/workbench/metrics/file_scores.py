@@ -17,7 +17,7 @@ METHOD = "{method}"  # in a file's name: one file for each method of a table
 _OF_FILES = {"column": str, "key": str, "lower_better": bool}
 
 
-def file_metric(label: str, path: str, options: Settings, path_as_written: str = "") -> FileMetric:
+def read_file_metric(label: str, path: str, options: Settings, path_as_written: str = "") -> FileMetric:
     """Return the metric whose scores are in a file of any tool, or in a folder of results on Ray.
 
     They are joined by image names.
@@ -89,7 +89,7 @@ def with_scores_of_methods(metric: FileMetric, files: Mapping[str, Sequence[str]
         images = [path for paths in files.values() for path in paths]
         return replace(metric, scores=scores_of(metric, images))
     parts = [
-        file_metric(metric.label, metric.path.replace(METHOD, name), metric.options, metric.path) for name in files
+        read_file_metric(metric.label, metric.path.replace(METHOD, name), metric.options, metric.path) for name in files
     ]
     scores = dict[str, float]()
     for part, paths in zip(parts, files.values(), strict=True):

@@ -21,7 +21,7 @@ from ..files.named import Specification, check_kinds, parse_specifications
 from ..results.columns import Record
 from .configurations import pyiqa_configs
 from .description import Description, ObjectDescription, PyiqaDescription, Takes
-from .file_scores import file_metric
+from .file_scores import read_file_metric
 from .kinds import AnyMetric, BuiltMetric, FileMetric
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ def parse_metrics(
     """
     if _stands_alone(metrics):
         return [ObjectDescription("", questions=prompts, instance=metrics)]
-    parsed = [_metric_of(specification) for specification in parse_specifications(metrics, "metric")]
+    specifications = parse_specifications(metrics, "metric")
+    parsed = [_metric_of(specification) for specification in specifications]
+    for specification, metric in zip(specifications, parsed, strict=True):
+        _warn_of_missing_direction(specification.target, metric)
     if prompts is not None:
         parsed[0] = _asked(parsed[0], prompts)
     labels = [metric.label for metric in parsed]
@@ -93,6 +96,14 @@ def _asked(first: AnyMetric, prompts: AnyPrompts) -> Description:
         name = first.name if isinstance(first, Description) else first.label
         raise CLIPIQAError(f"the first metric is asked the prompts, so it must be a CLIP-IQA; got {name!r}.")
     return replace(first, label="", questions=prompts)
+
+
+def _warn_of_missing_direction(target: Any, metric: AnyMetric) -> None:
+    is_new_object = isinstance(metric, ObjectDescription) and not isinstance(target, Description)
+    if is_new_object and getattr(target, "lower_better", None) is None:
+        log.warning(
+            f"high scores of {metric.label!r} are taken as good: set its attribute lower_better to True or False."
+        )
 
 
 def _check_label(label: str, labels: Sequence[str]) -> None:
@@ -144,7 +155,7 @@ def _metric_of(specification: Specification) -> AnyMetric:
         from ..results.scores import is_score_file  # many modules
 
         if is_score_file(target):
-            return file_metric(specification.label, target, dict(specification.options))
+            return read_file_metric(specification.label, target, dict(specification.options))
     return _of_name(specification)
 
 
@@ -217,8 +228,6 @@ def _of_object(specification: Specification) -> ObjectDescription:
     name = getattr(instance, "metric_name", f"{kind.__module__}.{kind.__qualname__}")
     label = specification.label or name.rpartition(".")[2]
     is_of_sets = getattr(instance, "of_sets", False) or type(getattr(instance, "net", instance)).__name__ in _OF_SETS
-    if getattr(instance, "lower_better", None) is None:
-        log.warning(f"high scores of {label!r} are taken as good: set its attribute lower_better to True or False.")
     takes = _takes(getattr(instance, "metric_mode", "NR"), is_of_sets)
     record = _record(label, name, partial(getattr, instance))
     return ObjectDescription(label, name, takes, record=record, instance=instance)

@@ -79,19 +79,24 @@ def read_score_table(
     file = path if isinstance(path, OpinionFile) else OpinionFile(path)
     file = _with_options(file, root, columns, lower_better, group)
     path = Path(file.path).expanduser()
-    frame = _frame_of(path, read_opinions(file))
+    frame = _frame_of(read_opinions(file))
+    if "split" in frame:
+        is_outside = frame["split"] == ""
+        _leave_out(frame, is_outside, f"{counted(is_outside.sum(), 'image')} of {str(path)!r} that are in no split")
+        frame = frame.reset_index(drop=True)
     hashes = FileHashes()
-    frame["group"] = _groups(frame, hashes)
+    photos = _photos(frame["path"], hashes)
+    _tell_repeated(photos)
+    frame["group"] = _groups(frame, photos)
     if "split" not in frame:
         frame["split"] = "train"
         frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
     if several := (frame.groupby("group")["split"].nunique() > 1).sum():
         log.warning(f"held-out images tell less: splits share {counted(several, 'group')} of one photo or scene")
     if skip_missing:
-        missing = frame["path"][~frame["path"].map(os.path.isfile)]
-        frame = frame.drop(index=missing.index)
-        if len(missing):
-            log.warning(f"left out: {counted(len(missing), 'missing image')}: {few(missing)}")
+        is_missing = ~frame["path"].map(os.path.isfile)
+        missing = frame["path"][is_missing]
+        _leave_out(frame, is_missing, f"{counted(len(missing), 'missing image')}: {few(missing)}")
     low, high = score_range or _range_of_training(path, frame)
     if score_range and not low <= frame["score"].min() < frame["score"].max() <= high:
         raise CLIPIQAError(
@@ -127,21 +132,22 @@ def _with_options(
     )
 
 
-def _frame_of(path: Path, opinions: Opinions) -> pandas.DataFrame:
-    """Return ``path``, ``score``, and ``split`` and ``group`` if the file has them; images in no split are left out."""
+def _frame_of(opinions: Opinions) -> pandas.DataFrame:
+    """Return ``path``, ``score``, and ``split`` and ``group`` if the file has them."""
     columns: dict[str, Sequence[str | float]] = {"path": opinions.paths, "score": opinions.scores}
     if opinions.groups is not None:
         columns["group"] = opinions.groups
     if opinions.splits is not None:
         columns["split"] = opinions.splits
     # objects, since pandas' own texts must be UTF-8
-    frame = pandas.DataFrame(columns, dtype=object).astype({"score": float})
-    if "split" in frame:
-        without_split = frame.index[frame["split"] == ""]
-        if len(without_split):
-            log.warning(f"left out: {counted(len(without_split), 'image')} of {str(path)!r} that are in no split")
-            frame = frame.drop(index=without_split).reset_index(drop=True)
-    return frame
+    return pandas.DataFrame(columns, dtype=object).astype({"score": float})
+
+
+def _leave_out(frame: pandas.DataFrame, is_left_out: pandas.Series, what: str) -> None:
+    """Remove rows from a frame, and log what they are, if there are any."""
+    if is_left_out.any():
+        log.warning(f"left out: {what}")
+        frame.drop(index=frame.index[is_left_out], inplace=True)
 
 
 def _range_of_training(path: Path, frame: pandas.DataFrame) -> tuple[float, float]:
@@ -156,14 +162,22 @@ def _range_of_training(path: Path, frame: pandas.DataFrame) -> tuple[float, floa
     return scores.min(), scores.max()
 
 
-def _groups(frame: pandas.DataFrame, hashes: FileHashes) -> pandas.Series:
-    """Return the group of each row: that of its column, joined if a photo (several people may rate one) is in two."""
-    digests = short_digests(frame["path"], hashes)
-    photos = [digest or path for digest, path in zip(digests, frame["path"], strict=True)]
+def _photos(paths: pandas.Series, hashes: FileHashes) -> list[str]:
+    """Return the photo in each file: its digest, or the path of a file that cannot be read."""
+    digests = short_digests(paths, hashes)
+    return [digest or path for digest, path in zip(digests, paths, strict=True)]
+
+
+def _tell_repeated(photos: Sequence[str]) -> None:
     again = len(photos) - len(set(photos))
     if again:
         log.info(f"{counted(again, 'further row')} of photos rated before: each counts, and one photo's stay together")
-    groups, joined = None, frame.index.to_series()
+
+
+def _groups(frame: pandas.DataFrame, photos: Sequence[str]) -> pandas.Series:
+    """Return the group of each row: that of its column, joined if a photo (several people may rate one) is in two."""
+    groups = None
+    joined = frame.index.to_series()
     while not joined.equals(groups):
         groups = joined
         for alike in (photos, frame.get("group", photos)):

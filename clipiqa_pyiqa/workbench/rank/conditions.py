@@ -55,7 +55,7 @@ class Flagged:
 
     def holds(self, scores: Scores) -> pandas.Series:
         """Return for each photo whether the condition holds."""
-        if not scores.ours or "flag" not in scores.other:
+        if not scores.is_ours or "flag" not in scores.other:
             raise CLIPIQAError(f"{scores.file!r} holds no flags: score the photos with `clipiqa score` first.")
         flags = scores.other["flag"].fillna("")
         has_flag = flags.isin(list(self.flags)) if self.flags else flags.ne("")

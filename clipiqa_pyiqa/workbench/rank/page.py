@@ -37,13 +37,13 @@ class RankingPage:
     Attributes:
         names: The photos to show, from the best to the worst; all have a score.
         folder: An absolute path.
-        opens_with_best: Whether the best photos come first when the page is opened.
+        is_best_first: Whether the best photos come first when the page is opened.
     """
 
     photos: Photos
     names: Sequence[str]
     folder: Path
-    opens_with_best: bool = False
+    is_best_first: bool = False
 
     @property
     def file(self) -> Path:
@@ -107,7 +107,7 @@ class RankingPage:
             metric=metric_line(list(scores.columns.values())) or Path(scores.file).name,
             by=self.photos.by,
             direction=self.photos.direction,
-            best_first=self.opens_with_best,
+            best_first=self.is_best_first,
             unread=counted(len(self.unreadable), "photo") if self.unreadable else "",
             data={
                 "lowerIsBetter": self.photos.direction.lower_better,

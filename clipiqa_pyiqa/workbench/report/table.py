@@ -148,9 +148,9 @@ def numbers(name: str, values: Iterable[float], digits: int) -> TableColumn:
     return TableColumn(name, [Cell(number(value, digits), value=value) for value in values])
 
 
-def p_value(p: float, at_floor: bool) -> str:
+def p_value(p: float, is_lowest: bool) -> str:
     """Return a p-value as text, with ≤ if it is the lowest p-value that the test can give."""
-    return "p < 0.001" if p < 0.001 else f"p {'≤' if at_floor else '='} {p:.3f}"
+    return "p < 0.001" if p < 0.001 else f"p {'≤' if is_lowest else '='} {p:.3f}"
 
 
 def console_table(table: Table) -> str:

@@ -86,7 +86,7 @@ def find_direction(runs: Sequence[Scores], column: str, option: bool | None = No
         return Direction(option, "as the option says")
     by_name = direction_by_name(column)
     for run in runs:
-        if run.ours and (by_name is None or not run.columns):
+        if run.is_ours and (by_name is None or not run.columns):
             raise CLIPIQAError(
                 f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
                 "{higher_better}.",

@@ -51,7 +51,7 @@ class Resumed:
             yield cells
 
 
-def resumed(path: Path, output: Output, header: Header) -> Resumed | None:
+def read_earlier_run(path: Path, output: Output, header: Header) -> Resumed | None:
     """Return what a file or a journal holds for a run with this header; None if images were read otherwise.
 
     Raises ``ResultsError`` if the run cannot continue it.

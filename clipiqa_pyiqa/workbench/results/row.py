@@ -28,9 +28,9 @@ class Answer(NamedTuple):
     kind: Kind | None = None
 
 
-def is_final(kind: Kind | None, same_decoders: bool) -> bool:
+def is_final(kind: Kind | None, has_same_decoders: bool) -> bool:
     """Return whether a failure is kept while the image stays the same; others are tried again."""
-    return kind in OF_THE_IMAGE or (kind is Kind.DAMAGED and same_decoders)
+    return kind in OF_THE_IMAGE or (kind is Kind.DAMAGED and has_same_decoders)
 
 
 def worst_kind(kinds: Sequence[Kind | None]) -> Kind | None:
@@ -40,7 +40,7 @@ def worst_kind(kinds: Sequence[Kind | None]) -> Kind | None:
     """
     failures = [kind for kind in kinds if kind and kind != Kind.NOT_IN_FILE]
     for kind in failures:
-        if not is_final(kind, same_decoders=True):
+        if not is_final(kind, has_same_decoders=True):
             return kind
     if failures:
         return failures[0]

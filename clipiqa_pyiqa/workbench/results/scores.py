@@ -47,7 +47,7 @@ class Scores:
     columns: Mapping[str, Column] = field(default_factory=dict)
     reading: Record = field(default_factory=dict)
     file: str = ""
-    ours: bool = False
+    is_ours: bool = False
 
     @functools.cached_property
     def errors(self) -> dict[str, str]:
@@ -55,7 +55,7 @@ class Scores:
 
     @property
     def flags(self) -> dict[str, str]:
-        return _filled(self.other["flag"]) if self.ours and "flag" in self.other else {}
+        return _filled(self.other["flag"]) if self.is_ours and "flag" in self.other else {}
 
     @property
     def unread(self) -> dict[str, str]:
@@ -65,7 +65,7 @@ class Scores:
 
     def changed(self, names: Iterable[str], path: Callable[[str], str]) -> list[str]:
         """Return the names whose file or shard has changed since it was scored, as stamps tell."""
-        stamps = self.other["stamp"].to_dict() if self.ours and "stamp" in self.other else {}
+        stamps = self.other["stamp"].to_dict() if self.is_ours and "stamp" in self.other else {}
         now = functools.cache(lambda file: source_at(file).stamp())
         changed = list[str]()
         for name in names:
@@ -90,7 +90,7 @@ class Scores:
             table[name] = _numbers(table[name])
         frame = table[header.scores].astype(float)
         other = table.drop(columns=header.scores)
-        return cls(frame, other, header.by_name, header.reading, file, ours=True)
+        return cls(frame, other, header.by_name, header.reading, file, is_ours=True)
 
     def under(self, names: Iterable[str]) -> Scores:
         """Return the scores of images, in order, under their names as given; the newest row of an image counts."""
@@ -168,12 +168,12 @@ def read_scores(
                 f"({few(dict.fromkeys(cells))}{'; a decimal comma must be a point' if has_comma else ''})."
             )
     frame = pandas.DataFrame({str(column): values[column].astype(float) for column in chosen})
-    ours = bool(known) or _looks_like_ours(table)
+    is_ours = bool(known) or _looks_like_ours(table)
     used = list(chosen)
-    if ours:
+    if is_ours:
         used += [SCALE, METRIC]
     other = table.drop(columns=used, errors="ignore")
-    return Scores(frame, other, known, header.reading if header else {}, str(path), ours)
+    return Scores(frame, other, known, header.reading if header else {}, str(path), is_ours)
 
 
 def _looks_like_ours(table: pandas.DataFrame) -> bool:

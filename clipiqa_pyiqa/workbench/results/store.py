@@ -26,7 +26,7 @@ from .header import Header
 from .output import Output
 from .publishing import publish
 from .reading import read_cells
-from .resuming import Resumed, resumed
+from .resuming import Resumed, read_earlier_run
 from .row import FIELDS, Row, failure_with_lacks, worst_kind
 from .run_images import RunImages
 
@@ -57,7 +57,7 @@ class Results:
         self.header = Header(tuple(columns), reading)
         self.earlier = EarlierRun()
         self.output = output
-        self.keeps = True
+        self.has_rows_in_memory = True
         self._asked = [column.name for column in columns]
         self._joined: dict[str, Mapping[str, Any]] = {}
         self._names = ["path", *self._asked, *FIELDS, *self.header.carried.values()]
@@ -74,7 +74,7 @@ class Results:
                 output.check_free()  # check again, as another run may have written results in the meantime
                 earlier_file = output.earlier()
                 if output.resume and earlier_file is not None:
-                    self._resumed = resumed(earlier_file, output, self.header)
+                    self._resumed = read_earlier_run(earlier_file, output, self.header)
                 self._lock = stack.pop_all()
         if self._resumed is not None:
             self.header = self._resumed.header
@@ -222,7 +222,7 @@ class Results:
 
     def _write(self, cells: Cells) -> None:
         if self.output is None:
-            if self.keeps:
+            if self.has_rows_in_memory:
                 self._rows.append(pickle.dumps([cells.get(name) for name in self._names]))
             return
         if self._journal is None:

@@ -188,12 +188,14 @@ class FolderPlan:
 
     def _may_change(self, rows: pandas.DataFrame, before: Header) -> pandas.Series:
         """Return which rows another run may fill in another way, though their images are the same."""
-        unknown = [column.name for column in self._header.columns if not column.fingerprint]
-        if unknown:
-            log.warning(f"{unknown[0]} scores all images again, since its changes cannot be seen.")
+        if self._unknown_columns():
             return rows["path"].notna()
-        same_decoders = before.reading.get("decoders") == self._header.reading.get("decoders")
-        return rows["kind"].isin([str(kind) for kind in Kind if not is_final(kind, same_decoders)])
+        has_same_decoders = before.reading.get("decoders") == self._header.reading.get("decoders")
+        return rows["kind"].isin([str(kind) for kind in Kind if not is_final(kind, has_same_decoders)])
+
+    def _unknown_columns(self) -> list[str]:
+        """Return the columns whose metrics cannot tell whether they have changed."""
+        return [column.name for column in self._header.columns if not column.fingerprint]
 
     def _stamps(self, names: Iterable[str]) -> dict[str, str | None]:
         """Return the present stamps of those files and shards that this run has."""
@@ -204,6 +206,8 @@ class FolderPlan:
             return dict(zip(items, pool.map(lambda item: item.stamp(), items.values()), strict=True))
 
     def _tell(self, rows: pandas.DataFrame, is_here: pandas.Series, is_stale: pandas.Series) -> None:
+        for name in self._unknown_columns()[:1]:
+            log.warning(f"{name} scores all images again, since its changes cannot be seen.")
         others = counted(int((~is_here).sum()), "row")
         log.info(
             f"{counted(int((is_here & ~is_stale).sum()), 'row')} kept, {counted(int(is_stale.sum()), 'image')} to be "

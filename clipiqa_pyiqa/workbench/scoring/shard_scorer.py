@@ -33,13 +33,13 @@ class ShardScorer:
     Args:
         setup: Makes the metrics for a device.
         header: The header of the results; ``schema`` is that of the files.
-        careful: Score each image in a process of its own.
+        is_careful: Score each image in a process of its own.
     """
 
     def __init__(
-        self, setup: Callable[[], ScoringSetup], header: Header, schema: pyarrow.Schema, folder: str, careful: bool
+        self, setup: Callable[[], ScoringSetup], header: Header, schema: pyarrow.Schema, folder: str, is_careful: bool
     ) -> None:
-        self._make_setup, self._header, self._schema, self._is_careful = setup, header, schema, careful
+        self._make_setup, self._header, self._schema, self._is_careful = setup, header, schema, is_careful
         if os.path.isdir(folder):  # that of the first process, where paths may begin
             os.chdir(folder)
         keep_memory()

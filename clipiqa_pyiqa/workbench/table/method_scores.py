@@ -57,9 +57,9 @@ def score_versions(
         how["alpha"] = "dropped"
     built = [metric.build(options.device, options.seed, strict) for metric in metrics]
     built = [metric if isinstance(metric, FileMetric) else metric.noted(how) for metric in built]
-    reads_references = bool(unequal) or any(metric.takes is Takes.PAIR for metric in metrics)
+    has_references = bool(unequal) or any(metric.takes is Takes.PAIR for metric in metrics)
     # eight decoded references stay in memory for the other methods' images
-    read_reference = functools.lru_cache(8)(_read) if reads_references else None
+    read_reference = functools.lru_cache(8)(_read) if has_references else None
     rows = _rows_of_images(matched)
     pairs = [
         _Pair(row.path, matched.references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)

@@ -92,7 +92,7 @@ class MethodTable(Reported):
         return [label for label in self.columns if label in self.scores]
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         return not (
             self.stored[IMAGES].images.gone
             or self.scores[self.of_images].isna().any(axis=None)
@@ -100,7 +100,7 @@ class MethodTable(Reported):
         )
 
     @property
-    def agrees(self) -> bool:
+    def is_as_expected(self) -> bool:
         """Whether every published number is in the table, each column has one, and these and earlier scores agree."""
         columns = () if self.expected is None else self.expected.groupby("metric")["agrees"]
         is_as_published = all(column.all() and column.count() for _, column in columns)

@@ -66,7 +66,7 @@ def test_a_metric_that_failed_on_an_image_stays_with_the_reason(rated):
     found = compare("entropy", resume=True, **options)
     second = found.frame().set_index("metric").loc["choosy"]
     assert 0 < second["n"] == first["n"] < 8 and second["SROCC"] == first["SROCC"]
-    assert "too flat for me" in second["note"] and not found.complete
+    assert "too flat for me" in second["note"] and not found.is_complete
 
 
 def test_that_mini_was_trained_on_the_images_is_still_said(rated, monkeypatch):

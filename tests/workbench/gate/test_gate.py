@@ -32,7 +32,7 @@ def test_rows_match_by_a_key_column_and_no_cell_is_a_formula(runs, tmp_path):
     base, new = runs(**{"=1+1": (SCORES, SCORES), "prompt": (prompts, prompts)})
     pandas.read_csv(new).assign(image=range(40, 80)).sample(frac=1, random_state=2).to_csv(new, index=False)
     found = gate(base, new, by=["=1+1"] * 2, key="prompt")
-    assert found.pairs[0].difference == 0 and found.passed and list(found.rows.index) == prompts
+    assert found.pairs[0].difference == 0 and found.has_passed and list(found.rows.index) == prompts
     found.save(tmp_path / "gate")
     cells = pandas.read_csv(tmp_path / "gate/rows.csv", dtype=str)
     assert list(cells["row"]) == [f"'{name}" for name in prompts] and cells.columns[1] == "'=1+1 base"

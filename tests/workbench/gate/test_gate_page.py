@@ -36,8 +36,8 @@ def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
             margin = float(said.split("--margin q=")[1].split()[0])
             assert said.endswith("\nPASSED\n") and "99 of 100 runs" in said
             worst_loss = float(said.split("--worst-loss q=")[1].split()[0])
-        passed.append(gate(*files, margin=margin, worst_loss=worst_loss).passed)
-    assert np.mean(passed) >= 0.95 and not gate(*files, margin=margin / 2).passed
+        passed.append(gate(*files, margin=margin, worst_loss=worst_loss).has_passed)
+    assert np.mean(passed) >= 0.95 and not gate(*files, margin=margin / 2).has_passed
     runs(q=(base, base - 0.1))
     assert "--margin" not in clipiqa("gate base.csv new.csv --suggest-margin", 1).out
 

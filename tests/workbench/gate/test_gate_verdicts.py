@@ -40,15 +40,15 @@ def test_a_difference_within_rounding_is_no_change_and_the_line_says_so(made):
 def test_a_closed_range_has_a_larger_rounding(runs):
     scores = np.linspace(0.2, 0.4, 30)
     about = {"scale": ['{"q":[0,1,"higher","3f2a9c01"]}'] * 2, "metric": ["clipiqa"] * 2}
-    verdicts = [gate(*runs(q=(scores, scores - loss), **about)).passed for loss in (0, 9e-6, 2e-5)]
+    verdicts = [gate(*runs(q=(scores, scores - loss), **about)).has_passed for loss in (0, 9e-6, 2e-5)]
     assert verdicts == [True, True, False]
 
 
 def test_only_a_corrected_p_makes_a_column_worse(made):
     alone = normal(-0.0035)  # p = 0.03
-    assert not made({"a": alone}).passed
+    assert not made({"a": alone}).has_passed
     several = made({"a": alone, **{name: normal(0, seed=n) for n, name in enumerate("bcdef", 1)}})
-    assert several.passed and set(several.columns["verdict"]) == {"no change"}
+    assert several.has_passed and set(several.columns["verdict"]) == {"no change"}
     assert ", p = 0.033 alone, 0.2 among all columns, " in several.pairs[0].line
 
 
@@ -70,7 +70,7 @@ def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(made):
     ]:
         for sign, options in ((1, {}), (-1, {"lower_better": ["q"]})):
             found = made({"q": sign * normal(mean, count)}, margin=0.01, **options)
-            assert found.pairs[0].verdict == verdict and found.passed == (verdict == "pass")
+            assert found.pairs[0].verdict == verdict and found.has_passed == (verdict == "pass")
             assert because in found.pairs[0].line
 
 
@@ -109,7 +109,7 @@ def test_few_equal_differences_show_nothing_and_the_line_says_why(made):
         assert pair.verdict == verdict and f"the {n} differences are equal, so different ones may be" in pair.line
     few = made({"q": np.full(20, -0.02)}, margin=0.03)
     assert few.pairs[0].verdict == "unclear" and ", as the 20 differences are equal" in few.pairs[0].line
-    assert made({"q": np.full(20, -0.002)}, margin=0.03).passed
+    assert made({"q": np.full(20, -0.002)}, margin=0.03).has_passed
     assert "q" in made({"q": np.full(20, -0.02)}).suggestion().refusals
     assert "may be missing" not in made({"q": np.zeros(8)}).pairs[0].line  # equal runs
 
@@ -224,7 +224,7 @@ def test_newly_flagged_and_cut_images_fail_the_gate(folders):
     (finding,) = found.findings
     assert finding.rows == {"3": "almost black", "7": "cut"} and list(found.columns["verdict"]) == ["pass"]
     written = json.loads((folders / "gate/gate.json").read_text(), parse_constant=pytest.fail)  # no NaN
-    assert not found.passed and written["findings"][0]["rows"] == finding.rows
+    assert not found.has_passed and written["findings"][0]["rows"] == finding.rows
     suite = ElementTree.parse(folders / "gate/gate.xml").getroot()
     assert suite.get("tests") == "2" and suite.find("testcase/failure").text == "3: almost black\n7: cut"
     again = gate(folders / "gate/base.parquet", folders / "gate/new.parquet", margin=0.9)

@@ -12,13 +12,13 @@ from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.training.recipe import Augmentation
 from clipiqa_pyiqa.workbench.images.image import read_image
-from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, stored_features
+from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, read_or_encode_features
 
 AUGMENTATIONS = (NOT_AUGMENTED, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
 
 
 def filled(metric, folder, paths):
-    return stored_features(metric, folder, paths, [AUGMENTATIONS] * len(paths))
+    return read_or_encode_features(metric, folder, paths, [AUGMENTATIONS] * len(paths))
 
 
 def test_each_view_of_each_image_is_encoded_once(photos, tmp_path, caplog):
@@ -66,16 +66,16 @@ def test_images_that_have_no_features_are_named(photos, tmp_path):
         (photos[0], [Augmentation((64, 0.0, 0.0))]),  # it has 48×40 px
     ):
         with pytest.raises(ImageError, match=path.name):
-            stored_features(metric, tmp_path, [path], [views])
+            read_or_encode_features(metric, tmp_path, [path], [views])
 
 
 def test_a_full_disk_is_named_and_what_was_encoded_is_kept(photos, small_disk):
     wanted = [[Augmentation((32, 0.0, place / 99)) for place in range(99)]] * 2
     for _ in range(2):
         with pytest.raises(OutputError):
-            stored_features(FakeMetric(), small_disk, photos[:2], wanted)
+            read_or_encode_features(FakeMetric(), small_disk, photos[:2], wanted)
     metric = FakeMetric()
-    stored_features(metric, small_disk, photos[:1], [wanted[0][:50]])
+    read_or_encode_features(metric, small_disk, photos[:1], [wanted[0][:50]])
     assert metric.encoded == 0
 
 

@@ -144,7 +144,7 @@ def test_no_image_is_read_for_scores_of_a_file(photos):
     assert [row.scores for row in rows] == [(9 - n,) for n in range(6)] and not any(row.error for row in rows)
     found = compare(DEQA, "mos.csv", bootstrap=0, **OPTIONS)
     row = found.frame().iloc[0]
-    assert (row["SROCC"], row["n"], row["direction"]) == (1.0, 6, "lower") and found.complete
+    assert (row["SROCC"], row["n"], row["direction"]) == (1.0, 6, "lower") and found.is_complete
 
 
 def test_another_metric_is_added_to_scores_of_a_file(photos):
@@ -160,7 +160,7 @@ def test_another_metric_is_added_to_scores_of_a_file(photos):
 def test_a_judge_of_another_environment_stands_in_a_comparison(photos):
     save_deqa(range(9, 5, -1))
     found = compare(["entropy", DEQA], "mos.csv", bootstrap=0, out="out", **OPTIONS)
-    assert not found.complete and all(f"photos/{n}.png'" in found.table() for n in (4, 5))
+    assert not found.is_complete and all(f"photos/{n}.png'" in found.table() for n in (4, 5))
     assert found.frame().set_index("metric").loc["deqa", "n"] == 4
     kept = pandas.read_parquet("out/scores/mos.parquet")
     assert kept["deqa"].notna().sum() == 4 and kept["entropy"].notna().all()
@@ -172,7 +172,7 @@ def test_a_judge_of_another_environment_stands_in_a_table(photos):
         (photos / f"{name}.csv").write_text("file,niqe\n" + "".join(f"{n}.png,{value + n}\n" for n in range(6)))
     methods = {"ours": "photos", "theirs": "other"}
     found = table(methods, ["entropy", "judge={method}.csv:column=niqe"], out="out", **OPTIONS)
-    assert [found.mean("", "judge", method) for method in methods] == [4.5, 3.5] and found.complete
+    assert [found.mean("", "judge", method) for method in methods] == [4.5, 3.5] and found.is_complete
     assert found.cells.xs("judge", level="metric")["rank"].tolist() == [2, 1]  # low is good, as niqe's name tells
     assert "{method}.csv" in found.describe() and pandas.read_csv("out/images.csv")["judge"].notna().all()
 

@@ -8,7 +8,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.workbench.metrics.file_scores import file_metric
+from clipiqa_pyiqa.workbench.metrics.file_scores import read_file_metric
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.directions import HIGHER_BETTER, LOWER_BETTER, find_direction
 from clipiqa_pyiqa.workbench.results.output import Output
@@ -153,9 +153,11 @@ def test_where_another_word_stands_beside_a_known_name_the_direction_is_asked_fo
     clipiqa(asked, 2, repr(name), repr(known), "--lower-better or --higher-better")
     assert "lower is better" in clipiqa(f"{asked} --lower-better '{name}'", 0).out
     clipiqa(f"rank {file} --by '{name}' --worst 1", 2, repr(known))
-    assert repr("judge") in refused(file_metric, "judge", str(file), {"column": name})
-    assert repr("psnr") in refused(file_metric, "psnr", str(file), {"column": name})  # the label does not tell either
-    assert file_metric("psnr", str(file), {"column": name, "lower_better": True}).columns[0].lower_better
+    assert repr("judge") in refused(read_file_metric, "judge", str(file), {"column": name})
+    assert repr("psnr") in refused(
+        read_file_metric, "psnr", str(file), {"column": name}
+    )  # the label does not tell either
+    assert read_file_metric("psnr", str(file), {"column": name, "lower_better": True}).columns[0].lower_better
 
 
 def test_the_shipped_names_are_pyiqas():

@@ -17,7 +17,7 @@ from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, gate, score_paths, table
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.workbench.learning.feature_store import stored_features
+from clipiqa_pyiqa.workbench.learning.feature_store import read_or_encode_features
 from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.results.parquet_file import PARQUET_KEY
@@ -227,11 +227,11 @@ def test_lines_that_hold_no_feature_are_encoded_again(photos):
     net = CLIPIQA(backbone="mini")
     paths = ["ph/0.png"]
     store = photos / "store"
-    features = stored_features(net, store, paths)
+    features = read_or_encode_features(net, store, paths)
     for text in ("{}", '{"a": "b", "c": "d"}', '{"a": 5}', '{"a": "x"}', "[]", DEEP):
         for journal in store.rglob("*.jsonl"):
             journal.write_bytes(journal_line(text))
-        assert stored_features(net, store, paths).equal(features)
+        assert read_or_encode_features(net, store, paths).equal(features)
 
 
 @pytest.mark.parametrize("score_range", [5, (0,), (0, 1, 2), ("low", "high"), {"low": 0}])

@@ -76,7 +76,7 @@ def test_gate_pairs_videos_since_frames_depend_on_each_other(tmp_path):
         patterns = list(worse) if trial < 20 else list(worse)[:1]
         for pattern in patterns:
             files = [save(tmp_path / f"{n}.csv", videos, pattern) for n, videos in enumerate((base, new))]
-            if not gate(*files).passed:
+            if not gate(*files).has_passed:
                 worse[pattern] += 1
     of_videos, of_frames = worse.values()
     assert of_videos <= 2 and of_frames > 4
@@ -84,7 +84,7 @@ def test_gate_pairs_videos_since_frames_depend_on_each_other(tmp_path):
 
 def test_a_damaged_video_of_the_new_run_does_not_pass(tmp_path):
     files = [save(tmp_path / f"{n}.csv", {f"v{n}": [0.5, 0.6] for n in range(20)}) for n in range(2)]
-    assert gate(*files).passed
+    assert gate(*files).has_passed
     with files[1].open("a") as lines:
         lines.write("v3.mp4,\n")
-    assert not gate(*files).passed
+    assert not gate(*files).has_passed

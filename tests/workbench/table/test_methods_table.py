@@ -156,7 +156,7 @@ def test_images_without_a_score_leave_every_method_and_are_named(results, tmp_pa
     notes = [line for line in said.splitlines() if not line.startswith("%")]
     assert any("fewer images: picky (n = 1)." in line for line in notes) and r"\caption{2 methods on 2 images.}" in said
     assert "out of paper" in found.columns["fails"].error and "1 of 5 images" in found.columns["picky"].note
-    assert "1.png" in found.notes[-1] and not found.complete
+    assert "1.png" in found.notes[-1] and not found.is_complete
     (shutil.copytree(results / "gt/Set3", tmp_path / "gt") / "2.png").write_bytes(b"")
     found = table({"strong": results / "strong/Set3"}, {"fidelity": Mean(mode="FR")}, reference=tmp_path / "gt", **CPU)
     said = found.table()
@@ -170,7 +170,7 @@ def test_whole_sets_have_one_value_and_no_deviation(results, tmp_path):
     assert list(cells["mean"]) == [2.02, 2.02, 3.03, 3.03] and cells["sd"].isna().all()
     assert "| 3.0300 |" in found.table("markdown")
     few = table({"mild": results / "mild"}, resume=True, **given)
-    assert few.complete and len(pandas.read_csv(tmp_path / "sets.csv")) == 4  # of the other method too
+    assert few.is_complete and len(pandas.read_csv(tmp_path / "sets.csv")) == 4  # of the other method too
 
 
 def test_pictures_match_by_name_or_pattern(results, tmp_path, clipiqa):
@@ -196,7 +196,7 @@ def test_names_need_not_be_utf_8(results, tmp_path):
         os.rename(place / "0.png", os.fsencode(place) + b"/caf\xe9.png")
     found = table({"our\udce9": places[0]}, "psnr", reference=places[1], out=tmp_path / "out", **CPU)
     found.save(tmp_path / "out")
-    assert [*found.scores["image"]] == ["1", "2", r"caf\xe9"] and found.methods == (r"our\xe9",) and found.complete
+    assert [*found.scores["image"]] == ["1", "2", r"caf\xe9"] and found.methods == (r"our\xe9",) and found.is_complete
 
 
 def test_methods_and_options_that_cannot_be_used_are_refused(results, monkeypatch):

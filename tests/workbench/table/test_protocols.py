@@ -230,7 +230,11 @@ def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, op
     (tmp_path / "planted.yml").write_text(f"{GOOD.replace('psnr', planted)}view: {{{view}}}\n")
     number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
     found = compare(small, f"m={asked}", expect=f"ours: m={number:.6f}", explain=True)
-    assert fits(found) == [change] and f"tried, {change} explains it ({option}); " in found.table() and not found.agrees
+    assert (
+        fits(found) == [change]
+        and f"tried, {change} explains it ({option}); " in found.table()
+        and not found.is_as_expected
+    )
 
 
 def test_trials_hash_no_file_again(small, tmp_path, monkeypatch):
@@ -270,11 +274,11 @@ def test_published_numbers_of_images_are_averaged(small, tmp_path):
     published.loc[3] = ["other.png", 1.0, "ff"]
     published.to_csv(paper, index=False)
     found = compare(small, "psnr", expect=paper)
-    assert found.agrees and len(found.expected) == 1
+    assert found.is_as_expected and len(found.expected) == 1
     assert "single images are averaged" in found.table()
     published.astype(str).replace({"psnr": {published["psnr"][0].astype(str): "n/a"}}).to_csv(paper, index=False)
     found = compare(small, "psnr", expect=paper)
-    assert not found.agrees and "not compared" in found.table()
+    assert not found.is_as_expected and "not compared" in found.table()
     published[1:].to_csv(paper, index=False)
     refused(compare, small, "psnr", expect=paper)
 
@@ -320,7 +324,7 @@ def test_an_earlier_table_agrees_on_another_machine(earlier):
     edit(earlier, 0, "clipiqa", lambda score: score + 1e-7)
     edit(earlier, 1, "psnr", lambda score: score * (1 + 9e-6))
     again = changed(earlier)
-    assert again.changed.empty and again.agrees and "0 values of the earlier table" in again.table("latex")
+    assert again.changed.empty and again.is_as_expected and "0 values of the earlier table" in again.table("latex")
 
 
 def test_what_changed_since_an_earlier_table_is_named_with_the_reason(earlier, tmp_path):
@@ -328,7 +332,12 @@ def test_what_changed_since_an_earlier_table_is_named_with_the_reason(earlier, t
     edit(earlier, 2, "clipiqa", lambda score: 0.25)
     later = changed(earlier)
     why = later.changed.set_index("what")["why"].to_dict()
-    assert not later.agrees and why.keys() == {"ours 1 sha256", "ours 1 psnr", "ours 1 clipiqa", "ours 2 clipiqa"}
+    assert not later.is_as_expected and why.keys() == {
+        "ours 1 sha256",
+        "ours 1 psnr",
+        "ours 1 clipiqa",
+        "ours 2 clipiqa",
+    }
     assert why["ours 1 psnr"] == "the image changed" and why["ours 2 clipiqa"].startswith("another machine")
     later.save(tmp_path / "later")
     assert "ours 1 psnr" in (tmp_path / "later/report.html").read_text()

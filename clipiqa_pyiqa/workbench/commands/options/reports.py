@@ -42,7 +42,9 @@ class Comparing:
             if self.tables.format == "csv":  # which has no place for sentences
                 for line in (*report.sentences, *report.metric_lines):
                     note(line)
-        is_good = found.complete and getattr(found, "agrees", True)  # a table may have published numbers beside it
+        is_good = found.is_complete and getattr(
+            found, "is_as_expected", True
+        )  # a table may have published numbers beside it
         return 0 if is_good and not report.unknown else 1
 
 
