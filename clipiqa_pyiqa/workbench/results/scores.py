@@ -160,13 +160,9 @@ def read_scores(
         raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {names}.")
     chosen = columns or [column for column in numbers if column in known] or numbers
     for column in chosen:
-        cells = [cell for cell in table[column][values[column].isna()] if isinstance(cell, str) and cell.strip()]
-        if cells:
-            has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell) for cell in cells)
-            log.warning(
-                f"no number, so missing: {counted(len(cells), 'score')} of {str(column)!r} in {str(path)!r} "
-                f"({few(dict.fromkeys(cells))}{'; a decimal comma must be a point' if has_comma else ''})."
-            )
+        texts = [cell for cell in table[column][values[column].isna()] if isinstance(cell, str) and cell.strip()]
+        if texts:
+            _warn_of_texts(texts, f"{str(column)!r} in {str(path)!r}")
     frame = pandas.DataFrame({str(column): values[column].astype(float) for column in chosen})
     is_ours = bool(known) or _looks_like_ours(table)
     used = list(chosen)
@@ -174,6 +170,15 @@ def read_scores(
         used += [SCALE, METRIC]
     other = table.drop(columns=used, errors="ignore")
     return Scores(frame, other, known, header.reading if header else {}, str(path), is_ours)
+
+
+def _warn_of_texts(texts: Sequence[str], where: str) -> None:
+    """Log the cells of a column of scores that hold no number."""
+    has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text) for text in texts)
+    log.warning(
+        f"no number, so missing: {counted(len(texts), 'score')} of {where} "
+        f"({few(dict.fromkeys(texts))}{'; a decimal comma must be a point' if has_comma else ''})."
+    )
 
 
 def _looks_like_ours(table: pandas.DataFrame) -> bool:

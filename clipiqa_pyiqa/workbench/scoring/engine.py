@@ -225,7 +225,7 @@ def _row(task: Task, metrics: MetricSet) -> Row:
     failures = dict[str, list[str]]()
     answers = [task.answers.get(place, Answer()) for place in range(len(metrics.metrics))]
     for metric, answer, is_wanted in zip(metrics.metrics, answers, task.wanted, strict=True):
-        scores += answer.values or [None] * len(metric.columns)
+        scores.extend(answer.values or [None] * len(metric.columns))
         why = answer.error
         if not why and is_wanted and isinstance(metric, BrokenMetric):
             why = metric.reason

@@ -92,9 +92,9 @@ class VideoShard(ShardFile):
 
 def _length_of(container: Any, stream: Any) -> Fraction:
     """Return the length in seconds; 0 if the file does not tell it."""
-    # FFmpeg counts a container's microseconds
-    length: Fraction = (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, 1_000_000)
-    return length
+    if stream.duration:
+        return Fraction(stream.duration * stream.time_base)
+    return Fraction(container.duration or 0, 1_000_000)  # FFmpeg counts a container's microseconds
 
 
 def _timed(frames: Iterable[Any], time_base: Fraction) -> Iterator[tuple[Fraction, Any]]:
