@@ -111,10 +111,10 @@ class VisionTransformer:
         x = self._tokens(x, pos_embedding)
         moments = []
         blocks = self.transformer.blocks
-        ends = {len(blocks) * quarter // 4 - 1 for quarter in (1, 2, 3, 4)}
+        last_of_quarters = {len(blocks) * quarter // 4 - 1 for quarter in (1, 2, 3, 4)}
         for index, block in enumerate(blocks):
             x = block(x)
-            if index in ends:
+            if index in last_of_quarters:
                 moments.append(channel_moments(x[:, 1:].transpose(1, 2).to(self.norm_after.weight.dtype)))
         return self.norm_after(x[:, 0]) @ self.projection, torch.cat(moments, dim=1)
 

@@ -58,11 +58,13 @@ def verify(
     ]
     published = pandas.read_csv(_OSEDIFF_FILE, index_col="sha256")["clipiqa"]
     hashes = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
-    apart = [abs(score_of(path, "pyiqa") - published[sha256]) for sha256, path in hashes.items() if sha256 in published]
-    if apart:
-        subject = f"distance of {len(apart)} images of OSEDiff"
-        checks.append((f"median {subject}", "pyiqa", 0.0, median(apart), 0.002, OSEDIFF))
-        checks.append((f"largest {subject}", "pyiqa", 0.0, max(apart), 0.02, OSEDIFF))
+    distances = [
+        abs(score_of(path, "pyiqa") - published[sha256]) for sha256, path in hashes.items() if sha256 in published
+    ]
+    if distances:
+        subject = f"distance of {len(distances)} images of OSEDiff"
+        checks.append((f"median {subject}", "pyiqa", 0.0, median(distances), 0.002, OSEDIFF))
+        checks.append((f"largest {subject}", "pyiqa", 0.0, max(distances), 0.02, OSEDIFF))
     if images and not checks:
         raise ImageError(
             "{images} must hold I01.BMP, i01_01_5.bmp (512 × 384) or OSEDiff's results; none is there.",
@@ -76,8 +78,8 @@ def verify(
     table = pandas.DataFrame(checks, columns=["input", "prompts", "expected", "got", "tolerance", "source"])
     table["difference"] = table["got"] - table["expected"]
     is_ours = weights.backbone == "RN50" and weights.tag == "openai"
-    agrees = table["difference"].abs() <= table["tolerance"]
-    table["verdict"] = agrees.map({True: "ok", False: "FAIL" if is_ours else "differs"})
+    is_near = table["difference"].abs() <= table["tolerance"]
+    table["verdict"] = is_near.map({True: "ok", False: "FAIL" if is_ours else "differs"})
     table["source"] = table.pop("source")  # the last column
     table.attrs["weights"] = f"{weights.backbone}, {weights.short}, from {weights.source}: {weights.path}"
     return table

@@ -98,7 +98,8 @@ def _has_lost_images(results: Results) -> bool:
     return any(row is not None and row.stamp != MISSING for row in earlier_rows)
 
 
-def score_file(data_set: str) -> str:
+def name_of_scores(data_set: str) -> str:
+    """Return the name of the file that holds the scores of a data set's images."""
     return f"scores/{file_name(data_set)}.parquet"
 
 
@@ -189,15 +190,15 @@ def _differences(data: DataSetResult) -> Table | None:
     resamples = pairs["resamples"][0]
     columns = [words("metrics", (pairs["first"] + " − " + pairs["second"]).unique())]
     for statistic, rows in pairs.groupby("statistic", sort=False):
-        apart = []
+        gaps = []
         chances = []
         for row in rows.to_dict("records"):
             gap = row["difference"]
             p = row["p Holm"]
-            apart.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
+            gaps.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
             is_lowest = row["p"] <= max(2 / (resamples + 1), 2.0 ** (1 - row["n"]))
             chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
-        columns.append(TableColumn("difference [95 %, uncorrected]", apart, group=statistic))
+        columns.append(TableColumn("difference [95 %, uncorrected]", gaps, group=statistic))
         columns.append(TableColumn("p (Holm)", chances, group=statistic))
     count = counted(len(columns[0].cells), "pair")
     before = [

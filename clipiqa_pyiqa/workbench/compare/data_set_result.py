@@ -163,8 +163,8 @@ class DataSetResult:
     def misjudged(self, label: str) -> Series:
         """Return how much higher a metric ranks each image than people do, as a share of all images, highest first."""
         scores = self.oriented_scores[label].dropna()
-        apart = scores.rank(pct=True) - self.oriented_mos[scores.index].rank(pct=True)
-        return apart.sort_values(ascending=False, kind="stable")
+        rank_gaps = scores.rank(pct=True) - self.oriented_mos[scores.index].rank(pct=True)
+        return rank_gaps.sort_values(ascending=False, kind="stable")
 
     def reason(self, label: str) -> str:
         metric = self.metrics[label]

@@ -53,8 +53,8 @@ def scatter(data: DataSetResult, label: str, shown: Shown = str) -> Figure:
 def named_points(data: DataSetResult, label: str) -> list[str]:
     """Return the images whose points show names: all, or of many, those misjudged most."""
     names = list(data.scores[label].dropna().index)
-    apart = data.misjudged(label).index
-    return names if len(names) <= _POINTS else [*apart[:_WORST], *apart[-_WORST:]]
+    misjudged = data.misjudged(label).index
+    return names if len(names) <= _POINTS else [*misjudged[:_WORST], *misjudged[-_WORST:]]
 
 
 def plots(data: DataSetResult, shown: Shown) -> Markup:
@@ -66,11 +66,11 @@ def plots(data: DataSetResult, shown: Shown) -> Markup:
     for label in data.scored:
         about = f"Scores against opinion: {shown(label)} on {shown(data.name)}"
         drawn.append(plot(scatter(data, label, shown), about, [names[path] for path in named_points(data, label)]))
-        apart = data.misjudged(label)
-        ends = {"Ranked too high": apart[apart > 0][:_WORST], "Ranked too low": apart[apart < 0][::-1][:_WORST]}
+        gaps = data.misjudged(label)
+        worst = {"Ranked too high": gaps[gaps > 0][:_WORST], "Ranked too low": gaps[gaps < 0][::-1][:_WORST]}
         images = {}
-        for end, chosen in ends.items():
-            images[end] = [
+        for heading, chosen in worst.items():
+            images[heading] = [
                 (names[path], small(path), f"{data.scores.at[path, label]:.4g}, {unit} {data.mos[path]:.4g}")
                 for path in chosen.index
             ]

@@ -49,8 +49,8 @@ class MetricResult:
 
     @property
     def range(self) -> str:
-        ends = ["…" if end is None else f"{end:g}" for end in self.column.ends]
-        return "" if ends == ["…", "…"] else " to ".join(ends)
+        bounds = ["…" if end is None else f"{end:g}" for end in self.column.bounds]
+        return "" if bounds == ["…", "…"] else " to ".join(bounds)
 
 
 @dataclass(frozen=True)

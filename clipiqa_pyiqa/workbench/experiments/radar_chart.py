@@ -121,7 +121,7 @@ class RadarCharts(ExperimentResult):
 
 def _score_range(column: Column) -> Sequence[float]:
     """Return the lowest and the highest possible score; a head's are those of people's."""
-    return column.record.get("score_range", column.ends)
+    return column.record.get("score_range", column.bounds)
 
 
 def _alignment(angle: float) -> Literal["left", "center", "right"]:

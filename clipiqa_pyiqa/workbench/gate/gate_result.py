@@ -102,8 +102,8 @@ class Gate(Reported):
     def worst(self, column: str, count: int = 10) -> Series:
         """Return the rows with the largest losses beyond rounding: row name -> new minus base."""
         pair = next(pair for pair in self.pairs if pair.name == column)
-        apart = self.rows[f"{column} difference"]
-        losses = apart[pair.sign * apart < -pair.rounding]
+        differences = self.rows[f"{column} difference"]
+        losses = differences[pair.sign * differences < -pair.rounding]
         return losses.sort_values(key=abs, ascending=False, kind="stable").head(count)
 
     def checks(self, count: int = 3) -> list[Check]:

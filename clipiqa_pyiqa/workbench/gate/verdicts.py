@@ -180,8 +180,8 @@ def judge(
         shortage = too_few_rows(name, rows, has_margin=name in margins, count=count)
         if shortage:
             raise CLIPIQAError(f"{shortage}: with fewer rows, all differences may have the same sign by chance.")
-        apart = mean_difference(new, base)
-        if math.isnan(apart.p):
+        estimate = mean_difference(new, base)
+        if math.isnan(estimate.p):
             raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
         of_rows = rounding_of_rows(name, runs, base, new)
         rounding = np.median(of_rows)
@@ -192,12 +192,12 @@ def judge(
             len(base),
             base.mean(),
             new.mean(),
-            *apart.numbers,
+            *estimate.numbers,
             rounding=rounding,
             equal=is_equal,
             noticed=max(rounding, noticed(new - base, LEVEL / count)),
             decidable=noticed(new - base, power=SAFE),
-            caveat="" if is_equal else apart.caveat,
+            caveat="" if is_equal else estimate.caveat,
             margin=margins.get(name),
             largest_loss=max((base - new) * (-1 if direction.lower_better else 1)),
             worst_loss=limits["worst_loss"].get(name),
@@ -226,7 +226,7 @@ def rounding_of_rows(
     of_rows = np.maximum(abs(base), abs(new)) * ROUNDING
     for run in reversed(runs):
         column = run.columns.get(name, Column(name))
-        low, high = column.ends
+        low, high = column.bounds
         if low is not None and high is not None:
             of_rows[:] = (high - low) * _ROUNDING.get(column.record.get("precision", "")[:4], _ROUNDING["fp32"])
     return of_rows

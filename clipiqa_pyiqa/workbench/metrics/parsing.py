@@ -242,22 +242,22 @@ def _record(label: str, name: str, told: Callable[[str, Any], Any]) -> Record:
     return {"metric": name, "range": _range(label, score_range), "lower_better": bool(is_low_good)}
 
 
-def _range(label: str, ends: Any) -> list[float | None]:
+def _range(label: str, score_range: Any) -> list[float | None]:
     """Return the lowest and the highest possible score; None: an open end.
 
     Args:
-        ends: Two numbers or Nones, or a text as pyiqa writes it, ``'0, ~100'``.
+        score_range: Two numbers or Nones, or a text as pyiqa writes it, ``'0, ~100'``.
     """
-    if ends is None:
+    if score_range is None:
         return [None, None]
-    if isinstance(ends, str):
-        texts = f"{ends},".split(",")[:2]
+    if isinstance(score_range, str):
+        texts = f"{score_range},".split(",")[:2]
         return [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", end) else None for end in texts]
     try:
-        low, high = [math.nan if end is None else float(end) for end in ends]
+        low, high = [math.nan if end is None else float(end) for end in score_range]
     except (TypeError, ValueError) as error:
         raise CLIPIQAError(
             f"score_range of metric {label!r} must be two numbers (None: no limit), or a text such as '0, 1'; got "
-            f"{shown(ends)}."
+            f"{shown(score_range)}."
         ) from error
     return [end if math.isfinite(end) else None for end in (low, high)]

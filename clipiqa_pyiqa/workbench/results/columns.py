@@ -40,7 +40,7 @@ class Column:
     record: Record = field(default_factory=dict)
 
     @property
-    def ends(self) -> tuple[float | None, float | None]:
+    def bounds(self) -> tuple[float | None, float | None]:
         """The lowest and the highest possible score; None: open or unknown."""
         low, high = self.record.get("range") or (None, None)
         return low, high
@@ -118,10 +118,10 @@ def short_scale_text(columns: Iterable[Column]) -> str:
     texts = []
     for column in columns:
         if column.lower_better is not None:
-            low, high = ("" if end is None else str(_shortest(end)) for end in column.ends)
-            ends = f"{low}..{high}" if low or high else ""
+            low, high = ("" if end is None else str(_shortest(end)) for end in column.bounds)
+            bounds = f"{low}..{high}" if low or high else ""
             name = re.sub(r"[\s:%]", lambda letter: quote(letter[0], safe=""), column.name)
-            texts.append(f"{name}:{'-' if column.lower_better else '+'}:{ends}:{column.fingerprint[:SHORT]}")
+            texts.append(f"{name}:{'-' if column.lower_better else '+'}:{bounds}:{column.fingerprint[:SHORT]}")
     return " ".join(texts)
 
 
@@ -130,7 +130,7 @@ def scale_text(columns: Iterable[Column]) -> str:
     scales = {}
     for column in columns:
         if column.lower_better is not None:
-            low, high = column.ends
+            low, high = column.bounds
             better = "lower" if column.lower_better else "higher"
             scales[column.name] = [_shortest(low), _shortest(high), better, column.fingerprint]
     return json.dumps(scales, ensure_ascii=False, separators=(",", ":")) if scales else ""
@@ -162,8 +162,8 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Column]:
 def _columns_in_short(scale: str) -> dict[str, Column]:
     columns = {}
     for text in scale.split(" "):
-        name, sign, ends, fingerprint = text.split(":")
-        low, _, high = ends.partition("..")
+        name, sign, bounds, fingerprint = text.split(":")
+        low, _, high = bounds.partition("..")
         if sign not in ("+", "-"):
             raise ValueError(f"{sign!r} is no sign")
         limits = [float(end) if end else None for end in (low, high)]

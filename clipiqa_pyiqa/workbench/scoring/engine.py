@@ -1,6 +1,5 @@
 """The loop that scores images by all metrics of a run."""
 
-import contextlib
 import math
 import random
 import time
@@ -64,8 +63,8 @@ def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, cou
         workers=(options.workers or WORKERS) + options.processes,
     )
     loop = BatchLoop(ScoringWork(metrics, options, in_processes.keys()), limits)
-    with contextlib.ExitStack() as ends:
-        for task in ends.enter_context(closing(loop.results(tasks))):  # in the main thread, where metrics of pyiqa run
+    with closing(loop.results(tasks)) as scored_tasks:
+        for task in scored_tasks:  # in the main thread, where metrics of pyiqa run
             if here and isinstance(task.record, ImageRecord):
                 task.answers |= _foreign_answers(here, options, task.record, task.wanted)
             yield _row(task, metrics)

@@ -98,7 +98,7 @@ def test_options_are_written_as_pyiqa_has_them():
     assert (niqe.name, dict(niqe.options)) == ("niqe", {})  # all of them pyiqa's own
     assert (grey.name, dict(grey.options), worse.name) == ("", {"type": "Entropy"}, "entropy")
     assert [column.lower_better for column in columns] == [True, False, True, False]
-    assert [column.ends for column in columns] == [(None, None), (0, 8), (0, 8), (1, 10)]
+    assert [column.bounds for column in columns] == [(None, None), (0, 8), (0, 8), (1, 10)]
     x = torch.rand(1, 3, 40, 40)
     assert grey.build(CPU).score(x).item() == worse.build(CPU).score(x).item()
 

@@ -195,7 +195,7 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
     objects = {"loaded": loaded, "wrapped": wrapped}
     named = [f"mine=clipiqa+:pretrained_model_path={path}"]
     columns = metric_set([objects, named]).columns
-    assert {(column.lower_better, column.ends) for column in columns} == {(True, (None, None))}
+    assert {(column.lower_better, column.bounds) for column in columns} == {(True, (None, None))}
 
     x = (read_image(ours.frame["path"][0]).pixels[None] / 255).requires_grad_()
     score = loaded(x).item()

@@ -70,7 +70,7 @@ def test_a_row_of_a_csv_file_tells_directions_in_short_and_other_files_tell_them
     fingerprint = read_scores(tmp_path / "a.csv").columns[name].fingerprint
     assert cell == tells + fingerprint[:6] and len(fingerprint) == 16
     (column,) = read_scores(converted(tmp_path / "a.csv", ".csv")).columns.values()
-    assert (column.name, column.ends, column.lower_better) == (name, (0, 1), False)
+    assert (column.name, column.bounds, column.lower_better) == (name, (0, 1), False)
     copies = [read_scores(converted(tmp_path / name)) for name in ("a.csv", "a.parquet")]
     assert [copy.columns[name].lower_better for copy in copies] == [False, False]  # pandas keeps attributes
 
@@ -91,7 +91,7 @@ def test_scales_of_earlier_files_are_read(tmp_path):
     frame = pandas.DataFrame({"path": ["a.png"], "q": [1.0], "scale": ['{"q":[0,1,"lower","3f2a9c018b6d4e75"]}']})
     frame.to_csv(tmp_path / "a.csv", index=False)
     (column,) = read_scores(tmp_path / "a.csv").columns.values()
-    assert column.lower_better and column.ends == (0, 1) and column.fingerprint == "3f2a9c018b6d4e75"
+    assert column.lower_better and column.bounds == (0, 1) and column.fingerprint == "3f2a9c018b6d4e75"
 
 
 def test_neither_names_nor_words_of_a_prompt_decide(two):
