@@ -81,6 +81,7 @@ def _lost_scores(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Sc
             where = f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}"
             yield f"{where}: {images}. {first_of(errors.values(), 5)}".strip()
     base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
-    is_infinite_once = difference.isna() & base.notna() & new.notna() & (base != new)
-    if is_infinite_once.any():
-        yield f"{name!r} is infinite in one run only for {counted(is_infinite_once.sum(), 'image')}: {few(rows.index[is_infinite_once])}"
+    is_lost = difference.isna() & base.notna() & new.notna() & (base != new)
+    if is_lost.any():
+        images = few(rows.index[is_lost])
+        yield f"{name!r} is infinite in one run only for {counted(is_lost.sum(), 'image')}: {images}"

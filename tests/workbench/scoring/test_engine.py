@@ -85,7 +85,7 @@ def test_metrics_of_pyiqa_and_objects_score_beside_clip_and_as_alone(photos, csv
     rows = list(score_paths(given, photos, out=csv, device="cpu"))
     scales = read_scores(csv).columns
     assert [scale.lower_better for scale in scales.values()] == [False, True, False, True]
-    assert [scales[name].ends for name in ("piqe", "own")] == [(0, 100), (None, None)]
+    assert [scales[name].bounds for name in ("piqe", "own")] == [(0, 100), (None, None)]
     row = rows[7]
     theirs = [pyiqa.create_metric("piqe", device="cpu"), entropy]
     assert np.float32(row.scores[1:3]).tolist() == [np.float32(metric(row.path).item()) for metric in theirs]
