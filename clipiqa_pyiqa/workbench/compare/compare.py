@@ -30,7 +30,7 @@ from ..results.store import Results
 from ..scoring.options import Options
 from ..scoring.result_files import outputs
 from ..scoring.score import circumstances
-from .comparison import OTHERS, Comparison, name_of_scores
+from .comparison import OTHERS, Comparison, scores_name
 from .data_set_result import DataSetResult
 from .scored_images import ScoredImages, limits_text, score_all
 
@@ -85,9 +85,7 @@ def compare(
             f"all scores are in files, so that no image is shrunk: leave out {{{limit}}}.", options=(limit,)
         )
     inputs = [path for data in sets for path in (*data.paths, data.table)]
-    files = outputs(
-        out, [name_of_scores(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite
-    )
+    files = outputs(out, [scores_name(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     built = [metric.build(options.device, seed, strict) for metric in asked]
@@ -98,7 +96,7 @@ def compare(
     for data in sets:
         hashes = FileHashes()  # each photo is hashed once
         images = _images_to_score(data, ready.metrics, without_mini_photos, hashes)
-        name = name_of_scores(data.name)
+        name = scores_name(data.name)
         scored = score_all(
             data.name,
             images,

@@ -98,7 +98,7 @@ def _has_lost_images(results: Results) -> bool:
     return any(row is not None and row.stamp != MISSING for row in earlier_rows)
 
 
-def name_of_scores(data_set: str) -> str:
+def scores_name(data_set: str) -> str:
     """Return the name of the file that holds the scores of a data set's images."""
     return f"scores/{file_name(data_set)}.parquet"
 

@@ -11,7 +11,7 @@ from photos import save_grey
 from PIL import Image
 
 from clipiqa_pyiqa import compare
-from clipiqa_pyiqa.workbench.compare.comparison import name_of_scores
+from clipiqa_pyiqa.workbench.compare.comparison import scores_name
 from clipiqa_pyiqa.workbench.opinions.data_sets import parse_data_sets
 
 
@@ -44,7 +44,7 @@ def test_a_comparison_names_its_file_its_folder_and_its_command(clipiqa, rated, 
         "data set our set": source,
     }
     texts = ["comparison.csv", "comparison.md", "comparison.tex", "report.html"]
-    tables = [*texts, "differences.csv", name_of_scores("our set")]
+    tables = [*texts, "differences.csv", scores_name("our set")]
     assert provenance["files"] == {name: sha256(tmp_path / "out" / name) for name in tables}
     assert any("negated" in note for note in provenance["notes"]) and provenance["metrics"]["entropy"]
     page = (tmp_path / "out/report.html").read_text()
