@@ -129,10 +129,11 @@ class Gate(Reported):
     def summary(self) -> dict[str, Any]:
         """Return verdicts, means, differences, margins, metrics, versions and time, as values of JSON."""
         columns = [{**pair.record, "worst": self.worst(pair.name).to_dict()} for pair in self.pairs]
-        names = ("verdict", "passed", "reasons", "accepted", "base", "new", "notes", "metrics")
-        findings = [finding.record for finding in self.findings]
+        outcome = {"verdict": self.verdict, "passed": self.has_passed}
+        names = ("reasons", "accepted", "base", "new", "notes", "metrics")
         fields = {name: getattr(self, name) for name in names}
-        return {**self.about, **fields, "findings": findings, "columns": columns}
+        findings = [finding.record for finding in self.findings]
+        return {**self.about, **outcome, **fields, "findings": findings, "columns": columns}
 
     def job_summary(self) -> str:
         """Return Markdown for a job's summary: the verdict, the columns, and what fails."""
