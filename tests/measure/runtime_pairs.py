@@ -1,9 +1,10 @@
-"""How fast images are encoded beside onnxruntime, which runs our own exported file; run as a script, as no test.
+"""How fast images are encoded beside onnxruntime and OpenVINO, which run our own exported file; a script, no test.
 
-    python tests/measure/onnxruntime_pairs.py [--backbones mini RN50] [--threads 1 2] [--busy] [--precision bf16]
+    python tests/measure/runtime_pairs.py [--backbones mini RN50] [--threads 1 2] [--busy] [--precision bf16]
 
-Each side has a process of its own, and they take turns, since threads of onnxruntime spin while they wait. Printed is
-onnxruntime's time divided by ours, the median and the range of the rounds: 1 is onnxruntime's rate, more is faster.
+Each side has a process of its own, and they take turns, since threads of onnxruntime spin while they wait. Printed are
+this package's milliseconds, then onnxruntime's time and OpenVINO's divided by ours, and OpenVINO's divided by
+onnxruntime's: the median and the range of the rounds. A figure above 1 is in favour of the one that divides.
 Threads of this package wait as in commands (OMP_WAIT_POLICY=PASSIVE), or busily (``--busy``). For AVX2 alone, which
 onnxruntime ignores, set ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 """
@@ -30,6 +31,13 @@ def encoder(side, backbone, threads, folder, precision):
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(folder / f"{backbone}.onnx", options, ["CPUExecutionProvider"])
         return lambda x: session.run(None, {"image": x.numpy()})
+    if side == "OpenVINO":
+        import openvino
+
+        # on a CPU with bf16 instructions, OpenVINO would compute in bf16
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        model = openvino.compile_model(folder / f"{backbone}.onnx", "CPU", options)
+        return lambda x: model({"image": x.numpy()})
     keep_memory()  # as commands do
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
@@ -60,14 +68,16 @@ def main():
         for backbone in args.backbones:
             export_onnx(CLIPIQA(**seeded(backbone, folder)).eval(), folder / f"{backbone}.onnx")
             for threads in args.threads:
-                taken = {"onnxruntime": [], "ours": []}
+                taken = {"onnxruntime": [], "OpenVINO": [], "ours": []}
                 for number in range(args.rounds):
                     for side in list(taken)[:: 1 if number % 2 else -1]:
                         taken[side].append(alone(measured, side, backbone, threads, folder, args.precision))
                 for place, (height, width) in enumerate(SIZES):
-                    theirs, ours = ([seconds[place] for seconds in rounds] for rounds in taken.values())
-                    milliseconds = f"{1000 * statistics.median(ours):.2f} ms"
-                    row(backbone, threads, f"{height}×{width}", milliseconds, ratio(theirs, ours))
+                    onnxruntime, openvino, ours = ([seconds[place] for seconds in rounds] for rounds in taken.values())
+                    row(
+                        *(backbone, threads, f"{height}×{width}", f"{1000 * statistics.median(ours):.2f} ms"),
+                        *(ratio(onnxruntime, ours), ratio(openvino, ours), ratio(openvino, onnxruntime)),
+                    )
 
 
 if __name__ == "__main__":
