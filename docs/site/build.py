@@ -26,7 +26,7 @@ DOCS, ROOT = SITE.parent, SITE.parents[1]
 
 NAVIGATION = {  # the menu's order; pages that are not named here come under "More"
     "Use it": ["install", "scoring", "prompts", "maps", "scale"],
-    "Choose and compare": ["choosing", "clip-family", "compare", "table", "published-numbers", "mini"],
+    "Choose and compare": ["choosing", "compare", "table", "published-numbers", "mini"],
     "Weights": ["weights"],
     "Train and deploy": ["loss", "training", "export"],
     "Look it up": ["gallery", "api", "reproduce", "performance", "reliability", "design"],
