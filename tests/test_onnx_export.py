@@ -191,3 +191,19 @@ def test_the_browser_example_gives_the_same_scores_in_node(file, metric, tmp_pat
     with torch.no_grad():
         expected = metric(x, QUESTIONS, None)[0]
     assert np.allclose(json.loads(node.stdout), expected, atol=1e-5)
+
+
+# OpenVINO
+
+
+@pytest.mark.long
+def test_openvino_gives_the_scores_of_the_metric(tmp_path):
+    """As the recipe of docs/performance.md, which stands there to be copied."""
+    pytest.importorskip("openvino")
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```python\n(import openvino\n.*?)```", page, re.S)
+    command = [sys.executable, "-c", recipe]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    difference = float(done.stdout.split()[-1])
+    assert difference < CLOSE
