@@ -1,4 +1,4 @@
-"""Builds the documentation site from docs/: guide, reference, gallery, and the page that scores in the browser.
+"""Builds the documentation site from docs/: guide, references, gallery, and the page that scores in the browser.
 
     python docs/site/build.py [--out build/site] [--no-page] [--no-gallery]
 
@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import browser_page
+import commands_page
 import gallery
 from sphinx.cmd.build import main as sphinx
 
@@ -29,7 +30,7 @@ NAVIGATION = {  # the menu's order; pages that are not named here come under "Mo
     "Choose and compare": ["choosing", "compare", "table", "published-numbers", "mini"],
     "Weights": ["weights"],
     "Train and deploy": ["loss", "training", "export"],
-    "Look it up": ["gallery", "api", "reproduce", "performance", "reliability", "design"],
+    "Look it up": ["gallery", "commands", "api", "reproduce", "performance", "reliability", "design"],
     "More": ["examples/README"],
 }
 PAGE_LINK = re.compile(r"<!-- the page -->\n.*\n")
@@ -59,6 +60,7 @@ def main() -> int:
             for page in (source / "index.md", source / "export.md"):
                 page.write_text(PAGE_LINK.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
         (source / "api.rst").write_text(reference(), encoding="utf-8")
+        (source / "commands.md").write_text(commands_page.page(), encoding="utf-8")
         if not args.no_gallery:
             gallery.build(source)
         index = source / "index.md"

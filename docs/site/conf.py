@@ -7,6 +7,7 @@ from clipiqa_pyiqa import __version__
 project = "clipiqa-pyiqa"
 version = release = __version__
 copyright = "the clipiqa-pyiqa developers, MIT licence"
+smartquotes = False  # two hyphens are the beginning of an option
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["site"]
 myst_heading_anchors = 4

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 from barriers import check_page
+from command_options import all_arguments, is_option
+
+from clipiqa_pyiqa.workbench.commands.app import NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,8 +55,25 @@ def test_reference_has_what_the_front_door_offers(site):
     assert not [name for name in clipiqa_pyiqa.__all__ if f"clipiqa_pyiqa.{name}" not in text and name[0] != "_"]
 
 
+def test_reference_of_the_command_line_has_every_command_and_option(site):
+    source = (site / "commands.html").read_text(encoding="utf-8")
+    commands = re.split(r"<h3>clipiqa (\w+)<", source)[1:]
+    parts = dict(zip(commands[::2], commands[1::2], strict=True))
+    assert [*parts] == [*NAMES]
+    for command, arguments in all_arguments().items():
+        shown = {
+            name
+            for names in re.findall(r'<span class="pre">([^<]+)</span>', parts[command])
+            for name in names.split(",")
+        }
+        missing = [
+            name for argument in arguments for name in argument.names if is_option(argument) and name not in shown
+        ]
+        assert not missing, f"{command} lacks {missing}"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index", "choosing", "export"])
+@pytest.mark.parametrize("name", ["index", "choosing", "export", "commands"])
 def test_without_barriers_on_a_phone(site, page, name, scheme):
     page.emulate_media(color_scheme=scheme)
     page.goto((site / f"{name}.html").as_uri())

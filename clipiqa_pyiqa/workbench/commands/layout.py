@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
 WIDEST = 100
-_WORDS = {"INT": "N", "FLOAT": "X", "STR": "TEXT", "STR...": "TEXT", "FLOAT...": "X", "PATH": "FILE", None: ""}
+WORDS = {"INT": "N", "FLOAT": "X", "STR": "TEXT", "STR...": "TEXT", "FLOAT...": "X", "PATH": "FILE", None: ""}
 """cyclopts' words for types -> ours for values."""
 _INDENT = 28  # of the texts beside options
 
@@ -63,7 +63,7 @@ def _plain(text: Any) -> str:
 
 def _label(entry: HelpEntry) -> str:
     """Return an option's names and a word for its value, as in ``-m, --metrics METRIC``."""
-    value = "{" + ",".join(entry.choices) + "}" if entry.choices else _WORDS.get(entry.metavar, entry.metavar) or ""
+    value = "{" + ",".join(entry.choices) + "}" if entry.choices else WORDS.get(entry.metavar, entry.metavar) or ""
     if entry.positional_label:
         return value
     names = [*entry.positive_shorts, *entry.positive_names, *entry.negative_names, *entry.negative_shorts]
