@@ -76,6 +76,7 @@ setup(
             "data/*",
             "data/photos/*",
             "workbench/opinions/*.csv",
+            "workbench/experiments/templates/*",
             "workbench/report/templates/*",
             "workbench/maps/templates/*",
             "workbench/rank/templates/*",

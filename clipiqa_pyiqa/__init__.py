@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .workbench.experiments.image_pairs import pairs
     from .workbench.experiments.radar_chart import radar
     from .workbench.experiments.user_agreement import agreement
+    from .workbench.experiments.user_study import make_pairs
     from .workbench.gate.gating import gate
     from .workbench.images.image import Image, read_image
     from .workbench.learning.fit import fit
@@ -61,6 +62,7 @@ __all__ = [
     "fit",
     "gate",
     "is_active",
+    "make_pairs",
     "pairs",
     "quality_map",
     "radar",
@@ -92,6 +94,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "export_onnx": "onnx_export",
     "fit": "workbench.learning.fit",
     "gate": "workbench.gate.gating",
+    "make_pairs": "workbench.experiments.user_study",
     "pairs": "workbench.experiments.image_pairs",
     "quality_map": "workbench.maps.places",
     "radar": "workbench.experiments.radar_chart",

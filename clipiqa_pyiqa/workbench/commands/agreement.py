@@ -1,33 +1,54 @@
 """``clipiqa agreement``: the paper's user study."""
 
+import os
+import shlex
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from ...errors import OptionError
+from .options.flags import whole
 from .options.groups import Settings
 from .options.reports import Experiment
+from .options.terminal import note
 
 
 def run(
-    votes: Annotated[str, Parameter(metavar="VOTES")],
-    /,
-    *,
+    *votes: Annotated[str, Parameter(metavar="VOTES", required=True)],
+    make_pairs: Annotated[int | None, whole(1, 500, metavar="N")] = None,
     root: Annotated[str | None, Parameter(metavar="DIR")] = None,
     experiment: Experiment = Experiment(),
     settings: Settings = Settings(),
 ) -> int:
     """Test whether the metric chooses between two images as people do (paper's Fig. 7).
 
-    VOTES is a CSV file with a row per vote and columns attribute,first,second,choice (a choice is 'first', 'second',
+    VOTES are CSV files with a row per vote and columns attribute,first,second,choice (a choice is 'first', 'second',
     one of the files, or 'tie'); or with a row per pair and columns attribute,first,second,votes_first,votes_second. The
     table has the shares of majorities and of votes that agree with the metric; ceiling is the highest possible share.
 
+    To get votes, pass photos in place of VOTES, and --make-pairs N. For each attribute, the photo with the highest
+    score forms a pair with that of the lowest score, the second highest with the second lowest, and so on. People open
+    pairs.html in the folder --out, choose, and send you their files.
+
     examples:
-      clipiqa agreement votes.csv --out agreement/
+      clipiqa agreement --make-pairs 15 photos/ -p happy scary --out pairs/
+      clipiqa agreement pairs/votes-*.csv --out agreement/
       clipiqa agreement -c fig7 votes.csv
 
     Args:
-        votes: a CSV file; see above
+        votes: CSV files; see above
+        make_pairs: make N pairs of photos for each attribute, and a page on which people choose
         root: folder of the images; default: the CSV file's folder
     """
-    return experiment.report("agreement", votes, root=root)
+    if make_pairs is None:
+        return experiment.report("agreement", list(votes), root=root)
+    out = experiment.output.out
+    if root is not None:
+        raise OptionError("{root} belongs to votes, and {make_pairs} to photos.", options=("root", "make_pairs"))
+    if out is None:
+        raise OptionError("{make_pairs} needs a folder for the page: add {out} DIR.", options=("make_pairs", "out"))
+    code = experiment.report("make_pairs", list(votes), count=make_pairs)
+    page = out / "pairs.html"
+    files = f"{shlex.quote(os.fspath(out))}/votes-*.csv"
+    note(f"send {page} to people, and put their files beside it; then: clipiqa agreement {files}")
+    return code

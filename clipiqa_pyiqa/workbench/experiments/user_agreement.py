@@ -21,9 +21,10 @@ from ...text import counted, few
 from ..metrics.building import build_clipiqa
 from ..options import SharedOptions
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, wrapped
+from ..sources.finding import each_of
 from ..stats.intervals import clustered_share, share
 from .experiment_result import ExperimentResult
-from .options import ExperimentOptions
+from .options import ExperimentOptions, Paths
 from .questions import column_names, metrics_with_questions, without_unknown
 from .scoring import check_output, scored_images
 from .votes import SIDES, read_votes
@@ -119,7 +120,7 @@ def _summary_row(attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
 @lists_options(ExperimentOptions, of=SharedOptions)
 def agreement(
     metric: Any,
-    votes: FilePath,
+    votes: Paths,
     prompts: Prompts = None,
     *,
     root: FilePath | None = None,
@@ -132,11 +133,13 @@ def agreement(
         metric, options: As for :func:`~.ranking.rank`.
         prompts: Questions in place of the attributes' own; these and named metrics choose for every attribute.
             Without them, attributes whose words the CLIP never saw are left out.
-        votes, root, template: As for :func:`~.votes.read_votes`.
+        votes: CSV files as for :func:`~.votes.read_votes`; :func:`~.user_study.make_pairs` makes a page to vote on.
+        root, template: As for :func:`~.votes.read_votes`.
     """
-    tally, columns = read_votes(votes, root=root, template=template)
+    vote_files = [os.fspath(path) for path in each_of(votes)]
+    tally, columns = read_votes(vote_files, root=root, template=template)
     metrics = metrics_with_questions(metric, prompts, template, columns)
-    inputs = [*_images(tally), os.fspath(votes)]
+    inputs = [*_images(tally), *vote_files]
     check_output(_WRITTEN, column_names(metrics), inputs, options)  # before weights are read
     unknown = dict[str, int]()
     if prompts is None and column_names(metrics) == list(columns):
@@ -151,7 +154,7 @@ def agreement(
         columns = columns if clipiqa.questions is None else clipiqa.questions
         unknown = {name: int((tally["attribute"] == name).sum()) for name in unknown_attributes}
         tally = tally[~tally["attribute"].isin(unknown_attributes)]
-    scored = scored_images(metrics, _images(tally), _WRITTEN, options, [os.fspath(votes)])
+    scored = scored_images(metrics, _images(tally), _WRITTEN, options, vote_files)
     frame = _with_choices(_with_questions(tally, list(columns), scored), scored)
     result = Agreement(frame, scored.failed, scored.provenance, scored.scores, unknown)
     result.save_if_asked(options)

@@ -11,9 +11,12 @@ import pandas
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
+from ...files.printable import on_disk
 from ...prompts.pairs import Columns, parse_columns
 from ...text import nearest
 from ..files.csv_files import check_images_exist, read_rows
+from ..sources.finding import each_of
+from .options import Paths
 
 SIDES = ("first", "second")
 _COUNTS = ("votes_first", "votes_second")
@@ -29,10 +32,16 @@ class Votes(NamedTuple):
 
 
 class _Tally:
-    """Votes added up: attribute, first and second image -> their votes; a pair has the order of its first row."""
+    """Votes added up: attribute, first and second image -> their votes; a pair has the order of its first row.
+
+    Attributes:
+        columns: The attributes' prompts.
+    """
 
     def __init__(self) -> None:
+        self.columns = Columns()
         self.votes: dict[tuple[str, str, str], Votes] = {}
+        self._choices: dict[tuple[str, str, frozenset[str]], str] = {}  # voter, attribute and images -> chosen image
 
     def add(self, attribute: str, first: str, second: str, votes: Votes) -> None:
         if (attribute, second, first) in self.votes:
@@ -43,48 +52,69 @@ class _Tally:
             before.first + votes.first, before.second + votes.second, before.undecided + votes.undecided
         )
 
-    def images(self) -> set[str]:
-        return {image for _, first, second in self.votes for image in (first, second)}
+    def add_ballot(self, voter: str, attribute: str, first: str, second: str, votes: Votes) -> None:
+        """Add a person's vote, which counts once if it stands in two files. Raises if another vote contradicts it."""
+        pair = (voter, attribute, frozenset((first, second)))
+        choice = _chosen_image(first, second, votes)
+        earlier_choice = self._choices.get(pair)
+        if earlier_choice is None:
+            self._choices[pair] = choice
+            self.add(attribute, first, second, votes)
+        elif earlier_choice != choice:
+            raise CLIPIQAError(
+                f"the voter {voter!r} has two different votes on {first!r} and {second!r}: leave out the older file."
+            )
 
     def frame(self) -> pandas.DataFrame:
         rows = [(*pair, *votes) for pair, votes in self.votes.items()]
-        return pandas.DataFrame(rows, columns=_COLUMNS)
+        frame = pandas.DataFrame(rows, columns=_COLUMNS, dtype=object)  # pandas' texts refuse names that are not UTF-8
+        return frame.astype(dict.fromkeys([*_COUNTS, "undecided"], int))
 
 
 def read_votes(
-    path: FilePath,
+    paths: Paths,
     *,
     root: FilePath | None = None,
     template: str | None = None,
 ) -> tuple[pandas.DataFrame, Columns]:
-    """Return the votes in a CSV file, with a row per attribute and image pair, and the attributes' prompts.
+    """Return the votes in CSV files, with a row per attribute and image pair, and the attributes' prompts.
 
-    The file's columns: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or
-    ``tie``; or ``attribute,first,second,votes_first,votes_second``.
+    The columns of a file: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or
+    ``tie``; or ``attribute,first,second,votes_first,votes_second``. With a column ``voter``, equal
+    votes of one voter on the same images count once.
 
     Args:
         root: Folder of the images; default the CSV file's folder.
     """
-    path = Path(path).expanduser()
+    tally = _Tally()
+    for path in dict.fromkeys(Path(path).expanduser() for path in each_of(paths)):
+        folder = path.parent if root is None else Path(root).expanduser()
+        _add_file(tally, path, folder, template)
+    return tally.frame(), tally.columns
+
+
+def _add_file(tally: _Tally, path: Path, folder: Path, template: str | None) -> None:
     rows, header = read_rows(path)
     has_counts = set(_COUNTS) <= set(header)
     _check_header(path, header, has_counts)
-    folder = path.parent if root is None else Path(root).expanduser()
-    columns = Columns()
-    tally = _Tally()
+    images = set[str]()
     for line, cells in rows:
         row = {name: cell.strip() for name, cell in cells.items()}
         try:
             question = parse_columns([row["attribute"]], template)
             first, second = _images(row, folder)
-            votes = _counted_votes(row) if has_counts else _one_vote(row)
+            (attribute,) = question
+            if has_counts:
+                tally.add(attribute, first, second, _counted_votes(row))
+            elif row.get("voter"):
+                tally.add_ballot(row["voter"], attribute, first, second, _one_vote(row))
+            else:
+                tally.add(attribute, first, second, _one_vote(row))
         except CLIPIQAError as error:
             raise type(error)(f"{path}, line {line}: {error}") from error
-        columns |= question
-        (attribute,) = question
-        tally.add(attribute, first, second, votes)
-    check_images_exist(path, tally.images())
-    return tally.frame(), columns
+        tally.columns |= question
+        images |= {first, second}
+    check_images_exist(path, images)
 
 
 def _check_header(path: Path, header: list[str], has_counts: bool) -> None:
@@ -101,11 +131,18 @@ def _check_header(path: Path, header: list[str], has_counts: bool) -> None:
 
 def _images(row: Mapping[str, str], folder: Path) -> tuple[str, str]:
     """Return the paths of the two images of a row."""
-    first = os.fspath(folder / row["first"])
-    second = os.fspath(folder / row["second"])
+    first = on_disk(os.fspath(folder / row["first"]))
+    second = on_disk(os.fspath(folder / row["second"]))
     if first == second:
         raise CLIPIQAError(f"both images are {first!r}, but a pair has two different images.")
     return first, second
+
+
+def _chosen_image(first: str, second: str, votes: Votes) -> str:
+    """Return the image that one vote is for; an empty text for neither."""
+    if votes.first:
+        return first
+    return second if votes.second else ""
 
 
 def _counted_votes(row: Mapping[str, str]) -> Votes:
