@@ -7,7 +7,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...errors import OptionError
-from .options.flags import whole
 from .options.groups import Settings
 from .options.reports import Experiment
 from .options.terminal import note
@@ -15,7 +14,7 @@ from .options.terminal import note
 
 def run(
     *votes: Annotated[str, Parameter(metavar="VOTES", required=True)],
-    make_pairs: Annotated[int | None, whole(1, 500, metavar="N")] = None,
+    make_pairs: Annotated[int | None, Parameter(metavar="N")] = None,
     root: Annotated[str | None, Parameter(metavar="DIR")] = None,
     experiment: Experiment = Experiment(),
     settings: Settings = Settings(),

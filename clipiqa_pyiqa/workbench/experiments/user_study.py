@@ -8,14 +8,16 @@ from typing import Any, Unpack
 
 import pandas
 
-from ...checks import FilePath, checked
+from ...checks import FilePath, check_whole
 from ...errors import CLIPIQAError, ImageError
 from ...files.writing import resolved, write_text
 from ...metric import find_device
+from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ...text import counted, few
 from ..metrics.building import build_clipiqa
 from ..metrics.kinds import AnyMetric
+from ..options import SharedOptions
 from ..sources.finding import find_inputs
 from .experiment_result import ExperimentResult
 from .options import ExperimentOptions, Paths
@@ -92,7 +94,7 @@ class UserStudy(ExperimentResult):
         return notes
 
 
-@checked
+@lists_options(ExperimentOptions, of=SharedOptions)
 def make_pairs(
     metric: Any,
     paths: Paths,
@@ -114,8 +116,7 @@ def make_pairs(
             are left out.
         count: Number of pairs for each attribute.
     """
-    if count < 1:
-        raise CLIPIQAError(f"{{count}} must be at least 1; got {count}.", options=("count",))
+    check_whole("count", count, 1, 500)
     files = find_inputs(paths)
     if len(files) < 2 * count:
         raise ImageError(

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 import textwrap
 import threading
-import traceback
-from contextlib import redirect_stdout
 from typing import Any
 
 import torch
@@ -24,6 +21,7 @@ from ...pyiqa_package import import_pyiqa
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs
 from .description import Description, ObjectDescription, PyiqaDescription
+from .downloads import Downloads
 from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, noted
 from .parameters import hash_parameters, opened_weights
 from .records import record_of_object, record_of_options
@@ -34,16 +32,17 @@ def build(
 ) -> ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric:
     """Return the metric, ready to score, or a broken one; arguments as for :meth:`Description.build`."""
     columns = description.columns
+    downloads = Downloads()
     try:
         columns = noted(columns, _record_before_building(description, seed))
-        return _built(description, columns, device, seed).build(device)
+        return _built(description, columns, device, seed, downloads).build(device)
     except ConfigError:  # an unknown option
         raise
     except Exception as error:
         if not description.label:
             raise
         name = description.name or "NAME"
-        fetch = _missing_file(error)
+        fetch = downloads.missing_file(error)
         # all lines of the error
         log.error(f"metric {description.label} cannot be built: {_as_named(str(error), name)}{fetch}")
         reason = f"it cannot be built: {_as_named(describe_error(error), name)}{fetch}."
@@ -83,7 +82,7 @@ def _has_encoding(instance: Any) -> bool:
 
 
 def _built(
-    description: Description, columns: tuple[Column, ...], device: torch.device, seed: int
+    description: Description, columns: tuple[Column, ...], device: torch.device, seed: int, downloads: Downloads
 ) -> ClipMetric | PyiqaMetric | ObjectMetric:
     """Return a metric that can score. Raises what its maker raises."""
     if isinstance(description, ObjectDescription):
@@ -94,7 +93,7 @@ def _built(
             known = inspect.signature(CLIPIQA).parameters
             check_keys(description.options, known, f"the options of {description.label or 'CLIP-IQA'!r}")
         return _on_clip(description, create_ours(description.name, device, **description.options), device)
-    return _of_pyiqa(description, columns, device, seed)
+    return _of_pyiqa(description, columns, device, seed, downloads)
 
 
 def create_ours(name: str, device: torch.device, **options: Any) -> Any:
@@ -138,10 +137,10 @@ def _on_clip(description: Description, net: TowerMetric, device: torch.device) -
 
 
 def _of_pyiqa(
-    description: PyiqaDescription, columns: tuple[Column, ...], device: torch.device, seed: int
+    description: PyiqaDescription, columns: tuple[Column, ...], device: torch.device, seed: int, downloads: Downloads
 ) -> ClipMetric | PyiqaMetric:
     """Return a metric of pyiqa, whose record tells its parameters, and the files that they are from."""
-    with _PYIQA, opened_weights() as paths, torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
+    with _PYIQA, opened_weights() as paths, torch.random.fork_rng(devices=[]), downloads.watched():
         torch.default_generator.manual_seed(seed)  # for parameters that are in no file
         metric = _create_pyiqas(description, device)
     if _has_encoding(metric):
@@ -159,7 +158,7 @@ def _of_pyiqa(
 
 
 _PYIQA = threading.Lock()
-"""While a metric of pyiqa is built: standard output, where pyiqa prints, and torch's seed are those of all threads."""
+"""While a metric of pyiqa is built: the streams to which it prints, and torch's seed are those of all threads."""
 
 
 def _create_pyiqas(description: PyiqaDescription, device: torch.device) -> Any:
@@ -184,16 +183,3 @@ def describe_error(error: BaseException) -> str:
 def _as_named(text: str, name: str) -> str:
     # options of CLIP belong into the metric's name, in Python and in a shell
     return re.sub(r"\b(backbone|clip_weights)='?(\w+)'?", rf"{name}:\1=\2", text)
-
-
-def _missing_file(error: BaseException) -> str:
-    # after a failed download: a clause about the file to fetch by hand
-    calls = {frame.f_code.co_name: frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)}
-    if from_hub := calls.get("hf_hub_download"):  # the hub's function, which timm calls
-        return f"; {from_hub.get('filename')} of {from_hub.get('repo_id')} is missing in the hub's cache"
-    download = calls.get("download_url_to_file")  # torch's function, which pyiqa and torchvision call
-    if not download:
-        return ""
-    text = f"; fetch {download['url']}" + (f" and save it as {download['dst']}" if download["dst"] else "")
-    is_option = "load_file_from_url" in calls  # pyiqa's function; torchvision's networks have no such option
-    return f"{text}, or name a copy (NAME:pretrained_model_path=FILE)" if is_option else text
