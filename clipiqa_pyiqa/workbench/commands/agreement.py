@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ...checks import check_whole
 from ...errors import OptionError
 from .options.groups import Settings
 from .options.reports import Experiment
@@ -14,7 +15,7 @@ from .options.terminal import note
 
 def run(
     *votes: Annotated[str, Parameter(metavar="VOTES", required=True)],
-    make_pairs: Annotated[int | None, Parameter(metavar="N")] = None,
+    count: Annotated[int | None, Parameter(name="--make-pairs", metavar="N")] = None,
     root: Annotated[str | None, Parameter(metavar="DIR")] = None,
     experiment: Experiment = Experiment(),
     settings: Settings = Settings(),
@@ -36,17 +37,18 @@ def run(
 
     Args:
         votes: CSV files; see above
-        make_pairs: make N pairs of photos for each attribute, and a page on which people choose
+        count: make N pairs of photos for each attribute, and a page on which people choose
         root: folder of the images; default: the CSV file's folder
     """
-    if make_pairs is None:
+    if count is None:
         return experiment.report("agreement", list(votes), root=root)
+    check_whole("count", count, 1, 500)
     out = experiment.output.out
     if root is not None:
-        raise OptionError("{root} belongs to votes, and {make_pairs} to photos.", options=("root", "make_pairs"))
+        raise OptionError("{root} belongs to votes, and {count} to photos.", options=("root", "count"))
     if out is None:
-        raise OptionError("{make_pairs} needs a folder for the page: add {out} DIR.", options=("make_pairs", "out"))
-    code = experiment.report("make_pairs", list(votes), count=make_pairs)
+        raise OptionError("{count} needs a folder for the page: add {out} DIR.", options=("count", "out"))
+    code = experiment.report("make_pairs", list(votes), count=count)
     page = out / "pairs.html"
     files = f"{shlex.quote(os.fspath(out))}/votes-*.csv"
     note(f"send {page} to people, and put their files beside it; then: clipiqa agreement {files}")

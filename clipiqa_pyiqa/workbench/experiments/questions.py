@@ -6,8 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ...errors import CLIPIQAError
 from ...metric import is_factory, net_of
 from ...prompts.pairs import parse_columns, unknown_names
+from ...text import few
+from ..metrics.building import build_clipiqa
 from ..metrics.description import Description, ObjectDescription, PyiqaDescription
 from ..metrics.kinds import AnyMetric, ClipMetric
 from ..metrics.parsing import parse_metrics
@@ -52,6 +57,19 @@ def without_unknown(metric: ClipMetric) -> tuple[ClipMetric, list[str]]:
         return metric, []
     unknown = unknown_names(clip, metric.questions)
     return metric.only([name for name in metric.questions if name not in unknown]), unknown
+
+
+def with_known_questions(metric: AnyMetric, device: torch.device) -> tuple[ClipMetric, list[str]]:
+    """Return a CLIP-IQA, built without the questions whose words its CLIP never saw, and these questions' names.
+
+    Raises ``CLIPIQAError`` if no question is left.
+    """
+    clipiqa, unknown = without_unknown(build_clipiqa(metric, device))
+    if unknown and not clipiqa.questions:
+        raise CLIPIQAError(
+            f"{clipiqa.backbone} never saw the words of any attribute ({few(unknown)}): use another backbone."
+        )
+    return clipiqa, unknown
 
 
 def column_names(metrics: Iterable[AnyMetric]) -> list[str]:

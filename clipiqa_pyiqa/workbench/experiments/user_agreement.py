@@ -13,19 +13,17 @@ import pandas
 from matplotlib.figure import Figure
 
 from ...checks import FilePath
-from ...errors import CLIPIQAError
 from ...metric import find_device
 from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import counted, few
-from ..metrics.building import build_clipiqa
 from ..options import SharedOptions
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, wrapped
 from ..sources.finding import each_of
 from ..stats.intervals import clustered_share, share
 from .experiment_result import ExperimentResult
 from .options import ExperimentOptions, Paths
-from .questions import column_names, metrics_with_questions, without_unknown
+from .questions import column_names, metrics_with_questions, with_known_questions
 from .scoring import check_output, scored_images
 from .votes import SIDES, read_votes
 
@@ -144,12 +142,7 @@ def agreement(
     unknown = dict[str, int]()
     if prompts is None and column_names(metrics) == list(columns):
         device = find_device(options.get("device"))
-        clipiqa, unknown_attributes = without_unknown(build_clipiqa(metrics[0], device))
-        if len(unknown_attributes) == len(columns):
-            raise CLIPIQAError(
-                f"{clipiqa.backbone} never saw the words of any attribute "
-                f"({few(unknown_attributes)}): use another backbone."
-            )
+        clipiqa, unknown_attributes = with_known_questions(metrics[0], device)
         metrics = [clipiqa]
         columns = columns if clipiqa.questions is None else clipiqa.questions
         unknown = {name: int((tally["attribute"] == name).sum()) for name in unknown_attributes}

@@ -15,13 +15,12 @@ from ...metric import find_device
 from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ...text import counted, few
-from ..metrics.building import build_clipiqa
 from ..metrics.kinds import AnyMetric
 from ..options import SharedOptions
 from ..sources.finding import find_inputs
 from .experiment_result import ExperimentResult
 from .options import ExperimentOptions, Paths
-from .questions import column_names, metrics_with_questions, without_unknown
+from .questions import column_names, metrics_with_questions, with_known_questions
 from .scoring import check_output, scored_images
 from .study_page import study_page
 
@@ -126,13 +125,8 @@ def make_pairs(
         )
     metrics = metrics_with_questions(metric, prompts, template, list(ATTRIBUTES))
     _check_questions(metrics)
-    names = column_names(metrics)
-    check_output((_TABLE, PAGE), names, files, options)  # before weights are read
-    clipiqa, unknown = without_unknown(build_clipiqa(metrics[0], find_device(options.get("device"))))
-    if len(unknown) == len(names):
-        raise CLIPIQAError(
-            f"{clipiqa.backbone} never saw the words of any attribute ({few(unknown)}): use another backbone."
-        )
+    check_output((_TABLE, PAGE), column_names(metrics), files, options)  # before weights are read
+    clipiqa, unknown = with_known_questions(metrics[0], find_device(options.get("device")))
     texts = _texts(clipiqa.questions or Columns())
     scored = scored_images([clipiqa], files, (_TABLE, PAGE), options)
     frames = [_pairs_of(name, scored.frame[name], count) for name in texts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -11,12 +12,13 @@ from matplotlib.figure import Figure
 from ...checks import check_whole
 from ...files.printable import printable
 from ...logger import log
+from ...metric import find_device
 from ...options import lists_options
-from ...text import first_of
+from ...text import few, first_of
 from ..experiments.experiment_result import ExperimentResult, file_names
 from ..experiments.options import ExperimentOptions, Paths
-from ..experiments.questions import metrics_with_questions
-from ..experiments.scoring import scored_images
+from ..experiments.questions import column_names, metrics_with_questions, with_known_questions
+from ..experiments.scoring import check_output, scored_images
 from ..files.shown_text import below_common
 from ..options import SharedOptions
 from ..report.pictures import contact_sheet
@@ -25,13 +27,23 @@ from ..sources.finding import find_inputs
 from .photos import Photos
 
 _SHEETS = "rank-{}.png"
+_WRITTEN = ("ranking.csv", _SHEETS)
 
 
 @dataclass(frozen=True)
 class Ranking(ExperimentResult):
-    """Scores, and the number of best and worst images to show for each question."""
+    """Scores, and the number of best and worst images to show for each question.
+
+    Attributes:
+        unknown: Questions that are left out, as the CLIP never saw their words.
+    """
 
     count: int = 10
+    unknown: Sequence[str] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        return super().is_complete and not self.unknown
 
     def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
         """Return the images in the order of a question, by default the first."""
@@ -88,11 +100,17 @@ class Ranking(ExperimentResult):
         return {"ranking.csv": table, **sheets}
 
     def details(self) -> dict[str, Any]:
-        return {"images": len(self.frame), "flags": self.scores.flags}
+        return {"images": len(self.frame), "flags": self.scores.flags, "unknown": list(self.unknown)}
 
     def notes(self) -> list[str]:
+        notes = []
         flags = self.scores.flags
-        return [f"flagged, with nothing to judge: {first_of(map(printable, flags))}"] if flags else []
+        if flags:
+            notes.append(f"flagged, with nothing to judge: {first_of(map(printable, flags))}")
+        if self.unknown:
+            backbone = self.provenance["backbone"]
+            notes.append(f"left out: {few(self.unknown)}, as {backbone} never saw their words")
+        return notes
 
 
 @lists_options(ExperimentOptions, of=SharedOptions)
@@ -109,7 +127,7 @@ def rank(
 
     Args:
         metric: As for :func:`~clipiqa_pyiqa.score_paths`, or a function that makes a ``CLIPIQA``.
-        prompts: As for :func:`~clipiqa_pyiqa.score_paths`.
+        prompts: As for :func:`~clipiqa_pyiqa.score_paths`; those whose words the CLIP never saw are left out.
         count: Number of best images to show, and of worst images.
         options: Options of :func:`~clipiqa_pyiqa.score_paths`; ``out`` is a folder for scores and results,
             ``pictures`` the format of figures; ``progress`` is called with the numbers of finished and of all images.
@@ -117,8 +135,13 @@ def rank(
     check_whole("count", count, 1, 500)
     files = find_inputs(paths, options.get("out"))
     metrics = metrics_with_questions(metric, prompts, template)
-    scored = scored_images(metrics, files, ["ranking.csv", _SHEETS], options)
-    result = Ranking(scored.frame, scored.failed, scored.provenance, scored.scores, count)
+    unknown = list[str]()
+    if getattr(metrics[0], "questions", None) is not None and not metrics[0].label:
+        check_output(_WRITTEN, column_names(metrics), files, options)  # before weights are read
+        first, unknown = with_known_questions(metrics[0], find_device(options.get("device")))
+        metrics = [first, *metrics[1:]]
+    scored = scored_images(metrics, files, _WRITTEN, options)
+    result = Ranking(scored.frame, scored.failed, scored.provenance, scored.scores, count, unknown)
     result.save_if_asked(options)
     if options.get("out") is not None:
         sheets = file_names(result.questions, _SHEETS).values()

@@ -79,8 +79,8 @@ def test_what_people_cannot_be_asked_is_refused(clipiqa, photos):
     for options, words in {
         "-b mini -p brightness": "add --out",
         "-b mini -p brightness --out study --root photos": "--root belongs to votes",
-        "-b mini -p brightness --out study --make-pairs 0": "between 1 and 500",
-        "-b mini -p brightness --out study --make-pairs 3": "3 pairs need 6 photos; got 5",
+        "-b mini -p brightness --out study --make-pairs 0": "--make-pairs must be between 1 and 500",
+        "-b mini -p brightness --out study --make-pairs 3": "got 5: pass more photos, or a smaller --make-pairs.",
         "-b mini -p antonyms --out study": "",
         "-m entropy --out study": "one CLIP-IQA",
     }.items():

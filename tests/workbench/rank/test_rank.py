@@ -40,6 +40,14 @@ def test_another_metric_answers_no_questions(greys):
     refused(rank, torch.nn.Linear(1, 1), greys)
 
 
+def test_questions_that_the_backbone_never_saw_are_left_out_and_named(clipiqa, greys):
+    said = clipiqa("rank greys -p happy brightness -b mini --out out", 1, "left out: 'happy', as mini never saw").out
+    assert "happy" not in said and not Path("out/rank-happy.png").exists() and Path("out/rank-brightness.png").exists()
+    assert json.loads(Path("out/summary.json").read_text())["unknown"] == ["happy"]
+    clipiqa("rank greys -c fig6 -b mini", 2, "mini never saw the words of any attribute ('complex'")
+    assert not Path("runs/fig6/scores.csv").exists()
+
+
 # Ranking
 
 
