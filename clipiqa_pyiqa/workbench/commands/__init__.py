@@ -3,12 +3,10 @@
 A module's ``run`` declares the command's options, which cyclopts reads; see :mod:`.app`.
 """
 
-import contextlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TextIO, cast
 
 from cyclopts import CycloptsError
 
@@ -18,7 +16,7 @@ from ...files.writing import command_inputs
 from ...text import nearest
 from .app import NAMES, WHOLE_HELP, command_app, examples_of
 from .command_line import CommandLine
-from .options.terminal import Messages, Terminated, drop, invoked, sigterm_as_interrupt, speaking
+from .options.terminal import ESCAPED_MESSAGES, Terminated, drop, invoked, sigterm_as_interrupt, speaking
 from .refusals import refusal
 
 STDIN = "-"
@@ -34,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    with sigterm_as_interrupt(), contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))):
+    with sigterm_as_interrupt(), ESCAPED_MESSAGES:
         try:
             code, message = _outcome(words)
         except KeyboardInterrupt as error:

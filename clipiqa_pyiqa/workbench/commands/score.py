@@ -16,6 +16,7 @@ from ...checks import check_whole_or_none
 from ...errors import ImageError, Kind, OptionError
 from ...files.writing import check_output, write_text
 from ...text import counted
+from ..files.streams import output_as_messages
 from ..metrics.description import Takes
 from ..options import check_storage
 from ..results.output import Output
@@ -230,7 +231,7 @@ def _score_on_ray(
 
     options: dict[str, Any] = {"out": output.out, "resume": output.resume, "progress": not output.quiet}
     # Ray prints on standard output
-    with stored(output.out), contextlib.redirect_stdout(sys.stderr):
+    with stored(output.out), output_as_messages():
         result = score_on_ray(metrics, found, **options, **how)
     for sentence in result.sentences():
         (note if result.is_complete else tell)(sentence)

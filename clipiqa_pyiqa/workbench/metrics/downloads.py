@@ -6,11 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from ...pyiqa_package import import_pyiqa
+from ..files.streams import output_as_messages
 
 _ANNOUNCED = re.compile(r'Downloading: "([^"]+)" to (.+)')  # as pyiqa and torch print it before they download
 _ADDRESS = re.compile(r"https?://[^\s'\"]*[\w/]")
@@ -46,7 +47,7 @@ class Downloads:
     def watched(self) -> Iterator[None]:
         """Send what is printed to standard error, and remember the downloads that it announces."""
         stream = cast(Any, _ListeningStream(sys.stderr, self._announced))
-        with redirect_stdout(stream), redirect_stderr(stream):
+        with redirect_stderr(stream), output_as_messages():
             yield
 
     def missing_file(self, error: BaseException) -> str:

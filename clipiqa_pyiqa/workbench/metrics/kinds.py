@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from ...prompts.pairs import Columns
 from ..files.named import Settings
+from ..files.streams import output_as_messages
 from ..results.columns import Column, Record
 from .description import Description, PyiqaDescription, Takes
 from .view import UNCHANGED, View
@@ -121,7 +120,7 @@ class _FunctionMetric(BuiltMetric):
 
         if not self.needs_reference:
             folders = folders[:1]
-        with contextlib.redirect_stdout(sys.stderr):
+        with output_as_messages():
             output = self._output_of(folders)
         if isinstance(output, Mapping):  # of inception_score, the mean comes first
             output = next(iter(output.values()))

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from ....errors import OptionError
 from ....files.printable import one_line, printable
 from ....logger import log
 from ...files.named import label_and_value
 from ...files.shown_text import harmless
+from ...files.streams import SharedContext, output_of_this_thread
 
 if TYPE_CHECKING:
     import pandas
@@ -54,25 +55,57 @@ def invocation() -> Invocation:
 
 
 class _Lines(logging.Handler):
+    """Prints what a command's own thread says; the command that began first, what threads without a command say."""
+
+    def __init__(self, command: str, quiet: bool) -> None:
+        super().__init__(logging.WARNING if quiet else logging.INFO)
+        self.name = command
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        speaker = _speaker.get(None)
+        if speaker is None:
+            speaker = next(handler for handler in log.handlers if isinstance(handler, _Lines))
+        return speaker is self
+
     def emit(self, record: logging.LogRecord) -> None:
         tqdm = sys.modules.get("tqdm")  # without tqdm, no bar is shown
         write = print if tqdm is None else tqdm.tqdm.write
         write(f"clipiqa {self.name}: {record.getMessage()}", file=sys.stderr)
 
 
+_speaker: ContextVar[_Lines] = ContextVar("speaker")
+
+
 @contextlib.contextmanager
-def speaking(command: str, quiet: bool) -> Iterator[None]:
-    """Print the package's log on standard error; ``quiet`` drops notes."""
-    handler = _Lines()
+def _with_notes() -> Iterator[None]:
     level = log.level
-    handler.name = command
-    log.addHandler(handler)
-    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.setLevel(logging.INFO)
     try:
         yield
     finally:
-        log.removeHandler(handler)
         log.setLevel(level)
+
+
+_LOG = SharedContext(_with_notes)
+
+
+@contextlib.contextmanager
+def speaking(command: str, quiet: bool) -> Iterator[None]:
+    """Print the package's log on standard error; ``quiet`` drops notes."""
+    handler = _Lines(command, quiet)
+    token = _speaker.set(handler)
+    log.addHandler(handler)
+    try:
+        with _LOG, output_of_this_thread():
+            yield
+    finally:
+        log.removeHandler(handler)
+        _speaker.reset(token)
+
+
+def _is_quiet() -> bool:
+    speaker = _speaker.get(None)
+    return speaker is not None and speaker.level > logging.INFO
 
 
 class Messages:
@@ -91,6 +124,10 @@ class Messages:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+ESCAPED_MESSAGES = SharedContext(lambda: contextlib.redirect_stderr(cast(TextIO, Messages(sys.stderr))))
+"""While any command runs, standard error is :class:`Messages`."""
 
 
 def drop(stream: TextIO) -> None:
@@ -139,7 +176,7 @@ class _ProgressBar:
         self._name = name
         self._done_before = done
         self._start = time.monotonic()
-        hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
+        hidden = True if _is_quiet() else None  # None: hidden unless on a terminal
         self._bar = tqdm(desc=one_line(name), total=total, unit=self._unit, initial=done, disable=hidden)
 
     def _write_line(self, done: float, total: Any, seconds: float, detail: str) -> None:
