@@ -63,6 +63,7 @@ class FrozenTensors:
 
 def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
     return CLIPIQAError(
-        f"device 'mps' lacks an operation ({str(error).partition('. ')[0]}): use device='cpu', or set "
-        "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU computes this operation."
+        f"device 'mps' lacks an operation ({str(error).partition('. ')[0]}): use {{device}}='cpu', or set "
+        "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU computes this operation.",
+        options=("device",),
     )

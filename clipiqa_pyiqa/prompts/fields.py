@@ -96,8 +96,8 @@ def warn_of_positions(name: FilePath, metadata: Mapping[str, str], pos_embedding
     positions = metadata.get("pos_embedding", pos_embedding)
     if positions != pos_embedding:
         log.warning(
-            f"{name} was learned with pos_embedding={positions!r}, but the metric has {pos_embedding!r}: its scores "
-            "will be wrong."
+            f"{name} was learned with the positional embedding {positions!r}, but the metric has {pos_embedding!r}: "
+            "its scores will be wrong."
         )
 
 

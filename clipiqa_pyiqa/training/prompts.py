@@ -42,7 +42,8 @@ class PromptTraining:
         if len(targets) < recipe.batch_size:
             raise CLIPIQAError(
                 f"{counted(len(targets), 'training image')} cannot fill a batch of {recipe.batch_size}: use a smaller "
-                "batch_size."
+                "{batch_size}.",
+                options=("batch_size",),
             )
         self.metric = metric
         self.recipe = recipe

@@ -127,8 +127,8 @@ def _unpublished_weights(copy: Copy, like: PublishedFile, quick_gelu: bool | Non
     weights = weights_in(copy, replace(like, tag="file"))
     assumed, other = ("QuickGELU", "GELU") if like.quick_gelu else ("GELU", "QuickGELU")
     log.warning(
-        f"{copy.path} is not a published file: {assumed} is assumed; switch quick_gelu "
-        f"{'off' if like.quick_gelu else 'on'} if the model uses {other}."
+        f"{copy.path} is not a published file: {assumed} is assumed; if its model uses {other}, "
+        f"switch QuickGELU {'off' if like.quick_gelu else 'on'}."
     )
     return weights
 
@@ -212,14 +212,15 @@ def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:
 
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
     advice = (
-        "to try clipiqa, use backbone=mini, the small CLIP in this package, or name a file by clip_weights=PATH"
+        "to try clipiqa, use {backbone}=mini, the small CLIP in this package, or name a file by {clip_weights}=PATH"
         if file.backbone
         else "name a file of your own instead"
     )
     return WeightsError(
         f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): {advice}.\n"
         f"The file is at {address}: save it as {file.caches[-1] / file.names[0]}, or under that name in the folder "
-        f"that {VARIABLE} names. Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com."
+        f"that {VARIABLE} names. Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com.",
+        options=("backbone", "clip_weights"),
     )
 
 

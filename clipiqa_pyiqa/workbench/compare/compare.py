@@ -181,7 +181,7 @@ def _notes_on_what_is_left_out(data: DataSet, images: Sequence[Image], scored: S
     if scored.unfinished:
         notes.append(
             f"left out, as an earlier run did not score all images by them: {few(scored.unfinished)}; name them again "
-            "in `metrics`"
+            "to finish them"
         )
     return notes
 
@@ -209,7 +209,7 @@ def _training_notes(
     labels = [metric.label for metric in metrics]
     for label, record in records.items():
         if label not in labels and {"learned", "head"} & record.keys():
-            notes.append(f"{label} learned from rated photos, perhaps from these: name it again in `metrics` to see")
+            notes.append(f"{label} learned from rated photos, perhaps from these: name it again to see")
     return notes
 
 

@@ -92,13 +92,11 @@ def find_column(
     raise CLIPIQAError(f"{path} has no column such as {example!r}: {remedy}")
 
 
-def log_other_columns(
-    path: Path, header: Sequence[str], chosen: str | int | None, usual: str, *, option: str = "columns"
-) -> None:
+def log_other_columns(path: Path, header: Sequence[str], chosen: str | int | None, usual: str) -> None:
     """Log which columns :func:`find_column` passed over, although they have usual names too."""
     candidates = _with_usual_names(header, usual)
     if chosen is None and len(candidates) > 1:
-        log.info(f"{path}: the column {candidates[0]!r} is read, not {few(candidates[1:])}; choose with `{option}`")
+        log.info(f"{path}: the column {candidates[0]!r} is read, not {few(candidates[1:])}; name another to read it")
 
 
 def check_images_exist(path: Path, files: Collection[str], remedy: str = "") -> None:

@@ -251,7 +251,7 @@ class BatchLoop(Generic[Item, Decoded, Result]):
                 raise
             self._most_pixels = min(self._most_pixels, batch.pixels // 2)
             problem = ImageError(
-                "it does not fit in memory: set max_side or max_pixels, or use another device.",
+                "it does not fit in memory: have large images shrunk, or use another device.",
                 Kind.OUT_OF_MEMORY,
             )
         # Outside the except block, since the error keeps the failed call's tensors alive.

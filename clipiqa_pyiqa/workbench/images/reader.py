@@ -39,9 +39,8 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
         rgb, orientation, converted, damage = image.decoded(make_room)
         if damage and reading.damaged != "keep":
             raise ImageError(
-                f"is a damaged JPEG with {damage}; {{damaged}}='keep' scores it as it is",
+                f"is a damaged JPEG with {damage}; with damaged set to 'keep', it is scored as it is",
                 Kind.DAMAGED,
-                options=("damaged",),
             )
         if reading.apply_exif and orientation != 1:
             rgb = _upright(rgb, orientation)

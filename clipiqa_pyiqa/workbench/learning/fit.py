@@ -286,9 +286,9 @@ def _tries(asked: str, best: _Fit, fit_on: str) -> str:
     """Return what to try where a head gained nothing."""
     tries = ["more rated photos"]
     if asked == "affine":
-        tries.append("method=ridge")
+        tries.append("the method ridge")
     if fit_on == "features":
-        tries.append("fit_on=stages")
+        tries.append("a fit on stages")
     is_monotonic = best.method == "affine" and best.head["prior"][0] > 0
     return ", or ".join(tries) + (" (affine changes the scale, never the order of photos)" if is_monotonic else "")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import re
 import textwrap
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -43,9 +43,11 @@ def build(
             raise
         name = description.name or "NAME"
         fetch = downloads.missing_file(error)
-        # all lines of the error
-        log.error(f"metric {description.label} cannot be built: {_as_named(str(error), name)}{fetch}")
-        reason = f"it cannot be built: {_as_named(describe_error(error), name)}{fetch}."
+        # in a metric's name, its options are written as in clipiqa:backbone=mini
+        spelled = {option: f"{name}:{option}" for option in inspect.signature(CLIPIQA).parameters}
+        whole = error.text(spelled) if isinstance(error, CLIPIQAError) else str(error)
+        log.error(f"metric {description.label} cannot be built: {whole}{fetch}")
+        reason = f"it cannot be built: {describe_error(error, spelled)}{fetch}."
         if strict:
             raise CLIPIQAError(f"metric {description.label}: {reason}") from error
         if _is_ours(description):  # its record lacks all that its weights would tell
@@ -174,12 +176,8 @@ def _create_pyiqas(description: PyiqaDescription, device: torch.device) -> Any:
         raise
 
 
-def describe_error(error: BaseException) -> str:
+def describe_error(error: BaseException, spelled: Mapping[str, str] | None = None) -> str:
+    """Return an error in a clause; ``spelled`` is how options are written, if not as in Python."""
     if isinstance(error, CLIPIQAError):
-        return str(error).partition("\n")[0].rstrip(".")
+        return error.text(spelled or {}).partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {textwrap.shorten(str(error), 300, placeholder='…')}".rstrip(": .")
-
-
-def _as_named(text: str, name: str) -> str:
-    # options of CLIP belong into the metric's name, in Python and in a shell
-    return re.sub(r"\b(backbone|clip_weights)='?(\w+)'?", rf"{name}:\1=\2", text)

@@ -118,7 +118,7 @@ def _column_names(path: Path, header: Sequence[str], file: OpinionFile) -> _Colu
     )
     log_other_columns(path, header, image, PATH_COLUMNS)
     log_other_columns(path, header, score, _SCORE_COLUMNS)
-    log_other_columns(path, header, file.group, _GROUP_COLUMNS, option=_GROUP_OPTION)
+    log_other_columns(path, header, file.group, _GROUP_COLUMNS)
     return names
 
 

@@ -213,7 +213,7 @@ def _answers(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds:
 def _failure(error: Exception) -> Answer:
     if is_out_of_memory(error):
         torch.cuda.empty_cache()
-        why = "it does not fit in memory: set max_side or max_pixels, or use another device"
+        why = "it does not fit in memory: have large images shrunk, or use another device"
         return Answer(error=why, kind=Kind.OUT_OF_MEMORY)
     return Answer(error=describe_error(error), kind=error.kind if isinstance(error, CLIPIQAError) else Kind.OTHER)
 

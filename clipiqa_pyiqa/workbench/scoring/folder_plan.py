@@ -86,10 +86,10 @@ class FolderResult:
         sentences = [f"{self.images - failed:,} scored, {failed:,} failed{f' ({kinds})' if kinds else ''}"]
         sentences += self.errors
         if self.unfinished:
-            why = "not finished, since their processes were lost each time; pass `resume` to try again"
+            why = "not finished, since their processes were lost each time; resume the run to try again"
             sentences.append(f"{why}: {few(self.unfinished)}")
         if self.gone:
-            why = "are gone, of which an earlier run left rows; to remove these, pass drop_vanished, too"
+            why = "are gone, of which an earlier run left rows; to remove these, resume it and drop what has vanished"
             sentences.append(f"{counted(len(self.gone), 'image or shard')} {why}: {few(self.gone)}")
         for name, shards in self.absent.items():
             sentences.append(absent_note(name, shards))

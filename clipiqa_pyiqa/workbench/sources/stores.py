@@ -192,4 +192,4 @@ def suffix_of(name: str) -> str:
 
 def absent_note(name: str, shards: Sequence[str]) -> str:
     """Return a sentence about a value to keep that no sample of some shards has."""
-    return f"`keep` names {name!r}, but no sample of {first_of(map(repr, shards))} has it"
+    return f"no sample of {first_of(map(repr, shards))} has the value {name!r}, which was to be kept"

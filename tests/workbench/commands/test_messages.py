@@ -1,7 +1,10 @@
 """Messages in a shell: flags in place of Python's names, and lines of progress."""
 
+import re
+
 import pytest
 from photos import save_grey
+from PIL import Image
 
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.workbench.commands.options import terminal
@@ -43,3 +46,13 @@ def test_progress_without_a_terminal(monkeypatch, capsys):
         with terminal.speaking("score", False), terminal.progress() as show:
             show(*state)
         assert expected in capsys.readouterr().err
+
+
+def test_reasons_of_rows_name_things_and_no_options_of_python(clipiqa, tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (1500, 1500)).save(tmp_path / "photos/large.png")
+    Image.effect_noise((500, 500), 60).convert("RGB").save(tmp_path / "photos/cut.jpg")
+    content = (tmp_path / "photos/cut.jpg").read_bytes()
+    (tmp_path / "photos/cut.jpg").write_bytes(content[:-4000] + bytes(2000) + content[-2000:])
+    ran = clipiqa("score photos -b mini --memory 100M", 1, "raise the limit of memory", "with damaged set to 'keep'")
+    assert not re.search(r"[a-z]_[a-z]|\w=", ran.err)

@@ -66,7 +66,7 @@ def test_an_image_without_memory_alone_is_told():
             raise MemoryError
 
     (text,) = results(WithoutMemory(), [0])
-    assert text.startswith("0 read: it does not fit in memory: set max_side")
+    assert text.startswith("0 read: it does not fit in memory: have large images shrunk")
 
 
 def test_views_of_an_image_are_worked_on_in_its_place():

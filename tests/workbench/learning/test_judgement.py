@@ -114,7 +114,7 @@ def test_an_affine_head_keeps_the_order_and_the_line_says_so(sizes, store, metri
         keeps = found.before["train"].plcc > 0
         assert keeps == ("never the order" in str(found.judgement))
         if keeps:
-            assert found.judgement.gain.numbers == (0, 0, 0, 1) and "fit_on=stages" in str(found.judgement)
+            assert found.judgement.gain.numbers == (0, 0, 0, 1) and "a fit on stages" in str(found.judgement)
 
 
 def test_both_commands_print_the_judgement_in_one_line(rated, store, sizes, clipiqa, tmp_path):
@@ -124,5 +124,5 @@ def test_both_commands_print_the_judgement_in_one_line(rated, store, sizes, clip
     assert line == ("no better", "hold out more images, as 3 images cannot show a difference")
     out = clipiqa(f"fit {sizes} --method affine --lower-better --splits 3 {common} head.safetensors", 0).out
     (line,) = re.findall(f"{LINE} on 36 rated photos(.*)", out)
-    assert line[0] == "no better" and "fit_on=stages" in line[1]
+    assert line[0] == "no better" and "a fit on stages" in line[1]
     assert out.count("3 random splits that test 7 photos each, ") == 3

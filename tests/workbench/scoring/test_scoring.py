@@ -127,7 +127,7 @@ def test_an_image_that_does_not_fit_in_memory_fails_alone(make, error):
 
     rows = list(score_paths(OutOfMemory(), make([SQUARE, (200, 200), SQUARE])))
     assert [row.kind for row in rows] == [None, Kind.OUT_OF_MEMORY, None]
-    assert "set max_side or max_pixels" in rows[1].error and rows[1].width == 200
+    assert "have large images shrunk" in rows[1].error and rows[1].width == 200
 
 
 def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path):

@@ -245,7 +245,7 @@ class TestCommand:
     def test_a_name_to_keep_that_samples_or_loose_photos_lack_is_a_line_and_exit_code_1(self, clipiqa, lake):
         save_grey(lake.parent / "photos/a.png", 9)
         for asked in ("lake --keep n captoin", "photos lake --keep n"):
-            named = f"`keep` names {asked.split()[-1]!r}, but no sample of"
+            named = f"has the value {asked.split()[-1]!r}, which was to be kept"
             clipiqa(f"score {asked} --out {asked[:4]}.csv --device cpu", 1, named)
 
     def test_a_column_to_keep_or_of_images_that_a_parquet_file_lacks_is_its_failure(self, clipiqa, tmp_path):
@@ -261,7 +261,7 @@ class TestCommand:
         asked = "score lake/a/002.tar --keep caption --device cpu --out"
         clipiqa(f"{asked} s.csv", 1, "0.json' holds no JSON object", "1 failed")
         ran = clipiqa(f"{asked} s.csv --resume", 1, "1 failed before", "3 done before, 0 changed")
-        assert "`keep` names" not in ran.err  # rows that are kept have captions
+        assert "was to be kept" not in ran.err  # rows that are kept have captions
         clipiqa("score lake/a/002.tar --keep json --out text.csv --device cpu", 0)
 
     def test_a_folder_of_results_is_refused(self, clipiqa, lake):
