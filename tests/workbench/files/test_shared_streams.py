@@ -36,7 +36,8 @@ def test_the_output_of_a_thread_stays_while_another_prints_messages(capsys):
 
 def test_streams_are_as_before_whichever_thread_ends_first():
     before = sys.stdout
-    entered, may_end = threading.Event(), threading.Event()
+    entered = threading.Event()
+    may_end = threading.Event()
 
     def longer():
         with output_as_messages():
