@@ -5,8 +5,10 @@
 Each side has a process of its own, and they take turns, since threads of onnxruntime spin while they wait. Printed are
 this package's milliseconds, then onnxruntime's time and OpenVINO's divided by ours, and OpenVINO's divided by
 onnxruntime's: the median and the range of the rounds. A figure above 1 is in favour of the one that divides.
-Threads of this package wait as in commands (OMP_WAIT_POLICY=PASSIVE), or busily (``--busy``). For AVX2 alone, which
-onnxruntime ignores, set ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2.
+On one thread, times are processor time, which other programs change little; on more threads, they are those of a clock,
+so the machine should be idle. Threads of this package wait as in commands (OMP_WAIT_POLICY=PASSIVE), or busily
+(``--busy``). For AVX2 alone, which onnxruntime ignores, set ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
+MKL_ENABLE_INSTRUCTIONS=AVX2.
 """
 
 import os
@@ -44,9 +46,10 @@ def encoder(side, backbone, threads, folder, precision):
     return CLIPIQA(**seeded(backbone, folder), precision=precision).eval().encode_image
 
 
-def measured(*given):
+def measured(side, backbone, threads, folder, precision):
     """Return a side's seconds of its fastest call for each size, in which other programs count least."""
-    encode = encoder(*given)
+    encode = encoder(side, backbone, threads, folder, precision)
+    clock = time.process_time if threads == 1 else time.perf_counter
     fastest = []
     for size in SIZES:
         x = images(1, *size)
@@ -54,9 +57,9 @@ def measured(*given):
         encode(x), encode(x)
         end = time.perf_counter() + SECONDS
         while time.perf_counter() < end or len(taken) < 3:
-            start = time.perf_counter()
+            start = clock()
             encode(x)
-            taken.append(time.perf_counter() - start)
+            taken.append(clock() - start)
         fastest.append(min(taken))
     return fastest
 
