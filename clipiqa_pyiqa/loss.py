@@ -30,6 +30,7 @@ from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
 from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts, parse_prompts
+from .prompts.questions import only_pairs
 from .text import reason, shown
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
@@ -131,7 +132,8 @@ class CLIPIQALoss(nn.Module):
         if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
             raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
         if ready is None:  # before the weights, which may be downloaded
-            _weights(prompt_weights, len(parse_prompts(prompts, options.get("template"))))
+            pairs = only_pairs(parse_prompts(prompts, options.get("template")), "CLIPIQALoss")
+            _weights(prompt_weights, len(pairs))
         # Neither is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
         self.__dict__.update(
             metric=CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready,
@@ -143,7 +145,8 @@ class CLIPIQALoss(nn.Module):
                     "a criterion or a fitted head has no prompts: use form='linear', without prompt_weights and local."
                 )
         else:
-            self.prompt_weights = _weights(prompt_weights, len(self.metric.prompts))
+            pairs = only_pairs(self.metric.prompts, "CLIPIQALoss")
+            self.prompt_weights = _weights(prompt_weights, len(pairs))
         if local:
             self.metric.check_map()
 

@@ -19,11 +19,13 @@ from .checks import FilePath
 from .errors import CLIPIQAError
 from .files.writing import check_output, replacing
 from .logger import log
-from .metric import CLIPIQA, net_of
+from .metric import CLIPIQA
 from .prompts.antonym import antonym_scores, column_means
 from .prompts.pairs import Columns, Prompts, parse_columns
+from .prompts.questions import only_pairs
 from .prompts.records import as_texts, column_records
 from .text import pip_install
+from .tower_metric import net_of
 
 if TYPE_CHECKING:
     import onnx
@@ -123,6 +125,9 @@ def _check_exportable(net: Any, prompts: Prompts | Columns, with_map: bool) -> N
         )
     if net.precision != "fp32":
         raise CLIPIQAError(f"{{precision}} must be 'fp32'; got {net.precision!r}.", options=("precision",))
+    columns = net.questions if prompts is None else parse_columns(prompts, net.template)
+    for questions in (columns or {}).values():
+        only_pairs(questions, "an ONNX file")
     if with_map and net.head is not None and prompts is None:
         raise CLIPIQAError(
             "with_map must be False for a fitted head; got True: pass `{prompts}`, or leave out with_map.",

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from .checks import FilePath
 
 if TYPE_CHECKING:
-    from .metric import Aggregate, ModelType, PosEmbedding, Precision
+    from .image_features import PosEmbedding
+    from .prompts.prompt_files import ModelType
+    from .prompts.questions import Aggregate
+    from .tower_metric import Precision
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

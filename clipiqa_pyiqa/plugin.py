@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from .family import CLIPMetric
     from .loss import CLIPIQALoss
-    from .metric import CLIPIQA, ModelType
+    from .metric import CLIPIQA
+    from .prompts.prompt_files import ModelType
 
 NAME = "CLIPIQA"  # the class in pyiqa's configurations of clipiqa, clipiqa+, …
 BUILTIN_MODULES = {  # pyiqa's class -> its module
@@ -49,12 +50,18 @@ def register_losses() -> None:
 def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> "CLIPIQA":
     """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log a note when a process builds its first plain ``clipiqa``."""
     from .metric import CLIPIQA
+    from .prompts.single import RANGE
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
     if net.lower_better:  # pyiqa's wrapper has the range and direction of its configuration
         log.warning(
             "clipiqa-pyiqa: low scores of this head are good, as metric.net.lower_better says; pyiqa's "
             "metric.lower_better does not know it."
+        )
+    if net.score_range == RANGE:
+        log.warning(
+            "clipiqa-pyiqa: scores of a single text are cosines from -1 to 1, as metric.net.score_range says; pyiqa's "
+            "metric.score_range does not know it."
         )
     if model_type == "clipiqa" and prompts is None and "mini" not in (options.get("backbone"), *args[:1]):
         _announce()

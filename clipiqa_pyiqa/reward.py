@@ -14,6 +14,8 @@ from .clip.pixels import blackened, psnr, to_tensors
 from .errors import CLIPIQAError, ImageError
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
+from .prompts.pairs import parse_prompts
+from .prompts.questions import only_pairs
 from .text import shown
 
 
@@ -60,6 +62,7 @@ class CLIPIQAReward:
         self.batch_size = batch_size
         self.nan = nan
         self.device = device
+        only_pairs(parse_prompts(prompts, options.get("template")), "CLIPIQAReward")  # before weights are downloaded
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
         if local:
             self.metric.check_map()

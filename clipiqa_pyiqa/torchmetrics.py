@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .metric import CLIPIQA
 from .prompts.pairs import parse_columns
+from .prompts.questions import only_pairs
 from .text import pip_install
 
 try:
@@ -99,6 +100,8 @@ class CLIPImageQualityAssessment(Metric):
         numbers = itertools.count()
         names = [prompt if isinstance(prompt, str) else f"user_defined_{next(numbers)}" for prompt in prompts]
         self.columns = parse_columns(dict(zip(names, prompts, strict=True)))
+        for questions in self.columns.values():
+            only_pairs(questions, "CLIPImageQualityAssessment")
         self.model = CLIPIQA(**(model | options)).eval()
         self.add_state("scores", [], dist_reduce_fx="cat")
 

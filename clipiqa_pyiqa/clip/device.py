@@ -1,4 +1,4 @@
-"""The dtype in which a device computes, and the error for operations that the device lacks."""
+"""Devices: the one that a user names, the dtype in which it computes, and the error for operations that it lacks."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError
 from ..logger import log
+from ..text import shown
 from ..weights.checkpoint import Checkpoint
 
 
@@ -67,3 +68,16 @@ def missing_on_mps(error: NotImplementedError) -> CLIPIQAError:
         "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU computes this operation.",
         options=("device",),
     )
+
+
+def find_device(name: str | torch.device | None) -> torch.device:
+    """Return the named device, by default cuda if available, else cpu; raise ``CLIPIQAError`` for a missing device."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise CLIPIQAError(
+            f"{{device}} must be cpu, cuda, cuda:N or mps, and this machine must have it; got {shown(name)}.",
+            options=("device",),
+        ) from error

@@ -12,7 +12,7 @@ from ..checks import FilePath
 from ..clip.gradient import per_image, recomputed, wide
 from ..clip.model import frozen_clip, middle_square
 from ..errors import CLIPIQAError
-from ..metric import Precision, TowerMetric
+from ..tower_metric import Precision, TowerMetric
 from ..weights.finding import Weights, find_file, find_weights, weights_in
 from ..weights.names import pyiqa_file
 
@@ -58,7 +58,7 @@ class CLIPMetric(TowerMetric):
     model_type: str  # of a class: the default
     backbone: ClassVar[str]
     view: ClassVar[TowerInput]
-    score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    score_range: tuple[float, float] = (0.0, 1.0)
     lower_better = False
     takes_captions: ClassVar[bool] = False  # whether each image is compared with its caption
     file: Mapping[str, str] = {}  # name and hash of the metric's own file

@@ -23,11 +23,11 @@ class CLIPScore(CLIPMetric):
     model_type = "clipscore"
     backbone = "ViT-B/32"
     view = CROP
-    score_range = (0.0, 2.5)
     takes_captions = True
 
     def __init__(self, *args: Any, w: float = 2.5, prefix: str = "A photo depicts", **options: Any):
         self.w = w
+        self.score_range = (0.0, w)
         self.prefix = prefix
         super().__init__(*args, **options)
 

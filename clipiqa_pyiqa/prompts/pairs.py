@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..clip.tokenizer import tokenizer
 from ..errors import PromptError
 from ..text import nearest, shown
+from .single import PREFIX, SingleText, is_single, words_of_single
 
 if TYPE_CHECKING:
     from ..clip.model import FrozenCLIP
@@ -30,11 +31,14 @@ class PromptPair:
         return self.positive, self.negative
 
 
-class Columns(dict[str, tuple[PromptPair, ...]]):
-    """Score columns: a dict from name to the pairs whose scores are averaged."""
+Question: TypeAlias = PromptPair | SingleText
 
 
-Prompts: TypeAlias = str | PromptPair | tuple[str, str] | Sequence[str | PromptPair | Sequence[str]] | None
+class Columns(dict[str, tuple[Question, ...]]):
+    """Score columns: a dict from name to the pairs whose scores are averaged, or to a single text."""
+
+
+Prompts: TypeAlias = str | Question | tuple[str, str] | Sequence[str | Question | Sequence[str]] | None
 """Values that a user may pass as prompts: see :func:`parse_prompts`."""
 
 
@@ -94,15 +98,15 @@ PRESETS = {
 }
 
 
-def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[PromptPair, ...]:
-    """Return the pairs that a user passes as ``prompts``, at least one.
+def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[Question, ...]:
+    """Return the pairs and single texts that a user passes as ``prompts``, at least one.
 
     Args:
         prompts: A string names a pair or a preset. A tuple of two strings, or ``'positive|negative'``, is a free
-            pair. A list holds several of these; in a list, a list of two strings is also a free pair. ``None`` is the
-            paper's ``'quality'``.
+            pair, and ``'single:text'`` a single text. A list holds several of these; in a list, a list of two strings
+            is also a free pair. ``None`` is the paper's ``'quality'``.
         template: A wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2); ``{}`` stands for the words of named
-            pairs ('Good', 'Bad') and the texts of free pairs.
+            pairs ('Good', 'Bad') and the texts of free pairs and of single texts.
 
     Raises:
         PromptError: A name is unknown, CLIP cannot read a text, both texts have the same tokens, or a type is wrong.
@@ -114,13 +118,15 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
                 f"{{template}} must be a text with one {{}} and no other brace; got {shown(template)}.",
                 options=("template",),
             )
-    return tuple(_checked(pair) for item in _items(prompts) for pair in _parse_item(item, template))
+    return tuple(_checked(question) for item in _items(prompts) for question in _parse_item(item, template))
 
 
 def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> Columns:
     """Return one score column per item of ``prompts`` (see :func:`parse_prompts`) or per name in a mapping."""
     if isinstance(prompts, Mapping):
         columns = Columns({name: parse_prompts(pairs, template) for name, pairs in prompts.items()})
+        for questions in columns.values():
+            check_averaged(questions)
     else:
         parsed = [(item, parse_prompts([item], template)) for item in _items(prompts)]
         columns = Columns({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in parsed})
@@ -129,7 +135,18 @@ def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str
     return columns
 
 
-def unknown_names(clip: "FrozenCLIP", columns: Mapping[str, Iterable[PromptPair]]) -> list[str]:
+def check_averaged(questions: Sequence[Question]) -> None:
+    """Raise PromptError for a single text among several questions whose scores would be averaged."""
+    singles = [question for question in questions if isinstance(question, SingleText)]
+    if singles and len(questions) > 1:
+        raise PromptError(
+            f"the score of {singles[0].name!r} is a cosine, which is not averaged with other scores: pass it alone as "
+            "`{prompts}`, or {aggregate}=None for a column each.",
+            options=("prompts", "aggregate"),
+        )
+
+
+def unknown_names(clip: "FrozenCLIP", columns: Mapping[str, Iterable[Question]]) -> list[str]:
     """Return the names of columns with words that a CLIP never saw."""
     texts = {name: [text for pair in pairs for text in pair.texts] for name, pairs in columns.items()}
     return [name for name in texts if not clip.knows(*texts[name])]
@@ -149,10 +166,12 @@ def _items(prompts: Any) -> list[Any]:
     return list(prompts)
 
 
-def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
-    if isinstance(item, PromptPair):
+def _parse_item(item: Any, template: str | None) -> Iterable[Question]:
+    if isinstance(item, PromptPair | SingleText):
         return [item]
     if isinstance(item, str):
+        if is_single(item):
+            return [_single(item, template)]
         sides = item.split("|")
         if len(sides) == 1:
             return _look_up(item, template)
@@ -161,6 +180,10 @@ def _parse_item(item: Any, template: str | None) -> Iterable[PromptPair]:
         raise PromptError(
             f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
             f"{shown(item)} ({type(item).__name__})."
+        )
+    if any(map(is_single, item)):
+        raise PromptError(
+            f"a pair has two plain texts; got {shown(item)}: leave out {PREFIX!r}, or pass a list of single texts."
         )
     if isinstance(item, tuple) and set(item) <= {*NAMED_PAIRS, *PRESETS, *ALIASES}:
         raise PromptError(
@@ -176,11 +199,21 @@ def _worded(text: str, template: str | None) -> str:
     return template.replace("{}", words) if words and template else words
 
 
+def _single(prompt: str, template: str | None) -> SingleText:
+    text = words_of_single(prompt)
+    if "|" in text:
+        raise PromptError(f"{PREFIX!r} takes one text; got {shown(prompt)}: leave out {PREFIX!r} to ask a pair.")
+    return SingleText(_worded(text, template))
+
+
 def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
     key = " ".join(name.lower().split())
     key = ALIASES.get(key, key)
     if key in NAMED_PAIRS:
         return [_named(key, template)]
+    if key not in PRESETS and ":" in key:
+        text = " ".join(name.partition(":")[2].split())
+        raise PromptError(f"unknown prompt {shown(name)}: did you mean {PREFIX + text!r}, which asks a single text?")
     if key not in PRESETS:
         raise PromptError(
             f"unknown prompt pair {shown(name)}: {nearest(key, [*NAMED_PAIRS, *PRESETS])} Pass your own words "
@@ -191,21 +224,30 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
     return PRESETS[key]
 
 
-def _checked(pair: PromptPair) -> PromptPair:
-    for text in pair.texts:
-        if not _tokens(text):
-            raise PromptError(f"CLIP reads nothing in {shown(text)}: a pair needs two texts with words in them.")
-        if (count := len(_tokens(text)) + 2) > CONTEXT_LENGTH:
-            raise PromptError(
-                f"the prompt {shown(text)} has {count} tokens with its start and end marks, but CLIP "
-                f"reads {CONTEXT_LENGTH}: shorten it."
-            )
-    if _tokens(pair.positive) == _tokens(pair.negative):
+def _checked(question: Question) -> Question:
+    for text in question.texts:
+        _check_text(text, isinstance(question, SingleText))
+    if isinstance(question, PromptPair) and _tokens(question.positive) == _tokens(question.negative):
         raise PromptError(
-            f"CLIP reads both texts of the pair as the same text ({shown(pair.positive)}, {shown(pair.negative)}): "
-            "pass a text and its antonym."
+            f"CLIP reads both texts of the pair as the same text ({shown(question.positive)}, "
+            f"{shown(question.negative)}): pass a text and its antonym."
         )
-    return pair
+    return question
+
+
+def _check_text(text: str, is_alone: bool) -> None:
+    """Raise PromptError for a text that CLIP cannot read, or not whole."""
+    if not _tokens(text):
+        needed = (
+            f"{PREFIX!r} needs a text with words in it" if is_alone else "a pair needs two texts with words in them"
+        )
+        raise PromptError(f"CLIP reads nothing in {shown(text)}: {needed}.")
+    count = len(_tokens(text)) + 2
+    if count > CONTEXT_LENGTH:
+        raise PromptError(
+            f"the prompt {shown(text)} has {count} tokens with its start and end marks, but CLIP reads "
+            f"{CONTEXT_LENGTH}: shorten it."
+        )
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,15 +11,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..checks import FilePath
+from ..checks import FilePath, check_keys, check_mapping
 from ..errors import PromptError
 from ..files.writing import write_bytes
 from ..weights.checkpoint import open_checkpoint
 from .checksum import check_checksum, content_checksum
 from .fields import check_backbone, check_weights, read_fields, warn_of_positions
 from .heads import is_head, read_head
-from .learned import STATE_KEYS, PromptLearner
-from .pairs import parse_prompts
+from .learned import CONTEXT_OPTIONS, STATE_KEYS, PromptLearner, check_context
+from .pairs import Question, parse_prompts
+from .questions import only_pairs
 from .records import value_text
 
 
@@ -32,6 +33,7 @@ class PublishedPrompts(NamedTuple):
 
 
 LearnedType = Literal["clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"]
+ModelType = Literal["clipiqa"] | LearnedType
 PUBLISHED: dict[LearnedType, PublishedPrompts] = {  # by pyiqa's names
     "clipiqa+": PublishedPrompts("CLIP-IQA+_learned_prompts-603f3273.pth", "RN50", "none"),
     "clipiqa+_rn50_512": PublishedPrompts("CLIPIQA+_RN50_512-89f5d940.pth", "RN50", "interpolate"),
@@ -76,7 +78,7 @@ def load_prompt_file(learner: PromptLearner, path: FilePath, pos_embedding: str)
     negative = metadata.get("base_negative", pair_before.negative)
     try:
         if (positive, negative) != pair_before.texts:
-            (learner.pair,) = parse_prompts((positive, negative))
+            (learner.pair,) = only_pairs(parse_prompts((positive, negative)), "CLIP-IQA+")
         if len(state) == len(STATE_KEYS):
             learner.load_state_dict(state)
         else:
@@ -108,6 +110,34 @@ def check_learned_file(path: FilePath, backbone: str) -> None:
     else:
         _, metadata = read_prompt_file(path)
     check_backbone(path, metadata, backbone)
+
+
+def check_learned_options(
+    model_type: ModelType,
+    prompts: Sequence[Question],
+    path: FilePath | None,
+    context: Mapping[str, Any] | None,
+) -> None:
+    """Raise for options of learned prompts that the type of metric cannot use."""
+    if model_type == "clipiqa":
+        if path is not None or context is not None:
+            raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
+        return
+    if len(prompts) > 1:
+        raise PromptError(f"learned prompts need a single pair as prompts; got {len(prompts)} pairs.")
+    only_pairs(prompts, "CLIP-IQA+")
+    if context is not None:
+        check_mapping("context", context)
+        check_keys(context, CONTEXT_OPTIONS, "`context`")
+        check_context(**context)
+
+
+def learned_metadata(model_type: ModelType, path: FilePath | None) -> dict[str, Any]:
+    """Return what is known of a metric's published prompts, and what a file of prompts or a head tells."""
+    metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
+    if path is not None:
+        metadata |= open_checkpoint(path).metadata
+    return metadata
 
 
 def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[str, Any] | None = None) -> None:

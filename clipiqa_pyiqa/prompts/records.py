@@ -1,18 +1,22 @@
 """Provenance: what made a score, as fields of JSON and as texts."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .pairs import PromptPair
+from .pairs import Question
+from .single import PREFIX, RANGE, SingleText
 
 
-def question_record(pairs: Iterable[PromptPair]) -> dict[str, Any]:
-    """Return the record of a column of prompt pairs."""
-    return {"range": [0.0, 1.0], "lower_better": False, "questions": [list(pair.texts) for pair in pairs]}
+def question_record(questions: Sequence[Question]) -> dict[str, Any]:
+    """Return the record of a column of prompt pairs, or of a single text."""
+    is_single = isinstance(questions[0], SingleText)
+    score_range = RANGE if is_single else (0.0, 1.0)
+    texts = [list(question.texts) for question in questions]
+    return {"range": list(score_range), "lower_better": False, "questions": texts}
 
 
-def column_records(columns: Mapping[str, Iterable[PromptPair]]) -> dict[str, dict[str, Any]]:
+def column_records(columns: Mapping[str, Sequence[Question]]) -> dict[str, dict[str, Any]]:
     """Return each column's record for ``scores`` of provenance."""
     return {name: question_record(pairs) for name, pairs in columns.items()}
 
@@ -40,6 +44,8 @@ def _head_text(record: Mapping[str, Any]) -> str:
 
 
 def _question_text(questions: Sequence[Sequence[str]]) -> str:
+    if len(questions) == 1 and len(questions[0]) == 1:
+        return PREFIX + questions[0][0]
     pairs = ["|".join(pair) for pair in questions]
     if len(pairs) > 1:
         return f"mean of {', '.join(pairs)}"

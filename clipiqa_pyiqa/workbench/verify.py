@@ -9,7 +9,8 @@ import torch
 
 from ..errors import ImageError
 from ..files.reading import hash_file
-from ..metric import CLIPIQA, net_of
+from ..metric import CLIPIQA
+from ..tower_metric import net_of
 from .images.image import read_image
 from .sources.finding import find_inputs
 

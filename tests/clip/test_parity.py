@@ -51,6 +51,27 @@ def test_features_and_scores_equal_pyiqas(make, seeded_weights, backbone, size, 
 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
+def test_the_score_of_a_single_text_is_the_cosine_of_pyiqas_towers(make, seeded_weights, pos_embedding):
+    metric = make("RN50", pos_embedding=pos_embedding, prompts="single:Good photo.")
+    reference = reference_on(seeded_weights("RN50"))
+    for size in SIZES:
+        x = photo_like(*size)
+        with torch.no_grad():
+            expected = reference.cosines(x, ["Good photo."], pos_embedding)
+            assert_close(metric(x), expected, atol=FEATURE_TOLERANCE)
+
+
+@pytest.mark.parametrize("pos_embedding", [False, True])
+def test_the_gradient_of_a_single_text_is_that_of_pyiqas_cosine(make, seeded_weights, pos_embedding):
+    metric = make("RN50", pos_embedding=pos_embedding, prompts="single:Good photo.")
+    reference = reference_on(seeded_weights("RN50"), torch.float64)
+    text = metric.clip.encode_texts(["Good photo."], torch.float64)
+    x = photo_like(75, 113, dtype=torch.float64)
+    expected = grad_of(lambda x: reference.features(x, pos_embedding) @ text.T, x)
+    assert (grad_of(metric, x) - expected).norm() <= 1e-8 * expected.norm()  # rounding only
+
+
+@pytest.mark.parametrize("pos_embedding", [False, True])
 def test_gradients_equal_pyiqas(make, seeded_weights, pos_embedding):
     metric = make("RN50", pos_embedding=pos_embedding)
     reference = reference_on(seeded_weights("RN50"), torch.float64)

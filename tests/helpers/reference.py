@@ -36,6 +36,12 @@ class Reference(nn.Module):
         logits, _ = self.clip((x - self.mean) / self.std, tokens, pos_embedding=pos_embedding)
         return logits.unflatten(1, (-1, 2)).softmax(-1)[..., 0]
 
+    def cosines(self, x, texts, pos_embedding=False):
+        """The cosine of each image and each text, ``(N, T)``."""
+        tokens = open_clip.tokenizer.SimpleTokenizer()(texts)
+        logits, _ = self.clip((x - self.mean) / self.std, tokens, pos_embedding=pos_embedding)
+        return logits / self.clip.logit_scale.exp()
+
     def score64(self, x, pairs, pos_embedding=False):
         """Scores in float64, of which the reference's text tower is not capable: text features ``(P, 2, D)`` come."""
         logits = self.clip.logit_scale.exp() * torch.einsum("nd,psd->nps", self.features(x, pos_embedding), pairs)

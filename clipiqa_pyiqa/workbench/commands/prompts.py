@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ...prompts.pairs import NAMED_PAIRS, PRESETS, parse_prompts
+from ...prompts.pairs import NAMED_PAIRS, PRESETS, PromptPair, parse_prompts
 from .options.groups import Settings
 from .options.terminal import aligned
 
@@ -14,18 +14,20 @@ def run(
     template: str | None = None,
     settings: Settings = Settings(),
 ) -> int:
-    """List the named prompt pairs, or the texts of given prompt pairs.
+    """List the named prompt pairs, or the texts of given prompts.
 
     examples:
       clipiqa prompts
       clipiqa prompts sharpness 'Crisp photo.|Hazy photo.' --template 'A photo of {}.'
 
     Args:
-        prompts: a name, a preset or 'Positive text.|Negative text.'; default: all names
+        prompts: a name, a preset, 'Positive text.|Negative text.' or 'single:Text.'; default: all names
         template: wording of the pairs, such as 'A photo of {}.'
     """
-    pairs = parse_prompts(list(prompts or NAMED_PAIRS), template)
-    rows = [("name", "positive", "negative"), *((pair.name, *pair.texts) for pair in pairs)]
+    rows = [("name", "positive", "negative")]
+    for question in parse_prompts(list(prompts or NAMED_PAIRS), template):
+        negative = question.negative if isinstance(question, PromptPair) else ""
+        rows.append((question.name, question.texts[0], negative))
     if not prompts:
         rows += [(name, *pair.texts) for name in PRESETS for pair in PRESETS[name]]
     print(aligned(rows))

@@ -25,7 +25,7 @@ def published_clipiqa(net: CLIPIQA, name: str, options: Settings, is_object: boo
     """Return the published name of a CLIP-IQA; of learned prompts, only those that pyiqa's name loads have one."""
     weights = net.clip.weights
     if net.prompt_learner is None:
-        name = _name_of_pairs(weights.backbone, net.pos_embedding, [pair.texts for pair in net.prompts])
+        name = _name_of_pairs(weights.backbone, net.pos_embedding, [question.texts for question in net.prompts])
     elif is_object or set(options) - {"precision", "clip_weights"}:
         return PublishedMetric()
     return _with_weights(name, weights.backbone, weights.tag, weights.sha256)
@@ -75,6 +75,8 @@ def _agree(first: str, second: str) -> bool:
 
 def _name_of_pairs(backbone: str, pos_embedding: str, pairs: Iterable[Sequence[str]]) -> str:
     texts = [tuple(pair) for pair in pairs]
+    if any(len(pair) == 1 for pair in texts):
+        return ""  # a single text: its values in Fig. 2(c) stand in no table
     if len(texts) == 1:
         return variant(backbone, pos_embedding, *texts[0])
     is_paper = backbone == "RN50" and pos_embedding == "none"

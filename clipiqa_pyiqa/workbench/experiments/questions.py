@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from ...errors import CLIPIQAError
-from ...metric import is_factory, net_of
 from ...prompts.pairs import parse_columns, unknown_names
 from ...text import few
+from ...tower_metric import is_factory, net_of
 from ..metrics.building import build_clipiqa
 from ..metrics.description import Description, ObjectDescription, PyiqaDescription
 from ..metrics.kinds import AnyMetric, ClipMetric

@@ -13,10 +13,10 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from ...clip.device import find_device
 from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...logger import log
-from ...metric import find_device
 from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ..files.shown_text import below_common

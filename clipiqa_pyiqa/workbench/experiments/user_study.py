@@ -9,9 +9,9 @@ from typing import Any, Unpack
 import pandas
 
 from ...checks import FilePath, check_whole
+from ...clip.device import find_device
 from ...errors import CLIPIQAError, ImageError
 from ...files.writing import resolved, write_text
-from ...metric import find_device
 from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ...text import counted, few

@@ -179,7 +179,7 @@ class GamingAlarm:
         fine = 255 * (x - avg_pool2d(x, 9, 1, 4))[..., 8:-8, 8:-8].float()  # padding leaves patterns at borders
         scores["fixed pattern"] = (fine * (fine.mean(0) - fine / len(fine))).flatten(1).mean(1)
         if isinstance(metric, CLIPIQA):
-            asked = {pair.positive for pair in metric.prompts}
+            asked = {pair.texts[0] for pair in metric.prompts}
             others = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in asked]
             scores |= dict(zip(others, metric(x, others, None).unbind(1), strict=True))
         scores |= {name: judge(x.float().cpu()).flatten() for name, judge in self._judges.items()}

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ...checks import FilePath, check_truth
+from ...clip.device import find_device
 from ...errors import CLIPIQAError
 from ...files.writing import write_bytes, write_text
 from ...logger import log
-from ...metric import CLIPIQA, find_device
+from ...metric import CLIPIQA
 from ...options import lists_options
 from ...prompts.checksum import content_checksum
 from ...prompts.pairs import Prompts

@@ -17,9 +17,11 @@ from torch import Tensor
 
 from ...checks import FilePath, check_one_of
 from ...errors import CLIPIQAError, ImageError
-from ...metric import CLIPIQA, net_of
+from ...metric import CLIPIQA
 from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
+from ...prompts.questions import only_pairs
+from ...tower_metric import net_of
 from ..images.batches import BatchLoop, Limits, Work, stacked
 from ..images.image import Image
 from ..images.record import ImageRecord
@@ -50,7 +52,7 @@ class PhotoMaps:
 def draw_maps(
     metric: Any,
     paths: Paths,
-    prompts: Prompts | Mapping[str, Sequence[PromptPair]] = "quality",
+    prompts: Prompts | Mapping[str, Prompts] = "quality",
     *,
     template: str | None = None,
     smooth: bool = True,
@@ -79,6 +81,7 @@ def draw_maps(
         raise CLIPIQAError("`{html}` needs a folder: pass `{out}`, too.", options=("html", "out"))
     check_storage(out, False, overwrite)
     columns = None if prompts is None else parse_columns(prompts, template)
+    _check_pairs(columns)
     photos = _photos(paths, out)
     # the photos are listed again when they are mapped, so that only what is read ahead is in memory
     names = [photo.name for photo in sources_of(photos.items)]
@@ -116,11 +119,18 @@ def _photos(paths: Paths, out: FilePath | None) -> Found:
 
 def _usable_columns(net: CLIPIQA, columns: Columns | None) -> Columns | None:
     """Return the columns of maps; None for learned prompts. Raise for what the network cannot map."""
+    _check_pairs(columns or net.questions)
     net.encode_prompts(columns)
     net.check_map()
     if columns is None and net.prompt_learner is None:
         return parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
     return columns
+
+
+def _check_pairs(columns: Columns | None) -> None:
+    """Raise PromptError for a single text, whose score is no share between two texts."""
+    for questions in (columns or {}).values():
+        only_pairs(questions, "a map")
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ class _Mapper(Work[Image, ImageRecord, PhotoMap | str]):
     def questions(self) -> tuple[Question, ...]:
         if self.columns is None:
             return tuple(Question(name) for name in self.net.columns)
-        return tuple(_question(name, pairs) for name, pairs in self.columns.items())
+        return tuple(_question(name, only_pairs(pairs, "a map")) for name, pairs in self.columns.items())
 
     @functools.cached_property
     def provenance(self) -> dict[str, Any]:

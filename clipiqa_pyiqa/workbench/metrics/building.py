@@ -14,10 +14,11 @@ from ...checks import check_keys
 from ...errors import CLIPIQAError, ConfigError
 from ...files.reading import sha256_of
 from ...logger import log
-from ...metric import CLIPIQA, TowerMetric, net_of
+from ...metric import CLIPIQA
 from ...prompts.pairs import parse_columns
 from ...prompts.records import column_records
 from ...pyiqa_package import import_pyiqa
+from ...tower_metric import TowerMetric, net_of
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs
 from .description import Description, ObjectDescription, PyiqaDescription

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from ...metric import TowerMetric
+    from ...tower_metric import TowerMetric
 
 
 @dataclass(frozen=True)

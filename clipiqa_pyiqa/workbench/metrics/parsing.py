@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
 from ...logger import log
-from ...prompts.pairs import PromptPair, Prompts
+from ...prompts.pairs import Prompts, Question
 from ...pyiqa_package import import_pyiqa
 from ...text import nearest, shown
 from ..files.named import Specification, check_kinds, parse_specifications
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .metric_set import MetricSet
 
-AnyPrompts = Prompts | Mapping[str, Sequence[PromptPair]]
+AnyPrompts = Prompts | Mapping[str, Sequence[Question]]
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "mini": ("clipiqa", {"backbone": "mini"}),
     "psnr-y": ("psnry", {"color_space": "ycbcr"}),

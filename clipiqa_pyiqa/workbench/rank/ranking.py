@@ -10,9 +10,9 @@ import pandas
 from matplotlib.figure import Figure
 
 from ...checks import check_whole
+from ...clip.device import find_device
 from ...files.printable import printable
 from ...logger import log
-from ...metric import find_device
 from ...options import lists_options
 from ...text import few, first_of
 from ..experiments.experiment_result import ExperimentResult, file_names

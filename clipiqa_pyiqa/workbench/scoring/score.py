@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 
 from ...checks import MIN_SIDE, FilePath, check_list
+from ...clip.device import find_device
 from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.writing import check_output
 from ...logger import log
-from ...metric import find_device
 from ...options import lists_options
 from ...version import __version__
 from ..images.image import Image

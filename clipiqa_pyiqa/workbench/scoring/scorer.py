@@ -14,8 +14,8 @@ from typing import Any, Unpack
 
 from ...errors import CLIPIQAError
 from ...files.reading import sha256_of
-from ...metric import is_factory
 from ...options import lists_options
+from ...tower_metric import is_factory
 from ..metrics.parsing import AnyPrompts
 from ..options import RunOptions, SharedOptions, check_options
 from ..sources.parquet import IMAGE_COLUMNS

@@ -249,6 +249,8 @@ def _describe(metric: BuiltMetric | FileMetric) -> str:
     if isinstance(metric, ClipMetric):
         pairs = len(record.get("questions", ()))
         prompts = "learned prompts" if record.get("learned") else _PROMPTS.get(pairs, f"{pairs} prompt pairs")
+        if record.get("questions") and len(record["questions"][0]) == 1:
+            prompts = "one text (its cosine)"
         prompts = record.get("view", prompts)  # of this package's other CLIP metrics
         parts = [
             f"clipiqa-pyiqa {words['version']} {words['metric']}",

@@ -34,7 +34,7 @@ def start(machine: Machine) -> torch.device:
     import torch
     from PIL import Image
 
-    from ....metric import find_device
+    from ....clip.device import find_device
     from ...images.memory import keep_memory, limit_memory, parse_size
 
     if machine.threads is not None:

@@ -1,0 +1,100 @@
+"""What all metrics on a frozen CLIP share: its tower, checks of images, and the record of what scores depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .checks import OVERSHOOT, check_one_of
+from .clip.device import is_slow_on_cpu
+from .clip.inputs import check_images
+from .clip.model import FrozenCLIP, ImageTower
+from .errors import CLIPIQAError
+from .prompts.records import as_texts
+from .version import __version__
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def is_factory(metric: Any) -> bool:
+    return isinstance(metric, type | FunctionType | partial)
+
+
+def net_of(metric: Any) -> Any:
+    """Return the network of a metric, or of a function that makes one; raise ``CLIPIQAError`` for other objects."""
+    metric = metric() if is_factory(metric) else metric
+    net = getattr(metric, "net", metric)
+    if not hasattr(net, "encode_image"):
+        raise CLIPIQAError(f"metric must be a CLIP-IQA metric; got a {type(net).__name__}.")
+    return net
+
+
+class TowerMetric(nn.Module):
+    """A metric on a frozen CLIP, which it shares and does not own."""
+
+    clip: FrozenCLIP
+    min_side: int  # smallest height and width of images, in pixels
+    encode_unchecked: Callable[[Tensor], Tensor]
+    score: Callable[..., Tensor]
+
+    def __init__(self, model_type: str, precision: Precision):
+        super().__init__()
+        self.model_type, self._precision = model_type, precision
+        check_one_of("precision", precision, PRECISIONS)
+        self.dtype: torch.dtype = PRECISIONS[precision]
+        self._tower: ImageTower | None = None
+
+    @property
+    def precision(self) -> Precision:
+        return self._precision
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the record of everything that scores depend on."""
+        weights = self.clip.weights
+        return {
+            "metric": self.model_type,
+            "version": __version__,
+            "backbone": weights.backbone,
+            "weights": weights.short,
+            "weights_sha256": weights.sha256,
+            "quick_gelu": weights.quick_gelu,
+            "precision": self.precision,
+            **({"cpu_arithmetic": "fp32"} if is_slow_on_cpu(self.dtype) else {}),
+        }
+
+    def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
+        """Raise :class:`ImageError` as :func:`check_images`."""
+        check_images(x, overshoot, self.min_side, f"{self.model_type} ({self.clip.weights.backbone})")
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        """Return unit features for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches.
+
+        The features are differentiable, in fp32 (float64 for float64 images). A head on stages takes those of
+        :meth:`~clipiqa_pyiqa.CLIPIQA.encode_stages`.
+        """
+        self.check(x)
+        return self.encode_unchecked(x)
+
+    def extra_repr(self) -> str:
+        fields = as_texts(self.provenance())
+        return ", ".join(f"{key}={value!r}" for key, value in fields.items() if key != "weights_sha256")
+
+    def _image_tower(self, x: Tensor) -> ImageTower:
+        dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
+        tower = self.clip.image_tower(x.device, dtype)
+        self._tower = tower  # only held: another thread may let go of it meanwhile
+        return tower
+
+    def _apply(self, fn: Any, recurse: bool = True) -> TowerMetric:
+        self._tower = None  # frees the tower on the old device
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tower": None}
