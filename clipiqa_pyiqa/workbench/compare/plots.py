@@ -45,7 +45,9 @@ def scatter(data: DataSetResult, label: str, shown: Shown = str) -> Figure:
         except ValueError as error:
             lines.append(f"({error})")
     axes.set_title("\n".join(map(_wrapped, [shown(label), *lines])), **WORDS)
-    axes.set_xlabel(_wrapped(f"{shown(label)} score, {data.metrics[label].direction} is better"), **WORDS)
+    direction = data.metrics[label].direction
+    better = "which end is better is unknown" if direction == "unknown" else f"{direction} is better"
+    axes.set_xlabel(_wrapped(f"{shown(label)} score, {better}"), **WORDS)
     axes.set_ylabel("DMOS, lower is better" if data.mos_lower_better else "MOS, higher is better")
     return figure
 

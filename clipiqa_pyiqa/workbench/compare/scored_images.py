@@ -44,7 +44,10 @@ class MetricResult:
     note: str = ""
 
     @property
-    def direction(self) -> Literal["higher", "lower"]:
+    def direction(self) -> Literal["higher", "lower", "unknown"]:
+        """Which scores are better; correlations and tables take high ones as better if it is unknown."""
+        if self.column.lower_better is None:
+            return "unknown"
         return "lower" if self.column.lower_better else "higher"
 
     @property

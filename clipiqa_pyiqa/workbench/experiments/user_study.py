@@ -14,6 +14,7 @@ from ...errors import CLIPIQAError, ImageError
 from ...files.writing import resolved, write_text
 from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
+from ...prompts.questions import only_pairs
 from ...text import counted, few
 from ..metrics.kinds import AnyMetric
 from ..options import SharedOptions
@@ -155,7 +156,7 @@ def _texts(questions: Columns) -> dict[str, PromptPair]:
     for name, pairs in questions.items():
         if len(pairs) != 1:
             raise CLIPIQAError(f"{name!r} asks several pairs of texts, but people choose by one: name a single pair.")
-        texts[name] = pairs[0]
+        (texts[name],) = only_pairs(pairs, "a user study")
     return texts
 
 

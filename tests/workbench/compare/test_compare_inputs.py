@@ -165,8 +165,9 @@ def test_published_values_belong_to_prompts_weights_and_positions(monkeypatch):
     assert koniq.values["SROCC"] == 0.895  # pyiqa's benchmark has 0.8954
 
 
-def test_a_toy_data_set_under_a_published_name_meets_no_published_value(clipiqa, tmp_path, monkeypatch, seeded_weights):
-    """Seven images called LIVE-itW, and random weights."""
+@pytest.fixture
+def toy_live_itw(tmp_path, monkeypatch, seeded_weights):
+    """A folder with seven images called LIVE-itW, and random weights."""
     monkeypatch.setenv("CLIPIQA_WEIGHTS_DIR", str(seeded_weights().parent))
     folder = tmp_path / "LIVEC"
     folder.mkdir()
@@ -176,12 +177,29 @@ def test_a_toy_data_set_under_a_published_name_meets_no_published_value(clipiqa,
         Image.effect_noise((64, 48), 20 * number).convert("RGB").save(folder / f"{number}.png")
         lines.append(f"{number}.png,{number}")
     (tmp_path / "meta_info/meta_info_LIVEChallengeDataset.csv").write_text("\n".join(lines))
-    command = "compare -m clipiqa piqe -d livec --data-root . --bootstrap 50 --device cpu"
+    return tmp_path
+
+
+def test_a_toy_data_set_under_a_published_name_meets_no_published_value(clipiqa, toy_live_itw):
+    command = f"compare -m clipiqa piqe -d livec --data-root {toy_live_itw} --bootstrap 50 --device cpu"
     printed = clipiqa(command, 0).out.splitlines()
     (paper,) = [line for line in printed if line.startswith("clipiqa") and "paper, Table 1" in line]
     assert "0.612" in paper and "weights file" in paper and "1,169 images, here 7" in paper
     marked = [line for line in printed if "✓" in line]
     assert all("with ✓ if" in line for line in marked)  # the legend
+
+
+def test_the_ablation_has_the_papers_values_of_both_pairs_and_none_of_the_single_text(clipiqa, toy_live_itw):
+    printed = clipiqa(f"compare -c fig2 -d livec --data-root {toy_live_itw} --bootstrap 0 --device cpu", 0).out
+    lines = [re.split(r"  +", line) for line in printed.splitlines()]
+    names = ["single text", "pair", "pair, without positional embedding"]
+    ranges = {cells[0]: cells for cells in lines if cells[0] in names and cells[1] == "higher"}
+    assert list(ranges) == names
+    assert ["-1 to 1" in cells for cells in ranges.values()] == [True, False, False]
+    published = {cells[0]: cells for cells in lines if "Table 1" in "".join(cells) or "Table 2" in "".join(cells)}
+    assert published.keys() == {"pair", "pair, without positional embedding"}
+    assert {"0.481", "0.400"} <= {*published["pair"]}
+    assert {"0.612", "0.594"} <= {*published["pair, without positional embedding"]}
 
 
 def test_a_random_share_of_a_data_set_is_drawn_by_its_seed(data_root, photos):
