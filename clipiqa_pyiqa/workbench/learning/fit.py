@@ -20,7 +20,6 @@ from ...files.writing import write_text
 from ...logger import log
 from ...metric import CLIPIQA
 from ...prompts.heads import HEAD_FORMAT, OpinionHead
-from ...prompts.questions import only_pairs
 from ...prompts.records import as_texts
 from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
 from ..opinions.mini_photos import written_digests
@@ -108,9 +107,8 @@ def fit(
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)
     metric = (metric or CLIPIQA()).to(device).eval()
-    if metric.head is not None or len(metric.prompts) > 1:
+    if metric.head is not None or len(metric.prompts) > 1 or len(metric.prompts[0].texts) == 1:
         raise CLIPIQAError("metric must have one pair of prompts and no head.")
-    only_pairs(metric.prompts, "fit")
     table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
     train = table.part("train")
     _check_enough(method, train)
@@ -190,12 +188,11 @@ def _rated_photos(encoded: Tensor, direction: Tensor, frame: pandas.DataFrame, f
 def _provenance(metric: CLIPIQA, table: ScoreTable, seed: int) -> dict[str, Any]:
     """Return the fields of a head's file that tell what it was fitted to."""
     train = table.part("train")
-    (pair,) = only_pairs(metric.prompts, "fit")
     return {
         "format": HEAD_FORMAT,
         **metric.provenance(),
-        "base_positive": pair.positive,
-        "base_negative": pair.negative,
+        "base_positive": metric.prompts[0].texts[0],
+        "base_negative": metric.prompts[0].texts[-1],
         "data_set": table.name,
         "rated_photos": train["path"].nunique(),  # several people may have rated one
         "seed": seed,
