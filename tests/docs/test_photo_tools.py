@@ -60,13 +60,6 @@ def names_below(folder):
     return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
 
 
-def test_the_lines_of_the_readme_rank_a_folder(photos):
-    (lines,) = lines_of("../README.md", "clipiqa-pyiqa")
-    run(*lines)
-    worst = Path("worst.txt").read_text().splitlines()
-    assert len(worst) == 4 and set(worst) <= set(photos) and Path("page/ranking.html").is_file()
-
-
 def test_previews_of_raw_files_are_written_beside_them(photos):
     with Image.open(photos[0]) as photo:
         Path("photos/a/raw.dng").write_bytes(dng(photo))
