@@ -87,6 +87,7 @@ def _safetensors_checkpoint(path: Path) -> Checkpoint:
 
 
 def _state_dict_checkpoint(path: Path) -> Checkpoint:
+    """Return the checkpoint in a file of torch.save: a dict of tensors, perhaps in a training's dict, or one tensor."""
     content = load_pickled(path)
     if isinstance(content, torch.Tensor):
         content = {"ctx": content}  # the format of pyiqa's published prompts

@@ -11,8 +11,8 @@ from ..files.writing import replacing
 from .names import PublishedFile
 
 
-def from_hub(file: PublishedFile) -> Path:
-    """Return the path of a file in the hub's cache, where the hub's client has downloaded it.
+def download_from_hub(file: PublishedFile) -> Path:
+    """Download a file with the hub's client, and return its path in the hub's cache.
 
     Raises ``OSError`` if no hash is known or the file has another one, and what the hub's client raises.
     """
@@ -44,7 +44,7 @@ def _name_and_etag(file: PublishedFile) -> tuple[str, str]:
     raise OSError(f"{file.title} is not on the hub")
 
 
-def from_url(url: str, target: Path, sha256: str) -> Path:
+def download_from_url(url: str, target: Path, sha256: str) -> Path:
     """Download a URL to ``target``, and return it; a file that is there stays if the download fails.
 
     Raises ``OSError`` if no hash is known or the file has another one, and if the server fails.

@@ -199,11 +199,11 @@ def download_places(file: PublishedFile) -> list[str]:
 
 def _downloaded(file: PublishedFile, place: str) -> Path:
     """Download a file from one of its places, and return its path."""
-    from .download import from_hub, from_url  # loads the hub's client
+    from .download import download_from_hub, download_from_url  # loads the hub's client
 
     if place not in file.urls:
-        return from_hub(file)
-    return from_url(place, file.caches[-1] / place.rpartition("/")[2], file.sha256)
+        return download_from_hub(file)
+    return download_from_url(place, file.caches[-1] / place.rpartition("/")[2], file.sha256)
 
 
 def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:

@@ -31,7 +31,7 @@ def test_a_server_that_fails_leaves_no_damaged_file(tmp_path, server, answer, is
     if is_there:
         target.write_bytes(b"old")
     with pytest.raises(OSError):
-        download.from_url(f"{server.url}/weights.pt", target, HASH)
+        download.download_from_url(f"{server.url}/weights.pt", target, HASH)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"] * is_there
 
 
@@ -39,7 +39,7 @@ def test_a_server_that_is_not_there_leaves_the_earlier_file(tmp_path):
     target = tmp_path / "weights.pt"
     target.write_bytes(b"old")
     with pytest.raises(OSError, match="refused"):
-        download.from_url(f"{REFUSED}/weights.pt", target, HASH)
+        download.download_from_url(f"{REFUSED}/weights.pt", target, HASH)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
@@ -54,7 +54,7 @@ def test_an_interrupted_download_leaves_the_earlier_file(tmp_path, server, monke
     target = tmp_path / "weights.pt"
     target.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):
-        download.from_url(f"{server.url}/weights.pt", target, HASH)
+        download.download_from_url(f"{server.url}/weights.pt", target, HASH)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
@@ -62,11 +62,11 @@ def test_a_good_download_replaces_the_earlier_file(tmp_path, server):
     server.responses["/weights.pt"] = Response(BODY)
     target = tmp_path / "weights.pt"
     target.write_bytes(b"old")
-    assert download.from_url(f"{server.url}/weights.pt", target, HASH).read_bytes() == BODY
+    assert download.download_from_url(f"{server.url}/weights.pt", target, HASH).read_bytes() == BODY
     assert [*tmp_path.iterdir()] == [target]
 
 
 def test_a_file_without_a_known_hash_is_not_downloaded(tmp_path, server):
     with pytest.raises(OSError, match="SHA-256"):
-        download.from_url(f"{server.url}/weights.pt", tmp_path / "weights.pt", "")
+        download.download_from_url(f"{server.url}/weights.pt", tmp_path / "weights.pt", "")
     assert not server.requests

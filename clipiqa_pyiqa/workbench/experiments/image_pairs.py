@@ -14,7 +14,7 @@ from ...checks import FilePath
 from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import counted, few
-from ..names.matching import by_pattern, in_all
+from ..names.matching import images_by_name, in_all
 from ..options import SharedOptions
 from ..report.pictures import contact_sheet
 from ..sources.finding import check_pictures_outside
@@ -121,11 +121,11 @@ def pairs(
     Args:
         metric, prompts, template, options: As for :func:`~.ranking.rank`.
         low: Folder or pattern of the low-quality images; see
-            :func:`~clipiqa_pyiqa.workbench.names.matching.by_pattern`.
+            :func:`~clipiqa_pyiqa.workbench.names.matching.images_by_name`.
         high: Folder or pattern of the high-quality images.
     """
     check_pictures_outside(options.get("out"), [low, high])
-    files_by_version = {"low": by_pattern(os.fspath(low)), "high": by_pattern(os.fspath(high))}
+    files_by_version = {"low": images_by_name(os.fspath(low)), "high": images_by_name(os.fspath(high))}
     shared = in_all(files_by_version, skip_missing)
     metrics = metrics_with_questions(metric, prompts, template)
     scored = scored_images(metrics, shared.files.to_numpy().ravel(), [_TABLE, _SHEETS], options)

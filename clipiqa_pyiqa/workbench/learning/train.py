@@ -196,11 +196,12 @@ def train_context(
         "recipe": asdict(replace(recipe, network={})),
     }
     files = _RunFiles(folder, _identity(training, val_images.features, setup), {**setup, **(metadata or {})})
-    progress = files.resumed(training) if resume else _Progress()
+    progress = files.restore(training) if resume else _Progress()
     for _ in range(training.epochs_done, recipe.epochs):
         epoch = training.epoch()
         reached = agreement(predict(metric, val_images.features), val_images.targets)
-        is_best = progress.add(epoch, reached)
+        is_best = progress.is_best(reached)
+        progress.add(epoch, reached)
         files.save(training, progress, is_best)
         line = f"epoch {epoch.number}/{recipe.epochs}: loss {epoch.loss:.5f}, validation {agreement_text(reached)}"
         log.info(f"{line}  best so far" if is_best else line)
@@ -227,14 +228,16 @@ class _Progress:
     best: Agreement = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def add(self, epoch: EpochResult, reached: Agreement) -> bool:
-        """Note an epoch; return whether it is the best so far."""
-        self.history.append({"epoch": epoch.number, "loss": epoch.loss, **reached})
+    def is_best(self, reached: Agreement) -> bool:
+        """Return whether an agreement is better than that of all epochs so far."""
         best_srocc = self.best.get("srocc", math.nan)
-        if not (math.isnan(best_srocc) or reached["srocc"] > best_srocc):
-            return False
-        self.best = reached
-        return True
+        return math.isnan(best_srocc) or reached["srocc"] > best_srocc
+
+    def add(self, epoch: EpochResult, reached: Agreement) -> None:
+        """Note an epoch."""
+        if self.is_best(reached):
+            self.best = reached
+        self.history.append({"epoch": epoch.number, "loss": epoch.loss, **reached})
 
 
 @dataclass(frozen=True)
@@ -250,7 +253,7 @@ class _RunFiles:
     identity: str
     metadata: Mapping[str, Any]
 
-    def resumed(self, training: PromptTraining) -> _Progress:
+    def restore(self, training: PromptTraining) -> _Progress:
         """Bring a training to where an earlier run stopped, if there was one; return how far that came."""
         path = self.folder / STATE
         if not path.is_file():

@@ -109,7 +109,7 @@ def without_suffix(name: str) -> str:
     return re.sub(r"\.\w*[a-zA-Z]\w*$", "", name)
 
 
-def by_pattern(place: str) -> dict[str, str]:
+def images_by_name(place: str) -> dict[str, str]:
     """Return name -> file of the images of a folder or pattern, sorted.
 
     The name is the path in the folder, without suffix; or the text that a pattern's wildcards match.
@@ -179,7 +179,7 @@ def in_all(files_by_folder: Mapping[str, Mapping[str, str]], skip_missing: bool 
     """Return the images that all folders have.
 
     Args:
-        files_by_folder: Folder -> the result of :func:`by_pattern`.
+        files_by_folder: Folder -> the result of :func:`images_by_name`.
         skip_missing: Leave out images that a folder lacks; otherwise raise.
     """
     import pandas

@@ -81,7 +81,7 @@ class PyiqaSet:
                 f"data set {self.label!r} is of a type of its own, so it has no groups: unset `{{within}}`.",
                 options=("within",),
             )
-        rows = self._pyiqas.paths_mos
+        rows = self._pyiqa_data_set.paths_mos
         return Opinions(self._pyiqas_paths, tuple(float(row[self._image_column + 1]) for row in rows))
 
     def images(self, opinions: Opinions) -> tuple[File, ...]:
@@ -91,7 +91,7 @@ class PyiqaSet:
         from .changed_images import ChangedImage  # imports torch
 
         places = {path: place for place, path in enumerate(self._pyiqas_paths)}
-        return tuple(ChangedImage(path, self._pyiqas, places[path]) for path in opinions.paths)
+        return tuple(ChangedImage(path, self._pyiqa_data_set, places[path]) for path in opinions.paths)
 
     def _normalised(self, scores: Sequence[float]) -> tuple[float, ...]:
         if not self.settings.get("mos_normalize"):
@@ -106,7 +106,7 @@ class PyiqaSet:
         return tuple(1 - share if self.settings["lower_better"] else share for share in shares)
 
     @cached_property
-    def _pyiqas(self) -> Any:
+    def _pyiqa_data_set(self) -> Any:
         """pyiqa's own object."""
         try:
             with whole_files():  # pyiqa changes PIL's setting
@@ -116,13 +116,13 @@ class PyiqaSet:
 
     @property
     def _image_column(self) -> int:
-        return 1 if hasattr(self._pyiqas, "paired_trans") else 0  # a reference comes first
+        return 1 if hasattr(self._pyiqa_data_set, "paired_trans") else 0  # a reference comes first
 
     @cached_property
     def _pyiqas_paths(self) -> tuple[str, ...]:
-        folder = getattr(self._pyiqas, "dataroot", "")  # AVA's table has file names without folders
+        folder = getattr(self._pyiqa_data_set, "dataroot", "")  # AVA's table has file names without folders
         column = self._image_column
-        return tuple(os.path.abspath(os.path.join(folder, row[column])) for row in self._pyiqas.paths_mos)
+        return tuple(os.path.abspath(os.path.join(folder, row[column])) for row in self._pyiqa_data_set.paths_mos)
 
 
 def locate(

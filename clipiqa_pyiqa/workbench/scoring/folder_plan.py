@@ -114,15 +114,15 @@ class FolderPlan:
         """
         self._folder.remove_cut_files()
         rows = self._rows("path", SOURCE, "stamp", "kind")
-        is_here = rows["item"].isin(self._items)
-        now = rows["item"].map(self._stamps(rows["item"]))
-        is_lost = (now == MISSING) & (rows["path"] != rows["item"])  # a member of a shard, which may come back
-        is_stale = is_here & ~is_lost & ((now != rows["stamp"]) | self._may_change(rows, before))
-        self._tell(rows, is_here, is_stale)
+        is_of_run = rows["item"].isin(self._items)
+        stamps = rows["item"].map(self._stamps(rows["item"]))
+        is_lost = (stamps == MISSING) & (rows["path"] != rows["item"])  # a member of a shard, which may come back
+        is_stale = is_of_run & ~is_lost & ((stamps != rows["stamp"]) | self._may_change(rows, before))
+        self._tell(rows, is_of_run, is_stale)
         self._lost_shards = set(rows["item"][is_lost])
         self._removed = rows[is_stale].set_index("path")["item"].to_dict()
         if drop_vanished:
-            is_stale |= is_lost | rows["item"].isin(_gone(rows["item"][~is_here]))
+            is_stale |= is_lost | rows["item"].isin(_gone(rows["item"][~is_of_run]))
             self._lost_shards = set()
         self._folder.remove_rows(rows[is_stale])
 
@@ -205,12 +205,12 @@ class FolderPlan:
         with ThreadPoolExecutor(16) as pool:  # a store takes long to answer each request
             return dict(zip(items, pool.map(lambda item: item.stamp(), items.values()), strict=True))
 
-    def _tell(self, rows: pandas.DataFrame, is_here: pandas.Series, is_stale: pandas.Series) -> None:
+    def _tell(self, rows: pandas.DataFrame, is_of_run: pandas.Series, is_stale: pandas.Series) -> None:
         for name in self._unknown_columns()[:1]:
             log.warning(f"{name} scores all images again, since its changes cannot be seen.")
-        others = counted(int((~is_here).sum()), "row")
+        others = counted(int((~is_of_run).sum()), "row")
         log.info(
-            f"{counted(int((is_here & ~is_stale).sum()), 'row')} kept, {counted(int(is_stale.sum()), 'image')} to be "
+            f"{counted(int((is_of_run & ~is_stale).sum()), 'row')} kept, {counted(int(is_stale.sum()), 'image')} to be "
             f"scored again, as they have changed or failed, and {others} of other images"
         )
 

@@ -44,7 +44,7 @@ class VideoShard(ShardFile):
         With a step of S seconds, frames are the first at or after 0, S, 2 S, …; N frames of D seconds have a step of
         D / N. Raises ``ShardError``.
         """
-        av = self._library()
+        av = self._av()
         time: Fraction | None = None  # of the last frame that was decoded, in seconds from the first
         try:
             with opened(self.name) as file, av.open(file, "r") as container:
@@ -72,7 +72,8 @@ class VideoShard(ShardFile):
             why = f"is damaged ({why}); the part before ({float(time):.3f} s) was read"
             yield NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
 
-    def _library(self) -> Any:
+    def _av(self) -> Any:
+        """Return the package PyAV. Raises ``ShardError`` if it is not installed."""
         try:
             import av
         except ImportError as error:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from shlex import quote
 from typing import TypeGuard
@@ -39,11 +39,11 @@ _VARIANTS = (  # change -> metric, as written after -m; a row has the variants o
 _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
 
 
-def explain(method_table: MethodTable, score: Callable[[Sequence[AnyMetric], bool], MethodTable]) -> DataFrame:
+def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
-        score: Function that scores the images with given metrics; True drops alpha (transparency).
+        score: Function that scores the images with given metrics, as :func:`.score_versions`.
 
     Returns:
         Columns ``test_set``, ``method``, ``metric``, ``change``, ``option`` that makes the change, ``value``, ``units``
@@ -59,12 +59,13 @@ def explain(method_table: MethodTable, score: Callable[[Sequence[AnyMetric], boo
         if cells.empty or not isinstance(metric, BuiltMetric) or metric.takes is Takes.FOLDERS:
             continue
         no_alpha: AnyMetric = metric if is_transparent else _broken(metric, "no image has transparency")
-        for drop_alpha, options in (
+        for is_alpha_dropped, options in (
             (False, _changes(metric)),
             (True, [("alpha dropped", "save the images without transparency", no_alpha)]),
         ):
             tried = [(name, option, changed.with_label(f"{label} ({name})")) for name, option, changed in options]
-            other = score([changed for *_, changed in tried], drop_alpha)  # reads each image once for all changes
+            metrics = [changed for *_, changed in tried]  # scored together, so that each image is read once
+            other = score(metrics, is_trial=True, is_alpha_dropped=is_alpha_dropped)
             for change, option, changed in tried:
                 means = [other.mean(cell.test_set, changed.label, cell.method) for cell in cells.itertuples()]
                 why = other.columns[changed.label].error

@@ -12,7 +12,7 @@ from ...files.printable import printable
 from ...files.reading import FileHashes
 from ...text import few
 from ..files.named import name_and_value
-from ..names.matching import by_pattern, by_set, in_all
+from ..names.matching import by_set, images_by_name, in_all
 from .protocols import NO_PROTOCOL, Protocol
 
 REFERENCE = "the reference"
@@ -69,11 +69,11 @@ def match_images(
     skip_missing: bool = False,
 ) -> MethodImages:
     """Return the images of several methods, matched by name; options as in ``table`` and ``Protocol``."""
-    files_by_method = {method: _without(protocol.removed, by_pattern(place)) for method, place in methods.items()}
+    files_by_method = {method: _without(protocol.removed, images_by_name(place)) for method, place in methods.items()}
     extra = list[str]()
     if reference is not None:
         names = {name for files in files_by_method.values() for name in files}
-        references = by_pattern(os.path.expanduser(reference))
+        references = images_by_name(os.path.expanduser(reference))
         extra = by_set([name for name in references if name not in names], names)
         files_by_method[REFERENCE] = {name: path for name, path in references.items() if name in names}
     shared = in_all(files_by_method, skip_missing)

@@ -46,14 +46,19 @@ def score_versions(
     progress: Progress,
     unequal: str,
     metrics: Sequence[AnyMetric],
-    drop_alpha: bool | None = None,
     strict: bool = False,
+    is_trial: bool = False,
+    is_alpha_dropped: bool = False,
 ) -> MethodTable:
-    """Return the scores of every image and set; ``drop_alpha``: ignore transparency, for a trial."""
+    """Return the scores of every image and set; those of a trial go into a file of their own.
+
+    Args:
+        is_alpha_dropped: Ignore transparency.
+    """
     how: dict[str, Any] = dict(options.limits)
     if unequal and matched.references:
         how["unequal"] = unequal
-    if drop_alpha:
+    if is_alpha_dropped:
         how["alpha"] = "dropped"
     built = [metric.build(options.device, options.seed, strict) for metric in metrics]
     built = [metric if isinstance(metric, FileMetric) else metric.noted(how) for metric in built]
@@ -62,11 +67,11 @@ def score_versions(
     read_reference = functools.lru_cache(8)(_read) if has_references else None
     rows = _rows_of_images(matched)
     pairs = [
-        _Pair(row.path, matched.references.get(row.image, ""), unequal, bool(drop_alpha), read_reference)
+        _Pair(row.path, matched.references.get(row.image, ""), unequal, is_alpha_dropped, read_reference)
         for row in rows.itertuples()
     ]
     run = _Scoring(built, files, options, progress, bool(matched.references))
-    scores = run.score(IMAGES if drop_alpha is None else TRIALS, rows, pairs)
+    scores = run.score(TRIALS if is_trial else IMAGES, rows, pairs)
     sets = rows.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
     of_sets = sets[["test_set", "method"]]
     if any(metric.takes is Takes.FOLDERS for metric in built):
@@ -144,7 +149,7 @@ class _Pair(Image):
     name: str
     reference: str
     unequal: str
-    drop_alpha: bool
+    is_alpha_dropped: bool
     read_reference: Callable[[str, bool], Tensor] | None
 
     def stamp(self) -> str | None:
@@ -152,11 +157,11 @@ class _Pair(Image):
         return None if None in stamps else ",".join(map(str, stamps))
 
     def load(self, reading: Reading) -> ImageRecord:
-        pixels = _read(self.name, self.drop_alpha)
+        pixels = _read(self.name, self.is_alpha_dropped)
         reference: Any = None
         if self.reference and self.read_reference:
             try:
-                reference = self.read_reference(self.reference, self.drop_alpha)
+                reference = self.read_reference(self.reference, self.is_alpha_dropped)
                 pixels, reference = fit_sizes(pixels, reference, self.unequal)
             except ImageError as error:
                 reference = str(error)
@@ -166,8 +171,8 @@ class _Pair(Image):
         return record if reference is None else replace(record, reference=reference)
 
 
-def _read(path: str, drop_alpha: bool) -> Tensor:
-    pixels = without_alpha(path) if drop_alpha else None
+def _read(path: str, is_alpha_dropped: bool) -> Tensor:
+    pixels = without_alpha(path) if is_alpha_dropped else None
     return File(path).load(AnySize()).pixels if pixels is None else pixels
 
 

@@ -66,7 +66,7 @@ def table(
 
     Args:
         methods: Name -> folder or pattern, or texts ``'NAME=FOLDER'``; see
-            :func:`~clipiqa_pyiqa.workbench.names.matching.by_pattern`.
+            :func:`~clipiqa_pyiqa.workbench.names.matching.images_by_name`.
         metrics: Metrics as for :func:`~clipiqa_pyiqa.workbench.compare.compare.compare`, and ``psnr-y``, ``psnr-rgb``,
             ``ssim-y``, ``ssim-rgb``.
         baseline: Method to compare others with; by default the first.

@@ -4,7 +4,7 @@ import pytest
 from photos import save_grey
 
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.workbench.names.matching import NameForm, by_pattern, in_all, match
+from clipiqa_pyiqa.workbench.names.matching import NameForm, images_by_name, in_all, match
 
 pytestmark = pytest.mark.quick
 
@@ -84,7 +84,7 @@ def test_names_of_a_folder_or_pattern(tmp_path, monkeypatch, place, expected):
     monkeypatch.chdir(tmp_path)
     for name in ("set/1.png", "set/sub/2.x.jpg"):
         save_grey(tmp_path / name, 9)
-    assert by_pattern(place) == expected
+    assert images_by_name(place) == expected
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_place_without_images_or_with_two_of_one_name_is_refused(tmp_path, mon
     for name in ("twins/1.png", "twins/1.jpg"):
         save_grey(tmp_path / name, 9)
     with pytest.raises(CLIPIQAError) as refusal:
-        by_pattern(place)
+        images_by_name(place)
     assert words in str(refusal.value)
 
 

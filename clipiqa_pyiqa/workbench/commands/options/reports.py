@@ -42,9 +42,8 @@ class Comparing:
             if self.tables.format == "csv":  # which has no place for sentences
                 for line in (*report.sentences, *report.metric_lines):
                     note(line)
-        is_good = found.is_complete and getattr(
-            found, "is_as_expected", True
-        )  # a table may have published numbers beside it
+        # a table may have published numbers beside it
+        is_good = found.is_complete and getattr(found, "is_as_expected", True)
         return 0 if is_good and not report.unknown else 1
 
 
