@@ -167,7 +167,7 @@ def test_photos_open_in_their_order_with_pictures_and_scores(opened):
     assert page.evaluate("[...document.images].map((image) => image.naturalWidth)") == [48] * 5
     page.locator("#order").select_option("best first")
     assert shown(page) == ["0.8000", "0.6000", "0.4000", "0.2000", "0.1000"]
-    assert shown(opened(opens_with_best=True)) == ["0.8000", "0.6000", "0.4000", "0.2000", "0.1000"]
+    assert shown(opened(is_best_first=True)) == ["0.8000", "0.6000", "0.4000", "0.2000", "0.1000"]
 
 
 def test_the_slider_parts_the_photos(opened):
