@@ -67,7 +67,7 @@ def test_eight_threads_give_the_bits_of_one(backbone, seeded_weights):
 def test_one_thread_packs_a_weight(callers):
     conv = Convolution(normal(8, 8, 3, 3), normal(8), 1, "relu")
     x = normal(1, 8, 12, 12)
-    expected = conv(x, plain=True)
+    expected = conv(x, is_plain=True)
     threads = callers(torch.ops.mkldnn, "_get_mkldnn_serialized_md")
     with torch.no_grad():
         outputs = at_once(lambda _: conv(x))
