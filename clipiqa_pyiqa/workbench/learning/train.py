@@ -190,11 +190,8 @@ def train_context(
     """
     training = PromptTraining(metric, recipe, *train_images)
     val_images = RatedImages(val_images.features.to(training.targets.device), val_images.targets)
-    setup = {
-        "pos_embedding": metric.pos_embedding,
-        "precision": metric.precision,
-        "recipe": asdict(replace(recipe, network={})),
-    }
+    setup: dict[str, Any] = {"pos_embedding": metric.pos_embedding, "precision": metric.precision}
+    setup["recipe"] = asdict(replace(recipe, network={}))
     files = _RunFiles(folder, _identity(training, val_images.features, setup), {**setup, **(metadata or {})})
     progress = files.restore(training) if resume else _Progress()
     for _ in range(training.epochs_done, recipe.epochs):
