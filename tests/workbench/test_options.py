@@ -10,6 +10,7 @@ import torch
 import clipiqa_pyiqa
 from clipiqa_pyiqa import read_image, score_paths
 from clipiqa_pyiqa.workbench.options import BatchOptions, ComparisonOptions, Reading, ScoringOptions, SharedOptions
+from clipiqa_pyiqa.workbench.scoring.options import Options
 
 OF_PYTHON = {"device": str | torch.device | None}  # the command line has no objects
 
@@ -48,3 +49,8 @@ def test_public_functions_of_the_workbench_name_their_options():
             if inspect.Parameter.VAR_KEYWORD in kinds:
                 takes_more.append(name)
     assert takes_more == []
+
+
+def test_a_run_has_the_options_of_both_a_seed_and_a_smallest_side():
+    shared = {field.name for field in fields(SharedOptions)}
+    assert {field.name for field in fields(Options)} - shared == {"seed", "min_side"}
