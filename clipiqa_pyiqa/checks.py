@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, OptionError
-from .text import nearest, shown
+from .text import hint_for, shown
 
 MIN_SIDE = 32  # smallest height and width, in pixels, that the image towers take
 OVERSHOOT = 0.5
@@ -78,7 +78,7 @@ def check_one_of(option: str, choice: Any, choices: Iterable[Any]) -> None:
 def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for key in options:
         if key not in known:
-            raise ConfigError(f"unknown key {key!r} in {where}: {nearest(str(key), known)}")
+            raise ConfigError(f"unknown key {key!r} in {where}: {hint_for(str(key), known)}")
 
 
 def check_path(option: str, path: FilePath) -> None:

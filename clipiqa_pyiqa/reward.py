@@ -22,7 +22,8 @@ from .text import shown
 class CLIPIQAReward:
     """Reward function for generated images: a high reward is good. Rewards have no gradient.
 
-    A reward is the mean over pairs of the margin, the positive minus the negative logit; with references, plus PSNR.
+    A reward is the mean over pairs of the margin, the positive minus the negative logit. With references,
+    ``fidelity`` × PSNR is added.
 
     Args:
         local: reward the worst places of an image instead of the whole image.

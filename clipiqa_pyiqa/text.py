@@ -22,7 +22,8 @@ def first_of(messages: Iterable[str], most: int = 1) -> str:
 
 def few(names: Iterable[str]) -> str:
     """Return five names, and how many follow."""
-    first = [repr(name) if is_normalized("NFC", name) else ascii(name) for name in names]  # é and é look alike
+    # decomposed letters are escaped, since they look like the composed ones
+    first = [repr(name) if is_normalized("NFC", name) else ascii(name) for name in names]
     return ", ".join(first[:5]) + (f" and {len(first) - 5} more" if len(first) > 5 else "")
 
 
@@ -35,8 +36,8 @@ def twice_in(names: Iterable[str]) -> str:
     return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message: the known names that are similar to ``name``, or all known names."""
+def hint_for(name: str, known: Iterable[str]) -> str:
+    """Return the hint that ends a message: the known names that are similar to ``name``, or all known names."""
     import difflib  # imported here, so that `import clipiqa_pyiqa` stays fast
 
     known = list(known)

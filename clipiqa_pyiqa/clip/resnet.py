@@ -17,7 +17,7 @@ Tape = list[Tensor]
 """Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward pass."""
 
 UNCUT = 7
-"""A map of so many strips is scored whole, which copies nothing between strips: of images up to 0.9 megapixels."""
+"""Maps of up to so many strips (images of up to 0.9 megapixels) are not cut: copying rows would cost more."""
 
 _GATHER = 0x0102040810204080  # multiplied by eight bytes of 0 or 1, it gives their bits in the highest byte
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}

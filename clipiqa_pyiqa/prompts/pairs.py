@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..clip.tokenizer import tokenizer
 from ..errors import PromptError
-from ..text import nearest, shown
+from ..text import hint_for, shown
 from .single import PREFIX, SingleText, is_single, words_of_single
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
         raise PromptError(f"unknown prompt {shown(name)}: did you mean {PREFIX + text!r}, which asks a single text?")
     if key not in PRESETS:
         raise PromptError(
-            f"unknown prompt pair {shown(name)}: {nearest(key, [*NAMED_PAIRS, *PRESETS])} Pass your own words "
+            f"unknown prompt pair {shown(name)}: {hint_for(key, [*NAMED_PAIRS, *PRESETS])} Pass your own words "
             "as a pair, ('Crisp photo.', 'Hazy photo.'), in YAML [['Crisp photo.', 'Hazy photo.']]."
         )
     if template is not None:

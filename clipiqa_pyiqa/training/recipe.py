@@ -104,21 +104,32 @@ def with_options(recipe: Recipe | str, **options: Unpack[TrainingOptions]) -> Re
         base = RECIPES[recipe]
     check_keys(options, TrainingOptions.__annotations__, "the options of train()")
     changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    changed = Recipe(**{name: changes.pop(name, value) for name, value in vars(base).items()})
-    if context := {name: changes.pop(name) for name in CONTEXT_OPTIONS if name in changes}:
-        recipes_context = {} if context.get("init") == "words" else base.network.get("context") or {}
-        changes["context"] = {**recipes_context, **context}
-        check_context(**changes["context"])
+    of_recipe = {name: value for name, value in changes.items() if name in vars(base)}
+    changed = replace(base, **of_recipe)
+    of_context = {name: value for name, value in changes.items() if name in CONTEXT_OPTIONS}
+    of_network = {name: value for name, value in changes.items() if name not in (*of_recipe, *of_context)}
+    if of_context:
+        recipes_context = {} if of_context.get("init") == "words" else base.network.get("context") or {}
+        of_network["context"] = {**recipes_context, **of_context}
+        check_context(**of_network["context"])
     return replace(
         changed,
         crop=changed.crop or None,
         cosine_epochs=changed.cosine_epochs * changed.epochs / base.epochs,
-        network={**changed.network, **changes},
+        network={**base.network, **of_network},
     )
 
 
+_FLIPS = (False, True)
+
+
 class Augmentation(NamedTuple):
-    """A whole image, or a square crop: its side in pixels, and its place, down and right, in [0, 1); flipped or not."""
+    """A view of an image to train on; called with pixels ``(3, H, W)``, it returns those of the view.
+
+    Attributes:
+        crop: The side of a square crop in pixels, and its place in [0, 1), down and right; None: the whole image.
+        flip: Whether left and right are exchanged.
+    """
 
     crop: tuple[int, float, float] | None = None
     flip: bool = False
@@ -143,14 +154,14 @@ def augmentations_of(recipe: Recipe, row: int) -> list[Augmentation]:
         generator = seeded(recipe.seed, "crops", row)
         places = (torch.rand(2, generator=generator, dtype=torch.float64).tolist() for _ in range(recipe.crops))
         crops = [(recipe.crop, down, right) for down, right in places]
-    return [Augmentation(crop, flip) for crop in crops for flip in (False, True)]
+    return [Augmentation(crop, flip) for crop in crops for flip in _FLIPS]
 
 
 def draw_augmentation(recipe: Recipe, generator: torch.Generator) -> int:
     """Return the number of a random view among those of :func:`augmentations_of`."""
-    flip = int(torch.randint(2, (), generator=generator))
-    crop = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
-    return 2 * crop + flip
+    flip_number = int(torch.randint(len(_FLIPS), (), generator=generator))
+    crop_number = 0 if recipe.crop is None else int(torch.randint(recipe.crops, (), generator=generator))
+    return crop_number * len(_FLIPS) + flip_number
 
 
 def seeded(*parts: Any) -> torch.Generator:

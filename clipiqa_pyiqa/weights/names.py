@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import constants
 
 from ..errors import WeightsError
-from ..text import nearest
+from ..text import hint_for
 
 BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 OPENAI = "openai"
@@ -99,7 +99,7 @@ def canonical_backbone(name: str) -> str:
     plain = str(name).lower().replace("_", "-").replace("/", "-")
     if plain not in spellings:
         raise WeightsError(
-            f"unknown backbone {str(name)!r}: {nearest(str(name), BACKBONES)} To use a file, pass `{{clip_weights}}`.",
+            f"unknown backbone {str(name)!r}: {hint_for(str(name), BACKBONES)} To use a file, pass `{{clip_weights}}`.",
             options=("clip_weights",),
         )
     return spellings[plain]
@@ -127,7 +127,7 @@ def release(backbone: str, tag: str = "") -> PublishedFile:
     if not config:
         raise WeightsError(
             f"{tag!r} is neither a file nor a tag of open_clip for {backbone}: expected a path or one of "
-            f"{', '.join(tags(backbone))}; {nearest(tag, tags(backbone))}"
+            f"{', '.join(tags(backbone))}; {hint_for(tag, tags(backbone))}"
         )
     tag = tag.lower().replace("-", "_")  # as open_clip spells tags
     title = f"{backbone} ({tag})"

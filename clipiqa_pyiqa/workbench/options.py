@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..checks import MIN_SIDE, check_one_of, check_truth, check_whole, check_whole_or_none
 from ..errors import OptionError
-from ..text import nearest
+from ..text import hint_for
 
 if TYPE_CHECKING:
     import torch
@@ -169,7 +169,7 @@ def check_options(options: Mapping[str, Any], known: Collection[str]) -> None:
     """Raise for an unknown option, and tell what to do."""
     for name in options:
         if name not in known:
-            cure = _CURES.get(name) or nearest(name, known)
+            cure = _CURES.get(name) or hint_for(name, known)
             raise OptionError(f"there is no option {name!r}: {cure}")
 
 

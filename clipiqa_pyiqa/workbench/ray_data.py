@@ -198,7 +198,8 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # there is no other max_task_retries
+            # no other argument sets max_task_retries
+            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
             yield
     finally:
         logger.setLevel(level)

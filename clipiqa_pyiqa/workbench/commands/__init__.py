@@ -13,7 +13,7 @@ from cyclopts import CycloptsError
 from ...errors import CLIPIQAError, ConfigError, OptionError
 from ...files.printable import plain_lines
 from ...files.writing import command_inputs
-from ...text import nearest
+from ...text import hint_for
 from .app import NAMES, WHOLE_HELP, command_app, examples_of
 from .command_line import CommandLine
 from .options.terminal import ESCAPED_MESSAGES, Terminated, drop, invoked, sigterm_as_interrupt, speaking
@@ -104,7 +104,7 @@ def _outcome(words: list[str]) -> tuple[int, str]:
 def _run(words: list[str], line: CommandLine) -> int:
     command = _command_in(words)
     if words and not command and not words[0].startswith("-"):
-        raise OptionError(f"there is no command {words[0]!r}: {nearest(words[0], NAMES)}")
+        raise OptionError(f"there is no command {words[0]!r}: {hint_for(words[0], NAMES)}")
     app = command_app(words, line)
     function, bound, _ = app.parse_args(_with_stdin_last(words))
     if function.__name__ == "help_print":

@@ -13,7 +13,7 @@ from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...files.printable import on_disk
 from ...prompts.pairs import Columns, parse_columns
-from ...text import nearest
+from ...text import hint_for
 from ..files.csv_files import check_images_exist, read_rows
 from ..sources.finding import each_of
 from .options import Paths
@@ -167,6 +167,6 @@ def _one_vote(row: Mapping[str, str]) -> Votes:
     choice = row["choice"]
     if choice not in by_choice:
         raise CLIPIQAError(
-            f"choice must be one of the two images or a tie; got {choice!r}: {nearest(choice, by_choice)}"
+            f"choice must be one of the two images or a tie; got {choice!r}: {hint_for(choice, by_choice)}"
         )
     return by_choice[choice]

@@ -11,7 +11,7 @@ import yaml
 from ...checks import FilePath, check_keys
 from ...errors import ConfigError
 from ...files.reading import open_file
-from ...text import nearest, twice_in
+from ...text import hint_for, twice_in
 
 LARGEST_CONFIG = 1 << 20
 
@@ -95,6 +95,6 @@ def _shipped_file(name: str) -> Path:
     files = shipped()
     if name not in files:
         raise ConfigError(
-            f"{name!r} is neither a file nor one of the configurations of this package: {nearest(name, files)}"
+            f"{name!r} is neither a file nor one of the configurations of this package: {hint_for(name, files)}"
         )
     return files[name]

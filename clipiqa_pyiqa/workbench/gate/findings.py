@@ -8,7 +8,7 @@ from typing import Any
 
 from ...checks import check_list, check_truth
 from ...errors import OptionError
-from ...text import counted, few, nearest
+from ...text import counted, few, hint_for
 from ..images.uniform import FLAGS
 
 BAND = "cut"
@@ -87,7 +87,7 @@ class Accepted:
             for flag in self.flags:
                 if flag not in known:
                     raise OptionError(
-                        f"`{{allow_flag}}` names {flag!r}, which is no flag: {nearest(flag, known)}",
+                        f"`{{allow_flag}}` names {flag!r}, which is no flag: {hint_for(flag, known)}",
                         options=("allow_flag",),
                     )
 

@@ -18,7 +18,7 @@ from ...checks import FilePath, check_list, check_one_of
 from ...errors import CLIPIQAError
 from ...files.writing import write_text
 from ...options import lists_options
-from ...text import counted, few, nearest
+from ...text import counted, few, hint_for
 from ...version import __version__
 from ..files.folders import check_folder
 from ..options import Progress, RunOptions, SharedOptions, check_options, check_storage, silent
@@ -226,7 +226,7 @@ def _check_names(options: Mapping[str, Collection[str]], names: Collection[str])
     for option, columns in options.items():
         for name in columns:
             if name not in names:
-                raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {nearest(name, names)}")
+                raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {hint_for(name, names)}")
 
 
 def _newly_flagged(runs: Sequence[Scores], paths: DataFrame) -> dict[str, str]:

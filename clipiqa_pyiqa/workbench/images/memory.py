@@ -95,7 +95,7 @@ class Room:
 class Share:
     """The memory of one image that is read ahead.
 
-    The next image never waits, as images behind it may hold the memory.
+    The image that is next in turn never waits: images behind it may hold the memory that it needs.
     """
 
     room: Room

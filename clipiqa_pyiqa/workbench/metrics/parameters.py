@@ -38,7 +38,7 @@ def opened_weights() -> Iterator[list[Path]]:
         weights.extend(Path(path) for path in paths if os.path.isfile(path))
 
 
-@cache  # Python cannot end it, so it begins once
+@cache  # an audit hook cannot be removed, so it is added once
 def _watch_opening() -> None:
     sys.addaudithook(_notice)
 

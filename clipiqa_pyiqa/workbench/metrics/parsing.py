@@ -16,7 +16,7 @@ from ...errors import CLIPIQAError
 from ...logger import log
 from ...prompts.pairs import Prompts, Question
 from ...pyiqa_package import import_pyiqa
-from ...text import nearest, shown
+from ...text import hint_for, shown
 from ..files.named import Specification, check_kinds, parse_specifications
 from ..results.columns import Record
 from .configurations import pyiqa_configs
@@ -175,7 +175,7 @@ def _of_name(specification: Specification) -> PyiqaDescription:
     if name and name not in known and not PyiqaDescription("", name).is_ours:
         if not known:
             import_pyiqa()
-        raise CLIPIQAError(f"unknown metric {name!r}: {nearest(name, [*known, *NAMES])}")
+        raise CLIPIQAError(f"unknown metric {name!r}: {hint_for(name, [*known, *NAMES])}")
     config = known.get(name, {}) | {key: value for key, value in entry.items() if value is not None}
     usual = known.get(name, {}).get("metric_opts", {})
     changed = {k: value for k, value in {**preset, **options}.items() if k not in usual or usual[k] != value}

@@ -1,4 +1,4 @@
-"""What the scores of metrics depend on that are not ours, as fields of a column's record."""
+"""Fields of the records of metrics that are not ours: what their scores depend on."""
 
 import os
 from importlib.metadata import version

@@ -13,7 +13,7 @@ from typing import Any
 from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...pyiqa_package import import_pyiqa
-from ...text import nearest, reason
+from ...text import hint_for, reason
 from ..files.named import Settings, check_kinds
 from ..files.yaml import read_yaml
 from ..images.image import File
@@ -181,7 +181,7 @@ def _check_options(label: str, name: str, settings: Settings, known: Mapping[str
     where = f"data set {label!r}"
     if "type" not in settings:
         raise CLIPIQAError(
-            f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {nearest(name, known)} "
+            f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {hint_for(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
     types = {info["type"] for info in known.values()}  # other types have options of their own

@@ -12,7 +12,7 @@ from ...checks import FilePath, check_seed
 from ...errors import CLIPIQAError
 from ...files.reading import FileHashes
 from ...logger import log
-from ...text import counted, few, nearest
+from ...text import counted, few, hint_for
 from ..files.csv_files import check_images_exist
 from ..stats.correlation import undefined
 from .mini_photos import seen_by_mini, seen_warning, short_digests
@@ -199,7 +199,7 @@ def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "da
         return read_score_table(scores, **options)
     name = str(scores)
     if name not in known_sets():
-        known = nearest(name, sorted(known_sets()))
+        known = hint_for(name, sorted(known_sets()))
         raise CLIPIQAError(f"{name!r} is neither a CSV file nor a data set of pyiqa's: {known}")
     located = locate(name, data_root, needs_root="root" not in options)
     usual = {"name": name, "score_range": located.settings.get("mos_range")}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas
 
 from ...errors import CLIPIQAError
-from ...text import nearest
+from ...text import hint_for
 from ..images.uniform import FLAGS
 from ..results.scores import Scores
 
@@ -38,7 +38,7 @@ class Bound:
             numbers = pandas.to_numeric(scores.other[self.column], errors="coerce")
             if numbers.notna().any():
                 return numbers
-        raise CLIPIQAError(f"there are no scores called {self.column!r}: {nearest(self.column, scores.names)}")
+        raise CLIPIQAError(f"there are no scores called {self.column!r}: {hint_for(self.column, scores.names)}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pandas
 
 from ...errors import CLIPIQAError
 from ...files.printable import on_disk, printable
-from ...text import first_of, nearest, twice_in
+from ...text import first_of, hint_for, twice_in
 from ..names.members import file_of
 from ..report.report import Report
 from ..report.table import Table, frame_table
@@ -41,7 +41,7 @@ class Photos:
 
     def __post_init__(self) -> None:
         if self.by not in self.scores.names:
-            raise CLIPIQAError(f"there are no scores called {self.by!r}: {nearest(self.by, self.scores.names)}")
+            raise CLIPIQAError(f"there are no scores called {self.by!r}: {hint_for(self.by, self.scores.names)}")
         if not self.values.notna().any():
             raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`{{by}}`).", options=("by",))
         twice = twice_in(os.path.abspath(self.path(name)) for name in self.values.index)

@@ -15,7 +15,7 @@ from ...files.printable import one_line
 from ...files.reading import hash_file
 from ...files.writing import resolved, write_bytes, write_text
 from ...logger import log
-from ...text import nearest
+from ...text import hint_for
 from ..files.folders import check_folder
 from ..files.locking import locked
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
@@ -76,7 +76,7 @@ class Report:
         names.pop("", None)
         self.unknown = [name for name in (*self.labels, *self.show) if name not in names]
         for name in self.unknown:
-            log.warning(f"no table has {name!r}, which is to be shown: {nearest(name, names)}")
+            log.warning(f"no table has {name!r}, which is to be shown: {hint_for(name, names)}")
         self.tables = list(map(self._as_shown, self.tables))
 
     def shown(self, text: str) -> str:

@@ -14,7 +14,7 @@ from ...checks import FilePath
 from ...errors import CLIPIQAError, Kind
 from ...files.printable import printable
 from ...logger import log
-from ...text import counted, few, nearest
+from ...text import counted, few, hint_for
 from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.journal import Cells
 from ..images.image import MISSING
@@ -153,7 +153,7 @@ def read_scores(
     numbers = [column for column in values if column in known or values[column].notna().any()]
     if missing := [column for column in columns or () if column not in numbers]:
         raise CLIPIQAError(
-            f"{str(path)!r} has no numbers called {missing[0]!r}: {nearest(missing[0], map(str, others))}"
+            f"{str(path)!r} has no numbers called {missing[0]!r}: {hint_for(missing[0], map(str, others))}"
         )
     if not numbers:
         names = ", ".join(map(str, (path_column, *table.columns)))

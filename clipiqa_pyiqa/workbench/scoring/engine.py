@@ -102,7 +102,7 @@ class ScoringWork(Work[Task, ImageRecord, Task]):
         return record
 
     def run(self, tasks: list[Task], records: list[ImageRecord]) -> list[Task]:
-        scored_tasks = []  # copies, as the run may hold its tasks, but not all pixels
+        scored_tasks = []  # copies: tasks outlive the batch and must not keep its pixels
         for task, record in zip(tasks, records, strict=True):
             flag_text = flag(record.pixels) if min(record.size) >= MIN_SIDE else ""
             scored_tasks.append(replace(task, record=record, flag=flag_text, answers=task.answers.copy()))
@@ -145,7 +145,8 @@ def _answers_of_group(group: Sequence[ClipMetric], x: Tensor) -> list[list[Answe
 
 def _in_process(descriptions: Mapping[int, PyiqaDescription], options: Options) -> Callable[..., dict[int, Answer]]:
     """Return the function that scores an image in a process of its own."""
-    keep_memory((-4, 0))  # M_MMAP_MAX: NIQE takes and frees blocks of 100 MB, which twice its time would go into
+    # M_MMAP_MAX: without this, allocating NIQE's blocks of 100 MB takes twice as long as NIQE itself
+    keep_memory((-4, 0))
     torch.set_num_threads(1)
     built = {place: description.build(options.device, options.seed) for place, description in descriptions.items()}
     return partial(_foreign_answers, built, options)

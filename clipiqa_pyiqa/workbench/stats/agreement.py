@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import OptionError
-from ...text import nearest
+from ...text import hint_for
 from .correlation import STATISTICS, plccs, srocc, undefined
 from .intervals import LEVEL, Array, Estimate, arrays, clustered_share, estimates, percentiles, resampled
 from .logistic import fit_logistic
@@ -91,7 +91,7 @@ def paired_differences(
     """
     by_name = {name.lower(): function for name, function in STATISTICS.items()}
     if statistic.lower() not in by_name:
-        raise OptionError(f"there is no statistic {statistic!r}: {nearest(statistic, by_name)}")
+        raise OptionError(f"there is no statistic {statistic!r}: {hint_for(statistic, by_name)}")
     rows = np.asarray(scores, np.float64)
     statistics_of = by_name[statistic.lower()](rows, np.asarray(mos, np.float64))
     group_of = np.arange(rows.shape[1]) if groups is None else np.asarray(groups)

@@ -10,7 +10,7 @@ from pandas import DataFrame, Series, concat, to_numeric
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...text import few, first_of, nearest
+from ...text import few, first_of, hint_for
 from ..files.csv_files import read_rows
 from .method_images import MethodImages
 from .method_table import MethodTable
@@ -82,7 +82,7 @@ def with_published(method_table: MethodTable, published: DataFrame) -> MethodTab
             lower[""] = known[0]
         expected[what] = published[what].str.lower().map(lower)
         unmatched = published[what][expected[what].isna() & (published["published"] != "–")].unique()
-        unknown += [f"{what} {name!r}: {nearest(name, known)}" for name in unmatched]
+        unknown += [f"{what} {name!r}: {hint_for(name, known)}" for name in unmatched]
     expected = expected[expected["metric"].isin(method_table.columns)].dropna()
     lost = first_of(unknown, 5)
     if expected.empty:

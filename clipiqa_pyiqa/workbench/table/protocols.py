@@ -17,7 +17,7 @@ from torchvision.transforms.functional import crop, pil_to_tensor, resize, to_pi
 
 from ...checks import check_keys, check_list, check_mapping, check_number, check_one_of, check_text, check_truth
 from ...errors import CLIPIQAError, ImageError, OptionError
-from ...text import nearest
+from ...text import hint_for
 from ..files.yaml import read_mapping, shipped
 from ..metrics.description import Takes
 from ..metrics.kinds import AnyMetric
@@ -184,7 +184,7 @@ def read_protocol(name: str | Path) -> Protocol:
     ours = shipped(protocols=True)
     path = ours.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
-        raise CLIPIQAError(f"unknown protocol {str(name)!r}: {nearest(str(name), ours)}")
+        raise CLIPIQAError(f"unknown protocol {str(name)!r}: {hint_for(str(name), ours)}")
     values = read_mapping(path, Protocol.__dataclass_fields__.keys() - {"name"})
     where = f"protocol {path.stem!r}"
     lacking = {"title", "certainty", "source", "metrics"} - values.keys()
@@ -241,7 +241,7 @@ def _value_of(node: ast.expr, values: Mapping[str, float]) -> Any:
 
 def _named_value(name: str, values: Mapping[str, float]) -> float:
     if name not in values:
-        raise NameError(f"{name!r} is no metric or value of the protocol: {nearest(name, values)}")
+        raise NameError(f"{name!r} is no metric or value of the protocol: {hint_for(name, values)}")
     if math.isnan(values[name]):
         raise ArithmeticError("a part is missing")
     return values[name]

@@ -15,7 +15,7 @@ from ...files.printable import printable
 from ...files.reading import hash_file
 from ...logger import log
 from ...options import lists_options
-from ...text import nearest
+from ...text import hint_for
 from ..compare.compare import run_settings
 from ..compare.scored_images import MetricResult
 from ..files.yaml import shipped
@@ -133,7 +133,7 @@ def _reduced(metrics: Sequence[AnyMetric], protocol: Protocol, only: Sequence[st
     unknown = asked - labels.keys()
     if unknown:
         name = min(unknown)
-        raise CLIPIQAError(f"`{{only}}` names {name!r}: {nearest(name, labels)}", options=("only",))
+        raise CLIPIQAError(f"`{{only}}` names {name!r}: {hint_for(name, labels)}", options=("only",))
     left_out = {label: "not asked for" for name, label in labels.items() if name not in asked}
     chosen = [metric for metric in metrics if metric.label not in left_out]
     return chosen, replace(protocol, not_computed={**protocol.not_computed, **left_out})
