@@ -12,7 +12,7 @@ from .pyiqa_package import BUILTIN_VARIABLE, keeps_pyiqas_classes
 if TYPE_CHECKING:
     from torch import nn
 
-    from .family import CLIPMetric
+    from .family import FamilyMetric
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
     from .prompts.prompt_files import ModelType
@@ -68,11 +68,11 @@ def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any 
     return net
 
 
-def build_member(kind: str, *args: Any, **options: Any) -> "CLIPMetric":
+def build_member(kind: str, *args: Any, **options: Any) -> "FamilyMetric":
     """Return our class in place of one of pyiqa's other CLIP metrics."""
     from . import family
 
-    classes: dict[str, type[CLIPMetric]] = vars(family)
+    classes: dict[str, type[FamilyMetric]] = vars(family)
     return classes[kind](*args, **options)
 
 

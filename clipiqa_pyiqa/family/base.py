@@ -44,7 +44,7 @@ def patches(x: Tensor, stride: int) -> list[Tensor]:
     ]
 
 
-class CLIPMetric(TowerMetric):
+class FamilyMetric(TowerMetric):
     """A metric of pyiqa: a frozen CLIP tower, a view of the image and a head.
 
     Args:

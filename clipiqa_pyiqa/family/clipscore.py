@@ -8,16 +8,16 @@ from torch import Tensor
 from ..clip.gradient import per_image
 from ..clip.model import unit_text_features
 from ..errors import CLIPIQAError
-from .base import CROP, CLIPMetric
+from .base import CROP, FamilyMetric
 
 
-class CLIPScore(CLIPMetric):
+class CLIPScore(FamilyMetric):
     """pyiqa's ``clipscore`` (Hessel et al., EMNLP 2021, arXiv 2104.08718).
 
     Args:
         w: factor of the cosine similarities.
         prefix: text before each caption.
-        **options: options of :class:`~clipiqa_pyiqa.family.CLIPMetric`.
+        **options: options of :class:`~clipiqa_pyiqa.family.FamilyMetric`.
     """
 
     model_type = "clipscore"

@@ -11,10 +11,10 @@ from ..files.reading import sha256_of
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.finding import find_file
 from ..weights.names import LAION_HEADS, head_file
-from .base import CROP, CLIPMetric
+from .base import CROP, FamilyMetric
 
 
-class LAIONAes(CLIPMetric):
+class LAIONAes(FamilyMetric):
     """pyiqa's ``laion_aes``; ``pretrained_model_path`` is a file, ``'v2'`` (default) or ``'sa_0_4'`` (v1)."""
 
     model_type = "laion_aes"

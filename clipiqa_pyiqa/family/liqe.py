@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..checks import FilePath
-from .base import SIDE, CLIPMetric, TowerInput, patches
+from .base import SIDE, FamilyMetric, TowerInput, patches
 
 QUALITIES = ("bad", "poor", "fair", "good", "perfect")
 SCENES = ("animal", "cityscape", "human", "indoor", "landscape", "night", "plant", "still_life", "others")
@@ -35,7 +35,7 @@ def _fifteen_patches(x: Tensor) -> list[Tensor]:
 FIFTEEN_PATCHES = TowerInput("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)
 
 
-class LIQE(CLIPMetric):
+class LIQE(FamilyMetric):
     """pyiqa's ``liqe`` and ``liqe_mix``, whose files hold the tower (Zhang et al., CVPR 2023)."""
 
     backbone = "ViT-B/32"

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..prompts.antonym import antonym_scores
 from ..prompts.pairs import parse_prompts
-from .base import SIDE, CLIPMetric, TowerInput, patches
+from .base import SIDE, FamilyMetric, TowerInput, patches
 
 
 def _all_patches(x: Tensor) -> list[Tensor]:
@@ -18,7 +18,7 @@ def _all_patches(x: Tensor) -> list[Tensor]:
 ALL_PATCHES = TowerInput("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches, dims=3)
 
 
-class MACLIP(CLIPMetric):
+class MACLIP(FamilyMetric):
     """pyiqa's ``maclip``, for batches of any size (Liao et al., AAAI 2026, arXiv 2511.09948)."""
 
     model_type = "maclip"

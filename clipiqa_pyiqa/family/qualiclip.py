@@ -18,7 +18,7 @@ from ..prompts.learned import woven
 from ..prompts.prompt_files import read_prompt_file
 from ..weights.finding import find_file
 from ..weights.names import pyiqa_file
-from .base import WHOLE, CLIPMetric
+from .base import WHOLE, FamilyMetric
 
 TEMPERATURE = 2.0
 TEXTS = (
@@ -45,7 +45,7 @@ LEARNED = {
 }
 
 
-class QualiCLIP(CLIPMetric):
+class QualiCLIP(FamilyMetric):
     """pyiqa's ``qualiclip`` and ``qualiclip+…`` (Agnolucci et al., arXiv 2403.11176).
 
     ``pretrained_model_path`` is a file with learned prompts of ``qualiclip+…``.

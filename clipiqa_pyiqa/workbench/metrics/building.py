@@ -21,7 +21,7 @@ from ...pyiqa_package import import_pyiqa
 from ...tower_metric import TowerMetric, net_of
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs
-from .description import Description, ObjectDescription, PyiqaDescription
+from .description import CLIPIQA_NAMES, Description, ObjectDescription, PyiqaDescription
 from .downloads import Downloads
 from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, noted
 from .parameters import hash_parameters, opened_weights
@@ -101,10 +101,10 @@ def _built(
 
 def create_ours(name: str, device: torch.device, **options: Any) -> Any:
     kind: Any = CLIPIQA
-    if not name.startswith("clipiqa"):
+    if name not in CLIPIQA_NAMES:
         from ...family import MEMBERS
 
-        kind = MEMBERS.get(name, CLIPIQA)
+        kind = MEMBERS[name]
     return kind(name, **options).to(device).eval()
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from .kinds import BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric
 
-_OURS = ("clipiqa", "maclip", "qualiclip", "liqe", "laion_aes", "clipscore")  # how names of our classes begin
+CLIPIQA_NAMES = ("clipiqa", "clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512")
+OTHERS_ON_CLIP = (  # the names in family.MEMBERS, which is not imported for them, as it imports torch
+    *("maclip", "liqe", "liqe_mix", "laion_aes", "clipscore"),
+    *("qualiclip", "qualiclip+", "qualiclip+-clive", "qualiclip+-flive", "qualiclip+-spaq"),
+)
 
 
 class Takes(Enum):
@@ -90,11 +94,12 @@ class PyiqaDescription(Description):
     @property
     def is_ours(self) -> bool:
         """Whether this package's own class is built, without importing pyiqa."""
-        return self.name.startswith(_OURS) and "type" not in self.options and not keeps_pyiqas_classes()
+        has_our_name = self.name in CLIPIQA_NAMES or self.name in OTHERS_ON_CLIP
+        return has_our_name and "type" not in self.options and not keeps_pyiqas_classes()
 
     @property
     def is_clipiqa(self) -> bool:
-        return self.is_ours and self.name.startswith("clipiqa")
+        return self.is_ours and self.name in CLIPIQA_NAMES
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from clipiqa_pyiqa.family import MEMBERS
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
-from clipiqa_pyiqa.workbench.metrics.description import PyiqaDescription, Takes
+from clipiqa_pyiqa.workbench.metrics.description import CLIPIQA_NAMES, OTHERS_ON_CLIP, PyiqaDescription, Takes
 from clipiqa_pyiqa.workbench.metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ObjectMetric, PyiqaMetric
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set, parse_metrics
 from clipiqa_pyiqa.workbench.results.columns import changes
@@ -168,7 +168,14 @@ def test_a_description_can_be_sent_to_another_process():
 
 def test_our_classes_are_built_for_the_names_that_they_have():
     ours = {name for name in pyiqa_configs() if PyiqaDescription("", name).is_ours}
-    assert {*MEMBERS} == {name for name in ours if not name.startswith("clipiqa")}
+    assert {*MEMBERS} == {name for name in ours if not name.startswith("clipiqa")} == {*OTHERS_ON_CLIP}
+    assert {*CLIPIQA_NAMES} == {name for name in ours if name.startswith("clipiqa")}
+
+
+@pytest.mark.parametrize(("name", "similar"), [("liqe_foo", "liqe"), ("clipiqa_foo", "clipiqa"), ("niqee", "niqe")])
+def test_a_name_that_begins_like_ours_is_unknown_like_any_other(name, similar):
+    message = refused(parse_metrics, name)
+    assert message.startswith(f"unknown metric {name!r}: did you mean") and f"{similar!r}" in message
 
 
 def test_names_and_files_are_checked_before_torch_and_pyiqa_load(scores):
