@@ -1,1 +1,1 @@
-"""Work with files: safe writing, locks, names, hashes, journals and YAML."""
+"""Files: opened, hashed, written whole or not at all, and named as terminals can show it."""

@@ -1,6 +1,5 @@
 """Paths and texts as they can be shown: control characters and bytes that are not UTF-8 are escaped."""
 
-import logging
 import os
 import re
 
@@ -50,13 +49,3 @@ def _escaped(c: str) -> str:
     if 0xDC80 <= ord(c) <= 0xDCFF:  # Python's form of a byte that is not UTF-8
         return f"\\x{ord(c) - 0xDC00:02x}"
     return c.encode("unicode_escape", "surrogatepass").decode()
-
-
-def _make_plain(record: logging.LogRecord) -> bool:
-    record.msg = plain_lines(record.getMessage())
-    record.args = ()
-    return True
-
-
-# Messages name files, and a file's name may hold anything that a terminal obeys.
-logging.getLogger("clipiqa_pyiqa").addFilter(_make_plain)

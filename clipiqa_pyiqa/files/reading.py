@@ -30,7 +30,7 @@ def read_bytes(path: FilePath) -> bytes:
 
 
 def hash_file(path: FilePath) -> str:
-    """Return the SHA-256 of a file in hex."""
+    """Return the SHA-256 of a file in hex, computed anew."""
     sha256 = hashlib.sha256()
     with open_file(path) as file:
         while chunk := file.read(1 << 20):
@@ -39,7 +39,7 @@ def hash_file(path: FilePath) -> str:
 
 
 def sha256_of(path: FilePath) -> str:
-    """Return the SHA-256 of a file of weights or parameters in hex; those of earlier calls are in the user's cache.
+    """Return the SHA-256 of a file of weights or parameters in hex; the user's cache keeps it for the next call.
 
     Raises ``WeightsError`` if the file cannot be read.
     """

@@ -14,9 +14,8 @@ from .printable import printable
 
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
-
-command_inputs: ContextVar[Sequence[str]] = ContextVar("command_inputs", default=())
-"""Files that the command line of this thread names, other than as outputs."""
+protected_files: ContextVar[Sequence[str]] = ContextVar("protected_files", default=())
+"""Files that no output of this thread replaces, such as those that a command line names other than as outputs."""
 
 
 @contextmanager
@@ -63,7 +62,7 @@ def check_output(
     exists = target.exists()
     if not os.access(target.parent, os.W_OK) or (exists and not os.access(target, os.W_OK)):
         raise OutputError(f"cannot write to {os.fspath(path)!r}: permission denied.")
-    if exists and _is_among(target, [*inputs, *command_inputs.get()]):
+    if exists and _is_among(target, [*inputs, *protected_files.get()]):
         raise OutputError(f"{os.fspath(path)!r} is one of the inputs and is not replaced: name another output.")
     if exists and not overwrite:
         raise OutputError(

@@ -30,7 +30,7 @@ from .metrics.parsing import AnyPrompts
 from .options import RunOptions, SharedOptions
 from .results.header import Header
 from .results.parquet_folder import ParquetFolder
-from .scoring.folder_plan import FolderPlan, FolderResult, Work
+from .scoring.folder_plan import FolderPlan, FolderResult, ShardTask
 from .scoring.score import ScoringSetup
 from .scoring.shard_scorer import ShardScorer
 from .sources.finding import Found, find_shards
@@ -100,18 +100,18 @@ def score_on_ray(
         plan = FolderPlan(folder, header, sources.items)
         if before is not None:
             plan.remove_stale(before, drop_vanished)
-        works = plan.missing()
-        if works:  # otherwise Ray need not start, which takes seconds
+        tasks = plan.missing()
+        if tasks:  # otherwise Ray need not start, which takes seconds
             connect()
             pool = ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, progress)
         folder.save_header(header, is_new=before is None)
         schema = folder.schema(header, carried_types(sources.items, keep))
         for number in range(1, PASSES + 1):
-            if works:
-                pool.score(works, folder, header, schema, is_careful=number == PASSES)
-                works = plan.missing()
+            if tasks:
+                pool.score(tasks, folder, header, schema, is_careful=number == PASSES)
+                tasks = plan.missing()
         folder.save_header(header, is_finished=True)
-        return plan.result(works)
+        return plan.result(tasks)
 
 
 @dataclass(frozen=True)
@@ -160,16 +160,21 @@ class ActorPool:
         return cls(partial(setup.elsewhere, device=device), size, cpus, gpus, progress)
 
     def score(
-        self, works: Sequence[Work], folder: ParquetFolder, header: Header, schema: pyarrow.Schema, is_careful: bool
+        self,
+        tasks: Sequence[ShardTask],
+        folder: ParquetFolder,
+        header: Header,
+        schema: pyarrow.Schema,
+        is_careful: bool,
     ) -> None:
         """Write the rows of these tasks into the folder, but for what lost processes had not written."""
         import ray
         from fsspec.core import url_to_fs
 
         store, path = url_to_fs(folder.path)
-        tasks = [{"work": ray.cloudpickle.dumps(work)} for work in works]
+        pickled_tasks = [{"task": ray.cloudpickle.dumps(task)} for task in tasks]
         with _quiet():
-            dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
+            dataset = ray.data.from_items(pickled_tasks, override_num_blocks=len(tasks))
             context = dataset.context
             context.enable_progress_bars = self.progress
             context.max_errored_blocks = -1  # what a lost process had not written is scored in the next pass

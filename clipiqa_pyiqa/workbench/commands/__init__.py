@@ -12,7 +12,7 @@ from cyclopts import CycloptsError
 
 from ...errors import CLIPIQAError, ConfigError, OptionError
 from ...files.printable import plain_lines
-from ...files.writing import command_inputs
+from ...files.writing import protected_files
 from ...text import hint_for
 from .app import NAMES, WHOLE_HELP, command_app, examples_of
 from .command_line import CommandLine
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             message = f"interrupted: {'; '.join(str(arg) for arg in error.args)}".strip(": ")
         if message:
             _publish(words, message)
-    command_inputs.set(())
+    protected_files.set(())
     return code
 
 
@@ -111,7 +111,7 @@ def _run(words: list[str], line: CommandLine) -> int:
         function(*bound.args, **bound.kwargs)
         _print_examples(command, WHOLE_HELP in words)
         return 0
-    command_inputs.set(line.named_files())
+    protected_files.set(line.named_files())
     line.check_outputs()
     with speaking(command, line.is_quiet), invoked(words, line.option_files):
         return function(*bound.args, **bound.kwargs) or 0

@@ -35,7 +35,7 @@ Decoded = TypeVar("Decoded", bound=Shaped)
 Result = TypeVar("Result", covariant=True)
 
 
-class Work(Protocol[Item, Decoded, Result]):
+class BatchWork(Protocol[Item, Decoded, Result]):
     """What a :class:`BatchLoop` does with its items; a subclass defines the first three methods."""
 
     def load(self, item: Item, /) -> Decoded:
@@ -115,7 +115,7 @@ class BatchLoop(Generic[Item, Decoded, Result]):
     Images of a failed batch are tried again one by one. After a lack of memory, batches are smaller.
     """
 
-    def __init__(self, work: Work[Item, Decoded, Result], limits: Limits) -> None:
+    def __init__(self, work: BatchWork[Item, Decoded, Result], limits: Limits) -> None:
         self._work = work
         self._limits = limits
         self._pool: ThreadPoolExecutor | None = None

@@ -27,7 +27,7 @@ from ...text import counted, first_of
 from ...training.recipe import Augmentation
 from ..files.folders import check_folder
 from ..files.journal import Journal, read_journal
-from ..images.batches import BatchLoop, Limits, Work, stacked
+from ..images.batches import BatchLoop, BatchWork, Limits, stacked
 from ..images.image import File
 from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
@@ -54,7 +54,7 @@ class _Views(File):
 
 
 @dataclass(frozen=True)
-class _Encoding(Work[_Views, ImageRecord, tuple[str, Feature]]):
+class _Encoding(BatchWork[_Views, ImageRecord, tuple[str, Feature]]):
     """Encodes the views of images; an image that fails ends the run."""
 
     metric: CLIPIQA

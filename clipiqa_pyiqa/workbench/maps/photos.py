@@ -22,7 +22,7 @@ from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ...prompts.questions import only_pairs
 from ...tower_metric import net_of
-from ..images.batches import BatchLoop, Limits, Work, stacked
+from ..images.batches import BatchLoop, BatchWork, Limits, stacked
 from ..images.image import Image
 from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
@@ -134,7 +134,7 @@ def _check_pairs(columns: Columns | None) -> None:
 
 
 @dataclass(frozen=True)
-class _Mapper(Work[Image, ImageRecord, PhotoMap | str]):
+class _Mapper(BatchWork[Image, ImageRecord, PhotoMap | str]):
     """A network and its questions, which map photos in batches.
 
     Args:

@@ -17,7 +17,7 @@ from ...checks import MIN_SIDE
 from ...clip.model import one_thread
 from ...errors import CLIPIQAError, ImageError, Kind
 from ...text import counted
-from ..images.batches import BatchLoop, Limits, Work, stacked
+from ..images.batches import BatchLoop, BatchWork, Limits, stacked
 from ..images.memory import keep_memory
 from ..images.prefetch import WORKERS
 from ..images.reading_errors import is_out_of_memory
@@ -31,13 +31,13 @@ from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric, ObjectMetric,
 from ..metrics.metric_set import MetricSet
 from ..results.row import Answer, Row, worst_kind
 from .options import Options
-from .plan import Task
+from .plan import ImageTask
 
 Rows = Generator[Row, None, None]
 ScoringMetric = ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric
 
 
-def score_items(tasks: Iterable[Task], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
+def score_items(tasks: Iterable[ImageTask], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
     """Yield the row of each task, in order; ``count``: images that the run names, None if unknown."""
     if not metrics.metrics:  # the scores are in files, so that no image is read
         for task in tasks:
@@ -77,7 +77,7 @@ def _bytes_per_pixel(metrics: MetricSet, options: Options) -> int:
 
 
 @dataclass(frozen=True)
-class ScoringWork(Work[Task, ImageRecord, Task]):
+class ScoringWork(BatchWork[ImageTask, ImageRecord, ImageTask]):
     """Scores images by the metrics that share an encoding, and by those that processes score.
 
     Attributes:
@@ -88,10 +88,10 @@ class ScoringWork(Work[Task, ImageRecord, Task]):
     options: Options
     in_processes: Collection[int]
 
-    def block_of(self, task: Task) -> int:
+    def block_of(self, task: ImageTask) -> int:
         return task.block
 
-    def load(self, task: Task) -> ImageRecord:
+    def load(self, task: ImageTask) -> ImageRecord:
         task.stamp = task.image.stamp() or ""
         record = task.image.load(self.options)
         if any(task.wanted[place] for place in self.in_processes):
@@ -101,7 +101,7 @@ class ScoringWork(Work[Task, ImageRecord, Task]):
             task.answers = answers
         return record
 
-    def run(self, tasks: list[Task], records: list[ImageRecord]) -> list[Task]:
+    def run(self, tasks: list[ImageTask], records: list[ImageRecord]) -> list[ImageTask]:
         scored_tasks = []  # copies: tasks outlive the batch and must not keep its pixels
         for task, record in zip(tasks, records, strict=True):
             flag_text = flag(record.pixels) if min(record.size) >= MIN_SIDE else ""
@@ -121,7 +121,7 @@ class ScoringWork(Work[Task, ImageRecord, Task]):
                     task.answers[place] = answer
         return scored_tasks
 
-    def failed(self, task: Task, record: ImageRecord | None, error: ImageError) -> Task:
+    def failed(self, task: ImageTask, record: ImageRecord | None, error: ImageError) -> ImageTask:
         failure = Answer(error=error.reason, kind=error.kind)
         answers = dict.fromkeys(range(len(self.metrics.metrics)), failure) | task.answers
         return replace(task, record=error if record is None else record, answers=answers)
@@ -219,7 +219,7 @@ def _failure(error: Exception) -> Answer:
     return Answer(error=describe_error(error), kind=error.kind if isinstance(error, CLIPIQAError) else Kind.OTHER)
 
 
-def _row(task: Task, metrics: MetricSet) -> Row:
+def _row(task: ImageTask, metrics: MetricSet) -> Row:
     record: ImageRecord | ImageError = task.record
     scores = list[float | None]()
     failures = dict[str, list[str]]()

@@ -29,7 +29,7 @@ LOOSE = 500  # files outside of shards in one task
 
 
 @dataclass(frozen=True)
-class Work:
+class ShardTask:
     """A task: a shard, or files outside of shards; ``done`` are images of the shard that have rows."""
 
     source: Shard | Sequence[Image]
@@ -126,7 +126,7 @@ class FolderPlan:
             self._lost_shards = set()
         self._folder.remove_rows(rows[is_stale])
 
-    def missing(self) -> list[Work]:
+    def missing(self) -> list[ShardTask]:
         """Return what lacks rows, after rows that lost processes left twice are removed."""
         self._folder.remove_cut_files()
         rows = self._rows("path", SOURCE, IMAGES).sort_values(IMAGES)  # rows without it come last
@@ -138,19 +138,19 @@ class FolderPlan:
         by_shard = members.groupby("item")["path"]
         finished = set(members["item"][members[IMAGES] == by_shard.transform("size")])
         done = by_shard.agg(frozenset)
-        works = list[Work]()
+        tasks = list[ShardTask]()
         files = list[Image]()
         for name, item in self._items.items():
             if not isinstance(item, Shard):
                 if name not in scored_files:
                     files.append(item)
             elif name not in finished:
-                works.append(Work(item, done.get(name, frozenset())))
-        return works + [Work(files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
+                tasks.append(ShardTask(item, done.get(name, frozenset())))
+        return tasks + [ShardTask(files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
 
-    def result(self, missing: Sequence[Work]) -> FolderResult:
+    def result(self, missing: Sequence[ShardTask]) -> FolderResult:
         """Return what the folder holds now of this run's images, but for what is missing."""
-        unfinished = [name for work in missing for name in work.names]
+        unfinished = [name for task in missing for name in task.names]
         rows = self._rows("path", SOURCE, "kind", "error", *self._header.carried.values())
         is_here = rows["item"].isin(self._items)
         gone = self._lost_shards | _gone(rows["item"][~is_here])

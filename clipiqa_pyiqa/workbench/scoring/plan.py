@@ -23,7 +23,7 @@ from .options import Options
 
 
 @dataclass(slots=True)
-class Task:
+class ImageTask:
     """An image to score by the wanted metrics; only images of one block share a batch."""
 
     image: Image
@@ -85,7 +85,7 @@ class Tally:
 class Plan:
     """The tasks of a run, in order, and a tally of its images, which is complete when all tasks have been taken."""
 
-    tasks: Iterator[Task]
+    tasks: Iterator[ImageTask]
     tally: Tally
 
 
@@ -105,17 +105,17 @@ def _block_size(options: Options) -> int:
     return WAIT * options.most_in_batch
 
 
-def _tasks_of_all(images: Iterable[Image], metrics: MetricSet, options: Options) -> Iterator[Task]:
+def _tasks_of_all(images: Iterable[Image], metrics: MetricSet, options: Options) -> Iterator[ImageTask]:
     """Yield a task for each image as it comes, since a group of images could take much memory."""
     size = _block_size(options)
     wanted = [True] * len(metrics.metrics)
     for number, image in enumerate(images):
-        yield Task(image, number // size, wanted)
+        yield ImageTask(image, number // size, wanted)
 
 
 def _tasks_left(
     images: Iterable[Image], metrics: MetricSet, options: Options, earlier: EarlierRun, tally: Tally
-) -> Iterator[Task]:
+) -> Iterator[ImageTask]:
     """Yield tasks for what an earlier run lacks, and count the images."""
     size = _block_size(options)
     # for a broken metric no image is decoded again
@@ -148,7 +148,7 @@ def _tasks_left(
             ]
             has_no_metric = not wanted  # all scores are in files
             if has_no_metric or any(itertools.compress(wanted, is_built)):
-                yield Task(image, block, wanted)
+                yield ImageTask(image, block, wanted)
 
 
 def _by_metric(cells: Sequence[Cell], metrics: MetricSet) -> list[list[Cell]]:

@@ -36,7 +36,7 @@ from ..sources.stores import Shard
 from ..sources.videos import SAMPLING
 from .engine import Rows, score_items
 from .options import Options
-from .plan import Plan, Tally, Task, plan, tell
+from .plan import ImageTask, Plan, Tally, plan, tell
 
 if TYPE_CHECKING:
     import pandas
@@ -251,7 +251,7 @@ def _begin(
     if names is None:
         rows = _rows_of_shards(setup, planned, results)
         return ScoringRun(setup.metrics, header, rows, results, planned.tally)
-    tasks: Iterable[Task] = planned.tasks
+    tasks: Iterable[ImageTask] = planned.tasks
     count = len(names)
     if results.earlier:
         tasks = list(tasks)

@@ -20,7 +20,7 @@ from ..results.header import Header
 from ..results.parquet_folder import IMAGES, SOURCE
 from ..results.row import Row
 from ..sources.videos import VideoShard
-from .folder_plan import Work
+from .folder_plan import ShardTask
 from .processes import Processes
 from .score import ScoringSetup
 
@@ -54,34 +54,34 @@ class ShardScorer:
         return Processes(1, partial(_scorer_of_images, self._make_setup))
 
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[pyarrow.Table]:
-        cells = self._cells(pickle.loads(batch["work"][0]))
+        cells = self._cells(pickle.loads(batch["task"][0]))
         while group := list(itertools.islice(cells, ROWS_AT_ONCE)):
             yield pyarrow.Table.from_pylist(group, self._schema)
 
-    def _cells(self, work: Work) -> Iterator[dict[str, Any]]:
+    def _cells(self, task: ShardTask) -> Iterator[dict[str, Any]]:
         """Yield rows as column -> value; the last row of a shard holds the number of its images."""
-        seen, last = set(work.done), None
-        for row in self._rows(work):
+        seen, last = set(task.done), None
+        for row in self._rows(task):
             if row.path in seen:
                 continue
             seen.add(row.path)
             if last is not None:
                 yield last
             last = self._cells_of(row)
-            last[SOURCE] = work.shard
+            last[SOURCE] = task.shard
         if last is not None:
-            last[IMAGES] = len(seen) if work.shard else None
+            last[IMAGES] = len(seen) if task.shard else None
             yield last
 
-    def _rows(self, work: Work) -> Iterator[Row]:
+    def _rows(self, task: ShardTask) -> Iterator[Row]:
         try:
-            if self._is_careful and not isinstance(work.source, VideoShard):  # frames cannot be sent to a process
-                yield from map(self._row_of, work.images())
+            if self._is_careful and not isinstance(task.source, VideoShard):  # frames cannot be sent to a process
+                yield from map(self._row_of, task.images())
             else:
-                yield from self._setup.rows(work.images())
+                yield from self._setup.rows(task.images())
         except Exception as error:  # such as that of weights that this machine lacks
             why = f"cannot be scored: {type(error).__name__}: {reason(error)[:200]}"
-            yield from (Row(name, kind=Kind.OTHER, error=f"{name!r} {why}.") for name in work.names)
+            yield from (Row(name, kind=Kind.OTHER, error=f"{name!r} {why}.") for name in task.names)
 
     def _row_of(self, image: Image) -> Row:
         row: Row | None = self._process(image)

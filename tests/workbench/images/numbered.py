@@ -3,12 +3,12 @@
 import torch
 
 from clipiqa_pyiqa import ImageError
-from clipiqa_pyiqa.workbench.images.batches import BatchLoop, Limits, Work, stacked
+from clipiqa_pyiqa.workbench.images.batches import BatchLoop, BatchWork, Limits, stacked
 
 SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
 
 
-class Numbers(Work):
+class Numbers(BatchWork):
     """Returns the numbers that the pixels hold; number 4 cannot be read."""
 
     def __init__(self):

@@ -9,7 +9,7 @@ from numbered import Broken, Numbers, results
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.workbench.images import batches
-from clipiqa_pyiqa.workbench.images.batches import Work
+from clipiqa_pyiqa.workbench.images.batches import BatchWork
 
 pytestmark = pytest.mark.quick
 
@@ -90,7 +90,7 @@ def test_views_of_an_image_are_worked_on_in_its_place():
     assert work.batches == [["left of 0", "right of 0", "left of 1"], ["right of 1"]]
 
 
-class Drawn(Work):
+class Drawn(BatchWork):
     """Images of drawn sizes, of which some cannot be read, some are refused, and some do not fit in a batch."""
 
     def __init__(self, seed):
