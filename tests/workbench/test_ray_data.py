@@ -69,11 +69,11 @@ class Pool(ray_data.ActorPool):
     def of(cls, setup, *_):
         return cls(lambda: setup, 1, 1.0, 0.0, False)
 
-    def score(self, works, folder, header, schema, is_careful):
+    def score(self, tasks, folder, header, schema, is_careful):
         Pool.passes += 1
         scorer = ShardScorer(self.setup, header, schema, os.getcwd(), False)
-        for number, work in enumerate(works):
-            tables = list(scorer({"work": [pickle.dumps(work)]}))
+        for number, task in enumerate(tasks):
+            tables = list(scorer({"task": [pickle.dumps(task)]}))
             for part, table in enumerate(Pool.lost(number, tables)):
                 file = io.BytesIO()
                 parquet.write_table(table, file)
