@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 import threading
 import weakref
 from pathlib import Path
@@ -190,3 +191,13 @@ def test_a_resumed_run_holds_the_pixels_of_few_images(make, csv):
     for count in (1, 40):
         run = score_paths(Brightness(), map(Seen, paths[:count]), out=csv, resume=True, device="cpu", workers=1)
         assert all(len(alive) < 20 for _ in run)
+
+
+def test_a_photo_that_was_replaced_by_one_of_equal_size_is_scored_again(tmp_path, csv):
+    path = tmp_path / "photo.ppm"  # without compression
+    for level in (51, 204):
+        save_grey(path, level, SQUARE)
+        os.utime(path, ns=(level, level))
+        score_paths(Brightness(), path, out=csv, resume=True, device="cpu", workers=1).run()
+        (row,) = read_results(csv)[1]
+        assert row.scores == pytest.approx([level / 255])
