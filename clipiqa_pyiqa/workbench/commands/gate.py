@@ -129,12 +129,12 @@ def publish_error(words: Sequence[str], text: str) -> None:
         print(f"## error\n\n{markdown(text)}")
     if output.out:
         from ...files.writing import write_bytes
-        from ..files.folders import check_folder
+        from ..files.folders import make_folder
         from ..gate.gate_result import WRITTEN
         from ..gate.junit import Check, junit
 
         with suppress(CLIPIQAError):
-            folder = check_folder(output.out, WRITTEN, overwrite=output.overwrite or output.resume)
+            folder = make_folder(output.out, WRITTEN, overwrite=output.overwrite or output.resume)
             write_bytes(folder / "gate.xml", junit("clipiqa gate", [Check("gate", "error", text)]))
 
 

@@ -271,7 +271,7 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
     unasked = Counter[str]()
     columns = run.header.carried
     unseen = set(run.results.images.unmet)
-    rows = run.results.cells() if others or keep or unseen else iter(())
+    rows = run.results.rows() if others or keep or unseen else iter(())
     for cells in rows:
         here = {name for name in (*by, *others, *columns.values()) if cells[name] not in (None, "")}
         if cells["kind"] == Kind.NOT_ASKED:

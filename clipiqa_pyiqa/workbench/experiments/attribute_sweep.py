@@ -18,11 +18,12 @@ from ...files.printable import printable
 from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import shown
+from ..names.versions import path_of_version
 from ..options import Reading, SharedOptions
 from ..report.pictures import COLOURS, STYLE, captioned
 from ..sources.finding import each_of
 from ..stats.correlation import srocc
-from .changed_images import ChangedImage, changed_images, path_of
+from .changed_images import ChangedImage, changed_images
 from .changes import CHANGES, Change
 from .duration import tell_duration
 from .experiment_result import ExperimentResult, end_with_reasons
@@ -192,7 +193,7 @@ def sweep(
     probes = [version for version in different_versions if version.path == files[len(files) // 2]][::_EVERY]
     tell_duration(metrics, different_versions, probes, scoring_options(as_they_are))
     scored = scored_images(metrics, different_versions, _WRITTEN, as_they_are, files)
-    failed = {path_of(name): reason for name, reason in scored.failed.items()}
+    failed = {path_of_version(name): reason for name, reason in scored.failed.items()}
     frame = _frame([version for version in versions if version.path not in failed], scored.frame)
     if frame.empty:
         raise ImageError("none of the images could be scored" + end_with_reasons(failed))

@@ -14,6 +14,7 @@ from PIL import Image
 from ..images.image import File, read_image
 from ..images.image import Image as AnyImage
 from ..images.memory import set_aside
+from ..names.versions import version_name
 from .changes import Change
 
 _IMAGES_KEPT = 2  # decoded images at a scale, which all of their versions share
@@ -39,7 +40,7 @@ class ChangedImage(AnyImage):
     @property
     def name(self) -> str:  # type: ignore[override]  # changes that leave the image as it is have one name
         words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
-        return f"{self.path} [scale {self.scale:g}, {words}]"
+        return version_name(self.path, self.scale, words)
 
     def stamp(self) -> str:
         return f"{File(self.path).stamp()} {self.limits}"
@@ -51,11 +52,6 @@ class ChangedImage(AnyImage):
         file = io.BytesIO()
         self.picture().save(file, "PPM")
         return file.getvalue()
-
-
-def path_of(name: str) -> str:
-    """Return the path in a version's name, also of a version of an earlier run."""
-    return name.rpartition(" [")[0]
 
 
 def changed_images(

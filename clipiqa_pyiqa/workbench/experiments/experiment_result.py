@@ -12,7 +12,7 @@ import pandas
 from ...checks import FilePath
 from ...errors import ImageError
 from ...text import first_of
-from ..files.folders import check_folder, file_name, free_names
+from ..files.folders import file_name, free_names, make_folder
 from ..files.locking import locked
 from ..report.report import Report, save_files
 from ..report.table import frame_table
@@ -90,7 +90,7 @@ class ExperimentResult:
 
     def save(self, folder: FilePath, *, pictures: str = "png") -> None:
         """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``."""
-        place = check_folder(folder)
+        place = make_folder(folder)
         files = {name.replace("*", pictures): content for name, content in self.contents().items()}
         files["summary.json"] = self._summary_as_json()
         with locked(place):  # so that pictures and tables come from one run

@@ -16,7 +16,7 @@ from ...logger import log
 from ...text import counted, few, reason, twice_in
 
 PATH_COLUMNS = "path image image_path image_name img_name filename file name images image_id dist_img key url"
-Row = dict[str, str]
+CsvRow = dict[str, str]
 """Column -> cell."""
 _NEEDS_QUOTES = re.compile(r'[",#\r\n]|^\s|\s$')
 
@@ -34,7 +34,7 @@ def _cell(value: Any) -> str:
     return f'"{doubled}"'
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
+def csv_rows(path: Path) -> Iterator[tuple[int, CsvRow]]:
     """Yield the number and the cells of each line below the header. Raises ``ValueError`` for anything but a table."""
     with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
@@ -52,7 +52,7 @@ def csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
             yield lines.line_num, dict(zip(header, cells, strict=True))
 
 
-def read_rows(path: Path) -> tuple[list[tuple[int, Row]], list[str]]:
+def read_rows(path: Path) -> tuple[list[tuple[int, CsvRow]], list[str]]:
     """Return the numbered rows of a CSV file, and its column names."""
     try:
         rows = list(csv_rows(path))

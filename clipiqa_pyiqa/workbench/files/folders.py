@@ -12,7 +12,7 @@ from ...files.writing import as_output_error, check_output, resolved
 _SUFFIXES_OF_FILES = [".csv", ".json", ".jsonl", ".parquet", ".html", ".png", ".svg", ".pdf", ".xml", ".md", ".tex"]
 
 
-def check_folder(
+def make_folder(
     folder: FilePath,
     names: Iterable[str] = (),
     *,

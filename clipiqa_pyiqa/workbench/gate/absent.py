@@ -1,6 +1,6 @@
 """Which rows of two runs have no partner or no score, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from pandas import DataFrame, Series
@@ -76,12 +76,20 @@ def _lost_scores(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Sc
         lacking = paths[side][rows[f"{name} {side}"].isna()]
         if len(lacking):
             images = few(f"{row} ({flags[path]})" if path in flags else row for row, path in lacking.items())
-            # one sentence for each reason: sentences begin with the image
-            errors = {error.removeprefix(repr(path)): error for path in lacking if (error := run.errors.get(path))}
+            reasons = first_of(_differing_errors(lacking, run.errors), 5)
             where = f"{name!r} has no score of {counted(len(lacking), 'image')} in {run.file!r}"
-            yield f"{where}: {images}. {first_of(errors.values(), 5)}".strip()
+            yield f"{where}: {images}. {reasons}".strip()
     base, new, difference = (rows[f"{name} {what}"] for what in ("base", "new", "difference"))
     is_lost = difference.isna() & base.notna() & new.notna() & (base != new)
     if is_lost.any():
         images = few(rows.index[is_lost])
         yield f"{name!r} is infinite in one run only for {counted(is_lost.sum(), 'image')}: {images}"
+
+
+def _differing_errors(paths: Iterable[str], errors: Mapping[str, str]) -> list[str]:
+    """Return the errors of images, of those that differ in the image's name alone only the last.
+
+    A result file stores a failure as one sentence, which begins with the image's name.
+    """
+    error_by_reason = {errors[path].removeprefix(repr(path)): errors[path] for path in paths if path in errors}
+    return list(error_by_reason.values())

@@ -20,7 +20,7 @@ from ...files.writing import write_text
 from ...options import lists_options
 from ...text import counted, few, hint_for
 from ...version import __version__
-from ..files.folders import check_folder
+from ..files.folders import make_folder
 from ..options import Progress, RunOptions, SharedOptions, check_options, check_storage, silent
 from ..results.directions import find_direction
 from ..results.output import Output
@@ -102,8 +102,8 @@ def gate(
     _check_directions(lower_better, higher_better)
     check_storage(out, resume, overwrite and page is None)
     replaces = overwrite or resume
-    out = None if out is None else check_folder(out, WRITTEN, overwrite=replaces, inputs=places.values())
-    page = None if page is None else check_folder(page, [PAGE], overwrite=replaces)
+    out = None if out is None else make_folder(out, WRITTEN, overwrite=replaces, inputs=places.values())
+    page = None if page is None else make_folder(page, [PAGE], overwrite=replaces)
     scores = {side: read_scores(path, columns=by, key=key) for side, path in places.items() if side not in folders}
     for side, images in folders.items():
         from ..scoring.score import score_paths  # loads torch

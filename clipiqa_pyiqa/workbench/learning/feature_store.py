@@ -25,7 +25,7 @@ from ...logger import log
 from ...metric import CLIPIQA
 from ...text import counted, first_of
 from ...training.recipe import Augmentation
-from ..files.folders import check_folder
+from ..files.folders import make_folder
 from ..files.journal import Journal, read_journal
 from ..images.batches import BatchLoop, BatchWork, Limits, stacked
 from ..images.image import File
@@ -107,7 +107,7 @@ def read_or_encode_features(
         return torch.empty(0, 1, 1)
     digest = hashlib.sha256(repr((FORMAT, stages, metric.encoding)).encode()).hexdigest()
     setup = f"{metric.clip.weights.backbone.replace('/', '-')}-{digest[:16]}"
-    place = check_folder(Path(folder or user_cache("features")) / setup)
+    place = make_folder(Path(folder or user_cache("features")) / setup)
     try:
         contents = (hashes or FileHashes()).of(paths)
     except OSError as error:

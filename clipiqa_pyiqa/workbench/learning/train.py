@@ -25,7 +25,7 @@ from ...prompts.prompt_files import pickled, save_prompt_file
 from ...training.prompts import EpochResult, PromptTraining
 from ...training.recipe import Recipe, TrainingOptions, with_options
 from ...weights.checkpoint import load_pickled
-from ..files.folders import check_folder
+from ..files.folders import make_folder
 from ..files.locking import locked
 from ..opinions.mini_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, look_for_mini_photos
@@ -89,7 +89,7 @@ def train(
     recipe = with_options(recipe, **changes)
     # the data first, since all later steps take time
     table = find_score_table(scores, seed=recipe.seed)
-    folder = check_folder(out, () if resume else FILES, overwrite=True)
+    folder = make_folder(out, () if resume else FILES, overwrite=True)
     with locked(folder):
         if not resume:
             _remove_earlier_run(folder, overwrite)

@@ -11,7 +11,7 @@ from ...files.printable import printable
 from ...files.writing import replacing, write_text
 from ...logger import log
 from ...text import few
-from ..files.folders import check_folder, file_name, free_names
+from ..files.folders import file_name, free_names, make_folder
 from .places import PhotoMap
 
 PAGE = "maps.html"
@@ -36,7 +36,7 @@ class MapFolder:
         names = [f"{stem}.{suffix}" for stem in self.stems.values() for suffix in (self.pictures, "npz")]
         if self.has_page:
             names.append(PAGE)
-        place = check_folder(self.folder, names, overwrite=overwrite, inputs=self.stems)
+        place = make_folder(self.folder, names, overwrite=overwrite, inputs=self.stems)
         earlier = {file.stem for file in place.glob("*.npz")} - set(self.stems.values())
         if overwrite and earlier:
             log.warning(f"{self.folder} also holds maps of an earlier run: {few(sorted(earlier))}")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ..files.csv_files import PATH_COLUMNS, Row, column_key, find_column, log_other_columns, read_rows
+from ..files.csv_files import PATH_COLUMNS, CsvRow, column_key, find_column, log_other_columns, read_rows
 from .splits import SPLITS, SplitColumn
 
 _SCORE_COLUMNS = (
@@ -147,7 +147,7 @@ def _score(path: Path, line: int, text: str) -> float:
     return score
 
 
-def _splits(path: Path, rows: Sequence[tuple[int, Row]], column: str, meaning: SplitColumn) -> tuple[str, ...]:
+def _splits(path: Path, rows: Sequence[tuple[int, CsvRow]], column: str, meaning: SplitColumn) -> tuple[str, ...]:
     splits = []
     for line, row in rows:
         split = meaning.split_of(row[column])

@@ -14,7 +14,7 @@ from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.writing import replacing, write_text
 from ...text import counted
-from ..files.folders import check_folder
+from ..files.folders import make_folder
 from ..images.image import File, Image
 from ..images.prefetch import prefetch
 from ..names.members import file_of, images_named
@@ -60,9 +60,9 @@ class RankingPage:
 
     def write(self, *, overwrite: bool = False, workers: int | None = None, progress: Progress = silent) -> None:
         """Write the page and the thumbnails that it lacks; another page of ours is replaced."""
-        check_folder(self.folder)
+        make_folder(self.folder)
         is_ours = self.file.is_file() and _MARK in self.file.read_bytes()
-        check_folder(self.folder, [PAGE], overwrite=overwrite or is_ours)
+        make_folder(self.folder, [PAGE], overwrite=overwrite or is_ours)
         if not any(map(file_of, self.paths)):
             raise CLIPIQAError(
                 f"none of {counted(len(self.paths), 'photo')} exists, such as {self.paths[0]!r}: pass their folder as "

@@ -16,7 +16,7 @@ from ...files.reading import hash_file
 from ...files.writing import resolved, write_bytes, write_text
 from ...logger import log
 from ...text import hint_for
-from ..files.folders import check_folder
+from ..files.folders import make_folder
 from ..files.locking import locked
 from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
 
@@ -223,7 +223,7 @@ class Reported:
         tables = [*report.texts, *report.files]
         beside = [PROVENANCE] if report.texts else []
         names = [*tables, *beside, *self.stored]
-        check_folder(place, names, overwrite=overwrite or is_own, inputs=report.inputs)
+        make_folder(place, names, overwrite=overwrite or is_own, inputs=report.inputs)
         with locked(place):
             save_files(place, {name: report.text(format) for name, format in report.texts.items()} | {**report.files})
             for name, results in self.stored.items():

@@ -13,7 +13,7 @@ from ..files.journal import Cells
 from .row import is_final
 
 
-class Cell(Enum):
+class CellPlan(Enum):
     """What a run does with the cell of an image and a column.
 
     Attributes:
@@ -148,20 +148,20 @@ class EarlierRun:
                 scores[column] = None if math.isnan(score) else score
         return scores
 
-    def cells(self, row: EarlierRow | None, stamp: str) -> list[Cell]:
+    def plans(self, row: EarlierRow | None, stamp: str) -> list[CellPlan]:
         """Return what a run does with each asked column of an image, which has this row and this stamp now."""
         if row is None:
-            return [Cell.NOT_REACHED if self.is_interrupted else Cell.SCORED_AGAIN] * len(self.sources)
+            return [CellPlan.NOT_REACHED if self.is_interrupted else CellPlan.SCORED_AGAIN] * len(self.sources)
         if not lasting_stamp(stamp, row.stamp):
-            return [Cell.SCORED_AGAIN] * len(self.sources)
-        return [self._cell(row, column) for column in self.sources]
+            return [CellPlan.SCORED_AGAIN] * len(self.sources)
+        return [self._plan(row, column) for column in self.sources]
 
-    def _cell(self, row: EarlierRow, column: str) -> Cell:
+    def _plan(self, row: EarlierRow, column: str) -> CellPlan:
         """Return what a run does with a column of an image that is the same."""
         failure = row.failure
         is_reached = column in row.scores
         has_failed = is_reached and row.scores[column] is None
         if has_failed or (failure is not None and failure.is_of_image):
             kind = None if failure is None else failure.kind
-            return Cell.KEPT if is_final(kind, self._has_same_decoders) else Cell.SCORED_AGAIN
-        return Cell.KEPT if is_reached else Cell.NOT_REACHED
+            return CellPlan.KEPT if is_final(kind, self._has_same_decoders) else CellPlan.SCORED_AGAIN
+        return CellPlan.KEPT if is_reached else CellPlan.NOT_REACHED

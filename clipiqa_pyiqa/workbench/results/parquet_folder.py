@@ -17,7 +17,7 @@ from pyarrow import parquet
 from ...checks import FilePath
 from ...errors import Kind
 from ...logger import log
-from ..files.folders import check_folder
+from ..files.folders import make_folder
 from ..files.locking import locked
 from ..sources.parquet import opened_table
 from ..sources.stores import (
@@ -57,7 +57,7 @@ class ParquetFolder:
     def at(cls, place: FilePath) -> ParquetFolder:
         """Return the folder, which is made on a disk. Raises ``OutputError``."""
         address = address_of(place)
-        return cls(address if is_remote(address) else str(check_folder(address)))
+        return cls(address if is_remote(address) else str(make_folder(address)))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -35,12 +35,12 @@ class Resumed:
     newest: array[int]
 
     @property
-    def is_new(self) -> bool:
+    def needs_writing(self) -> bool:
         """Whether the file must be written even if no image is scored: after an interruption, or for other columns."""
         sources = self.earlier.sources
         return self.earlier.is_interrupted or any(name != source for name, source in sources.items())
 
-    def cells(self, damage: list[str]) -> Iterator[Cells]:
+    def rows(self, damage: list[str]) -> Iterator[Cells]:
         """Yield the rows, with the cells under the run's names; numbers of csv stay texts."""
         others = {name: source for name, source in self.earlier.sources.items() if source != name}
         for cells in read_cells(self.path, self.format, damage):

@@ -1,7 +1,7 @@
 """Rows: the scores of one image by the columns of a run, or the reason why there are none."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,16 +54,25 @@ def failure_with_lacks(path: str, kind: str | None, error: str | None, lacks: Ma
         kind, error: The row's, perhaps of an earlier run, whose sentences on the same columns no longer hold.
         lacks: Column of another tool's scores -> whether the row lacks one.
     """
-    sentences = {name: f"{path!r} has no score in the file of {name!r}." for name in lacks}
-    text = error or ""
-    for sentence in sentences.values():
-        text = text.replace(sentence, "").strip()
-    missing = [sentence for name, sentence in sentences.items() if lacks[name]]
-    if kind == Kind.NOT_IN_FILE and not text:
+    other_errors = _without_lacks(path, error or "", lacks)
+    if kind == Kind.NOT_IN_FILE and not other_errors:
         kind = None
+    missing = [name for name, is_lacking in lacks.items() if is_lacking]
     if missing and not kind:
         kind = Kind.NOT_IN_FILE
-    return {"kind": kind or None, "error": " ".join(filter(None, [text, *missing]))}
+    sentences = [other_errors, *(_lack(path, name) for name in missing)]
+    return {"kind": kind or None, "error": " ".join(filter(None, sentences))}
+
+
+def _without_lacks(path: str, error: str, columns: Iterable[str]) -> str:
+    """Return the errors of a row without those on scores of other tools: a file stores all of them as one text."""
+    for name in columns:
+        error = error.replace(_lack(path, name), "").strip()
+    return error
+
+
+def _lack(path: str, column: str) -> str:
+    return f"{path!r} has no score in the file of {column!r}."
 
 
 @dataclass(frozen=True)

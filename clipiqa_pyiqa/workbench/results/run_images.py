@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from ...files.printable import on_disk, printable
 from ..images.image import Image
 from ..names.members import file_of, spellings, split_name
+from ..names.versions import path_of_version
 from ..sources.stores import source_at
 from .earlier import EarlierRun
 
@@ -30,17 +31,17 @@ class RunImages:
 
     def _remember(self, images: Iterable[Image]) -> Iterator[Image]:
         for image in images:
-            self.meet(printable(image.name))
+            self.claim(printable(image.name))
             yield image
 
-    def meet(self, name: str) -> None:
+    def claim(self, name: str) -> None:
         """Remember that the run has an image; an earlier row under another spelling of its path gets this name.
 
         If a run has several spellings of a path, the row belongs to the first.
         """
         if name not in self._earlier:
             for spelling in spellings(name):
-                if spelling in self._earlier and not self.has(spelling):
+                if spelling in self._earlier and self.is_unmet(spelling):
                     self._earlier.rename(spelling, name)
                     self.renamed[spelling] = name
                     break
@@ -48,15 +49,15 @@ class RunImages:
         if place is not None:
             self._is_met[place] = True
 
-    def has(self, name: str) -> bool:
-        """Return whether the run has an image, or the earlier run had none of this name."""
+    def is_unmet(self, name: str) -> bool:
+        """Return whether the earlier run has an image that the run lacks."""
         place = self._earlier.place(name)
-        return place is None or bool(self._is_met[place])
+        return place is not None and not self._is_met[place]
 
     @property
     def unmet(self) -> list[str]:
         """Images of the earlier run that the run lacks."""
-        return [name for name in self._earlier if not self.has(name)]
+        return [name for name in self._earlier if self.is_unmet(name)]
 
     @functools.cached_property  # read when all images of the run are known, as it asks the disk for each
     def gone(self) -> list[str]:
@@ -69,8 +70,7 @@ class RunImages:
                 row = self._earlier.row(name)
                 is_gone = row is not None and stamp_of(shard) not in (None, row.stamp)
             else:
-                file, _, _ = name.partition(" [scale ")  # of a sweep's version
-                is_gone = not file_of(on_disk(file))
+                is_gone = not file_of(on_disk(path_of_version(name)))
             if is_gone:
                 gone.append(name)
         return gone

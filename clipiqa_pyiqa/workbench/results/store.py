@@ -66,7 +66,7 @@ class Results:
         self._journal: Journal | None = None
         self._lines = 0  # of the journal
         self._newest = array("q")  # the line of the newest row of each place
-        self._is_new = True
+        self._needs_writing = True
         self._lock = contextlib.ExitStack()
         if output is not None:
             with contextlib.ExitStack() as stack:
@@ -80,7 +80,7 @@ class Results:
             self.header = self._resumed.header
             self.earlier = self._resumed.earlier
             self._newest = self._resumed.newest
-            self._is_new = self._resumed.is_new
+            self._needs_writing = self._resumed.needs_writing
         self.images = RunImages(self.earlier)
 
     def join(self, column: Column | str, values: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ class Results:
         text = json.dumps(sorted((image, str(value)) for image, value in values.items()))
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         if self.header.joined.get(column) != digest:
-            self._is_new = True
+            self._needs_writing = True
         self.header = replace(self.header, joined={**self.header.joined, column: digest})
         self._joined[column] = values
 
@@ -108,7 +108,7 @@ class Results:
         if before != column or any(
             self.earlier.scores(image, [name]) != {name: scores.get(image)} for image in self.earlier
         ):
-            self._is_new = True
+            self._needs_writing = True
         self.header = self.header.with_columns([column])
 
     def append(self, row: Row) -> Row:
@@ -122,7 +122,7 @@ class Results:
         earlier_row = self.earlier.row(row.path)
         stamp = lasting_stamp(row.stamp, earlier_row.stamp) if earlier_row else ""
         if earlier_row is not None:
-            self.images.meet(row.path)
+            self.images.claim(row.path)
         if earlier_row is not None and stamp:
             others = [name for name in self.header.scores if name not in cells]
             carried = self.earlier.scores(row.path, others)
@@ -155,24 +155,28 @@ class Results:
 
     def close(self) -> None:
         """Unlock the file, and leave the rows in the journal."""
-        self.__exit__(GeneratorExit)
+        self._end(publish=False)
 
     def __enter__(self) -> Results:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(publish=kind is None)
+
+    def _end(self, *, publish: bool) -> None:
+        """Unlock the file; write it if asked and if something is new, else leave the rows in the journal."""
         self.is_open = False
         with self._lock:
             if self._journal is not None:
                 self._journal.close()
-            if kind is not None:
+            if not publish:
                 return
-            if self.output is not None and (self._is_new or self.images.renamed or self._dropped()):
+            if self.output is not None and (self._needs_writing or self.images.renamed or self._dropped()):
                 self.write(self.output.path, self.output.format)
                 journal_of(self.output.path).unlink(missing_ok=True)
             self.is_finished = True
 
-    def cells(self) -> Iterator[Cells]:
+    def rows(self) -> Iterator[Cells]:
         """Yield the rows as they are published, column -> value, or text of a csv file."""
         if self.output is None:
             for values in self._rows:
@@ -184,7 +188,7 @@ class Results:
         damage = list[str]()
         journal = self._journal
         dropped = self._dropped()
-        rows = self._earlier_cells(damage) if journal is None else read_cells(journal.path, "jsonl", damage)
+        rows = self._earlier_rows(damage) if journal is None else read_cells(journal.path, "jsonl", damage)
         for number, cells in enumerate(rows):
             cells["path"] = self.images.renamed.get(cells["path"], cells["path"])
             place = self.earlier.place(cells["path"])
@@ -204,19 +208,19 @@ class Results:
         """Return the scores of all rows, also of columns that this run did not ask for."""
         from .scores import Scores  # imported here, since it needs pandas
 
-        return Scores.of(self.header, self.cells(), str(self.output.path) if self.output else "")
+        return Scores.of(self.header, self.rows(), str(self.output.path) if self.output else "")
 
     def write(self, path: Path, format: str) -> None:
         """Write all rows to a file, unless it is the run's own and finished."""
         if self.is_finished and self.output is not None and path == self.output.path:
             return
-        publish(path, format, self.header, self.cells())
+        publish(path, format, self.header, self.rows())
 
-    def _earlier_cells(self, damage: list[str]) -> Iterator[Cells]:
+    def _earlier_rows(self, damage: list[str]) -> Iterator[Cells]:
         """Yield the earlier run's rows, with the names that this run gives columns and images."""
         if self._resumed is None:
             return
-        for cells in self._resumed.cells(damage):
+        for cells in self._resumed.rows(damage):
             cells["path"] = self.images.renamed.get(cells["path"], cells["path"])
             yield cells
 
@@ -228,7 +232,7 @@ class Results:
         if self._journal is None:
             rows = itertools.chain([{"head": self.header.record}], self._copied())
             self._journal = Journal(journal_of(self.output.path), rows)
-            self._is_new = True
+            self._needs_writing = True
         self._journal.append(cells)
         place = self.earlier.place(cells["path"])
         if place is not None:
@@ -236,7 +240,7 @@ class Results:
         self._lines += 1
 
     def _copied(self) -> Iterator[Cells]:
-        for number, cells in enumerate(self._earlier_cells([])):
+        for number, cells in enumerate(self._earlier_rows([])):
             place = self.earlier.place(cells["path"])
             if place is not None and self._newest[place] == number:
                 self._newest[place] = self._lines
@@ -245,7 +249,7 @@ class Results:
 
     def _finished(self, cells: Cells) -> Cells:
         path = cells["path"]
-        is_of_run = self.images.has(path)
+        is_of_run = not self.images.is_unmet(path)
         for name, values in self._joined.items():
             is_empty = is_of_run or name in self.header.joined  # a value such as a method holds in this run alone
             cells[name] = values.get(path, None if is_empty else cells.get(name))

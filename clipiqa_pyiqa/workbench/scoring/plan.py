@@ -16,7 +16,7 @@ from ..images.batches import WAIT
 from ..images.image import Image
 from ..metrics.kinds import BrokenMetric, ClipMetric
 from ..metrics.metric_set import MetricSet
-from ..results.earlier import Cell, EarlierRow, EarlierRun, lasting_stamp
+from ..results.earlier import CellPlan, EarlierRow, EarlierRun, lasting_stamp
 from ..results.row import Answer
 from ..results.store import Results
 from .options import Options
@@ -126,34 +126,34 @@ def _tasks_left(
         group = list(itertools.islice(coming, size))
         if not group:
             return
-        cells_of_group = []
+        plans_of_group = []
         for image in group:
             name = printable(image.name)
             row = earlier.row(name)
             stamp = "" if row is None else image.stamp() or ""  # not of a new image: a store takes long to answer
-            cells = earlier.cells(row, stamp)
-            is_complete = all(cell is Cell.KEPT for cell in itertools.compress(cells, can_score))
+            plans = earlier.plans(row, stamp)
+            is_complete = all(plan is CellPlan.KEPT for plan in itertools.compress(plans, can_score))
             tally.count(row, stamp, is_complete)
-            cells_of_group.append(_by_metric(cells, metrics))
+            plans_of_group.append(_by_metric(plans, metrics))
         is_broken_off = [
             isinstance(metric, ClipMetric)
             and options.most_in_batch > 1
-            and any(Cell.NOT_REACHED in cells[place] for cells in cells_of_group)
+            and any(CellPlan.NOT_REACHED in plans[place] for plans in plans_of_group)
             for place, metric in enumerate(metrics.metrics)
         ]
-        for image, cells_of_metrics in zip(group, cells_of_group, strict=True):
+        for image, plans_of_metrics in zip(group, plans_of_group, strict=True):
             wanted = [
-                is_whole_block or any(cell is not Cell.KEPT for cell in cells)
-                for is_whole_block, cells in zip(is_broken_off, cells_of_metrics, strict=True)
+                is_whole_block or any(plan is not CellPlan.KEPT for plan in plans)
+                for is_whole_block, plans in zip(is_broken_off, plans_of_metrics, strict=True)
             ]
             has_no_metric = not wanted  # all scores are in files
             if has_no_metric or any(itertools.compress(wanted, is_built)):
                 yield ImageTask(image, block, wanted)
 
 
-def _by_metric(cells: Sequence[Cell], metrics: MetricSet) -> list[list[Cell]]:
-    """Return the cells of each metric's columns."""
-    coming = iter(cells)
+def _by_metric(plans: Sequence[CellPlan], metrics: MetricSet) -> list[list[CellPlan]]:
+    """Return the plans of each metric's columns."""
+    coming = iter(plans)
     return [list(itertools.islice(coming, len(metric.columns))) for metric in metrics.metrics]
 
 

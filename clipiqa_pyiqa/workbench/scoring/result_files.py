@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from ...checks import FilePath
 from ...logger import log
-from ..files.folders import check_folder
+from ..files.folders import make_folder
 from ..images.image import Image
 from ..metrics.metric_set import MetricSet
 from ..options import Progress, check_storage
@@ -34,10 +34,10 @@ def outputs(
     check_storage(folder, resume, overwrite)
     if folder is None:
         return {}
-    place = check_folder(folder, stored, overwrite=True)
+    place = make_folder(folder, stored, overwrite=True)
     files = {name: Output(place / name, "", resume, overwrite, drop_vanished=True) for name in stored}
     is_continued = resume and any(file.earlier() for file in files.values())
-    check_folder(place, [*others, *files], overwrite=overwrite or is_continued, inputs=inputs)
+    make_folder(place, [*others, *files], overwrite=overwrite or is_continued, inputs=inputs)
     return files
 
 

@@ -7,7 +7,7 @@ from photos import save_grey
 from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, compare, score_paths
-from clipiqa_pyiqa.workbench.files.folders import check_folder
+from clipiqa_pyiqa.workbench.files.folders import make_folder
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 
 pytestmark = pytest.mark.quick
@@ -26,7 +26,7 @@ def test_a_folder_is_not_called_like_a_file(said, tmp_path):
         for command in ("rank a.png", "gate s.csv s.csv"):
             assert "is not a folder" in said(f"{command} --out {name}") and not Path(name).exists()
     Path("of.csv").mkdir()
-    assert check_folder("of.csv").is_dir()
+    assert make_folder("of.csv").is_dir()
 
 
 def test_what_is_missing_is_said_to_be_missing(said):

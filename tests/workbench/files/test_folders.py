@@ -3,22 +3,22 @@
 import pytest
 from refusal import refused
 
-from clipiqa_pyiqa.workbench.files.folders import check_folder, file_name, free_names
+from clipiqa_pyiqa.workbench.files.folders import file_name, free_names, make_folder
 
 
 def test_a_folder_is_made_and_every_name_checked(tmp_path):
-    folder = check_folder(tmp_path / "a/b", ["x.csv", "x.png"])
+    folder = make_folder(tmp_path / "a/b", ["x.csv", "x.png"])
     assert folder.is_dir()
     picture = folder / "x.png"
     picture.write_text("input")
-    refused(check_folder, folder, ["x.csv", "x.png"])
-    refused(check_folder, folder, ["x.csv", "x.png"], overwrite=True, inputs=[picture])
-    refused(check_folder, picture)
-    refused(check_folder, picture / "b")
+    refused(make_folder, folder, ["x.csv", "x.png"])
+    refused(make_folder, folder, ["x.csv", "x.png"], overwrite=True, inputs=[picture])
+    refused(make_folder, picture)
+    refused(make_folder, picture / "b")
 
 
 def test_a_file_is_not_made_a_folder(tmp_path):
-    refused(check_folder, tmp_path / "scores.csv")
+    refused(make_folder, tmp_path / "scores.csv")
     assert not (tmp_path / "scores.csv").exists()
 
 

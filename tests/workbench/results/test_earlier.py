@@ -5,11 +5,11 @@ import math
 import pytest
 
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.workbench.results.earlier import Cell, EarlierRun, lasting_stamp
+from clipiqa_pyiqa.workbench.results.earlier import CellPlan, EarlierRun, lasting_stamp
 
-KEPT = Cell.KEPT
-SCORED_AGAIN = Cell.SCORED_AGAIN
-NOT_REACHED = Cell.NOT_REACHED
+KEPT = CellPlan.KEPT
+SCORED_AGAIN = CellPlan.SCORED_AGAIN
+NOT_REACHED = CellPlan.NOT_REACHED
 
 
 def cells_of_row(path, stamp="1 1", width=9, kind=None, error=None, **scores):
@@ -24,36 +24,36 @@ def earlier_run(*rows, **options):
     return earlier
 
 
-def cells(earlier, name, stamp="1 1"):
-    return earlier.cells(earlier.row(name), stamp)
+def plans(earlier, name, stamp="1 1"):
+    return earlier.plans(earlier.row(name), stamp)
 
 
 def test_scores_of_an_image_that_is_the_same_are_kept():
     earlier = earlier_run(cells_of_row("a", one=0.5, two="0.25"))
-    assert cells(earlier, "a") == [KEPT, KEPT]
+    assert plans(earlier, "a") == [KEPT, KEPT]
     assert earlier.row("a").scores == {"one": 0.5, "two": 0.25}
 
 
 def test_an_image_that_has_changed_or_whose_stamp_is_unknown_is_scored_again():
     earlier = earlier_run(cells_of_row("a", one=0.5, two=0.5), cells_of_row("b", stamp=None, one=0.5, two=0.5))
-    assert cells(earlier, "a", "2 2") == [SCORED_AGAIN] * 2
-    assert cells(earlier, "a", "") == [SCORED_AGAIN] * 2
-    assert cells(earlier, "b", "") == [SCORED_AGAIN] * 2
+    assert plans(earlier, "a", "2 2") == [SCORED_AGAIN] * 2
+    assert plans(earlier, "a", "") == [SCORED_AGAIN] * 2
+    assert plans(earlier, "b", "") == [SCORED_AGAIN] * 2
 
 
 @pytest.mark.parametrize("is_interrupted, cell", [(False, SCORED_AGAIN), (True, NOT_REACHED)])
 def test_a_new_image_was_not_reached_if_the_run_was_interrupted(is_interrupted, cell):
     earlier = earlier_run(cells_of_row("a", one=0.5), is_interrupted=is_interrupted)
-    assert cells(earlier, "new") == [cell, cell]
+    assert plans(earlier, "new") == [cell, cell]
 
 
 def test_a_column_that_a_row_lacks_was_not_reached_and_an_empty_one_has_failed():
     earlier = earlier_run(
         cells_of_row("a", one=0.5), cells_of_row("b", one=0.5, two=None), cells_of_row("c", one=math.nan, two="")
     )
-    assert cells(earlier, "a") == [KEPT, NOT_REACHED]
-    assert cells(earlier, "b") == [KEPT, SCORED_AGAIN]
-    assert cells(earlier, "c") == [SCORED_AGAIN] * 2
+    assert plans(earlier, "a") == [KEPT, NOT_REACHED]
+    assert plans(earlier, "b") == [KEPT, SCORED_AGAIN]
+    assert plans(earlier, "c") == [SCORED_AGAIN] * 2
     assert earlier.row("a").scores == {"one": 0.5}
     assert earlier.row("c").scores == {"one": None, "two": None}
 
@@ -61,7 +61,7 @@ def test_a_column_that_a_row_lacks_was_not_reached_and_an_empty_one_has_failed()
 def test_any_score_can_be_stored():
     """No number stands for a state."""
     earlier = earlier_run(cells_of_row("a", one=-1.5e308, two=-math.inf))
-    assert cells(earlier, "a") == [KEPT, KEPT]
+    assert plans(earlier, "a") == [KEPT, KEPT]
     assert earlier.row("a").scores == {"one": -1.5e308, "two": -math.inf}
 
 
@@ -69,27 +69,27 @@ def test_a_failure_of_the_image_holds_for_columns_that_were_not_reached():
     unreadable = cells_of_row("a", width=None, kind="empty", error="is empty")
     too_small = cells_of_row("b", width=None, kind="too small", error="is too small", one=None)
     earlier = earlier_run(unreadable, too_small)
-    assert cells(earlier, "a") == [KEPT, KEPT]
-    assert cells(earlier, "b") == [KEPT, NOT_REACHED]  # metrics of pyiqa take any size
+    assert plans(earlier, "a") == [KEPT, KEPT]
+    assert plans(earlier, "b") == [KEPT, NOT_REACHED]  # metrics of pyiqa take any size
 
 
 @pytest.mark.parametrize("has_same_decoders, cell", [(True, KEPT), (False, SCORED_AGAIN)])
 def test_a_damaged_image_is_decoded_again_by_other_decoders(has_same_decoders, cell):
     damaged = cells_of_row("a", width=None, kind="damaged", error="is damaged", one=None, two=None)
-    assert cells(earlier_run(damaged, has_same_decoders=has_same_decoders), "a") == [cell, cell]
+    assert plans(earlier_run(damaged, has_same_decoders=has_same_decoders), "a") == [cell, cell]
 
 
 def test_the_newest_row_of_an_image_counts():
     failure = cells_of_row("a", kind="other", error="fails", one=None, two=None)
     earlier = earlier_run(failure, cells_of_row("b", one=0.1), cells_of_row("a", stamp="2 2", one=0.5))
     assert len(earlier) == 2 and earlier.row("a").failure is None
-    assert cells(earlier, "a", "2 2") == [KEPT, NOT_REACHED]
+    assert plans(earlier, "a", "2 2") == [KEPT, NOT_REACHED]
 
 
 def test_a_column_has_the_scores_of_another_that_is_the_same_metric():
     earlier = EarlierRun(["one"], {"uno": "one", "new": None})
     earlier.add(cells_of_row("a", one=0.5))
-    assert cells(earlier, "a") == [KEPT, NOT_REACHED]
+    assert plans(earlier, "a") == [KEPT, NOT_REACHED]
     assert earlier.scores("a", ["uno", "one", "new", "nothing"]) == {"uno": 0.5, "one": 0.5}
 
 
@@ -102,7 +102,7 @@ def test_a_renamed_image_keeps_its_row_and_its_place():
 
 def test_asking_changes_nothing():
     earlier = earlier_run(cells_of_row("a", one=0.5, two=0.5), is_interrupted=True)
-    answers = [(cells(earlier, "a"), cells(earlier, "./a"), cells(earlier, "a", "2 2")) for _ in range(2)]
+    answers = [(plans(earlier, "a"), plans(earlier, "./a"), plans(earlier, "a", "2 2")) for _ in range(2)]
     assert answers[0] == answers[1] and [*earlier] == ["a"]
 
 

@@ -18,7 +18,7 @@ from stored import read_results, write_results
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError, scale_text
-from clipiqa_pyiqa.workbench.results.earlier import Cell
+from clipiqa_pyiqa.workbench.results.earlier import CellPlan
 from clipiqa_pyiqa.workbench.results.formats import format_of, journal_of
 from clipiqa_pyiqa.workbench.results.header import Header
 from clipiqa_pyiqa.workbench.results.output import Output
@@ -209,12 +209,12 @@ def run(path, photos, columns, fail=lambda photo, column: None, stop_after=None,
     reading = how.pop("reading", READING)
     with Results(Output(path, **how), columns, reading) as results:
         for count, photo in enumerate(photos):
-            results.images.meet(photo.name)
+            results.images.claim(photo.name)
             asked = (True,) * len(columns)
             if results.earlier:
                 asked = tuple(
-                    cell is not Cell.KEPT
-                    for cell in results.earlier.cells(results.earlier.row(photo.name), photo.stamp())
+                    plan is not CellPlan.KEPT
+                    for plan in results.earlier.plans(results.earlier.row(photo.name), photo.stamp())
                 )
             if not any(asked):
                 continue
@@ -305,9 +305,10 @@ def test_an_interrupted_addition_goes_on_where_it_ended(path):
         run(path, [A, B, C], [ONE, TWO], stop_after=1)
     with Results(Output(path, resume=True), [ONE, TWO], READING) as results:
         earlier = results.earlier
-        cells_of_photos = [earlier.cells(earlier.row(photo.name), photo.stamp()) for photo in (A, B, C, Photo("new"))]
-    not_reached = Cell.NOT_REACHED
-    assert cells_of_photos == [[Cell.KEPT] * 2, [Cell.KEPT, not_reached], [Cell.KEPT, not_reached], [not_reached] * 2]
+        plans_of_photos = [earlier.plans(earlier.row(photo.name), photo.stamp()) for photo in (A, B, C, Photo("new"))]
+    kept = CellPlan.KEPT
+    not_reached = CellPlan.NOT_REACHED
+    assert plans_of_photos == [[kept] * 2, [kept, not_reached], [kept, not_reached], [not_reached] * 2]
     assert run(path, [A, B, C], [ONE, TWO])[0] == [("b", "two"), ("c", "two")]
 
 

@@ -18,7 +18,7 @@ def earlier_run(*names):
 def test_a_row_gets_the_name_under_which_the_run_has_its_image():
     earlier = earlier_run("a.png", "b.png")
     images = RunImages(earlier)
-    images.meet("./a.png")
+    images.claim("./a.png")
     assert [*earlier] == ["b.png", "./a.png"] and images.renamed == {"a.png": "./a.png"}
     assert images.unmet == ["b.png"]
 
@@ -28,8 +28,8 @@ def test_of_several_spellings_the_first_has_the_row(first, second):
     """The second is a new image, and so its row is written, too."""
     earlier = earlier_run("a.png")
     images = RunImages(earlier)
-    images.meet(first)
-    images.meet(second)
+    images.claim(first)
+    images.claim(second)
     assert first in earlier and second not in earlier and images.unmet == []
 
 
