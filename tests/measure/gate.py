@@ -10,7 +10,7 @@ from timing import head, row
 from clipiqa_pyiqa.workbench.gate.suggestion import suggest
 from clipiqa_pyiqa.workbench.gate.verdicts import ColumnPair
 from clipiqa_pyiqa.workbench.results.directions import Direction
-from clipiqa_pyiqa.workbench.stats.intervals import LEVEL, holm, mean_difference, noticed
+from clipiqa_pyiqa.workbench.stats.intervals import LEVEL, detectable_difference, holm, mean_difference
 
 UP = Direction(False, "")
 DIFFERENCES = {
@@ -87,7 +87,7 @@ def power(name, n, columns, runs=RUNS):
     """Return the share of runs in which the loss that a first run names is called worse in the next run."""
 
     def is_found(draw):
-        loss = noticed(DIFFERENCES[name](draw, n), LEVEL / columns)
+        loss = detectable_difference(DIFFERENCES[name](draw, n), LEVEL / columns)
         apart = DIFFERENCES[name](draw, (columns, n))
         apart[0] -= loss
         return judged(apart)[0] == "worse"

@@ -94,10 +94,10 @@ class PickOptions:
 
     def cuts(self) -> dict[str, Any]:
         """Return the conditions that are given. Raises ``CLIPIQAError``, before photos are scored."""
-        from ..results.cuts import CUTS, choose
+        from ..results.cuts import CUTS, check_cuts
 
         cuts = {name: getattr(self, name) for name in CUTS if getattr(self, name) is not None}
-        choose([], [], False, cuts)
+        check_cuts(cuts)
         return cuts
 
     def conditions(self) -> list[Condition]:
@@ -148,8 +148,9 @@ def run(
     is_complete = is_complete or picks.skip_missing
     parts = _picked(photos, cuts) if is_picking else _worst_and_best(photos, count)
     missing = photos.missing(_names_in(parts)) if is_picking else set()
-    are_elsewhere = len(missing) == len(_names_in(parts))  # a table does without the files, and without their folder
-    if missing and (picks.skip_missing or not are_elsewhere):
+    # where no picked photo is found, the photos lie elsewhere, and the table of scores alone is asked
+    are_all_missing = len(missing) == len(_names_in(parts))
+    if missing and (picks.skip_missing or not are_all_missing):
         tell(f"{counted(len(missing), 'picked photo')} gone: {few(sorted(map(photos.path, missing)))}")
         is_complete = is_complete and picks.skip_missing
     if picks.skip_missing:

@@ -141,14 +141,14 @@ def _data_set_result(
     return DataSetResult(
         data.name,
         scores,
-        opinions[opinions.index.isin(scores.index)],
-        scored.metrics,
-        data.lower_better,
-        scored.unread,
-        "; ".join(filter(None, notes)),
-        "" if options.limits else data.published_as,
-        data.source,
-        scored.unfinished,
+        mos=opinions[opinions.index.isin(scores.index)],
+        metrics=scored.metrics,
+        mos_lower_better=data.lower_better,
+        skipped=scored.unread,
+        note="; ".join(filter(None, notes)),
+        published_as="" if options.limits else data.published_as,
+        source=data.source,
+        unfinished=scored.unfinished,
         groups=dict(zip(names, data.groups, strict=False)),
         part=data.part,
         **statistics,
@@ -195,7 +195,8 @@ def _training_notes(
     notes = []
     records = {label: metric.column.record for label, metric in scored.metrics.items()}
     has_mini = any(record.get("backbone") == "mini" for record in records.values())
-    if has_mini and len(images) == len(data.images):
+    is_nothing_left_out = len(images) == len(data.images)
+    if has_mini and is_nothing_left_out:
         seen = seen_by_mini(data.paths, hashes)
         notes.append("mini was trained on rated photos of BIQ2021, but on none of these images' scores")
         if any(seen):

@@ -16,9 +16,10 @@ from ..stats.intervals import LEVEL, Estimate, holm
 from .scored_images import MetricResult
 
 _RESAMPLES, _PER_PAIR = 4000, 80
-"""Least numbers of resamples: of all, so that another metric changes no difference, and for each pair.
+"""Least numbers of resamples: in all, and for each pair of metrics.
 
-The lowest possible corrected p-value is 0.005 for ten pairs, and at most LEVEL / 2.
+Up to fifty pairs take the first number, so that one more metric changes no difference. With both, the lowest possible
+corrected p-value is 0.005 for ten pairs, and never above LEVEL / 2.
 """
 
 
@@ -102,7 +103,7 @@ class DataSetResult:
 
     @cached_property
     def frame(self) -> DataFrame:
-        """A row per metric; see :meth:`~.results.Comparison.frame`."""
+        """A row per metric; see :meth:`~clipiqa_pyiqa.workbench.compare.comparison.Comparison.frame`."""
         rows = []
         for label, metric in self.metrics.items():
             row: dict[str, Any] = {

@@ -161,7 +161,7 @@ def sweep(
     """Return scores of images that are changed in steps (Fig. 4).
 
     Args:
-        metric, prompts, template, options: As for :func:`~.ranking.rank`.
+        metric, prompts, template, options: As for :func:`~clipiqa_pyiqa.workbench.rank.ranking.rank`.
         paths: Images, folders and patterns, and data sets such as ``'koniq10k-1024:split=test'``, as for
             :func:`~.sampled_files.image_files`.
         changes: Names in :data:`~.changes.CHANGES`; each name is also a question, if neither a metric nor a question is

@@ -119,7 +119,7 @@ def pairs(
     """Return scores of two versions of each image (Fig. 5).
 
     Args:
-        metric, prompts, template, options: As for :func:`~.ranking.rank`.
+        metric, prompts, template, options: As for :func:`~clipiqa_pyiqa.workbench.rank.ranking.rank`.
         low: Folder or pattern of the low-quality images; see
             :func:`~clipiqa_pyiqa.workbench.names.matching.images_by_name`.
         high: Folder or pattern of the high-quality images.

@@ -144,7 +144,7 @@ def radar(
     """Return scores for radar charts of the look and feel (Fig. 1).
 
     Args:
-        metric, template, options: As for :func:`~.ranking.rank`.
+        metric, template, options: As for :func:`~clipiqa_pyiqa.workbench.rank.ranking.rank`.
         prompts: At least three questions, with named metrics; by default the paper's questions whose words the CLIP
             knows. The range of each score must be closed; a head's is the range of people's scores.
     """

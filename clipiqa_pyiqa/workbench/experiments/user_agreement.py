@@ -128,7 +128,7 @@ def agreement(
     """Return the metric's choices beside people's choices (Fig. 7).
 
     Args:
-        metric, options: As for :func:`~.ranking.rank`.
+        metric, options: As for :func:`~clipiqa_pyiqa.workbench.rank.ranking.rank`.
         prompts: Questions in place of the attributes' own; these and named metrics choose for every attribute.
             Without them, attributes whose words the CLIP never saw are left out.
         votes: CSV files as for :func:`~.votes.read_votes`; :func:`~.user_study.make_pairs` makes a page to vote on.

@@ -111,7 +111,7 @@ def make_pairs(
     sees the pairs and their sides in a random order, and saves votes that :func:`~.user_agreement.agreement` reads.
 
     Args:
-        metric, template, options: As for :func:`~.ranking.rank`.
+        metric, template, options: As for :func:`~clipiqa_pyiqa.workbench.rank.ranking.rank`.
         prompts: Attributes, each a pair of texts; default those of Fig. 7. Attributes whose words the CLIP never saw
             are left out.
         count: Number of pairs for each attribute.

@@ -30,8 +30,7 @@ def comparable_runs(
     new = replace(new, frame=new.frame.rename(columns=renamed), columns=columns)
 
     both = [name for name in base.names if name in new.names]
-    sides = {"base": base.names, "new": new.names}
-    names = [*dict.fromkeys(by or [name for side in scored or sides for name in sides[side]])]
+    names = _names_to_compare(base, new, by, scored)
     if others := {*base.names, *new.names}.difference(names):
         notes.append(f"not compared, as not asked for: {few(sorted(others))}")
     if lacking := [name for name in names if name not in both]:
@@ -57,3 +56,15 @@ def comparable_runs(
         text = ", ".join(f"{what} {was} and {now}" for what, was, now in newer)
         notes.append(f"base and new run were scored by different versions: {text}")
     return [base, new], names, notes
+
+
+def _names_to_compare(base: Scores, new: Scores, by: Sequence[str] | None, scored: Collection[str]) -> list[str]:
+    """Return the columns that were asked for; else those of the runs that this call scored; else those of both."""
+    if by:
+        return list(dict.fromkeys(by))
+    names = list[str]()
+    if "base" in scored or not scored:
+        names += base.names
+    if "new" in scored or not scored:
+        names += new.names
+    return list(dict.fromkeys(names))

@@ -60,13 +60,15 @@ def equal_findings(rows: DataFrame, paths: DataFrame, names: Sequence[str], runs
 def _rows_with_alike_scores(rows: DataFrame, name: str, runs: Sequence[Scores]) -> list[str]:
     """Return rows whose new score agrees with that of another row."""
     scores = rows[f"{name} new"].dropna().sort_values(kind="stable")
+    if scores.empty:
+        return []
     values = scores.to_numpy(float)
     tolerance = _BATCHES * rounding_of_rows(name, runs, values, values)
     with np.errstate(invalid="ignore"):  # infinite minus infinite
         gaps = np.diff(values)
     is_close = (gaps <= tolerance[1:]) | (values[1:] == values[:-1])
     is_alike = np.append(is_close, False) | np.insert(is_close, 0, False)
-    return list(scores.index[is_alike[: len(scores)]])
+    return list(scores.index[is_alike])
 
 
 def _grouped(keys: Mapping[str, object]) -> dict[object, list[str]]:

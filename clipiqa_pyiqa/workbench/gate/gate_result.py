@@ -164,7 +164,12 @@ class Gate(Reported):
         as_text = partial(re.sub, "^(?=[-=+@])", "'")  # a spreadsheet would run the cell as a formula
         rows = self.rows.rename(index=as_text, columns=as_text)
         summary = f"{json.dumps(self.summary(), indent=2, ensure_ascii=False)}\n"
-        report.files = dict(zip(WRITTEN, (summary, self.junit(), rows, report.provenance({})), strict=True))
+        report.files = {
+            "gate.json": summary,
+            "gate.xml": self.junit(),
+            "rows.csv": rows,
+            PROVENANCE: report.provenance({}),
+        }
         return report
 
     def _table(self) -> Table:

@@ -119,16 +119,29 @@ def gate(
     lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
     directions = {name: find_direction(runs, name, lows.get(name)) for name in judged}
     pairs = judge(pairing.rows, directions, limits, runs)
-    time = datetime.now(UTC).isoformat(timespec="seconds")
-    about = {"time": time, "version": __version__, **runs[1].reading}
-    records = {name: column.record for name, column in runs[1].columns.items() if name in names}
-    texts = (places["base"], places["new"], [*notes, *finding_notes])
-    verdict = Gate(pairs, pairing.rows, *texts, findings, pairing.paths, records, about, unclear == "warn")
+    verdict = Gate(
+        pairs,
+        pairing.rows,
+        base=places["base"],
+        new=places["new"],
+        notes=[*notes, *finding_notes],
+        findings=findings,
+        paths=pairing.paths,
+        metrics={name: column.record for name, column in runs[1].columns.items() if name in names},
+        about=_about(runs[1]),
+        can_be_unclear=unclear == "warn",
+    )
     if out is not None:
         verdict.save(out, overwrite=replaces)
     if page is not None:
         write_text(page / PAGE, verdict.report().text("html"))
     return verdict
+
+
+def _about(run: Scores) -> dict[str, Any]:
+    """Return the time, the version of this package, and how a run's images were read."""
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"time": time, "version": __version__, **run.reading}
 
 
 def _findings(

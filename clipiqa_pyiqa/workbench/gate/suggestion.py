@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pandas import DataFrame
 
-from ..stats.intervals import FEW, noticed
+from ..stats.intervals import FEW, detectable_difference
 from .verdicts import SAFE, ColumnPair
 
 _WORST = 2
@@ -52,7 +52,7 @@ def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
         differences = rows[f"{pair.name} difference"].dropna()
         margins.append(shlex.quote(f"{pair.name}={pair.decidable:.2g}"))
         worst_losses.append(shlex.quote(f"{pair.name}={_WORST * differences.abs().max():.2g}"))
-        loss = noticed(differences, 2 - 2 * SAFE)
+        loss = detectable_difference(differences, 2 - 2 * SAFE)
         sentences.append(
             f"{pair.name}: this margin passes 99 of 100 runs without a change, and fails four of five runs whose mean "
             f"is worse by {loss:.2g} (n = {len(differences):,}; with four times as many images, half of both)."

@@ -1,4 +1,4 @@
-"""Verdicts of ``gate`` on a column and on two runs, as texts, files and a page."""
+"""Verdicts of ``gate`` on each column, and the rounding that they allow for."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from ...text import counted
 from ..results.columns import Column
 from ..results.directions import Direction
 from ..results.scores import Scores
-from ..stats.intervals import FEW, LEVEL, ROUNDING, fewest, holm, mean_difference, noticed
+from ..stats.intervals import FEW, LEVEL, ROUNDING, cases_needed, detectable_difference, holm, mean_difference
 
 SAFE = 0.99
 """Share of runs without a change that pass a margin which so many rows can decide."""
@@ -35,7 +35,7 @@ class ColumnPair:
         difference, low, high, p: New minus base, with its 95 % interval and p-value.
         rounding: Difference that other threads or another processor may cause: the median of the rows.
         noticed: Loss that four of five such runs find.
-        decidable: Margin that 99 of 100 such runs without a change pass; NaN if so few or such rows tell none.
+        decidable: Margin that 99 of 100 such runs without a change pass; NaN if unknown.
         caveat: Why these differences tell little of other rows, or empty.
     """
 
@@ -97,7 +97,7 @@ class ColumnPair:
             if self.n < FEW:
                 return "unclear", f", fewer than {FEW} rows"
             if low <= -margin <= high:
-                because = f", as {self.caveat}" if self.caveat else f" ({self.decided})"
+                because = f", as {self.caveat}" if self.caveat else f" ({self.margin_text})"
                 return "unclear", f", a loss of {margin:g} is not excluded{because}"
             if high < -margin:
                 return "worse", ""
@@ -122,7 +122,7 @@ class ColumnPair:
         return verdict, text
 
     @property
-    def decided(self) -> str:
+    def margin_text(self) -> str:
         """Which margin so many rows can decide, as a phrase; empty if that is unknown."""
         if self.n < FEW:
             return f"a margin needs {FEW} rows"
@@ -140,7 +140,7 @@ class ColumnPair:
     def reason(self) -> str:
         """Why the column fails, as a phrase for the line of the verdict."""
         if self.verdict == "unclear":
-            return f"{self.name} is unclear" + (f" ({self.decided})" if self.decided else "")
+            return f"{self.name} is unclear" + (f" ({self.margin_text})" if self.margin_text else "")
         if self.worst_loss is not None and self.largest_loss > self.worst_loss:
             return f"{self.name} of an image is worse by {self.largest_loss:.2g}"
         return f"{self.name} is worse by {abs(self.difference):.2g}"
@@ -195,8 +195,8 @@ def judge(
             *estimate.numbers,
             rounding=rounding,
             equal=is_equal,
-            noticed=max(rounding, noticed(new - base, LEVEL / count)),
-            decidable=noticed(new - base, power=SAFE),
+            noticed=max(rounding, detectable_difference(new - base, LEVEL / count)),
+            decidable=detectable_difference(new - base, power=SAFE),
             caveat="" if is_equal else estimate.caveat,
             margin=margins.get(name),
             largest_loss=max((base - new) * (-1 if direction.lower_better else 1)),
@@ -210,7 +210,7 @@ def judge(
 def too_few_rows(name: str, rows: DataFrame, has_margin: bool, count: int) -> str:
     """Return a sentence if a column has too few rows to be judged among ``count`` columns; empty otherwise."""
     scored = int(rows[f"{name} difference"].notna().sum())
-    needed = 2 if has_margin else fewest(count)
+    needed = 2 if has_margin else cases_needed(count)
     if scored >= needed:
         return ""
     return (

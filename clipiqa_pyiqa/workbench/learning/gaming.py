@@ -17,7 +17,7 @@ from ...metric import CLIPIQA
 from ...prompts.pairs import NAMED_PAIRS
 from ...pyiqa_package import import_pyiqa
 from ...reward import psnr
-from ..stats.intervals import fewest, mean_difference
+from ..stats.intervals import cases_needed, mean_difference
 
 PROMPTS = ("quality", "sharpness", "noisiness")
 LEVEL = 0.05  # probability that chance confirms a change of a score in any of the calls
@@ -87,10 +87,10 @@ class GamingAlarm:
                 of the first and the best call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the
                 loss is lower.
         """
-        if len(outputs) < fewest(1):
+        if len(outputs) < cases_needed(1):
             raise CLIPIQAError(
-                f"outputs must be at least {fewest(1)} images, better 16: with fewer, any change may be chance; got "
-                f"{len(outputs)}."
+                f"outputs must be at least {cases_needed(1)} images, better 16: with fewer, any change may be chance; "
+                f"got {len(outputs)}."
             )
         now = self._scores(outputs, references)
         start, first = self._first or (outputs.clone(), now)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ...text import counted
 from ..stats.agreement import paired_differences
 from ..stats.correlation import srocc, undefined
-from ..stats.intervals import LEVEL, Estimate, fewest
+from ..stats.intervals import LEVEL, Estimate, cases_needed
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Judgement:
         """Return the same with what to try if nothing was gained, or with what confirms the gain."""
         if self.verdict == "better":
             return replace(self, advice=confirm)
-        if self.images < fewest(1):
+        if self.images < cases_needed(1):
             few = counted(self.images, "image")
             return replace(self, advice=f"hold out more images, as {few} cannot show a difference")
         known = "mini learned people's ratings already: " if backbone == "mini" else ""

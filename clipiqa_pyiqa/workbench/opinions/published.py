@@ -81,7 +81,7 @@ def is_published(metric: str) -> bool:
 def published_rows(data_set: str, metrics: Collection[str]) -> list[PublishedRow]:
     """Return the rows of metrics on a data set: the paper's, also of methods that pyiqa lacks, then pyiqa's.
 
-    Those of all judges follow whose source does not say size and split.
+    Then come rows whose source names neither size nor split.
     """
     of_set = [row for row in _rows() if row.data_set == data_set]
     asked = [row for row in of_set if row.metric in metrics]

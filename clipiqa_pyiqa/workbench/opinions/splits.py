@@ -20,8 +20,8 @@ class SplitColumn:
     Attributes:
         meanings: Text -> split.
         is_exact: Whether rows with any other text belong to no split; else they are refused, but for case and spaces.
-        validation_images: Number of validation images, or None for those of the column: missing ones are the last
-            training images, and those before the last so many are training images.
+        validation_images: Number of validation images, or None for those that the column names. If it names fewer, the
+            last training images are added; if it names more, only the last ones stay, and the others are for training.
     """
 
     meanings: Mapping[str, str] = field(default_factory=lambda: {split: split for split in SPLITS})

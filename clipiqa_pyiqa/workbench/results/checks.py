@@ -13,19 +13,19 @@ _DEEPEST = 20  # levels of objects and lists in one another; far more end Python
 def check_header(record: Any) -> None:
     """Raise ``ValueError`` if the header of a result file lacks a field or has one of another type."""
     if not isinstance(record, Mapping):
-        raise ValueError(f"its head is {shown(record)}, but must be a JSON object")
+        raise ValueError(f"its header is {shown(record)}, but must be a JSON object")
     for part in ("columns", "reading", "joined"):
         if part not in record:
-            raise ValueError(f"its head lacks {part!r}")
+            raise ValueError(f"its header lacks {part!r}")
         if not isinstance(record[part], Mapping):
-            raise ValueError(f"{part!r} of its head is {shown(record[part])}, but must be a JSON object")
+            raise ValueError(f"{part!r} of its header is {shown(record[part])}, but must be a JSON object")
     if is_deep(record):
-        raise ValueError("its head is nested too deeply")
+        raise ValueError("its header is nested too deeply")
     for name, fields in record["columns"].items():
         check_record(name, fields)
     _check_fields("its reading", record["reading"], _READING)
     if not _are_texts(record["joined"]):
-        raise ValueError(f"'joined' of its head is {shown(record['joined'])}, but must be texts by name")
+        raise ValueError(f"'joined' of its header is {shown(record['joined'])}, but must be texts by name")
 
 
 def check_record(name: str, record: Any) -> None:

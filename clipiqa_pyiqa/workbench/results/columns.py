@@ -93,7 +93,7 @@ def column_changes(before: Column, now: Column) -> Changes:
 
 
 def lacks_parameters(column: Column, other: Column) -> bool:
-    """Return whether only the other column tells the parameters of one metric of pyiqa, as this one was not built."""
+    """Return whether ``column`` was not built and lacks only the hash of parameters that ``other`` has."""
     parameters = other.record.get("parameters")
     is_untold = parameters is not None and "parameters" not in column.record
     return is_untold and not changes({**column.record, "parameters": parameters}, other.record)

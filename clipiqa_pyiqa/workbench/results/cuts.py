@@ -60,6 +60,11 @@ def choose(
     return worst, rest[:best_count]
 
 
+def check_cuts(cuts: Mapping[str, Any]) -> None:
+    """Raise ``CLIPIQAError`` if a condition of :func:`choose` has a value that it does not take."""
+    _counts(cuts, np.empty(0), lower_better=False)
+
+
 def _counts(cuts: Mapping[str, Any], quality: NDArray[np.float64], lower_better: bool) -> dict[str, int]:
     """Return for each condition the number of images that it concerns, counted from the worst (``best``: the best)."""
     counts = {name: _count(name, cut, quality, lower_better) for name, cut in cuts.items() if cut is not None}

@@ -6,12 +6,8 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
-
-if TYPE_CHECKING:
-    pass
 from .scores import Scores
 
 LOWER_BETTER = (

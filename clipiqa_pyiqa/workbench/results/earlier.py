@@ -56,7 +56,10 @@ class EarlierRow:
 
 
 def lasting_stamp(stamp: str, other: str) -> str:
-    """Return the stamp of an image that has two, else ``''``; only one of them may include a reference's."""
+    """Return the longer of two compatible stamps, or ``''`` if they disagree.
+
+    One of them may also include the stamp of a reference.
+    """
     if stamp == other:
         return stamp
     shorter, longer = sorted((stamp, other), key=len)

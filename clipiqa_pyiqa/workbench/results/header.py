@@ -62,9 +62,14 @@ class Header:
         return replace(self, columns=tuple(by_name.values()), **fields)
 
     @property
+    def row_names(self) -> list[str]:
+        """The columns whose cells differ from row to row."""
+        return ["path", *self.scores, *FIELDS, *self.joined]
+
+    @property
     def names(self) -> list[str]:
         """All columns of a CSV file; the last two are those of ``constants``."""
-        return ["path", *self.scores, *FIELDS, *self.joined, SCALE, METRIC]
+        return [*self.row_names, SCALE, METRIC]
 
     @cached_property
     def carried(self) -> dict[str, str]:

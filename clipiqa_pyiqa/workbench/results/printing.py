@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from ...files.printable import one_line
 from ..files.csv_files import csv_line
-from .record_text import described
-from .row import Row
-
-if TYPE_CHECKING:
-    pass
 from .formats import line_of
 from .header import Header
+from .record_text import described
+from .row import Row
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ def publish(path: Path, format: str, header: Header, rows: Iterable[Cells]) -> N
     """Write a csv, jsonl or parquet file of rows (column -> value, without the constant columns), and its header."""
     constants = header.constants_beside_header
     names = header.names
-    of_row = names[:-2]
+    of_row = header.row_names
     end = csv_line(header.constants.values())
     with replacing(path) as partial:
         if format == "parquet":

@@ -24,7 +24,7 @@ class RunImages:
         self._is_met = bytearray(len(earlier))  # of each place
 
     def remembered(self, images: Iterable[Image]) -> Iterable[Image]:
-        """Return the images; whoever takes one lets this object remember that the run has it."""
+        """Return the images; each is marked as one that the run has when it is taken."""
         if not self._earlier:
             return images
         return self._remember(images)

@@ -84,7 +84,7 @@ class Scores:
         """Return the scores in rows of results (column -> value, or its text)."""
         import pandas
 
-        table = pandas.DataFrame(list(rows), columns=header.names[:-2])
+        table = pandas.DataFrame(list(rows), columns=header.row_names)
         table.index = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
         for name in (*header.scores, *NUMBERS):
             table[name] = _numbers(table[name])

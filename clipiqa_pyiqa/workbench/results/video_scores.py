@@ -62,5 +62,6 @@ def judge_videos(scores: Scores) -> Scores:
         for statistic in (name, f"{name} p5", f"{name} p95", f"{name} worst second", f"{name} flicker"):
             if statistic in table:
                 scale = {"range": [0, None], "lower_better": True} if statistic == f"{name} flicker" else {}
+                # the statistic is in the record, so that its fingerprint differs from that of the scores of frames
                 columns[statistic] = Column(statistic, {**record, **scale, "of_video": statistic})
     return Scores(table[[*columns]], table, columns, scores.reading)

@@ -160,7 +160,10 @@ def _sums_over_pairs(scores: Array, opinions: Array, terms: Terms) -> Statistics
 
 
 def _linear_sums_over_pairs(scores: Array, opinions: Array, terms: Terms) -> StatisticsOfCounts:
-    """Return :func:`_sums_over_pairs` without what is not linear in the counts: 1 / N of the whole."""
+    """Return an approximation of :func:`_sums_over_pairs` for many images, linear in the counts.
+
+    It is exact when each image counts once; otherwise it is off by about 1 / N.
+    """
     step = _MOST_PAIRWISE**2 // len(scores)
     blocks = []
     for start in range(0, len(scores), step):

@@ -14,13 +14,13 @@ FEW = 20
 LEVEL = 0.05
 """Largest p-value of a difference beyond chance."""
 _POWER = 0.8
-_RARE = 0.1
+_UNSEEN_SHARE = 0.1
 """Share of cases that a sample may miss; what these hold may cancel the mean of the others."""
-_ALIKE = 1.5
-"""Differences that repeat, with a mean of more standard deviations, tell too little of how far others may lie."""
+_SUSPICIOUS_MEAN = 1.5
+"""If differences repeat and their mean exceeds so many standard deviations, the sample says little of unseen cases."""
 ROUNDING = 1e-6
 """Share of a score by which other threads or processors may change it; smaller differences are equal."""
-_CUBIC = 1 / 20
+_CUBIC_FACTOR = 1 / 20
 """Factor of the cubic term: Hall's 1/27 makes the corrected t flat at one point; 1/20 lets it always rise."""
 Array = NDArray[np.float64]
 StatisticsOfCounts = Callable[[Array], Array]
@@ -169,9 +169,9 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     else:
         estimate = Estimate(mean, mean, mean, p=1.0 if mean == 0 else 0.0)
     estimate = replace(estimate, p=max(estimate.p, 2.0 ** (1 - n)))
-    different = _different(first, second)
-    if different < n and abs(mean) > _ALIKE * deviation:
-        estimate = _of_repeated(estimate, different, n)
+    different = _count_of_different(first, second)
+    if different < n and abs(mean) > _SUSPICIOUS_MEAN * deviation:
+        estimate = _estimate_of_repeated(estimate, different, n)
     p = min(estimate.p, 1.0)
     if p < LEVEL:
         return replace(estimate, p=p)
@@ -179,19 +179,19 @@ def mean_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     return replace(estimate, p=p, low=min(estimate.low, 0.0), high=max(estimate.high, 0.0))
 
 
-def _different(first: Array, second: Array) -> int:
+def _count_of_different(first: Array, second: Array) -> int:
     """Return how many differences there are that differ by more than rounding."""
     rounding = ROUNDING * float(np.median(np.maximum(abs(first), abs(second))))
     return 1 + int(np.count_nonzero(np.diff(np.sort(first - second)) > rounding))
 
 
-def _of_repeated(estimate: Estimate, different: int, n: int) -> Estimate:
+def _estimate_of_repeated(estimate: Estimate, different: int, n: int) -> Estimate:
     """Return the estimate of a mean where ``n`` differences have only a number of ``different`` values."""
-    p = max(estimate.p, min(2.0 ** (1 - different), (1 - _RARE) ** n))
-    if different >= fewest(1):
+    p = max(estimate.p, min(2.0 ** (1 - different), (1 - _UNSEEN_SHARE) ** n))
+    if different >= cases_needed(1):
         return replace(estimate, p=p)
     alike = "are equal" if different == 1 else f"have only {different} values"
-    reach = abs(estimate.value) / _RARE * (1 - LEVEL ** (1 / n))
+    reach = abs(estimate.value) / _UNSEEN_SHARE * (1 - LEVEL ** (1 / n))
     return replace(
         estimate,
         low=min(estimate.low, estimate.value - reach),
@@ -216,7 +216,7 @@ def _students(differences: Array, mean: float, deviation: float) -> Estimate:
     skew = skewness / math.sqrt(n)  # between -1 and 1
 
     def corrected(t: float) -> float:
-        return t + skew / 6 + skew * t**2 / 3 + _CUBIC * skew**2 * t**3
+        return t + skew / 6 + skew * t**2 / 3 + _CUBIC_FACTOR * skew**2 * t**3
 
     def uncorrected(corrected_t: float) -> float:
         reach = 4 * quantile + 1  # the slope of corrected is at least 1 - 20/27
@@ -228,12 +228,12 @@ def _students(differences: Array, mean: float, deviation: float) -> Estimate:
     return Estimate(mean, low, high, p=p)
 
 
-def fewest(count: int) -> int:
+def cases_needed(count: int) -> int:
     """Return how many cases it takes to show one of ``count`` differences; with fewer, 2 / 2^n is too large."""
     return math.floor(math.log2(count / LEVEL)) + 2
 
 
-def noticed(differences: ArrayLike, level: float = LEVEL, power: float = _POWER) -> float:
+def detectable_difference(differences: ArrayLike, level: float = LEVEL, power: float = _POWER) -> float:
     """Return the mean difference for which the share ``power`` of samples have a p-value below ``level``.
 
     Args:

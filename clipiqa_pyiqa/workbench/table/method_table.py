@@ -56,8 +56,8 @@ class MethodTable(Reported):
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
         unknown: Names of published numbers that the table lacks.
         sources: What the table was made from, as in :class:`~clipiqa_pyiqa.workbench.report.report.Report`.
-        explained: Result of :func:`~.published.explain`, or None.
-        changed: Result of :func:`~.published.differences`, or None.
+        explained: Result of :func:`~clipiqa_pyiqa.workbench.table.explain.try_changes`, or None.
+        changed: Result of :func:`~clipiqa_pyiqa.workbench.table.differences.differences`, or None.
     """
 
     scores: DataFrame
@@ -196,7 +196,7 @@ class MethodTable(Reported):
             sources=self.sources,
             pictures=self._crops,
             texts=_TEXTS,
-            files=dict(zip(_FRAMES, (self.expected, self.explained, self.changed), strict=True)),
+            files={"expect.csv": self.expected, "explain.csv": self.explained, "changes.csv": self.changed},
             inputs=self.images.inputs,
             **look,
         )

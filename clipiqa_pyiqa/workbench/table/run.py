@@ -73,7 +73,7 @@ def table(
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula: ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
-        expect: As for :func:`~.published.read_expected`.
+        expect: As for :func:`~clipiqa_pyiqa.workbench.table.expected.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
         describe: Build the metrics for :meth:`MethodTable.describe`, and without ``out`` score no image.

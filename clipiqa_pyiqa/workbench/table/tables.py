@@ -8,7 +8,7 @@ from pandas import DataFrame, Series
 
 from ...text import counted
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, p_value, words
-from ..stats.intervals import FEW, LEVEL, fewest
+from ..stats.intervals import FEW, LEVEL, cases_needed
 
 if TYPE_CHECKING:
     from .method_table import MethodTable
@@ -93,8 +93,8 @@ def _differences(method_table: "MethodTable") -> Table | None:
         f"for repeated differences). p is corrected by Holm's rule for {count} in this table, so it may be above "
         f"{LEVEL} beside an interval without 0.",
         f"Where p < {LEVEL}, bold marks an improvement and ▼ a decline. “p ≤” means that p cannot be lower with so few "
-        f"images. Fewer than {fewest(compared['p'].count() or 1)} images cannot show any of these differences; with "
-        f"fewer than {FEW}, skewed differences are less certain.",
+        f"images. Fewer than {cases_needed(compared['p'].count() or 1)} images cannot show any of these differences; "
+        f"with fewer than {FEW}, skewed differences are less certain.",
     ]
     title = f"Differences from {method_table.baseline} [95 %, uncorrected], p (Holm)"
     return Table(title, _columns_of(method_table, compared, _difference), before)

@@ -209,7 +209,7 @@ def test_lines_of_a_journal_that_are_no_rows_are_scored_again_and_named(photos, 
             assert next(run).scores == first.scores and run.tally.unchanged == 0
         assert "damaged rows are left out and scored again" in caplog.text
     journal.write_bytes(journal_line('{"head": {"columns": 5}}') + line)
-    assert "'columns' of its head is 5" in refused(score, "s.csv", resume=True)
+    assert "'columns' of its header is 5" in refused(score, "s.csv", resume=True)
 
 
 def test_an_earlier_table_with_a_wrong_head_is_refused(photos):

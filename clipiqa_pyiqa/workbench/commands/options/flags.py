@@ -1,6 +1,5 @@
 """How options are written on the command line: their flags, and the groups of a command's help."""
 
-from collections.abc import Callable
 from typing import Any
 
 # Titles of groups in a command's help. OPTIONS is the first, and the only one whose options several groups share.
@@ -14,8 +13,6 @@ COLUMNS = "Columns and rows"
 RAY = "Ray (--engine ray --out DIR: a folder of Parquet files)"
 RARE = "Rarely used"
 ONLY_IN_HELP_ALL = (QUESTIONS, CLIP, IMAGES, MACHINE, TABLES, COLUMNS, RAY, RARE)
-
-Check = Callable[[Any, Any], None]
 
 
 def flag_name(name: str) -> str:
