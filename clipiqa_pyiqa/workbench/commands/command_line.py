@@ -88,9 +88,9 @@ class CommandLine:
                 if name not in known:
                     continue
                 tokens[name] = _tokens_of(known[name], value, f"{name} in {path!r}")
-        for name, given in tokens.items():
+        for name, tokens_of_name in tokens.items():
             if not known[name].tokens:  # the command line wins
-                known[name].tokens = given
+                known[name].tokens = tokens_of_name
 
     def _options_of_files(self) -> dict[str, Argument]:
         """Return the options that a YAML file may set, by their names there."""

@@ -47,9 +47,9 @@ def run(
     start(Machine())
     from ..experiments.demonstration import demo
 
-    found = demo()
-    scores = found.scores.rename(columns={"noisiness": "noisiness (high = clean)"}).reset_index()
+    demonstration = demo()
+    scores = demonstration.scores.rename(columns={"noisiness": "noisiness (high = clean)"}).reset_index()
     print(f"{frame_as_text(scores)}\n\n{EXPLANATION}", end="")
-    found.save(out)
+    demonstration.save(out)
     print(f"\nPicture: {one_line(str(out.resolve()))}")
     return 0

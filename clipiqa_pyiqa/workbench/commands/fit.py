@@ -71,7 +71,7 @@ def run(
         method=method,
         fit_on=fit_on,
         own_scale=own_scale,
-        metric=CLIPIQA(prompts=prompts, **learning.model.given()),
+        metric=CLIPIQA(prompts=prompts, **learning.model.chosen_options()),
         seed=seed,
         splits=splits,
         without_mini_photos=without_mini_photos,
@@ -89,7 +89,8 @@ def run(
     print(
         f"rank photos with it (score, gate and compare take it, too):\nclipiqa rank photos/ -m {shlex.quote(str(out))}"
     )
-    print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(out.resolve()), **learning.model.given())}")
+    call = creation("clipiqa+", pretrained_model_path=str(out.resolve()), **learning.model.chosen_options())
+    print(f"load it with:\n{call}")
     return 0
 
 

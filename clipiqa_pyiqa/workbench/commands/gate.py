@@ -86,7 +86,7 @@ def run(
         check_inputs(base, new)
         options |= {"device": start(scoring.batches), **scoring.keywords()}
     with stored(output.out), progress() as show:
-        found = gate(
+        gate_result = gate(
             base,
             new,
             by=by,
@@ -105,19 +105,19 @@ def run(
             **options,
         )
     if suggest_margin:
-        suggestion = found.suggestion()
+        suggestion = gate_result.suggestion()
         print(*map(one_line, suggestion.lines), sep="\n")
-        tell(*(one_line(finding.line) for finding in found.findings))
+        tell(*(one_line(finding.line) for finding in gate_result.findings))
         return 1 if suggestion.refusals else 0
     if format == "markdown":
-        print(found.job_summary(), end="")
-        return 0 if found.has_passed else 1
-    for check in found.checks():
+        print(gate_result.job_summary(), end="")
+        return 0 if gate_result.has_passed else 1
+    for check in gate_result.checks():
         if check.is_failure or not output.quiet:
             print(*map(one_line, (check.sentence, *(f"  {line}" for line in check.lines))), sep="\n")
-    tell(*map(one_line, found.notes))
-    print(one_line(found.line))
-    return 0 if found.has_passed else 1
+    tell(*map(one_line, gate_result.notes))
+    print(one_line(gate_result.line))
+    return 0 if gate_result.has_passed else 1
 
 
 def publish_error(words: Sequence[str], text: str) -> None:

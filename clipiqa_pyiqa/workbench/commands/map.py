@@ -55,7 +55,7 @@ def run(
     from ..metrics.building import build_clipiqa
 
     with progress("photo") as show:
-        found = draw_maps(
+        drawn = draw_maps(
             lambda: build_clipiqa(metric, device).net,
             paths,
             metric.questions,
@@ -69,13 +69,13 @@ def run(
             **scoring.keywords() | {"pictures": pictures},
         )
     rows = [
-        (printable(one.path), question.name, score, worst)
-        for one in found.maps
-        for question, score, worst in one.rows()
+        (printable(photo_map.path), question.name, score, worst)
+        for photo_map in drawn.maps
+        for question, score, worst in photo_map.rows()
     ]
     if rows:
         print(frame_as_text(pandas.DataFrame(rows, columns=["photo", "question", "score", "worst place"])))
-    tell(*found.failed.values())
-    if out is not None and found.maps:
+    tell(*drawn.failed.values())
+    if out is not None and drawn.maps:
         note(f"results are in {out}")
-    return 1 if found.failed else 0
+    return 1 if drawn.failed else 0

@@ -26,10 +26,10 @@ def run(name: Annotated[str | None, Parameter(metavar="NAME")] = None, /, *, set
     from ..table.protocols import CERTAINTY, read_protocol
 
     if name is not None:
-        found = {key: value for key, value in asdict(read_protocol(name)).items() if value}
-        print(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=120), end="")
+        fields = {key: value for key, value in asdict(read_protocol(name)).items() if value}
+        print(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120), end="")
         return 0
-    protocols = [read_protocol(each) for each in shipped(protocols=True)]
-    rows = [(each.name, each.title, CERTAINTY[each.certainty]) for each in protocols]
+    protocols = [read_protocol(name) for name in shipped(protocols=True)]
+    rows = [(protocol.name, protocol.title, CERTAINTY[protocol.certainty]) for protocol in protocols]
     print(aligned([("name", "whose", "known"), *rows]))
     return 0

@@ -154,35 +154,37 @@ def run(
         raise OptionError("--actors, --gpus-per-actor and --cpus-per-actor need --engine ray.")
     chosen = metrics.chosen(also=(Takes.NAME,))
     how = {**scoring.keywords(), "trust_weights": metrics.trust_weights, "strict": strictness.strict}
-    found = _found(paths, shards, videos, output, null)
+    sources = _find_sources(paths, shards, videos, output, null)
     if is_on_ray:
         device = start(scoring.batches)
         how |= {**vars(shards), **vars(cluster), **videos.sampling, "device": device, "drop_vanished": drop_vanished}
         del how["engine"]
-        return _score_on_ray(chosen, found, videos, output, how)
+        return _score_on_ray(chosen, sources, videos, output, how)
     # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
     into = _into(output, format, drop_vanished)
     how |= {**videos.sampling, "keep": shards.keep, "device": start(scoring.batches)}
-    return _score_into_file(chosen, found, videos, output, into, format, how)
+    return _score_into_file(chosen, sources, videos, output, into, format, how)
 
 
-def _found(paths: Sequence[str], shards: Shards, videos: Videos, output: OutputOptions, null: bool) -> Found:
+def _find_sources(paths: Sequence[str], shards: Shards, videos: Videos, output: OutputOptions, null: bool) -> Found:
     """Return the images and shards that paths name. Raises ``CLIPIQAError`` if there are none."""
     from ..sources.finding import find_shards
 
     reading: dict[str, Any] = {**vars(shards), **videos.sampling}
-    found = find_shards(paths, null_separated=null, **reading)
-    if found.is_empty:
-        raise ImageError(f"{found.problem}: there is nothing to score.")
-    if not _has_videos(found) and (videos.videos or (videos.sampling and not output.out)):  # results keep the sampling
+    sources = find_shards(paths, null_separated=null, **reading)
+    if sources.is_empty:
+        raise ImageError(f"{sources.problem}: there is nothing to score.")
+    if not _has_videos(sources) and (
+        videos.videos or (videos.sampling and not output.out)
+    ):  # results keep the sampling
         raise OptionError("--every, --frames and --videos are for videos, and there is none: leave them out.")
-    return found
+    return sources
 
 
-def _has_videos(found: Found) -> bool:
+def _has_videos(sources: Found) -> bool:
     from ..sources.videos import VideoShard
 
-    return any(isinstance(item, VideoShard) for item in found.items)
+    return any(isinstance(item, VideoShard) for item in sources.items)
 
 
 def _into(output: OutputOptions, format: str | None, drop_vanished: bool) -> Output | None:
@@ -196,7 +198,7 @@ def _into(output: OutputOptions, format: str | None, drop_vanished: bool) -> Out
 
 def _score_into_file(
     metrics: Sequence[AnyMetric],
-    found: Found,
+    sources: Found,
     videos: Videos,
     output: OutputOptions,
     into: Output | None,
@@ -208,8 +210,8 @@ def _score_into_file(
 
     keep = how["keep"]
     with stored(output.out), progress() as show:
-        scoring = score_paths(metrics, found.items, out=into, overwrite=output.overwrite, **how)
-        scoring.results.has_rows_in_memory = _has_videos(found)
+        scoring = score_paths(metrics, sources.items, out=into, overwrite=output.overwrite, **how)
+        scoring.results.has_rows_in_memory = _has_videos(sources)
         is_incomplete = bool(_follow(scoring, keep, None if into else format or "table", show))
         if scoring.results.images.gone and not (into and into.drop_vanished):
             tell("to leave out rows of images that are gone, pass --drop-vanished, too")
@@ -217,13 +219,13 @@ def _score_into_file(
         unmatched = scoring.metrics.unmatched
         for label, names in unmatched.items():
             tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
-    if _has_videos(found):
+    if _has_videos(sources):
         videos.judge(scoring.scores())
     return 1 if is_incomplete or unmatched else 0
 
 
 def _score_on_ray(
-    metrics: Sequence[AnyMetric], found: Found, videos: Videos, output: OutputOptions, how: Mapping[str, Any]
+    metrics: Sequence[AnyMetric], sources: Found, videos: Videos, output: OutputOptions, how: Mapping[str, Any]
 ) -> int:
     """Score on Ray into a folder of Parquet files; return the exit code."""
     from ..ray_data import score_on_ray
@@ -232,10 +234,10 @@ def _score_on_ray(
     options: dict[str, Any] = {"out": output.out, "resume": output.resume, "progress": not output.quiet}
     # Ray prints on standard output
     with stored(output.out), output_as_messages():
-        result = score_on_ray(metrics, found, **options, **how)
+        result = score_on_ray(metrics, sources, **options, **how)
     for sentence in result.sentences():
         (note if result.is_complete else tell)(sentence)
-    if _has_videos(found) and result.images:
+    if _has_videos(sources) and result.images:
         videos.judge(read_scores(result.folder))
     return 0 if result.is_complete else 1
 

@@ -42,6 +42,6 @@ def run(
     from ..experiments.sampled_files import names_data_set
 
     check_inputs([path for path in paths if not names_data_set(path)])
-    given = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
+    changed_options = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
     sampling = {"sample": sample, "seed": seed, "data_root": data_root}
-    return experiment.report("sweep", paths=list(paths), steps=steps, **sampling, **given)
+    return experiment.report("sweep", paths=list(paths), steps=steps, **sampling, **changed_options)

@@ -87,7 +87,7 @@ def run(
             overwrite=overwrite,
             without_mini_photos=without_mini_photos,
             **vars(changes),
-            **learning.model.given(),
+            **learning.model.chosen_options(),
             **options,
         )
     images = result.table.frame["split"].value_counts().to_dict()
@@ -95,13 +95,13 @@ def run(
         f"{result.table.name}: trained on {counted(images['train'], 'image')} for "
         f"{counted(result.recipe.epochs, 'epoch')}"
     )
-    for split, found in result.scores.items():
+    for split, agreement in result.scores.items():
         shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
         print(f"before training (the words alone), {shown}: {agreement_text(result.before[split])}")
-        print(f"best epoch, {shown}: {agreement_text(found)}")
+        print(f"best epoch, {shown}: {agreement_text(agreement)}")
     print(f"judgement: {result.judgement}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
-    network = {**learning.model.given(), "pos_embedding": result.metric.pos_embedding}
+    network = {**learning.model.chosen_options(), "pos_embedding": result.metric.pos_embedding}
     best = (result.folder / BEST).resolve()
     print(f"load it with:\n{creation('clipiqa+', pretrained_model_path=str(best), **network)}")
     return 0

@@ -39,10 +39,12 @@ def run(
     from ...metric import CLIPIQA
     from ..verify import verify
 
-    found = verify(lambda: CLIPIQA(backbone=backbone, clip_weights=clip_weights).to(place).eval(), images, device=place)
-    print(f"Published, and measured here with {found.attrs['weights']}")
-    print(frame_as_text(found))
-    verdicts = set(found["verdict"])
+    measured = verify(
+        lambda: CLIPIQA(backbone=backbone, clip_weights=clip_weights).to(place).eval(), images, device=place
+    )
+    print(f"Published, and measured here with {measured.attrs['weights']}")
+    print(frame_as_text(measured))
+    verdicts = set(measured["verdict"])
     if "differs" in verdicts:
         tell(
             "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) only; your weights "

@@ -32,13 +32,13 @@ def run(
     """
     from ...weights.at_hand import weights_at_hand
 
-    found = list(weights_at_hand(backbone, prompts=prompt_files, download=download))
+    files = list(weights_at_hand(backbone, prompts=prompt_files, download=download))
     rows = [("FILE", "STATE", "SIZE", "SHA-256", "WHERE")]
-    for file in found:
+    for file in files:
         size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
         rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
     print(aligned(rows))
     bad = {"damaged", "failed"}
     if backbone or prompt_files:
         bad.add("missing (offline)")
-    return int(any(file.state in bad for file in found))
+    return int(any(file.state in bad for file in files))

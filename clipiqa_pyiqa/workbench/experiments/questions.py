@@ -40,8 +40,8 @@ def _default_prompts(first: AnyMetric, template: str | None, default: Any) -> An
     """Return the questions for the first metric if the user names none; None: it has its own, or takes none."""
     if not isinstance(first, Description):
         return None
-    made = first.instance if isinstance(first, ObjectDescription) else None
-    net = getattr(made, "net", made)
+    instance = first.instance if isinstance(first, ObjectDescription) else None
+    net = getattr(instance, "net", instance)
     has_learned_prompts = first.name.startswith("clipiqa+") or getattr(net, "questions", "") is None
     if first.label or first.questions or has_learned_prompts:
         return None

@@ -53,9 +53,9 @@ def image_files(paths: Any, out: FilePath | None = None, data_root: FilePath | N
         out: A folder for pictures; raise if the next run would take them for photos.
         data_root: Folder of pyiqa's data sets.
     """
-    given = list(each_of(paths))
-    data_sets = [os.fspath(path) for path in given if names_data_set(path)]
-    others = [path for path in given if not names_data_set(path)]
+    names = list(each_of(paths))
+    data_sets = [os.fspath(path) for path in names if names_data_set(path)]
+    others = [path for path in names if not names_data_set(path)]
     files = find_inputs(others, out) if others or not data_sets else []
     for text in data_sets:
         files += _files_of(text, out, data_root)

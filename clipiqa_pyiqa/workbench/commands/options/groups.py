@@ -61,7 +61,7 @@ class Model:
     precision: Annotated[str | None, Parameter(metavar="KIND")] = None
     quick_gelu: Annotated[bool | None, Parameter(negative_bool="no-")] = None
 
-    def given(self) -> dict[str, Any]:
+    def chosen_options(self) -> dict[str, Any]:
         return stated(self)
 
 
@@ -91,7 +91,7 @@ class Questions:
         from ...metrics.description import PyiqaDescription
 
         name = self.learned_prompts
-        options = model.given()
+        options = model.chosen_options()
         if name is None:
             is_asked = self.prompts or self.template
             questions = parse_columns(list(self.prompts) or None, self.template) if is_asked else None
@@ -135,11 +135,11 @@ class MetricOptions:
         named = parse_metrics(self.metrics, also=also, trust_weights=True)
         if self.questions.are_asked:
             return [self.questions.asked(self.model), *named]
-        given = self.model.given()
+        chosen_options = self.model.chosen_options()
         metrics: list[AnyMetric] = []
         for metric in named:
             if isinstance(metric, PyiqaDescription) and metric.is_clipiqa:
-                metric = replace(metric, options={**given, **metric.options})
+                metric = replace(metric, options={**chosen_options, **metric.options})
             metrics.append(metric)
         return metrics
 
@@ -148,7 +148,7 @@ class MetricOptions:
         from ....prompts.pairs import Columns
         from ...metrics.description import PyiqaDescription
 
-        is_described = self.metrics or self.questions.are_asked or self.model.given()
+        is_described = self.metrics or self.questions.are_asked or self.model.chosen_options()
         labelled: list[AnyMetric] = []
         if not is_described:
             return labelled

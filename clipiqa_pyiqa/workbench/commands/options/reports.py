@@ -34,16 +34,18 @@ class Comparing:
         options |= {"trust_weights": self.metrics.trust_weights, "strict": self.strictness.strict}
         options |= {**vars(self.sizes), **batch_keywords(self.batches)}
         out = self.output.out
-        with running(self.batches, self.output, function, **options) as found:
+        with running(self.batches, self.output, function, **options) as comparison:
             # saved before the table is printed: a program that reads the table may end early
-            report = found.save(out, **look) if out else found.report(**look)
-            text = found.describe(self.tables.format) if options.get("describe") else report.text(self.tables.format)
+            report = comparison.save(out, **look) if out else comparison.report(**look)
+            text = (
+                comparison.describe(self.tables.format) if options.get("describe") else report.text(self.tables.format)
+            )
             print(text, end="")
             if self.tables.format == "csv":  # which has no place for sentences
                 for line in (*report.sentences, *report.metric_lines):
                     note(line)
         # a table may have published numbers beside it
-        is_good = found.is_complete and getattr(found, "is_as_expected", True)
+        is_good = comparison.is_complete and getattr(comparison, "is_as_expected", True)
         return 0 if is_good and not report.unknown else 1
 
 

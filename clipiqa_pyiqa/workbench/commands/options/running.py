@@ -57,10 +57,10 @@ def check_inputs(*inputs: Any) -> None:
     """Raise if paths name nothing, before PyTorch is loaded."""
     from ...sources.finding import each_of, find_shards
 
-    paths = (path for given in inputs for path in each_of(given))
-    found = find_shards(path for path in paths if path != "-" and not os.path.lexists(path))
-    if found.problems and found.is_empty:
-        raise ImageError(f"{found.problem}.")
+    paths = (path for argument in inputs for path in each_of(argument))
+    sources = find_shards(path for path in paths if path != "-" and not os.path.lexists(path))
+    if sources.problems and sources.is_empty:
+        raise ImageError(f"{sources.problem}.")
 
 
 @contextlib.contextmanager
