@@ -11,10 +11,10 @@ from torch import Tensor
 from ..checks import check_one_of
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
-from .antonym import antonym_scores, column_means
+from .antonym import antonym_scores, column_means, exact
 from .heads import OpinionHead
 from .pairs import Columns, PromptPair, Question, check_averaged
-from .single import SingleText, cosines
+from .single import SingleText
 
 Aggregate = Literal["mean"] | None
 CallAggregate = Aggregate | Literal["default"]
@@ -85,7 +85,7 @@ def column_scores(features: Tensor, columns: AskedColumns, clip: FrozenCLIP) -> 
     if of_singles:
         texts = [columns[place][0].texts[0] for place in of_singles]
         encoded = clip.encode_texts(texts, features.dtype).to(features.device)
-        scores.append(cosines(features, encoded))
+        scores.append(_cosines(features, encoded))
     if len(scores) == 1:
         return scores[0]
     places = [*of_pairs, *of_singles]
@@ -97,3 +97,13 @@ def _pair_scores(features: Tensor, columns: AskedColumns, clip: FrozenCLIP) -> T
     texts = pair_features(columns, clip, features.dtype).to(features.device)
     scores = antonym_scores(features, texts, clip.logit_scale)  # (N, P), or (N, h, w, P) of a map
     return column_means(scores, list(map(len, columns)))
+
+
+def _cosines(features: Tensor, texts: Tensor) -> Tensor:
+    """Return the cosines of images and texts, ``(…, T)``, in the dtype of the features.
+
+    Args:
+        features: Unit image features ``(…, D)``.
+        texts: Unit text features ``(T, D)``.
+    """
+    return (exact(features) @ exact(texts).T).to(features.dtype)

@@ -3,10 +3,6 @@
 import re
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from .antonym import exact
-
 PREFIX = "single:"
 RANGE = (-1.0, 1.0)  # of cosines
 _PREFIX = re.compile(r"\s*single\s*:", re.IGNORECASE)
@@ -35,13 +31,3 @@ def is_single(prompt: str) -> bool:
 def words_of_single(prompt: str) -> str:
     """Return the text behind ``single:``."""
     return _PREFIX.sub("", prompt, count=1)
-
-
-def cosines(features: Tensor, texts: Tensor) -> Tensor:
-    """Return the cosines of image and text, ``(…, T)``, in the dtype of the features.
-
-    Args:
-        features: Unit image features ``(…, D)``.
-        texts: Unit text features ``(T, D)``.
-    """
-    return (exact(features) @ exact(texts).T).to(features.dtype)

@@ -16,7 +16,7 @@ from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.table.protocols import read_protocol
 
 OF_TRAINERS = {"official", "pyiqa", "mini"}  # read by pyiqa's trainer, and by docs/examples/mini/train_mini.py
-TABLES = ("table1", "table2", "table5")
+TABLES = ("table1", "table2", "table5", "fig2")
 LINES = {  # configuration -> the command line that its first lines name, on made photos; mini knows no feelings
     "example": "compare -c example -d photos",
     "fig1": "radar -c fig1 photos",
