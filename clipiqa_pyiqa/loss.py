@@ -85,6 +85,12 @@ class CLIPIQALoss(nn.Module):
         **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
     """
 
+    metric: Any  # a CLIPIQA, or a metric of the family
+    share: Any
+    _pixel_loss: Any
+    last_weight: float
+    """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
+
     @lists_options(CLIPIQAOptions, of=CLIPIQA)
     def __init__(
         self,
@@ -149,12 +155,6 @@ class CLIPIQALoss(nn.Module):
             self.prompt_weights = _weights(prompt_weights, len(pairs))
         if local:
             self.metric.check_map()
-
-    metric: Any  # a CLIPIQA, or a metric of the family
-    share: Any
-    _pixel_loss: Any
-    last_weight: float
-    """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
 
     @untraceable  # the gradient in the forward pass cannot be traced
     def forward(self, pred: Tensor, target: Any = None) -> Tensor:
@@ -235,14 +235,14 @@ class CLIPIQALoss(nn.Module):
         if self._checks_left and not is_traced():
             self._checks_left -= 1
             lowest, highest = map(float, pred.detach().aminmax())
-            margin = OVERSHOOT * (high - low)
-            if lowest < low - margin or highest > high + margin:
+            tolerance = OVERSHOOT * (high - low)
+            if lowest < low - tolerance or highest > high + tolerance:
                 self._checks_left = 0
-                share = ((pred < low) | (pred > high)).float().mean().item()
+                share_outside = ((pred < low) | (pred > high)).float().mean().item()
                 warnings.warn(
                     f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: "
-                    f"{share:.1%} are clamped and get no gradient. Pass the network's range as input_range, such as "
-                    "(-1, 1).",
+                    f"{share_outside:.1%} are clamped and get no gradient. Pass the network's range as input_range, "
+                    "such as (-1, 1).",
                     stacklevel=3,
                 )
         if self.crop is not None:

@@ -48,8 +48,9 @@ class ImageTower:
 
     def __init__(self, encoder: Encoder, tensors: FrozenTensors, weights: Weights, resolution: int):
         self.encoder, self.resolution = encoder, resolution
+        self.dtype = tensors.wide  # of features
         self.mean, self.std = (
-            torch.tensor(values).view(1, 3, 1, 1).to(tensors.device, tensors.wide)  # in fp32, as in other packages
+            torch.tensor(values).view(1, 3, 1, 1).to(tensors.device, self.dtype)  # in fp32, as in other packages
             for values in (weights.mean, weights.std)
         )
 
@@ -73,14 +74,14 @@ class ImageTower:
             with torch.autocast(x.device.type, enabled=False):
                 larger = 3 if isinstance(self.encoder, VisionTransformer) else 1  # a ViT needs less memory per pixel
                 results = [encode(*self._prepare(group, pos_embedding), *parts) for group in groups(x, larger)]
-                return [torch.cat(result).to(self.mean.dtype) for result in zip(*results, strict=True)]
+                return [torch.cat(result).to(self.dtype) for result in zip(*results, strict=True)]
         except NotImplementedError as error:
             if x.device.type != "mps":
                 raise
             raise missing_on_mps(error) from error
 
     def _prepare(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
-        x = x.to(self.mean.dtype)
+        x = x.to(self.dtype)
         if pos_embedding == "fixed":
             x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values may leave [0, 1]
         if isinstance(self.encoder, EfficientNet):

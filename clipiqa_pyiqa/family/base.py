@@ -123,7 +123,7 @@ class FamilyMetric(TowerMetric):
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
         tower = self._image_tower(x)
-        parts = self.view.take(x.expand(-1, 3, -1, -1).to(tower.mean.dtype))
+        parts = self.view.take(x.expand(-1, 3, -1, -1).to(tower.dtype))
         if self.view.dims == 2:
             return tower(parts[0], self.view.pos_embedding)
         keeps_signs = self.clip.weights.backbone.startswith("RN")  # a ViT would keep all activations

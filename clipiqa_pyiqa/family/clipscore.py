@@ -48,7 +48,7 @@ class CLIPScore(FamilyMetric):
                 f"clipscore needs a caption for each image, caption_list=[TEXT, ...]; got {len(captions)} captions "
                 f"for {len(x)} images."
             )
-        tower = self.clip.text_tower(x.device, self._image_tower(x).mean.dtype)
+        tower = self.clip.text_tower(x.device, self._image_tower(x).dtype)
         texts = unit_text_features(tower, [f"{self.prefix} {caption}" for caption in captions])
         return per_image(_CaptionScores(self, texts), x)
 

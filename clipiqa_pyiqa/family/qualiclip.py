@@ -70,12 +70,11 @@ class QualiCLIP(FamilyMetric):
     def load(self, path: FilePath | None) -> None:
         self._texts: dict[torch.dtype, Tensor] = {}  # text features, by the dtype of image features
         if not self.has_own_file:
-            texts = self._texts_in_tower_file()
-            self._texts = {torch.float32: texts, torch.float64: texts}
+            self._texts = dict.fromkeys((torch.float32, torch.float64), self._texts_in_tower_file())
             return
         published = pyiqa_file(LEARNED[self.model_type])
         file = find_file(published).path if path is None else Path(path).expanduser()
-        self._prompts, self._end_places = self._read_learned(file)
+        self._embeddings, self._end_places = self._read_learned(file)
         self.file = {"file": file.name, "file_sha256": sha256_of(file)}
 
     def _texts_in_tower_file(self) -> Tensor:
@@ -91,7 +90,7 @@ class QualiCLIP(FamilyMetric):
         if features.dtype not in self._texts:
             with untraced(), one_thread():
                 tower = self.clip.text_tower(torch.device("cpu"), features.dtype)
-                self._texts[features.dtype] = tower.encode(self._prompts.to(features.dtype), self._end_places)
+                self._texts[features.dtype] = tower.encode(self._embeddings.to(features.dtype), self._end_places)
         texts = F.normalize(self._texts[features.dtype], dim=-1).unflatten(0, (-1, 2))
         return antonym_scores(features, texts.to(features), self.clip.logit_scale / TEMPERATURE).mean(-1)
 

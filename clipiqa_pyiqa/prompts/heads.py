@@ -20,7 +20,8 @@ from .checksum import check_checksum, content_checksum
 from .fields import METHODS, check_backbone, check_weights, read_fields, warn_of_positions
 from .pairs import PromptPair
 
-HEAD_FORMAT = "clipiqa-pyiqa opinion head 1"
+_ANY_HEAD = "clipiqa-pyiqa opinion head"  # how the formats of all versions begin
+HEAD_FORMAT = f"{_ANY_HEAD} 1"
 _NEEDED = ("score_range", "lower_better", "fit_on", "method", "rated_photos", "base_positive", "base_negative")
 
 
@@ -108,7 +109,7 @@ class OpinionHead(nn.Module):
 
 def is_head(checkpoint: Checkpoint) -> bool:
     """Return whether a file holds a head, of any version."""
-    return checkpoint.metadata.get("format", "").startswith(HEAD_FORMAT[:-1])
+    return checkpoint.metadata.get("format", "").startswith(f"{_ANY_HEAD} ")
 
 
 def read_head(path: FilePath) -> OpinionHead:

@@ -137,7 +137,8 @@ class ActorPool:
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         all_gpus = sum(machine.get("GPU", 0.0) for machine in machines)
         all_cpus = sum(machine.get("CPU", 0.0) for machine in machines)
-        gpus = float(all_gpus > 0) if gpus is None else gpus
+        if gpus is None:
+            gpus = 1.0 if all_gpus else 0.0
         fits = 0
         for machine in machines:
             by_cpus = machine.get("CPU", 0.0) / cpus if cpus else math.inf

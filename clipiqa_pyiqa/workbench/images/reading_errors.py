@@ -11,21 +11,26 @@ from ...errors import ImageError, Kind
 from ...text import reason
 
 _lock = threading.Lock()
-_settings = list[bool]()  # PIL's setting, as each thread that reads found it; guarded by the lock
+_readers = 0  # threads that read now; guarded by the lock, as the next value is
+_callers_setting = False  # PIL's setting before the first of them began to read
 
 
 @contextlib.contextmanager
 def whole_files() -> Iterator[None]:
     """Let PIL refuse truncated files in this context; the last of several threads restores the caller's setting."""
+    global _readers, _callers_setting
     with _lock:
-        _settings.append(ImageFile.LOAD_TRUNCATED_IMAGES)  # which pyiqa's data sets set to True
+        if _readers == 0:
+            _callers_setting = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa's data sets set it to True
+        _readers += 1
         ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         yield
     finally:
         with _lock:
-            setting = _settings.pop()
-            ImageFile.LOAD_TRUNCATED_IMAGES = setting and not _settings  # the caller's setting is the first
+            _readers -= 1
+            if _readers == 0:
+                ImageFile.LOAD_TRUNCATED_IMAGES = _callers_setting
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from ..results.columns import Column, Record
 from .configurations import pyiqa_configs
 from .description import CLIPIQA_NAMES, Description, ObjectDescription, PyiqaDescription
 from .downloads import Downloads
-from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, noted
+from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, with_fields
 from .parameters import hash_parameters, opened_weights
 from .records import record_of_object, record_of_options
 
@@ -35,8 +35,9 @@ def build(
     columns = description.columns
     downloads = Downloads()
     try:
-        columns = noted(columns, _record_before_building(description, seed))
-        return _built(description, columns, device, seed, downloads).build(device)
+        columns = with_fields(columns, _record_before_building(description, seed))
+        metric = _built(description, columns, device, seed, downloads)
+        return metric.with_view_recorded(device)
     except ConfigError:  # an unknown option
         raise
     except Exception as error:
@@ -52,7 +53,7 @@ def build(
         if strict:
             raise CLIPIQAError(f"metric {description.label}: {reason}") from error
         if _is_ours(description):  # its record lacks all that its weights would tell
-            columns = noted(columns, {"error": reason})
+            columns = with_fields(columns, {"error": reason})
         return BrokenMetric(description, columns, reason)
 
 
@@ -157,7 +158,7 @@ def _of_pyiqa(
     parameters = hash_parameters(getattr(metric, "net", metric))
     if parameters:
         fields["parameters"] = parameters
-    return PyiqaMetric(description, noted(columns, fields), metric)
+    return PyiqaMetric(description, with_fields(columns, fields), metric)
 
 
 _PYIQA = threading.Lock()

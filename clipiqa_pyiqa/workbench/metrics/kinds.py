@@ -46,16 +46,20 @@ class BuiltMetric:
     def with_view(self, view: View) -> Self:
         return replace(self, description=self.description.with_view(view))
 
-    def noted(self, fields: Record) -> Self:
+    def with_fields(self, fields: Record) -> Self:
         """Return the metric with these fields in the records of its columns."""
-        return replace(self, columns=noted(self.columns, fields))
+        return replace(self, columns=with_fields(self.columns, fields))
 
     def build(self, device: torch.device, seed: int = 0, strict: bool = False) -> Self:
+        """Return this metric, which is built already."""
+        return self.with_view_recorded(device)
+
+    def with_view_recorded(self, device: torch.device) -> Self:
         """Return this metric, whose records tell its view."""
         view = self.description.view
         if view == UNCHANGED or self.takes is Takes.FOLDERS:
             return self
-        return self.noted(view.record(device.type == "cuda"))
+        return self.with_fields(view.record(device.type == "cuda"))
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ class FileMetric:
         return self
 
 
-def noted(columns: Sequence[Column], fields: Record) -> tuple[Column, ...]:
+def with_fields(columns: Sequence[Column], fields: Record) -> tuple[Column, ...]:
     """Return columns with these fields in their records."""
     return tuple(replace(column, record={**column.record, **fields}) for column in columns)
 

@@ -30,7 +30,6 @@ class MetricSet:
         self.metrics = tuple(metric for metric in every if isinstance(metric, BuiltMetric))
         self.files = tuple(metric for metric in every if isinstance(metric, FileMetric))
         self.groups = dict[Any, list[int]]()
-        self.processes: Any = None
         self.unmatched = dict[str, list[str]]()
         self.others = dict[int, ClipMetric | PyiqaMetric | ObjectMetric]()
         for place, metric in enumerate(self.metrics):

@@ -166,24 +166,42 @@ def _of_name(specification: Specification) -> PyiqaDescription:
     label = specification.label or (Path(specification.target).stem if is_learned else "")
     check_kinds(entry, _ENTRY, f"metric {specification.label or specification.target!r}")
     options = entry.get("metric_opts") or {}
-    known = pyiqa_configs()
-    asked = entry.get("metric") or label
-    if "metric" not in entry and asked not in known and options.get("type"):
-        asked = ""
-    asked = {name.lower(): name for name in (*known, *NAMES)}.get(asked.lower(), asked)
+    asked = _asked_name(entry, label)
     name, preset = NAMES.get(asked, (asked, {}))
-    if name and name not in known and not PyiqaDescription("", name).is_ours:
-        if not known:
-            import_pyiqa()
-        raise CLIPIQAError(f"unknown metric {name!r}: {hint_for(name, [*known, *NAMES])}")
-    config = known.get(name, {}) | {key: value for key, value in entry.items() if value is not None}
-    usual = known.get(name, {}).get("metric_opts", {})
-    changed = {k: value for k, value in {**preset, **options}.items() if k not in usual or usual[k] != value}
+    _check_name(name)
+    changed = _changed_options(name, {**preset, **options})
     description = PyiqaDescription(label or _label_of(asked, options), name, options=changed)
     architecture = _architecture(description)
+    config = pyiqa_configs().get(name, {}) | {key: value for key, value in entry.items() if value is not None}
     takes = _takes(config.get("metric_mode"), architecture in _OF_SETS)
     record = _record(description.label, name or architecture, config.get)
     return replace(description, takes=takes, record=record)
+
+
+def _asked_name(entry: Mapping[str, Any], label: str) -> str:
+    """Return the name of the metric in an entry as pyiqa or we spell it; empty if its options give an architecture."""
+    known = pyiqa_configs()
+    name = entry.get("metric") or label
+    if "metric" not in entry and name not in known and (entry.get("metric_opts") or {}).get("type"):
+        return ""
+    spellings = {spelling.lower(): spelling for spelling in (*known, *NAMES)}
+    return spellings.get(name.lower(), name)
+
+
+def _check_name(name: str) -> None:
+    """Raise ``CLIPIQAError`` for a name of no metric; where pyiqa is missing, tell that instead."""
+    known = pyiqa_configs()
+    if not name or name in known or PyiqaDescription("", name).is_ours:
+        return
+    if not known:
+        import_pyiqa()
+    raise CLIPIQAError(f"unknown metric {name!r}: {hint_for(name, [*known, *NAMES])}")
+
+
+def _changed_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options that differ from pyiqa's for this metric."""
+    usual = pyiqa_configs().get(name, {}).get("metric_opts", {})
+    return {key: value for key, value in options.items() if key not in usual or usual[key] != value}
 
 
 def _configured(specification: Specification) -> dict[str, Any]:
@@ -251,7 +269,8 @@ def _range(label: str, score_range: Any) -> list[float | None]:
     if score_range is None:
         return [None, None]
     if isinstance(score_range, str):
-        texts = f"{score_range},".split(",")[:2]
+        low_text, _, rest = score_range.partition(",")
+        texts = (low_text, rest.partition(",")[0])
         return [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", end) else None for end in texts]
     try:
         low, high = [math.nan if end is None else float(end) for end in score_range]

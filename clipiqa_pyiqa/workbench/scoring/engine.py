@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -45,29 +46,44 @@ def score_items(tasks: Iterable[ImageTask], metrics: MetricSet, options: Options
             yield Row(image.name, (), stamp=image.stamp() or "", carried=image.carried)
         return
     has_groups = bool(metrics.groups)
-    here = dict(metrics.others)
-    in_processes = dict[int, PyiqaDescription]()
-    if options.processes:
-        from .processes import Processes
-
-        for place, metric in metrics.others.items():
-            if isinstance(metric, PyiqaMetric) and metric.takes is not Takes.FOLDERS:
-                in_processes[place] = replace(metric.description, record=metric.columns[0].record)
-                del here[place]
-        prepare = partial(_in_process, in_processes, options)
-        metrics.processes = metrics.processes or Processes(options.processes, prepare)
+    in_processes = _sent_to_processes(metrics) if options.processes else {}
+    here = {place: metric for place, metric in metrics.others.items() if place not in in_processes}
+    work = ScoringWork(metrics, options, in_processes.keys(), _processes_of(metrics, in_processes, options))
     limits = Limits(
         batch_size=options.most_in_batch if has_groups else 1,
         at_once=images_at_once(options.device, count) if has_groups else 1,
         bytes_per_pixel=_bytes_per_pixel(metrics, options),
         workers=(options.workers or WORKERS) + options.processes,
     )
-    loop = BatchLoop(ScoringWork(metrics, options, in_processes.keys()), limits)
-    with closing(loop.results(tasks)) as scored_tasks:
+    with closing(BatchLoop(work, limits).results(tasks)) as scored_tasks:
         for task in scored_tasks:  # in the main thread, where metrics of pyiqa run
             if here and isinstance(task.record, ImageRecord):
                 task.answers |= _foreign_answers(here, options, task.record, task.wanted)
             yield _row(task, metrics)
+
+
+def _sent_to_processes(metrics: MetricSet) -> dict[int, PyiqaDescription]:
+    """Return the place and description of each metric of pyiqa that can score in a process of its own."""
+    descriptions = dict[int, PyiqaDescription]()
+    for place, metric in metrics.others.items():
+        if isinstance(metric, PyiqaMetric) and metric.takes is not Takes.FOLDERS:
+            descriptions[place] = replace(metric.description, record=metric.columns[0].record)
+    return descriptions
+
+
+_PROCESSES = WeakKeyDictionary[MetricSet, Any]()
+"""Processes of metrics, which a later run of the same metrics uses again; they end with the metrics."""
+
+
+def _processes_of(metrics: MetricSet, descriptions: Mapping[int, PyiqaDescription], options: Options) -> Any:
+    """Return the processes that score these metrics; None if there are none."""
+    if not descriptions:
+        return None
+    if metrics not in _PROCESSES:
+        from .processes import Processes
+
+        _PROCESSES[metrics] = Processes(options.processes, partial(_in_process, descriptions, options))
+    return _PROCESSES[metrics]
 
 
 def _bytes_per_pixel(metrics: MetricSet, options: Options) -> int:
@@ -82,11 +98,13 @@ class ScoringWork(BatchWork[ImageTask, ImageRecord, ImageTask]):
 
     Attributes:
         in_processes: Places of the metrics that processes score.
+        processes: Takes an image's record and what is wanted, and returns the answers by place.
     """
 
     metrics: MetricSet
     options: Options
     in_processes: Collection[int]
+    processes: Any
 
     def block_of(self, task: ImageTask) -> int:
         return task.block
@@ -95,7 +113,7 @@ class ScoringWork(BatchWork[ImageTask, ImageRecord, ImageTask]):
         task.stamp = task.image.stamp() or ""
         record = task.image.load(self.options)
         if any(task.wanted[place] for place in self.in_processes):
-            answers = self.metrics.processes(record, task.wanted)
+            answers = self.processes(record, task.wanted)
             if answers is None:
                 raise ImageError("killed its process twice, perhaps as memory ran out", name=task.image.name)
             task.answers = answers
@@ -246,12 +264,16 @@ def _row(task: ImageTask, metrics: MetricSet) -> Row:
         error = f"{name!r} cannot be scored{extent}: {'; '.join(reasons)}."
     return Row(
         name,
-        tuple(scores) if has_scores or not kind else None,
-        *(record.width, record.height, *record.size, record.orientation),
-        record.converted,
-        task.flag,
-        kind,
-        error,
+        scores=tuple(scores) if has_scores or not kind else None,
+        width=record.width,
+        height=record.height,
+        scored_width=record.size[0],
+        scored_height=record.size[1],
+        exif_orientation=record.orientation,
+        converted=record.converted,
+        flag=task.flag,
+        kind=kind,
+        error=error,
         **common,
     )
 

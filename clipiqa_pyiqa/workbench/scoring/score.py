@@ -103,15 +103,8 @@ class ScoringRun(Iterator[Row]):
         self.tally = tally
         self.results = results
         self._done = 0  # rows so far
-
-        def stored() -> Generator[Any, None, None]:
-            with results, closing(rows):
-                yield None
-                for row in rows:
-                    yield results.append(row)
-
-        self._rows = stored()
-        next(self._rows)  # enters the context of the results; closing the run leaves it
+        self._rows = _stored(rows, results)
+        next(self._rows)  # opens the results, before the first row is asked for
 
     def __next__(self) -> Row:
         row: Row = next(self._rows)
@@ -165,6 +158,14 @@ class ScoringRun(Iterator[Row]):
                 "the run ended before its last image: call score_paths again (with `{resume}`).", options=("resume",)
             )
         return self.results.scores()
+
+
+def _stored(rows: Rows, results: Results) -> Generator[Any, None, None]:
+    """Open the results and yield None; then yield each row when it is stored. At the end, the results are closed."""
+    with results, closing(rows):
+        yield None
+        for row in rows:
+            yield results.append(row)
 
 
 @lists_options(RunOptions, of=SharedOptions)
@@ -270,13 +271,18 @@ def _rows_of_shards(setup: ScoringSetup, planned: Plan, results: Results) -> Row
 
 def circumstances(device: torch.device) -> dict[str, Any]:
     """Return the device and the versions of packages, on which scores should not depend."""
-    packages = ("torch", "open_clip_torch", "pillow", *filter(find_spec, ["pyiqa"]))
-    decoders = ("pillow", "simplejpeg", *filter(find_spec, ["av"]))
+    packages = ("torch", "open_clip_torch", "pillow", *_installed("pyiqa"))
+    decoders = ("pillow", "simplejpeg", *_installed("av"))
     return {
         "device": device_name(device),
         "versions": {"clipiqa-pyiqa": __version__, **{name: version(name) for name in packages}},
         "decoders": {name: version(name) for name in decoders},
     }
+
+
+def _installed(package: str) -> list[str]:
+    """Return a package's name if it is installed; otherwise no name."""
+    return [package] if find_spec(package) else []
 
 
 def device_name(device: torch.device) -> str:

@@ -19,8 +19,8 @@ IMAGE_COLUMNS = ["image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "b
 class ParquetShard(ShardFile):
     """A Parquet file of images."""
 
-    def entries(self, rows: Container[int] = range(1 << 62)) -> Iterator[Image]:
-        """Yield the images in order; ``rows`` are numbers of rows to read, by default all. Raises ``ShardError``."""
+    def entries(self, rows: Container[int] | None = None) -> Iterator[Image]:
+        """Yield the images in order; ``rows`` are numbers of rows to read; None: all. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
             first = 0
             column = image_column(self, table.schema_arrow)
@@ -28,12 +28,13 @@ class ParquetShard(ShardFile):
             for group in range(table.num_row_groups):
                 numbers = range(first, first + table.metadata.row_group(group).num_rows)
                 first = numbers.stop
-                if not any(number in rows for number in numbers):
+                wanted = {number for number in numbers if rows is None or number in rows}
+                if not wanted:
                     continue
                 batches = table.iter_batches(_ROWS, [group], columns, use_threads=False)
                 cells = (row for batch in batches for row in batch.to_pylist())
                 for number, row in zip(numbers, cells, strict=True):
-                    if number not in rows:
+                    if number not in wanted:
                         continue
                     name = f"{self.name}::{number}"
                     cell = row[column]

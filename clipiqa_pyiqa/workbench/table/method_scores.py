@@ -61,7 +61,7 @@ def score_versions(
     if is_alpha_dropped:
         how["alpha"] = "dropped"
     built = [metric.build(options.device, options.seed, strict) for metric in metrics]
-    built = [metric if isinstance(metric, FileMetric) else metric.noted(how) for metric in built]
+    built = [metric if isinstance(metric, FileMetric) else metric.with_fields(how) for metric in built]
     has_references = bool(unequal) or any(metric.takes is Takes.PAIR for metric in metrics)
     # eight decoded references stay in memory for the other methods' images
     read_reference = functools.lru_cache(8)(_read) if has_references else None
