@@ -16,9 +16,9 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 import pytest
-from at_hand import SHARED_FOLDER
 from filelock import FileLock
 from forked import Bare, Forked
+from repository import SHARED_FOLDER
 
 from clipiqa_pyiqa.workbench.commands import main
 
@@ -117,7 +117,7 @@ def full_rn50(once):
 @pytest.fixture(scope="session")
 def small_compact(once):
     """A seeded compact checkpoint with two blocks, which is quick to compile and to export."""
-    from seeded_compact import save_compact
+    from seeded import save_compact
 
     return once("small", lambda folder: save_compact(folder / "mini.safetensors")) / "mini.safetensors"
 
@@ -177,7 +177,7 @@ def clipiqa(tmp_path, monkeypatch, capfd):
 @pytest.fixture
 def standin(monkeypatch):
     """Commands build a metric of brightness in place of CLIP-IQA."""
-    from standin import Brightness
+    from metrics import Brightness
 
     monkeypatch.setattr("clipiqa_pyiqa.workbench.metrics.building.create_ours", lambda *_, **__: Brightness())
 

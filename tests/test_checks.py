@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from assertions import refused
 from PIL import Image
-from refusal import refused
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, GamingAlarm, gate, quality_map, score_images, score_paths

@@ -4,11 +4,10 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from close import grad_of
-from distortions import blurred
-from photos import photo_like
+from assertions import refused
+from photos import blurred, photo_like
 from PIL import Image
-from refusal import refused
+from tensors import grad_of
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss

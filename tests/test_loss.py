@@ -6,11 +6,10 @@ from unittest import mock
 import pyiqa
 import pytest
 import torch
-from close import grad_of
-from draws import normal
+from assertions import refused
 from metrics import learned
 from photos import photo_like
-from refusal import refused
+from tensors import grad_of, normal
 from torch import nn
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from draws import normal
+from assertions import refused
 from photos import photo_like
-from refusal import refused
+from tensors import normal
 from torch import nn
 from torch.nn import functional as F
 

@@ -8,9 +8,9 @@ import weakref
 
 import pytest
 import torch
-from close import assert_close, grad_of
+from assertions import refused
 from photos import photo_like
-from refusal import refused
+from tensors import assert_close, grad_of
 from torch.multiprocessing import get_context
 
 from clipiqa_pyiqa import CLIPIQA, PromptError

@@ -12,12 +12,12 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from at_hand import skip_without_export
-from close import assert_close
+from assertions import refused
 from metrics import learned
 from photos import PHOTOS, distorted_photos, photo_like
 from PIL import Image
-from refusal import refused
+from repository import skip_without_export
+from tensors import assert_close
 
 from clipiqa_pyiqa import CLIPIQA, PromptError, export_onnx, fit
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table

@@ -8,7 +8,7 @@ import zipfile
 from email import message_from_string
 
 import pytest
-from clone import ROOT, copy_sources
+from repository import ROOT, copy_sources
 
 import clipiqa_pyiqa
 

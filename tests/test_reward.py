@@ -5,9 +5,9 @@ from unittest import mock
 
 import pytest
 import torch
+from assertions import refused
 from photos import photo_like
 from PIL import Image
-from refusal import refused
 from torch import Tensor
 
 from clipiqa_pyiqa import CLIPIQAReward

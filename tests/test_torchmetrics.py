@@ -6,9 +6,9 @@ from unittest.mock import Mock, call
 
 import pytest
 import torch
-from close import grad_of
+from assertions import refused
 from photos import photo_like
-from refusal import refused
+from tensors import grad_of
 
 from clipiqa_pyiqa import CLIPIQA
 

@@ -3,7 +3,7 @@
 from typing import get_args, get_type_hints
 
 import pytest
-from refusal import refused
+from assertions import refused
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from draws import uniform
-from world import make_world
+from inputs import make_world
+from tensors import uniform
 
 from clipiqa_pyiqa import CLIPIQA, score_paths
 

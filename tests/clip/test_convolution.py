@@ -4,9 +4,8 @@ import gc
 
 import pytest
 import torch
-from close import grad_of
-from operations import Operations
 from photos import photo_like
+from tensors import Operations, grad_of
 from torch import Tensor
 
 from clipiqa_pyiqa.loss import general_path

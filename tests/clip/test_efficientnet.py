@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-from close import assert_close, grad_of
-from draws import normal
-from operations import Operations
 from photos import photo_like
 from safetensors.torch import load_file
-from seeded_compact import feature, local_statistics, statistics, taps
+from seeded import feature, local_statistics, statistics, taps
+from tensors import Operations, assert_close, grad_of, normal
 
 from clipiqa_pyiqa.clip import convolution
 from clipiqa_pyiqa.loss import general_path

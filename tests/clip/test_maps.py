@@ -6,11 +6,10 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from close import assert_close
-from draws import normal
+from assertions import refused
 from photos import photo_like
-from refusal import refused
 from safetensors.torch import load_file
+from tensors import assert_close, normal
 
 from clipiqa_pyiqa.clip.attention_pool import resize_rows
 from clipiqa_pyiqa.loss import general_path

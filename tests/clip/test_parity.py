@@ -12,10 +12,10 @@ import open_clip
 import pyiqa
 import pytest
 import torch
-from close import assert_close, grad_of
 from photos import PHOTOS, photo_like
 from reference import Reference, builtin_module
 from safetensors.torch import load_file
+from tensors import assert_close, grad_of
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.workbench.images.image import read_image

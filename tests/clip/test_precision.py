@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from operations import Operations
 from photos import photo_like
+from tensors import Operations
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.clip.device import is_slow_on_cpu

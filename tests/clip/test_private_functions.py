@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from draws import uniform
+from tensors import uniform
 
 CLOSE = 2e-5  # of scores in [0, 1]: plain operations sum in another order
 needs_onednn = pytest.mark.skipif(

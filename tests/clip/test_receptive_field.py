@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from draws import normal, uniform
+from tensors import normal, uniform
 
 from clipiqa_pyiqa import CLIPIQA
 

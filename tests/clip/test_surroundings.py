@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from draws import normal
+from assertions import refused
 from photos import photo_like
-from refusal import refused
+from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.clip.device import missing_on_mps

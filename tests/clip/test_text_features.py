@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from draws import normal
+from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.model import unit_text_features

@@ -6,8 +6,8 @@ from threading import Barrier, get_ident
 
 import pytest
 import torch
-from draws import normal
 from photos import photo_like
+from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.convolution import Convolution, are_packed

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from distortions import blurred
-from photos import photo_like
+from photos import blurred, photo_like
 from PIL import Image
 from shard_makers import save_tar
 from torchvision.transforms.functional import center_crop, pil_to_tensor, to_pil_image

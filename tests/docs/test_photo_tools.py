@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pandas
 import pytest
-from photos import photo_like
+from photos import dng, photo_like
 from PIL import Image
-from raw import dng
 from torchvision.transforms.functional import to_pil_image
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from draws import uniform
 from photos import photo_like
 from PIL import Image
 from pyiqa.losses import build_loss
+from tensors import uniform
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAReward
 

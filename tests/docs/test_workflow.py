@@ -8,8 +8,8 @@ import sys
 
 import pytest
 import yaml
-from clone import ROOT, copy_sources
 from photos import BUNDLED
+from repository import ROOT, copy_sources
 
 WORKFLOW = (ROOT / "docs/table.md").read_text().split("```yaml\njobs:\n")[1].split("```")[0]
 STEPS = yaml.safe_load(WORKFLOW)["quality"]["steps"]

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from close import assert_close
 from PIL import Image
+from tensors import assert_close
 from torch import nn
 from torchvision.transforms import Normalize
 
 import clipiqa_pyiqa
 
 pytest.importorskip("clip", reason="pyiqa's classes need openai's clip and 'setuptools<82'")
-from family_pairs import MODULES, backbone_of, builders, on_cpu
 from pyiqa.archs import liqe_arch, maclip_arch, qualiclip_arch
 from pyiqa.archs.clip_model import LayerNorm
+from reference import MODULES, backbone_of, builders, on_cpu
 
 PHOTOS = sorted((Path(clipiqa_pyiqa.__file__).parent / "data/photos").glob("*.jpg"))
 TOLERANCE = {

@@ -7,10 +7,10 @@ from functools import partial
 import pyiqa
 import pytest
 import torch
-from draws import normal, uniform
+from assertions import refused
 from pyiqa.utils.registry import Registry
-from refusal import refused
 from safetensors.torch import save_file
+from tensors import normal, uniform
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, plugin
 from clipiqa_pyiqa.family import MEMBERS, LAIONAes

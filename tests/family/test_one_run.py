@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from draws import normal
 from PIL import Image
-from stored import read_results
+from result_files import read_results
+from tensors import normal
 
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.clip.model import ImageTower

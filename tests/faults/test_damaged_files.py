@@ -11,15 +11,15 @@ import warnings
 import pandas as pd
 import pytest
 import torch
-from draws import normal
+from assertions import time_limit
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from inputs import make_world
 from PIL import Image
 from shard_makers import picture, samples, save_parquet, save_tar
-from time_limit import time_limit
+from tensors import normal
 from torch.utils._pytree import tree_map_only
 from weights_fakes import save_archive
-from world import make_world
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint

@@ -9,14 +9,14 @@ import time
 
 import pytest
 import torch
-from draws import normal
 from hypothesis import given
 from hypothesis import strategies as st
 from metrics import FakeMetric
 from PIL import Image
+from result_files import read_results, write_results
 from safetensors.torch import save_file
 from shard_makers import picture, save_tar
-from stored import read_results, write_results
+from tensors import normal
 from test_damaged_files import REFUSED, budget, check_that_damage_is_refused, damaged, mutated
 
 from clipiqa_pyiqa import CLIPIQAError

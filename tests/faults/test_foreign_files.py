@@ -2,7 +2,7 @@
 
 import pytest
 from photos import save_grey
-from stored import read_results
+from result_files import read_results
 
 STANDIN = {"STANDIN": "1"}
 

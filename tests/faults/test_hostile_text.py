@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from photos import save_grey
-from stored import read_results
+from result_files import read_results
 
 from clipiqa_pyiqa.files.printable import one_line, plain_lines, printable
 from clipiqa_pyiqa.workbench.commands import main

@@ -15,13 +15,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from assertions import time_limit
 from command_options import all_arguments, is_option, kinds_of
 from hypothesis import given
 from hypothesis import strategies as st
+from inputs import make_world
 from test_damaged_files import budget
 from test_hostile_text import UNSAFE
-from time_limit import time_limit
-from world import make_world
 
 from clipiqa_pyiqa.workbench.commands import main
 from clipiqa_pyiqa.workbench.images.memory import limit_memory

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from assertions import time_limit
 from photos import save_grey
-from time_limit import time_limit
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from metrics import Brightness
 from photos import save_grey
-from standin import Brightness
-from stored import read_results
+from result_files import read_results
 
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.workbench.commands.options.terminal import signals_deferred

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from refusal import refused
+from assertions import refused
 
 from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.errors import OutputError

@@ -141,11 +141,11 @@ def _child(job):
     if job["code"] is not None:
         exec(compile(job["code"], "<code>", "exec"), {"__name__": "__main__"})
         return 0
-    import standin
+    from metrics import main_with_brightness
 
     from clipiqa_pyiqa.workbench.commands import main
 
-    return standin.main() if "STANDIN" in os.environ else main()
+    return main_with_brightness() if "STANDIN" in os.environ else main()
 
 
 def _end(work):

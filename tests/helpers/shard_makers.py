@@ -6,9 +6,9 @@ import tarfile
 from pathlib import Path
 
 import pyarrow
+from metrics import Brightness
 from PIL import Image
 from pyarrow import parquet
-from standin import Brightness
 
 from clipiqa_pyiqa import score_paths
 

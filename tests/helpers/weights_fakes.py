@@ -18,7 +18,7 @@ import open_clip
 import pytest
 import torch
 from huggingface_hub import constants
-from loopback import serving
+from stores import serving
 
 from clipiqa_pyiqa.weights import names
 from clipiqa_pyiqa.weights.checkpoint import shapes_of

@@ -12,7 +12,7 @@ import torch
 from timing import arguments, head, pixels, row
 
 # isort: split
-from distortions import blurred, jpeg
+from photos import blurred, jpeg
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from clipiqa_pyiqa import CLIPIQA

@@ -17,7 +17,7 @@ from PIL import Image, ImageEnhance
 from timing import arguments, head, in_turns, photos, ratio, row  # which adds tests/helpers to the path
 
 # isort: split
-from distortions import area, blurred, jpeg, noisy
+from photos import area, blurred, jpeg, noisy
 from torchvision.transforms.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA

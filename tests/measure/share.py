@@ -27,7 +27,7 @@ import torch
 from timing import arguments, photos, pixels
 
 # isort: split
-from distortions import jpeg
+from photos import jpeg
 from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import center_crop, gaussian_blur, pil_to_tensor, to_pil_image

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from timing import alone, arguments, head, images, in_turns, new_folder, peak, ratio, row, seeded  # and a path
 
 # isort: split
-from family_pairs import builders, on_cpu
+from reference import builders, on_cpu
 
 from clipiqa_pyiqa import CLIPIQA
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from timing import arguments, new_folder, photos, seeded
 
 # isort: split
-from pyiqa_trainer import run_trainer, trainer_options
+from reference import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.training.recipe import RECIPES, Augmentation, augmentations_of, with_options

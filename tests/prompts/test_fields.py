@@ -4,7 +4,7 @@ import base64
 
 import pytest
 import torch
-from refusal import refused
+from assertions import refused
 from safetensors.torch import save_file
 
 from clipiqa_pyiqa import CLIPIQA

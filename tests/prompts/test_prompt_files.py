@@ -7,9 +7,9 @@ from dataclasses import replace
 import pyiqa
 import pytest
 import torch
-from draws import normal
-from refusal import refused
+from assertions import refused
 from safetensors import safe_open
+from tensors import normal
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA

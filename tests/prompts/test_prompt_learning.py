@@ -6,10 +6,9 @@ import pickle
 import pyiqa
 import pytest
 import torch
-from close import assert_close
-from draws import normal, uniform
+from assertions import refused
 from reference import builtin_module
-from refusal import refused
+from tensors import assert_close, normal, uniform
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA

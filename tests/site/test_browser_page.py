@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from at_hand import skip_without_export
-from barriers import check_page
-from loopback import serving
+from assertions import check_page
 from PIL import Image
+from repository import skip_without_export
+from stores import serving
 
 from clipiqa_pyiqa import CLIPIQA
 

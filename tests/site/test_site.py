@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from barriers import check_page
+from assertions import check_page
 from command_options import all_arguments, is_option
 
 from clipiqa_pyiqa.workbench.commands.app import NAMES

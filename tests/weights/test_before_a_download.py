@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from refusal import refused
+from assertions import refused
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.family import MACLIP, CLIPScore, QualiCLIP

@@ -4,8 +4,8 @@ import logging
 from urllib.parse import quote
 
 import pytest
+from assertions import refused
 from huggingface_hub import constants
-from refusal import refused
 from weights_fakes import (
     BIN,
     LAION,

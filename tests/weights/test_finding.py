@@ -7,7 +7,7 @@ from pathlib import Path
 
 import open_clip
 import pytest
-from refusal import refused
+from assertions import refused
 from weights_fakes import (
     BIN,
     LAION,

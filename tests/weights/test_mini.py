@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from close import assert_close
+from assertions import refused
 from PIL import Image
-from refusal import refused
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tensors import assert_close
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.files.reading import hash_file

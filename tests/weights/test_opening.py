@@ -8,10 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from close import assert_close
-from draws import normal
-from refusal import refused
+from assertions import refused
 from safetensors.torch import save_file
+from tensors import assert_close, normal
 from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archive, save_openai_like, save_state_dict
 
 from clipiqa_pyiqa.weights.checkpoint import check_architecture, check_options, open_checkpoint

@@ -10,7 +10,7 @@ import pandas
 import pyiqa
 import pytest
 import torch
-from graded import graded_data_set
+from inputs import graded_data_set
 from photos import BUNDLED
 from PIL import Image
 

@@ -11,17 +11,16 @@ import sys
 import time
 from types import SimpleNamespace
 
-import elsewhere
 import fsspec
 import pandas
 import pyarrow
 import pyarrow.dataset
 import pytest
-from loopback import folder_served
+from assertions import refused
+from metrics import Brightness
 from pyarrow import parquet
-from refusal import refused
 from shard_makers import picture, samples, save_parquet, save_tar
-from standin import Brightness
+from stores import folder_served, register_elsewhere
 
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.workbench import ray_data
@@ -284,7 +283,7 @@ def test_an_image_has_one_row_however_its_path_is_written(here, lake, tmp_path):
 
 
 def test_a_store_that_keeps_its_listings_is_asked_anew(here, lake, tmp_path):
-    elsewhere.register()
+    register_elsewhere()
     sources = [f"elsewhere://{lake}/1.tar", f"elsewhere://{lake}/loose"]
     out = f"elsewhere://{tmp_path}/out"
     done, count = scored(sources, out)
@@ -431,7 +430,7 @@ def cluster():
         for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")):
             patch.setenv(name, value)
         quiet = {"include_dashboard": False, "log_to_driver": False}
-        quiet["runtime_env"] = {"worker_process_setup_hook": "elsewhere.register"}
+        quiet["runtime_env"] = {"worker_process_setup_hook": "stores.register_elsewhere"}
         ray.init(num_cpus=2, object_store_memory=100 << 20, address="local", **quiet)
     yield ray
     ray.shutdown()
@@ -498,7 +497,7 @@ def test_a_shard_whose_reading_kills_its_process_costs_no_other_shard(cluster, l
 
 @pytest.mark.long
 def test_sources_and_results_in_stores(cluster, lake, tmp_path):
-    elsewhere.register()
+    register_elsewhere()
     with folder_served(lake) as address:
         sources = [f"{address}/1.tar", f"{address}/t.parquet", f"{address}/loose/30.png"]
         out = f"elsewhere://{tmp_path}/out"
@@ -547,7 +546,7 @@ def wait_for_rows(out, number, process):
 
 
 SLOW = """
-from standin import Brightness
+from metrics import Brightness
 from clipiqa_pyiqa.workbench import ray_data
 ray_data.BLOCK_BYTES = 4096  # some ten rows
 ray_data.score_on_ray(Brightness(0.05), ["a.tar", "b.tar", "l", "t.parquet"], "out", device="cpu", workers=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -39,7 +39,9 @@ class CompareOptions:
 
 def run(
     *,
-    data: Annotated[Sequence[str], Parameter(alias="-d", metavar="DATA", converter=as_given)] = (),
+    data: Annotated[
+        Sequence[str] | dict[str, Any], Parameter(alias="-d", metavar="DATA", converter=as_given, accepts_keys=False)
+    ] = (),
     comparing: Comparing = Comparing(),
     options: CompareOptions = CompareOptions(),
     settings: Settings = Settings(),

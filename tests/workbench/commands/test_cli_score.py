@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 from photos import save_grey
 from PIL import Image
+from result_files import read_results
 from shard_makers import samples, save_tar
-from stored import read_results
 
 from clipiqa_pyiqa.workbench.sources.finding import find_shards
 

@@ -1,19 +1,23 @@
 """Every shipped configuration runs, on made photos and data sets, with small or made networks."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pandas
 import pyiqa
 import pytest
 import yaml
+from inputs import write_votes
 from PIL import Image
-from votes_file import write_votes
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.workbench.files.yaml import shipped
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.table.protocols import read_protocol
+
+with suppress(ImportError):  # cyclopts checks values with it as soon as any library has imported it
+    import pydantic  # noqa: F401
 
 OF_TRAINERS = {"official", "pyiqa", "mini"}  # read by pyiqa's trainer, and by docs/examples/mini/train_mini.py
 TABLES = ("table1", "table2", "table5", "fig2")

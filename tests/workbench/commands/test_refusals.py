@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from assertions import refused
 from photos import save_grey
-from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, compare, score_paths
 from clipiqa_pyiqa.workbench.files.folders import make_folder

@@ -12,11 +12,11 @@ import pandas
 import pyiqa
 import pytest
 import torch
-from graded import BEST, graded_data_set
+from assertions import refused
+from inputs import BEST, graded_data_set
 from photos import BUNDLED, save_grey
 from PIL import Image, ImageFile
 from pyiqa.data import build_dataset
-from refusal import refused
 from scipy import stats
 from torchvision.transforms.functional import to_tensor
 

@@ -15,9 +15,9 @@ import pyiqa
 import pytest
 import torch
 import yaml
+from assertions import refused
 from photos import BUNDLED, save_corrupt
 from PIL import Image
-from refusal import refused
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA, WeightsError, compare

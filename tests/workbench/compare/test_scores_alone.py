@@ -3,7 +3,7 @@
 import numpy as np
 import pandas
 import pytest
-from refusal import refused
+from assertions import refused
 from scipy import stats
 
 from clipiqa_pyiqa import compare

@@ -6,9 +6,9 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from assertions import refused
 from photos import BUNDLED
 from PIL import Image, ImageFilter
-from refusal import refused
 
 from clipiqa_pyiqa import compare, score_paths, table
 from clipiqa_pyiqa.workbench.opinions.data_sets import parse_data_sets

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from assertions import refused
+from metrics import Brightness
 from photos import BUNDLED, photos, save_corrupt, save_exposures, save_grey
 from PIL import Image
-from refusal import refused
-from standin import Brightness
 
 from clipiqa_pyiqa import ImageError, sweep
 from clipiqa_pyiqa.workbench.experiments import duration

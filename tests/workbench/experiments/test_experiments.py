@@ -6,10 +6,10 @@ from unittest import mock
 
 import pandas as pd
 import pytest
+from assertions import refused
+from inputs import write_votes
+from metrics import Brightness
 from photos import save_grey
-from refusal import refused
-from standin import Brightness
-from votes_file import write_votes
 
 from clipiqa_pyiqa import agreement, pairs, radar, rank, sweep
 

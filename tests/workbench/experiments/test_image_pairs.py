@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
+from assertions import refused
 from matplotlib.text import Text
+from metrics import Brightness
 from photos import save_blurred, save_corrupt, save_grey
 from PIL import Image
-from refusal import refused
-from standin import Brightness
 
 from clipiqa_pyiqa import pairs
 from clipiqa_pyiqa.workbench.stats.intervals import mean_difference

@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
+from assertions import refused
+from metrics import Brightness
 from photos import save_grey
-from refusal import refused
-from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, radar
 from clipiqa_pyiqa.workbench.experiments.radar_chart import CHARTS

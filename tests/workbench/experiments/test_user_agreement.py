@@ -4,10 +4,10 @@ import json
 
 import pandas
 import pytest
+from assertions import refused
+from inputs import write_votes
+from metrics import Brightness
 from photos import save_corrupt, save_grey
-from refusal import refused
-from standin import Brightness
-from votes_file import write_votes
 
 from clipiqa_pyiqa import agreement
 

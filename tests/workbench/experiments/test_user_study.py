@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pandas
 import pytest
-from barriers import check_page
+from assertions import check_page, refused
+from metrics import Brightness
 from photos import save_corrupt, save_grey
-from refusal import refused
-from standin import Brightness
 
 from clipiqa_pyiqa import CLIPIQA, agreement, make_pairs
 from clipiqa_pyiqa.workbench.experiments.votes import read_votes

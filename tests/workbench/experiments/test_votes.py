@@ -1,9 +1,9 @@
 """Votes on pairs of images: every spelling of a choice, and rows that cannot be used."""
 
 import pytest
+from assertions import refused
+from inputs import write_votes
 from photos import save_grey
-from refusal import refused
-from votes_file import write_votes
 
 from clipiqa_pyiqa.workbench.experiments.votes import read_votes
 

@@ -1,7 +1,7 @@
 """Folders of results: made, checked before a run, and with one name for each file."""
 
 import pytest
-from refusal import refused
+from assertions import refused
 
 from clipiqa_pyiqa.workbench.files.folders import file_name, free_names, make_folder
 

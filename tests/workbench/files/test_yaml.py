@@ -1,8 +1,7 @@
 """YAML of others: what is made to exhaust memory or the stack, and values that YAML's own constructors stumble over."""
 
 import pytest
-from refusal import refused
-from time_limit import time_limit
+from assertions import refused, time_limit
 
 from clipiqa_pyiqa.errors import ConfigError
 from clipiqa_pyiqa.workbench.files.yaml import LARGEST_CONFIG, parse_yaml, read_mapping, read_yaml, shipped

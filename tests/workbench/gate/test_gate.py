@@ -3,7 +3,7 @@
 import numpy as np
 import pandas
 import pytest
-from refusal import refused
+from assertions import refused
 
 from clipiqa_pyiqa import gate
 

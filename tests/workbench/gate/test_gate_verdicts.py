@@ -7,9 +7,9 @@ import gate as measured
 import numpy as np
 import pandas
 import pytest
+from assertions import refused
 from photos import save_grey
 from PIL import Image, ImageFilter
-from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, gate
 

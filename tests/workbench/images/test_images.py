@@ -5,10 +5,9 @@ import struct
 import numpy as np
 import pytest
 import torch
-from photos import BUNDLED
+from assertions import refused
+from photos import BUNDLED, dng
 from PIL import Image, ImageFile, ImageOps
-from raw import dng
-from refusal import refused
 
 from clipiqa_pyiqa import ImageError, OptionError
 from clipiqa_pyiqa.errors import Kind

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from assertions import refused
 from PIL import Image
-from refusal import refused
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.workbench.images import memory, rgb

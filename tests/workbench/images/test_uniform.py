@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from draws import normal
 from photos import PHOTOS
+from tensors import normal
 
 from clipiqa_pyiqa.workbench.images.image import read_image
 from clipiqa_pyiqa.workbench.images.uniform import flag

@@ -12,11 +12,10 @@ import pandas
 import pyiqa
 import pytest
 import torch
-from close import assert_close
-from draws import uniform
+from assertions import refused
 from PIL import Image
-from refusal import refused
 from safetensors.torch import load_file, save_file
+from tensors import assert_close, uniform
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.files import reading

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from draws import normal
+from assertions import refused
 from photos import photos
-from refusal import refused
+from tensors import normal
 from torch.nn import functional as F
 from torchvision.transforms.functional import pil_to_tensor
 

@@ -8,10 +8,10 @@ import pandas
 import pytest
 import torch
 import yaml
-from draws import normal
+from assertions import refused
 from photos import photo_like
-from pyiqa_trainer import CONFIGS, run_trainer, trainer_options
-from refusal import refused
+from reference import CONFIGS, run_trainer, trainer_options
+from tensors import normal
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, train

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distortions import blurred
+from assertions import refused
+from photos import blurred
 from PIL import Image
-from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from distortions import area, blurred, jpeg, noisy
-from photos import photo_like
+from photos import area, blurred, jpeg, noisy, photo_like
 from PIL import Image, ImageEnhance
 from torchvision.transforms.v2.functional import pil_to_tensor
 

@@ -10,8 +10,8 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from assertions import refused
 from photos import BUNDLED
-from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.family import MEMBERS

@@ -9,8 +9,8 @@ import pandas
 import pytest
 import scipy.io
 import torch
+from assertions import refused
 from photos import BUNDLED, save_grey
-from refusal import refused
 
 from clipiqa_pyiqa import compare, gate, score_paths, table
 from clipiqa_pyiqa.files.reading import hash_file

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from assertions import refused
 from photos import BUNDLED, save_grey
-from refusal import refused
 from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import compare, score_images, score_paths, table

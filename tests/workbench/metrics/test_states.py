@@ -3,8 +3,8 @@
 import pyiqa
 import pytest
 import torch
+from assertions import refused
 from photos import save_grey
-from refusal import refused
 
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.workbench.metrics.description import Takes

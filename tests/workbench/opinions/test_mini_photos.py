@@ -1,7 +1,7 @@
 """The photos that mini was trained on: recognised by their bytes, and left out of a table."""
 
 import pandas as pd
-from refusal import refused
+from assertions import refused
 
 from clipiqa_pyiqa.files.reading import FileHashes, hash_file
 from clipiqa_pyiqa.workbench.opinions import mini_photos, score_table

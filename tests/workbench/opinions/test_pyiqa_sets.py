@@ -6,9 +6,9 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from assertions import refused
 from PIL import Image
 from pyiqa.data import build_dataset
-from refusal import refused
 
 from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.opinions.data_sets import parse_data_sets

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyiqa
 import pytest
-from refusal import refused
+from assertions import refused
 
 from clipiqa_pyiqa.workbench.files.csv_files import read_rows
 from clipiqa_pyiqa.workbench.opinions.score_table import find_score_table, read_score_table

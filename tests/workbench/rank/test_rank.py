@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from assertions import refused
+from metrics import Brightness
 from photos import BUNDLED, drawn, save_corrupt, save_exposures, save_grey
 from PIL import Image
-from refusal import refused
-from standin import Brightness
 
 from clipiqa_pyiqa import rank
 from clipiqa_pyiqa.workbench.experiments.experiment_result import file_names

@@ -1,7 +1,7 @@
 """Which images a share, a number or a threshold chooses."""
 
 import numpy as np
-from refusal import refused
+from assertions import refused
 
 from clipiqa_pyiqa.workbench.results.cuts import choose
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas
 import pytest
+from assertions import refused
 from photos import save_grey
-from refusal import refused
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind

@@ -11,9 +11,9 @@ from functools import partial
 import pandas
 import pyarrow
 import pytest
+from assertions import refused
 from photos import save_grey
 from pyarrow import parquet
-from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQA, gate, score_paths, table
 from clipiqa_pyiqa.files.reading import hash_file

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow
 import pytest
+from assertions import refused
 from pyarrow import parquet
-from refusal import refused
-from stored import read_results, write_results
+from result_files import read_results, write_results
 
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file

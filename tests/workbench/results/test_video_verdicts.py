@@ -3,7 +3,7 @@
 import numpy as np
 import pandas
 import pytest
-from clips import pictures, save_clip
+from photos import pictures, save_clip
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.workbench.results.scores import read_scores

@@ -9,11 +9,11 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from assertions import refused
+from metrics import Brightness
 from PIL import Image
-from refusal import refused
+from result_files import read_results
 from shard_makers import picture
-from standin import Brightness
-from stored import read_results
 
 from clipiqa_pyiqa import CLIPIQA, compare, score_paths
 from clipiqa_pyiqa.errors import Kind

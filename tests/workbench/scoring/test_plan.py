@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from standin import Brightness
+from metrics import Brightness
 
 from clipiqa_pyiqa.workbench.images.image import Image
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set

@@ -9,10 +9,10 @@ import pandas
 import pyarrow
 import pytest
 import torch
+from assertions import refused
+from metrics import Brightness
 from PIL import Image, ImageFile
-from refusal import refused
 from shard_makers import picture
-from standin import Brightness
 
 from clipiqa_pyiqa import OptionError, PromptError, Scorer, score_images, score_paths
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from assertions import refused
+from metrics import Brightness
 from photos import save_grey
 from PIL import Image
-from refusal import refused
-from standin import Brightness
-from stored import read_results
+from result_files import read_results
 
 from clipiqa_pyiqa import CLIPIQA, OptionError, score_paths
 from clipiqa_pyiqa.errors import Kind

@@ -7,10 +7,10 @@ import os
 import numpy as np
 import pandas
 import pytest
+from assertions import refused
+from metrics import Brightness
 from photos import save_grey
-from refusal import refused
 from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
-from standin import Brightness
 
 from clipiqa_pyiqa.workbench.images.image import BytesImage, File
 from clipiqa_pyiqa.workbench.results.formats import journal_of

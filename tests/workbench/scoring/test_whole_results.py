@@ -6,8 +6,8 @@ import tracemalloc
 
 import pandas
 import pytest
+from assertions import refused
 from photos import save_grey
-from refusal import refused
 
 from clipiqa_pyiqa import CLIPIQAError, score_paths
 from clipiqa_pyiqa.workbench.results.columns import Column

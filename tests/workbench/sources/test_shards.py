@@ -8,8 +8,8 @@ import time
 
 import fsspec
 import pytest
+from assertions import refused
 from PIL import Image
-from refusal import refused
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.workbench.images.formats import skipped_note, unreadable_suffixes

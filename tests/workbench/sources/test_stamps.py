@@ -2,9 +2,9 @@
 
 import os
 
-import elsewhere
 import fsspec
 from shard_makers import picture, samples, save_tar
+from stores import register_elsewhere
 from weights_fakes import Response
 
 from clipiqa_pyiqa.workbench.images.image import MISSING, BytesImage, File
@@ -40,7 +40,7 @@ def test_a_member_has_the_stamp_of_its_shard(tmp_path):
 
 
 def test_a_store_that_keeps_its_listings_is_asked_anew_in_the_next_run(tmp_path):
-    elsewhere.register()
+    register_elsewhere()
     save_tar(tmp_path / "0.tar", samples([10]))
     addresses = [f"elsewhere://{tmp_path}/0.tar"], [f"elsewhere://{tmp_path}/*.tar"], f"elsewhere://{tmp_path}"
     stamps = [find_shards(address).items[0].stamp() for address in addresses]

@@ -7,9 +7,9 @@ import fsspec
 import numpy as np
 import pandas
 import pytest
-from clips import pictures, save_clip
+from assertions import refused
+from photos import pictures, save_clip
 from PIL import Image
-from refusal import refused
 from shard_makers import Logged, score
 
 from clipiqa_pyiqa import CLIPIQA, score_paths

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pandas
 import pytest
+from assertions import refused
 from photos import BUNDLED, save_corrupt, save_grey
 from PIL import Image, ImageFilter
-from refusal import refused
 
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.workbench.report.pictures import differing_crops

@@ -8,9 +8,9 @@ import pandas
 import pyiqa
 import pytest
 import torch
+from assertions import refused
 from photos import BUNDLED
 from PIL import Image, ImageFilter
-from refusal import refused
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from clipiqa_pyiqa import table

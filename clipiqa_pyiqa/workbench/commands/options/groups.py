@@ -117,7 +117,9 @@ class MetricOptions:
     """
 
     questions: Questions = Questions()
-    metrics: Annotated[Sequence[str], Parameter(alias="-m", metavar="METRIC", converter=as_given)] = ()
+    metrics: Annotated[
+        Sequence[str] | dict[str, Any], Parameter(alias="-m", metavar="METRIC", converter=as_given, accepts_keys=False)
+    ] = ()
     model: Model = Model()
     trust_weights: Annotated[bool, Parameter(group=RARE)] = False
 

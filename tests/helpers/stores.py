@@ -1,7 +1,35 @@
-"""A store for tests that all processes see: elsewhere:///PATH is the file at PATH."""
+"""Where files may lie: servers on the loopback, and a store that all processes see."""
+
+import functools
+import http.server
+import threading
+from contextlib import contextmanager
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+
+@contextmanager
+def serving(handler):
+    """The address of a server on the loopback."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def folder_served(folder):
+    """The address of a server of a folder's files."""
+    return serving(functools.partial(_Files, directory=str(folder)))
+
 
 PREFIX = "elsewhere://"
 
@@ -38,6 +66,6 @@ class Elsewhere(LocalFileSystem):
         self._listed.clear()
 
 
-def register():
+def register_elsewhere():
     """Make the store known to this process."""
     fsspec.register_implementation("elsewhere", Elsewhere, clobber=True)

@@ -1,6 +1,7 @@
-"""What a machine may have beside the repository."""
+"""What the package is built from, and what a machine may have beside it."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,13 @@ def skip_without_export():
         pytest.importorskip(name, reason="the extra onnx is not installed")
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 9):
         pytest.skip("torch before 2.9 cannot export for images of any size", allow_module_level=True)
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def copy_sources(folder):
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for part in ("clipiqa_pyiqa", "configs"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,8 +1,8 @@
-"""The inputs and the command lines behind the result files in ``tests/workbench/results/frozen``.
+"""Result files: read back as rows, and those that earlier versions made.
 
 A row is kept while the record of its column stays the same, and size and time of its image (or its shard): so
 :func:`make_inputs` sets all times, and writes no image whose size depends on a library. As a script, this makes the
-files that are not there yet, with the package that is installed: ``python tests/helpers/frozen.py``.
+files that are not there yet, with the package that is installed: ``python tests/helpers/result_files.py``.
 """
 
 import io
@@ -19,6 +19,45 @@ import pyarrow
 import scipy.io
 import torch
 from pyarrow import parquet
+
+from clipiqa_pyiqa import CLIPIQAError
+from clipiqa_pyiqa.errors import Kind
+from clipiqa_pyiqa.workbench.results.formats import format_of
+from clipiqa_pyiqa.workbench.results.reading import checked_reading, read_cells, read_header
+from clipiqa_pyiqa.workbench.results.row import FIELDS, NUMBERS, Row
+
+
+def read_results(path):
+    """Return the head and the rows of a result file or a journal; damage is an error."""
+    path = Path(path)
+    damage = []
+    format = format_of(path)
+    with checked_reading(path, format):
+        header = read_header(path, format)
+        cells = list(read_cells(path, format, damage))
+        if damage:
+            raise CLIPIQAError(f"damaged: {damage}")
+        names = header.scores if header else list(cells[0])[1 : list(cells[0]).index(FIELDS[0])]
+        return header, [_row(each, names) for each in cells]
+
+
+def _row(cells, names):
+    scores = tuple(None if cells.get(name) in (None, "") else float(cells[name]) for name in names)
+    facts = {name: cells[name] for name in FIELDS}
+    for name in facts.keys() & set(NUMBERS):
+        facts[name] = int(cells[name]) if cells[name] else None
+    kind = Kind(facts["kind"]) if facts["kind"] else None
+    return Row(cells["path"], None if set(scores) <= {None} else scores, **{**facts, "kind": kind})
+
+
+def write_results(results, rows):
+    """Write the rows whose images an earlier run does not have, or could not score."""
+    with results:
+        for row in rows:
+            earlier_row = results.earlier.row(row.path)
+            if earlier_row is None or earlier_row.failure is not None:
+                results.append(row)
+
 
 FROZEN = Path(__file__).parents[1] / "workbench/results/frozen"
 BUNDLED = Path(__file__).parents[1] / "data"
