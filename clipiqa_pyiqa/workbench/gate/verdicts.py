@@ -85,8 +85,19 @@ class ColumnPair:
     @property
     def _judged(self) -> tuple[str, str]:
         """The verdict, and words that explain it."""
-        if self.worst_loss is not None and self.largest_loss > self.worst_loss:
-            return "worse", f", an image loses {self.largest_loss:.4f}, more than {self.worst_loss:g}"
+        if self.has_image_beyond:
+            _, text = self._mean_judged
+            return "worse", f"{text}, an image loses {self.largest_loss:.4f}, more than {self.worst_loss:g}"
+        return self._mean_judged
+
+    @property
+    def has_image_beyond(self) -> bool:
+        """Whether an image loses more than ``worst_loss``."""
+        return self.worst_loss is not None and self.largest_loss > self.worst_loss
+
+    @property
+    def _mean_judged(self) -> tuple[str, str]:
+        """The verdict on all rows together, and words that explain it."""
         if self.margin is not None:
             return self._judged_by_margin(self.margin)
         return self._judged_by_chance()
@@ -94,13 +105,13 @@ class ColumnPair:
     def _judged_by_margin(self, margin: float) -> tuple[str, str]:
         low, _, high = self.gains
         if not self.equal:
+            if high < -margin:
+                return "worse", f", less certain with fewer than {FEW} rows" if self.n < FEW else ""
             if self.n < FEW:
                 return "unclear", f", fewer than {FEW} rows"
             if low <= -margin <= high:
                 because = f", as {self.caveat}" if self.caveat else f" ({self.margin_text})"
                 return "unclear", f", a loss of {margin:g} is not excluded{because}"
-            if high < -margin:
-                return "worse", ""
         is_loss = -margin < low and high < 0
         return "pass", f", a loss beyond chance, but below {margin:g}" if is_loss else ""
 
@@ -141,9 +152,13 @@ class ColumnPair:
         """Why the column fails, as a phrase for the line of the verdict."""
         if self.verdict == "unclear":
             return f"{self.name} is unclear" + (f" ({self.margin_text})" if self.margin_text else "")
-        if self.worst_loss is not None and self.largest_loss > self.worst_loss:
-            return f"{self.name} of an image is worse by {self.largest_loss:.2g}"
-        return f"{self.name} is worse by {abs(self.difference):.2g}"
+        of_mean = f"{self.name} is worse by {abs(self.difference):.2g}"
+        if not self.has_image_beyond:
+            return of_mean
+        mean_verdict, _ = self._mean_judged
+        if mean_verdict == "worse":
+            return f"{of_mean}, that of an image by {self.largest_loss:.2g}"
+        return f"{self.name} of an image is worse by {self.largest_loss:.2g}"
 
     @property
     def line(self) -> str:

@@ -92,6 +92,10 @@ def test_an_unclear_column_says_which_margin_so_many_rows_can_decide_and_may_be_
     assert "(a margin needs 20 rows)" in clipiqa("gate base.csv new.csv --margin 1", 1).out
     made({"q": normal(-0.03, 40)})
     clipiqa(f"{asked} --unclear warn", 1, out="FAILED: q is worse by 0.03")
+    made({"q": normal(-0.03, 8)})
+    clipiqa(f"{asked} --unclear warn", 1, out="less certain with fewer than 20 rows")
+    said = clipiqa(f"{asked} --worst-loss 0.01", 1, out="an image loses 0.0").out.splitlines()[-1]
+    assert said.startswith("FAILED: q is worse by 0.03, that of an image by 0.0")
 
 
 def test_the_last_line_names_all_that_fails_and_nothing_that_passes(clipiqa, made):
