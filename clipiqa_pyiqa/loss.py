@@ -13,22 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_whole_or_none
-from .clip.gradient import (
-    clamped,
-    general_path,
-    impossible_in_vmap,
-    is_traced,
-    is_transformed,
-    needs_gradient,
-    per_image,
-    untraceable,
-    wide,
-)
+from .clip.arithmetic import at_least_fp32, clamped, sigmoid
+from .clip.gradient import general_path, needs_gradient
 from .clip.inputs import ANY_RANGE
+from .clip.tracing import impossible_in_vmap, is_traced, is_transformed, untraceable
+from .clip.value_per_image import per_image
 from .errors import CLIPIQAError, PromptError
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
-from .prompts.antonym import sigmoid
 from .prompts.pairs import Prompts, parse_prompts
 from .prompts.questions import only_pairs
 from .text import reason, shown
@@ -169,7 +161,7 @@ class CLIPIQALoss(nn.Module):
             raise CLIPIQAError("the clean images, which come second, have a gradient: call criterion(restored, clean).")
         if self.share:
             # Gradients of fp16 would be subnormal; hooks of the prediction see only the sum.
-            pred = wide(pred).view_as(pred)
+            pred = at_least_fp32(pred).view_as(pred)
         unusable = None
         if self.nan == "propagate":
             finite = pred.detach().isfinite().flatten(1).all(1)

@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from .checks import FilePath, check_one_of, check_truth
-from .clip.gradient import is_ahead, per_image, untraceable
+from .clip.gradient import is_gradient_in_forward
 from .clip.inputs import check_features
 from .clip.model import frozen_clip
+from .clip.tracing import untraceable
+from .clip.value_per_image import per_image
 from .errors import PromptError
 from .image_features import POS_EMBEDDINGS, ImageEncoder, PosEmbedding
 from .prompts.antonym import antonym_scores
 from .prompts.fields import check_backbone, warn_of_positions
 from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import PromptLearner
-from .prompts.pairs import Columns, Prompts, Question, check_averaged, parse_prompts
+from .prompts.pairs import Columns, Prompts, Question, check_averaged, parse_prompts, score_range
 from .prompts.prompt_files import (
     PUBLISHED,
     ModelType,
@@ -39,7 +41,6 @@ from .prompts.questions import (
     pair_features,
 )
 from .prompts.records import column_records
-from .prompts.single import RANGE, SingleText
 from .tower_metric import Precision
 from .weights.checkpoint import open_checkpoint
 from .weights.finding import find_file, find_weights
@@ -148,8 +149,7 @@ class CLIPIQA(ImageEncoder):
         """Lowest and highest score of a call without ``prompts``; a head's scores may lie outside."""
         if self.head is not None:
             return self.head.score_range
-        has_single = any(isinstance(question, SingleText) for question in self.prompts)
-        return RANGE if has_single else (0.0, 1.0)
+        return score_range(self.prompts)
 
     @property
     def encoding(self) -> tuple[Any, ...]:
@@ -231,7 +231,7 @@ class CLIPIQA(ImageEncoder):
         if columns and len(columns) > 1:  # several columns need more than one gradient per image
             return ask(x)
         scores = per_image(ask, x)
-        if columns is None and self.prompt_learner and is_ahead(x):
+        if columns is None and self.prompt_learner and is_gradient_in_forward(x):
             of_prompts = self._answer(torch.cat(encoded), columns)  # the same scores, with the prompts' gradient
             scores = scores + (of_prompts - of_prompts.detach())
         return scores

@@ -11,7 +11,7 @@ from tensors import grad_of
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.clip import gradient as gradient_module
+from clipiqa_pyiqa.clip import groups as groups_module
 from clipiqa_pyiqa.loss import FORMS, general_path
 from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS
 
@@ -48,7 +48,7 @@ def test_it_is_the_mean_of_the_places_losses(metric, form, local):
 def test_memory_is_flat_in_the_batch(metric, monkeypatch):
     """Between forward and backward only the pixels' gradient lives."""
     for local in [True, False]:
-        monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 64 * 64)
+        monkeypatch.setattr(groups_module, "CPU_GROUP_PIXELS", 64 * 64)
         loss = CLIPIQALoss(metric=metric, local=local)
         x = images(4)
         packed = []

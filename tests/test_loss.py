@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.clip import gradient as gradient_module
+from clipiqa_pyiqa.clip import groups as groups_module
 from clipiqa_pyiqa.clip.resnet import ResNetTrunk
 from clipiqa_pyiqa.family import MACLIP
 from clipiqa_pyiqa.loss import FORMS, general_path
@@ -115,7 +115,7 @@ def test_saturated_scores_have_a_gradient(metric, monkeypatch):
 
 def test_the_gradient_of_a_batch_equals_that_of_single_images(loss, monkeypatch, pull_back):
     x = images(5, dtype=torch.float64)
-    monkeypatch.setattr(gradient_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
+    monkeypatch.setattr(groups_module, "CPU_GROUP_PIXELS", 2 * 64 * 64)
     batch = grad_of(loss, x)
     assert [len(call.args[1]) for call in pull_back.call_args_list] == [2, 2, 1]  # worked through in groups
     singles = torch.cat([grad_of(loss, image[None]) for image in x])

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .device import FrozenTensors
-from .gradient import is_traced, needs_gradient, untraced
+from .gradient import needs_gradient
+from .tracing import is_traced, untraced
 
 HEAD_WIDTH = 64
 

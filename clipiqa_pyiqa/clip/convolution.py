@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..logger import log
 from ..text import reason
-from .gradient import is_traced, needs_gradient, untraced
+from .gradient import needs_gradient
+from .tracing import is_traced, untraced
 
 _ops: Any = torch.ops.mkldnn  # whose names are private: see `are_packed`
 

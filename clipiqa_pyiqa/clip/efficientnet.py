@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import WeightsError
+from .arithmetic import at_least_fp32
 from .convolution import Convolution, crop, cut
 from .device import FrozenTensors, Part
-from .gradient import CPU_SHARED_PIXELS, is_traced, is_transformed, recomputed, wide
+from .gradient import recomputed
+from .groups import CPU_SHARED_PIXELS
+from .tracing import is_traced, is_transformed
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance of every channel: ``(N, C)`` of images, ``(N, C, h, w)`` of places; fp32 or wider."""
@@ -21,7 +24,7 @@ Moments = tuple[Tensor, Tensor]
 
 def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
     """Return the moments of each cell of maps ``(N, C, H, W)``; ``side`` is a cell's side in pixels of the maps."""
-    x = wide(x[:, :, : grid[0] * side, : grid[1] * side])
+    x = at_least_fp32(x[:, :, : grid[0] * side, : grid[1] * side])
     if side == 1:
         return x, torch.zeros_like(x)
     return _moments(x.unflatten(3, (grid[1], side)).unflatten(2, (grid[0], side)), (3, 5))
@@ -165,7 +168,7 @@ class EfficientNet:
         moments: dict[Part, list[Moments]] = {part: [] for part in parts}
         for y, side in zip(self._maps(x), self.sides, strict=True):
             for part, of_part in moments.items():
-                of_part.append(_moments(wide(y), (2, 3)) if part == "image" else of_places(y, side, grid))
+                of_part.append(_moments(at_least_fp32(y), (2, 3)) if part == "image" else of_places(y, side, grid))
         statistics = []
         for part, of_part in moments.items():
             mean, variance = (torch.cat(maps, dim=1) for maps in zip(*of_part, strict=True))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import CLIPIQAError, ImageError, Kind
 from ..text import shown
-from .gradient import is_traced
+from .tracing import is_traced
 
 _PIXELS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 

@@ -16,11 +16,13 @@ from ..checks import MIN_SIDE
 from ..logger import log
 from ..weights.checkpoint import STEM, open_checkpoint
 from ..weights.finding import Weights, found_again
+from .arithmetic import clamped
 from .device import FrozenTensors, Part, missing_on_mps
 from .efficientnet import RESOLUTION, EfficientNet
-from .gradient import clamped, groups, impossible_in_vmap, untraceable, untraced
+from .groups import groups
 from .resnet import ModifiedResNet
 from .text import TextTower, Vocabulary
+from .tracing import impossible_in_vmap, untraceable, untraced
 from .transformer import VisionTransformer
 
 Encoder = ModifiedResNet | VisionTransformer | EfficientNet

@@ -11,7 +11,8 @@ from torch import Tensor
 from .attention_pool import AttentionPool
 from .convolution import Convolution, RowMap, crop, cut
 from .device import FrozenTensors, Part
-from .gradient import anchor_of, forbid_double_backward, is_ahead, is_traced, needs_gradient
+from .gradient import anchor_of, forbid_double_backward, is_gradient_in_forward, needs_gradient
+from .tracing import is_traced
 
 Tape = list[Tensor]
 """Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward pass."""
@@ -39,7 +40,7 @@ class ModifiedResNet:
 
         A place is a position of the last map: h = ((H + 1) // 2) // 16, and w accordingly.
         """
-        if is_ahead(x):
+        if is_gradient_in_forward(x):
             y = _PiecewiseLinear.apply(x, anchor_of(x), self.trunk, self.rounded)
         else:
             y = self.trunk(self.rounded(x))

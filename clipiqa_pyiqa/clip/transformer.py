@@ -8,8 +8,8 @@ from torch import Tensor
 
 from .attention_pool import HEAD_WIDTH, resize_rows
 from .device import FrozenTensors, Part
-from .gradient import is_traced
 from .resnet import channel_moments
+from .tracing import is_traced
 
 
 def quick_gelu(x: Tensor) -> Tensor:

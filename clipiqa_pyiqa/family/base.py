@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import FilePath
-from ..clip.gradient import per_image, recomputed, wide
+from ..clip.arithmetic import at_least_fp32
+from ..clip.gradient import recomputed
 from ..clip.model import frozen_clip, middle_square
+from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
 from ..tower_metric import Precision, TowerMetric
 from ..weights.finding import Weights, find_file, find_weights, weights_in
@@ -147,7 +149,7 @@ class FamilyMetric(TowerMetric):
                 f"{self.model_type} scores features of {self.clip.weights.backbone}, of shape ({axes}, "
                 f"{self.clip.width}); got {tuple(features.shape)}."
             )
-        return self.answer(F.normalize(wide(features), dim=-1))[:, None]
+        return self.answer(F.normalize(at_least_fp32(features), dim=-1))[:, None]
 
     def texts(self, texts: list[str], features: Tensor) -> Tensor:
         """Return unit text features ``(P, D)``, on the device and in the dtype of image features."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..clip.gradient import per_image
 from ..clip.model import unit_text_features
+from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
 from .base import CROP, FamilyMetric
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import FilePath
-from ..clip.gradient import untraced
 from ..clip.model import one_thread
 from ..clip.text import tokenize
+from ..clip.tracing import untraced
 from ..errors import CLIPIQAError, WeightsError
 from ..files.reading import sha256_of
 from ..prompts.antonym import antonym_scores

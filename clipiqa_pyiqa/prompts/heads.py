@@ -10,12 +10,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..checks import FilePath
+from ..clip.arithmetic import exact, sigmoid
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
 from ..files.writing import write_bytes
 from ..text import counted
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from .antonym import exact, sigmoid
 from .checksum import check_checksum, content_checksum
 from .fields import METHODS, check_backbone, check_weights, read_fields, warn_of_positions
 from .pairs import PromptPair

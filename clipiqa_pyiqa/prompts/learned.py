@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_one_of, check_truth, check_whole_or_none
-from ..clip.gradient import is_transformed, needs_gradient
+from ..clip.gradient import needs_gradient
 from ..clip.model import FrozenCLIP, one_thread
 from ..clip.text import TextTower, tokenize
+from ..clip.tracing import is_transformed
 from ..errors import PromptError
 from .pairs import PromptPair
 from .records import question_record

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..clip.tokenizer import tokenizer
 from ..errors import PromptError
 from ..text import hint_for, shown
-from .single import PREFIX, SingleText, is_single, words_of_single
+from .single import PREFIX, RANGE, SingleText, is_single, words_of_single
 
 if TYPE_CHECKING:
     from ..clip.model import FrozenCLIP
@@ -144,6 +144,12 @@ def check_averaged(questions: Sequence[Question]) -> None:
             "`{prompts}`, or {aggregate}=None for a column each.",
             options=("prompts", "aggregate"),
         )
+
+
+def score_range(questions: Iterable[Question]) -> tuple[float, float]:
+    """Return the lowest and the highest score of a column of pairs, or of a single text."""
+    has_single = any(isinstance(question, SingleText) for question in questions)
+    return RANGE if has_single else (0.0, 1.0)
 
 
 def unknown_names(clip: "FrozenCLIP", columns: Mapping[str, Iterable[Question]]) -> list[str]:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ..checks import check_one_of
+from ..clip.arithmetic import exact
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
-from .antonym import antonym_scores, column_means, exact
+from .antonym import antonym_scores, column_means
 from .heads import OpinionHead
 from .pairs import Columns, PromptPair, Question, check_averaged
 from .single import SingleText

@@ -4,16 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .pairs import Question
-from .single import PREFIX, RANGE, SingleText
+from .pairs import Question, score_range
+from .single import PREFIX
 
 
 def question_record(questions: Sequence[Question]) -> dict[str, Any]:
     """Return the record of a column of prompt pairs, or of a single text."""
-    is_single = isinstance(questions[0], SingleText)
-    score_range = RANGE if is_single else (0.0, 1.0)
     texts = [list(question.texts) for question in questions]
-    return {"range": list(score_range), "lower_better": False, "questions": texts}
+    return {"range": list(score_range(questions)), "lower_better": False, "questions": texts}
 
 
 def column_records(columns: Mapping[str, Sequence[Question]]) -> dict[str, dict[str, Any]]:
