@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_whole_or_none
+from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_truth, check_whole_or_none
 from .clip.arithmetic import at_least_fp32, clamped, sigmoid
 from .clip.gradient import general_path, needs_gradient
 from .clip.inputs import ANY_RANGE
@@ -108,6 +108,8 @@ class CLIPIQALoss(nn.Module):
         check_one_of("nan", nan, ("raise", "propagate"))
         check_number("loss_weight", loss_weight, least=0)
         check_whole_or_none("crop", crop, least=MIN_SIDE)
+        check_truth("local", local)
+        check_truth("double_backward", double_backward)
         super().__init__()
         self.form, self.reduction, self.nan = form, reduction, nan
         self.double_backward, self.local, self.crop = double_backward, local, crop
@@ -127,6 +129,8 @@ class CLIPIQALoss(nn.Module):
         ready = criterion if metric is None else metric
         if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
+        if metric is not None and not isinstance(metric, CLIPIQA):
+            raise CLIPIQAError(f"metric must be a CLIPIQA, such as CLIPIQA(backbone='mini'); got {shown(metric)}.")
         if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
             raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
         if ready is None:  # before the weights, which may be downloaded

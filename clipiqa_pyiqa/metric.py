@@ -118,7 +118,7 @@ class CLIPIQA(ImageEncoder):
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         check_one_of("pos_embedding", positions, POS_EMBEDDINGS)
         self.pos_embedding: str = POS_EMBEDDINGS[positions]
-        backbone = canonical_backbone(backbone or metadata.get("backbone", "RN50"))
+        backbone = canonical_backbone(metadata.get("backbone", "RN50") if backbone is None else backbone)
         if pretrained_model_path is not None:
             check_learned_file(pretrained_model_path, backbone)
         elif pretrained:

@@ -9,7 +9,8 @@ from typing import Any, Literal, Unpack
 import torch
 from torch import Tensor
 
-from .checks import check_number, check_one_of, check_whole
+from .checks import check_number, check_one_of, check_truth, check_whole
+from .clip.device import find_device
 from .clip.pixels import blackened, psnr, to_tensors
 from .errors import CLIPIQAError, ImageError
 from .metric import CLIPIQA
@@ -52,11 +53,13 @@ class CLIPIQAReward:
         device: str | torch.device | None = None,
         **options: Unpack[CLIPIQAOptions],
     ):
+        check_truth("local", local)
+        check_number("quantile", quantile, least=0, most=1)
         check_number("fidelity", fidelity)
         check_whole("batch_size", batch_size)
         check_one_of("nan", nan, ("raise", "lowest"))
-        if not 0 < quantile <= 1:
-            raise CLIPIQAError(f"quantile must be above 0 and at most 1; got {quantile}.")
+        if quantile == 0:
+            raise CLIPIQAError("quantile must be above 0: no place would be rewarded.")
         self.local = local
         self.quantile = quantile
         self.fidelity = fidelity
@@ -115,7 +118,7 @@ class CLIPIQAReward:
         return [image[None] for image in images]
 
     def _rewards_of_batch(self, batch: Tensor) -> Tensor:
-        x = batch.to(self.device or batch.device)
+        x = batch.to(batch.device if self.device is None else find_device(self.device))
         self.metric.check(x, None)  # to_tensors checked the values
         margins = self.metric.margins_unchecked(x, self.metric.encode_prompts(), self.local)  # (n, places, pairs)
         places = margins.mean(2)

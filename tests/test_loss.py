@@ -302,6 +302,11 @@ def test_options_that_cannot_be_used_are_refused(metric):
         refused(CLIPIQALoss, metric=metric, **more)
 
 
+def test_a_metric_must_be_ours():
+    for metric in ("mini", torch.nn.Linear(2, 2)):
+        assert "metric must be a CLIPIQA" in refused(CLIPIQALoss, metric=metric)
+
+
 def test_a_crop_may_be_larger_than_those_of_training(metric):
     assert CLIPIQALoss(metric=metric, crop=4096).crop == 4096
 

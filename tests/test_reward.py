@@ -75,6 +75,11 @@ def test_the_local_reward_is_the_mean_of_the_worst_places(metric):
     refused(CLIPIQAReward, backbone="mini", local=True, quantile=0)
 
 
+def test_a_device_that_is_not_here_is_named():
+    for device in ("cuda:99", "graphics card"):
+        assert f"got '{device}'" in refused(CLIPIQAReward(backbone="mini", device=device), IMAGES)
+
+
 class OnGPU(Tensor):
     """Images that say they are on a GPU until they are moved."""
 

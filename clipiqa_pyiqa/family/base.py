@@ -97,12 +97,13 @@ class FamilyMetric(TowerMetric):
 
     def _find_tower(self, backbone: str | None, clip_weights: FilePath | None, quick_gelu: bool | None) -> Weights:
         """Return the weights of the metric's tower, which may be downloaded."""
+        name = self.backbone if backbone is None else backbone
         if not self.tower_file:
-            return find_weights(backbone or self.backbone, clip_weights, quick_gelu)
+            return find_weights(name, clip_weights, quick_gelu)
         if quick_gelu is None:
             quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
         if clip_weights is not None:
-            return find_weights(backbone or self.backbone, clip_weights, quick_gelu)
+            return find_weights(name, clip_weights, quick_gelu)
         file = pyiqa_file(self.tower_file)
         return weights_in(find_file(file), file, quick_gelu)
 

@@ -1,7 +1,11 @@
 """Sentences about command lines that cyclopts refuses."""
 
-from cyclopts import CycloptsError, MissingArgumentError, ValidationError
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError, ValidationError
 from cyclopts.argument import Argument
+
+from ...text import shown
 
 LONGEST = 600  # characters: a value may be absurdly long
 
@@ -9,7 +13,9 @@ LONGEST = 600  # characters: a value may be absurdly long
 def refusal(error: CycloptsError) -> str:
     """Return one sentence about what is wrong with a command line."""
     argument = error.argument
-    if argument is None:
+    if isinstance(error, UnusedCliTokensError):
+        sentence = _unused(error.unused_tokens or ())
+    elif argument is None:
         sentence = str(error)
     elif isinstance(error, MissingArgumentError):
         sentence = _missing(argument, error.keyword)
@@ -28,6 +34,11 @@ def _missing(argument: Argument, flag: str | None) -> str:
         return f"{name} is missing."
     values = argument.parameter.metavar or "a value"
     return f"{flag} needs {values}."
+
+
+def _unused(words: Sequence[str]) -> str:
+    """Return the sentence about words that are neither options nor arguments."""
+    return f"unexpected: {', '.join(map(shown, words))}; leave it out, or write its option before it."
 
 
 def _typed_name(argument: Argument) -> str:

@@ -21,7 +21,7 @@ from ..metrics.description import Takes
 from ..options import check_storage
 from ..results.output import Output
 from ..results.printing import printing
-from ..sources.stores import absent_note
+from ..sources.stores import TABLES, absent_note
 from .options.flags import RAY
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
 from .options.running import start
@@ -178,6 +178,8 @@ def _find_sources(paths: Sequence[str], shards: Shards, videos: Videos, output: 
         videos.videos or (videos.sampling and not output.out)
     ):  # results keep the sampling
         raise OptionError("--every, --frames and --videos are for videos, and there is none: leave them out.")
+    if shards.image_column is not None and not any(item.name.lower().endswith(TABLES) for item in sources.items):
+        raise OptionError("--image-column is for Parquet files, and there is none: leave it out.")
     return sources
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...checks import FilePath
 from ...errors import ImageError, Kind
 from ...files.reading import read_bytes
+from ...text import shown
 from ..options import Reading
 
 if TYPE_CHECKING:
@@ -128,5 +129,7 @@ def read_image(
             pixels than twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     if not isinstance(image, Image):
+        if not isinstance(image, str | os.PathLike):
+            raise ImageError(f"read_image takes the path of a file; got {shown(image)}: score_images takes other images.")
         image = File(os.fspath(image))
     return image.load(Reading(max_side, max_pixels, apply_exif, damaged))

@@ -165,8 +165,8 @@ def _check_need(name: str, width: int, height: int, decoding: int, scoring: int)
     work = "decode" if need == decoding else "score"
     smaller = "" if decoding > limit else "have large images shrunk, or "
     raise ImageError(
-        f"has {width}×{height} pixels, which take about {need / 1e9:.1f} GB to {work}; the limit of memory is "
-        f"{limit / 1e9:.1f} GB: {smaller}raise the limit of memory",
+        f"has {width}×{height} pixels, which take about {need / 1e9:.3g} GB to {work}; the limit of memory is "
+        f"{limit / 1e9:.3g} GB: {smaller}raise the limit of memory",
         Kind.OUT_OF_MEMORY,
         name,
     )

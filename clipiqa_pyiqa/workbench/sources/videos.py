@@ -31,7 +31,9 @@ def parse_sampling(text: str) -> tuple[Fraction, int]:
     """Return the seconds between frames of ``0.5s`` (0: all), and the number of frames of ``16 frames`` (0: any)."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|([1-9]\d*) frames", text)
     if not match:
-        raise OptionError(f"sampling must be seconds, such as 0.5s, or a number, such as '16 frames'; got {text!r}.")
+        raise OptionError(
+            f"a video's frames must be seconds apart, such as 0.5s, or a number, such as '16 frames'; got {text!r}."
+        )
     return Fraction(match[1] or 0), int(match[2] or 0)
 
 

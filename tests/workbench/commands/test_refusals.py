@@ -64,6 +64,23 @@ def test_options_that_would_have_no_effect(said, tmp_path, clipiqa):
     clipiqa("gate t.csv t.csv --page page --overwrite", 0)  # which the page needs
 
 
+def test_words_that_belong_to_no_option_are_named(said):
+    for command in ("weights mini", "verify mini", "compare mini", "gate s.csv s.csv mini"):
+        assert "unexpected: 'mini'; leave it out" in said(command)
+
+
+def test_an_empty_text_is_no_default(said, tmp_path):
+    save_grey(tmp_path / "a.png", 9)
+    assert "--template must be a text with one {}" in said("score a.png -b mini --template ''")
+    assert "unknown backbone ''" in said("score a.png -b ''")
+
+
+def test_options_of_shards_and_videos_name_what_they_need(said, tmp_path):
+    save_grey(tmp_path / "a.png", 9)
+    assert "--image-column is for Parquet files" in said("score a.png -b mini --image-column photo")
+    assert "must be seconds apart" in said("score a.png -b mini --every 1h")
+
+
 def test_options_that_would_have_no_effect_in_python(tmp_path):
     for options in ({"overwrite": True}, {"drop_vanished": True}, {"out": ""}):
         refused(score_paths, CLIPIQA(backbone="mini"), tmp_path, **options)

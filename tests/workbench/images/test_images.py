@@ -244,6 +244,11 @@ def test_what_is_no_image_is_refused(tmp_path, saved):
         assert kind_of(tmp_path / name) == kind
 
 
+def test_what_is_no_path_is_refused():
+    for other in (None, 5, Image.new("RGB", (64, 64))):
+        assert "takes the path of a file" in refused(read_image, other)
+
+
 def test_under_32_pixels(photo, saved):
     for size in [(31, 400), (400, 31)]:
         assert kind_of(saved(photo.resize(size), "small.png")) == Kind.TOO_SMALL

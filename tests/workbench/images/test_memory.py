@@ -84,13 +84,19 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(tmp_path, monkeypa
 
 
 def test_a_small_file_cannot_ask_for_any_size(tmp_path, clipiqa, monkeypatch):
-    for command, needed in [("map --scale 4", "20.0 GB"), ("sweep --scales 8 --changes contrast --steps 3", "72.2 GB")]:
+    for command, needed in [("map --scale 4", "20 GB"), ("sweep --scales 8 --changes contrast --steps 3", "72.2 GB")]:
         Image.new("1", (4000, 3000)).save(tmp_path / "photo.png")
         monkeypatch.setattr(memory, "half_of_memory", lambda: 16_000_000_000)
         for enlarger, name in ((Image.Image, "resize"), (torch.nn.functional, "interpolate")):  # sweep's and map's
             monkeypatch.setattr(enlarger, name, lambda *_, **__: pytest.fail("it was enlarged"))
         ran = clipiqa(f"{command} {MINI} photo.png")
         assert ran.code in (1, 2) and needed in ran.err
+
+
+def test_small_limits_are_told_in_digits_that_count(tmp_path, clipiqa):
+    Image.new("L", (1000, 1000)).save(tmp_path / "photo.png")
+    ran = clipiqa(f"score photo.png --memory=2M {MINI}")
+    assert "the limit of memory is 0.002 GB" in ran.err
 
 
 def test_a_wrong_size_is_refused(photos, clipiqa):

@@ -83,7 +83,7 @@ class Questions:
 
     @property
     def are_asked(self) -> bool:
-        return bool(self.prompts or self.template or self.learned_prompts)
+        return bool(self.prompts or self.learned_prompts) or self.template is not None
 
     def asked(self, model: Model) -> PyiqaDescription:
         """Return the CLIP-IQA that the options describe, before it is built; it has a column for each question."""
@@ -93,10 +93,10 @@ class Questions:
         name = self.learned_prompts
         options = model.chosen_options()
         if name is None:
-            is_asked = self.prompts or self.template
+            is_asked = self.prompts or self.template is not None
             questions = parse_columns(list(self.prompts) or None, self.template) if is_asked else None
             return PyiqaDescription("", "clipiqa", options=options, questions=questions)
-        if self.prompts or self.template:
+        if self.prompts or self.template is not None:
             raise OptionError(
                 "{learned_prompts} excludes `{prompts}` and `{template}`: leave them out.",
                 options=("learned_prompts", "template", "prompts"),
