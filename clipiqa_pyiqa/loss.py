@@ -129,10 +129,7 @@ class CLIPIQALoss(nn.Module):
         ready = criterion if metric is None else metric
         if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
-        if metric is not None and not isinstance(metric, CLIPIQA):
-            raise CLIPIQAError(f"metric must be a CLIPIQA, such as CLIPIQA(backbone='mini'); got {shown(metric)}.")
-        if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
-            raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
+        _check_kinds(metric, criterion)
         if ready is None:  # before the weights, which may be downloaded
             pairs = only_pairs(parse_prompts(prompts, options.get("template")), "CLIPIQALoss")
             _weights(prompt_weights, len(pairs))
@@ -248,6 +245,14 @@ class CLIPIQALoss(nn.Module):
             with torch.device("cpu"), impossible_in_vmap("a random crop"):
                 pred = torch.stack([crop(image) for image in pred])
         return (clamped(pred, low, high) - low) / (high - low)
+
+
+def _check_kinds(metric: Any, criterion: Any) -> None:
+    """Raise unless ``metric`` and ``criterion`` are of the kinds that the loss can use."""
+    if metric is not None and not isinstance(metric, CLIPIQA):
+        raise CLIPIQAError(f"metric must be a CLIPIQA, such as CLIPIQA(backbone='mini'); got {shown(metric)}.")
+    if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
+        raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
 
 
 def _range(input_range: Sequence[float]) -> tuple[float, float]:

@@ -130,6 +130,6 @@ def read_image(
     """
     if not isinstance(image, Image):
         if not isinstance(image, str | os.PathLike):
-            raise ImageError(f"read_image takes the path of a file; got {shown(image)}: score_images takes other images.")
+            raise ImageError(f"read_image takes the path of a file; got {shown(image)}.")
         image = File(os.fspath(image))
     return image.load(Reading(max_side, max_pixels, apply_exif, damaged))
