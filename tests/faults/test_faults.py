@@ -30,7 +30,7 @@ from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.formats import journal_of
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.store import Results
+from clipiqa_pyiqa.workbench.results.store import open_results
 
 FORMATS = ("csv", "jsonl", "parquet")
 COLUMNS = [Column(name, {"metric": "clipiqa", "weights": "openai afeb0e10"}) for name in ("quality", "sharpness")]
@@ -42,14 +42,14 @@ from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.output import Output
-from clipiqa_pyiqa.workbench.results.store import Results
+from clipiqa_pyiqa.workbench.results.store import open_results
 path, count, limit, pause = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 said = open(sys.argv[5], "ab", buffering=0)
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     columns = [Column(name, {"metric": "clipiqa", "weights": "openai afeb0e10"}) for name in ("quality", "sharpness")]
-    with Results(Output(path, resume=True), columns, {}) as results:
+    with open_results(Output(path, resume=True), columns, {}) as results:
         for n in range(count):
             name = f"{n}.jpg"
             if name not in results.earlier:
@@ -69,7 +69,7 @@ def start(forked, path, count, limit=0, pause=0):
 
 def write(output):
     """All rows that are not there yet."""
-    write_results(Results(output, COLUMNS, {}), ROWS)
+    write_results(open_results(output, COLUMNS, {}), ROWS)
 
 
 def check_that_all_said_is_kept(path):
@@ -183,7 +183,7 @@ def test_damaged_results_are_refused(tmp_path, times):
 def test_a_damaged_journal_is_refused_or_repaired(tmp_path, suffix, times):
     """Whatever happens to a journal, a run that resumes either refuses or ends with all rows right."""
     output = Output(tmp_path / f"scores.{suffix}", resume=True)
-    with pytest.raises(KeyboardInterrupt), Results(output, COLUMNS, {}) as results:
+    with pytest.raises(KeyboardInterrupt), open_results(output, COLUMNS, {}) as results:
         for row in ROWS[:30]:
             results.append(row)
         raise KeyboardInterrupt

@@ -205,7 +205,7 @@ def _score_or_read(
 def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Photos:
     """Return the photos in a score file; those that nobody can read count as having no score."""
     from ..rank.photos import Photos
-    from ..results.row import UNREAD
+    from ..results.failures import UNREAD
     from ..results.scores import read_scores
 
     key = next(iter(order.columns), None)

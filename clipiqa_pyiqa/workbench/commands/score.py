@@ -213,7 +213,8 @@ def _score_into_file(
     keep = how["keep"]
     with stored(output.out), progress() as show:
         scoring = score_paths(metrics, sources.items, out=into, overwrite=output.overwrite, **how)
-        scoring.results.has_rows_in_memory = _has_videos(sources)
+        if not _has_videos(sources):
+            scoring.results.keep_no_rows()
         is_incomplete = bool(_follow(scoring, keep, None if into else format or "table", show))
         if scoring.results.images.gone and not (into and into.drop_vanished):
             tell("to leave out rows of images that are gone, pass --drop-vanished, too")

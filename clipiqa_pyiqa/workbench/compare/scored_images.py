@@ -19,7 +19,7 @@ from ..options import Progress, Sizes
 from ..results.columns import Column, Record
 from ..results.output import Output
 from ..results.scores import Scores
-from ..results.store import Results
+from ..results.store import Results, open_results
 from ..scoring.options import Options
 from ..scoring.result_files import score_missing
 from ..scoring.score import circumstances
@@ -100,9 +100,9 @@ def score_all(
     """
     names = [image.name for image in images]
     shown = list(map(printable, names))
-    with Results(output, ready.columns, {**reading, **circumstances(options.device)}) as results:
+    with open_results(output, ready.columns, {**reading, **circumstances(options.device)}) as results:
         for column, values in joined.items():
-            results.join(column, dict(zip(shown, values, strict=True)))
+            results.join_facts(column, dict(zip(shown, values, strict=True)))
         ready.join(results, shown)
         seconds = score_missing(title, images, ready, results, options, progress)
     stored = results.scores().under(names)

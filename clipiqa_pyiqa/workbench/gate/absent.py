@@ -7,7 +7,7 @@ from pandas import DataFrame, Series
 
 from ...errors import Kind
 from ...text import counted, few, first_of
-from ..results.row import UNREAD
+from ..results.failures import UNREAD
 from ..results.scores import Scores
 from .findings import Absent
 from .pairing import Pairing

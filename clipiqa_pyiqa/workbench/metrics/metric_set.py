@@ -59,7 +59,7 @@ class MetricSet:
             if not scores:
                 theirs = f"no name in the file of {metric.label}, such as {next(iter(metric.scores), '')!r}"
                 log.warning(f"{theirs}, is that of an image.")
-            results.join(metric.columns[0], scores)
+            results.join_scores(metric.columns[0], scores)
             lost = [image for image in images if image not in scores]
             if lost:
                 self.unmatched.setdefault(metric.label, []).extend(lost)

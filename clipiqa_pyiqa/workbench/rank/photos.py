@@ -17,7 +17,7 @@ from ..report.report import Report
 from ..report.table import Table, frame_table
 from ..results.cuts import choose
 from ..results.directions import Direction, find_direction
-from ..results.row import UNREAD
+from ..results.failures import UNREAD
 from ..results.scores import Scores
 from .conditions import Bound, Condition
 

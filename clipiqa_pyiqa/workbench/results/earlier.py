@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from ...errors import Kind
 from ..files.journal import Cells
-from .row import is_final
+from .failures import is_final
 
 
 class CellPlan(Enum):

@@ -30,7 +30,8 @@ from ..metrics.building import describe_error
 from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric, ObjectMetric, PyiqaMetric
 from ..metrics.metric_set import MetricSet
-from ..results.row import Answer, Row, worst_kind
+from ..results.failures import worst_kind
+from ..results.row import Answer, Row
 from .options import Options
 from .plan import ImageTask
 

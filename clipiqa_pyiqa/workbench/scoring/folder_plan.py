@@ -15,9 +15,9 @@ from ...logger import log
 from ...text import counted, few
 from ..images.image import MISSING, File, Image
 from ..names.members import spellings
+from ..results.failures import is_final
 from ..results.header import Header
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
-from ..results.row import is_final
 from ..sources.finding import Source
 from ..sources.source_images import images_of
 from ..sources.stores import Shard, absent_note

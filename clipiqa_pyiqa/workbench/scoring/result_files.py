@@ -55,7 +55,8 @@ def score_missing(
     done = count - len(tasks)
     progress(title, done, count)
     for number, row in enumerate(score_items(tasks, metrics, options, count), done + 1):
-        row = results.append(row)
+        results.append(row)
+        row = results.completed(row)
         if row.width is None and row.error:
             log.warning(f"{title}: left out of all metrics: {row.error}")
         seconds.append(row.seconds)

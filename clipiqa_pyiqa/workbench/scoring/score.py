@@ -29,7 +29,7 @@ from ..options import Progress, Reading, RunOptions, SharedOptions, check_option
 from ..results.header import Header
 from ..results.output import Output
 from ..results.row import Row
-from ..results.store import Results
+from ..results.store import Results, open_results
 from ..sources.finding import find_shards
 from ..sources.source_images import sources_of
 from ..sources.stores import Shard
@@ -165,7 +165,8 @@ def _stored(rows: Rows, results: Results) -> Generator[Any, None, None]:
     with results, closing(rows):
         yield None
         for row in rows:
-            yield results.append(row)
+            results.append(row)
+            yield results.completed(row)
 
 
 @lists_options(RunOptions, of=SharedOptions)
@@ -230,7 +231,7 @@ def score_paths(
         inputs = [*(item.name for item in sources.items), *(metric.path for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
     with ExitStack() as until_it_begins:  # an error before the run has begun leaves no lock
-        results = until_it_begins.enter_context(Results(out, header.columns, header.reading))
+        results = until_it_begins.enter_context(open_results(out, header.columns, header.reading))
         run = _begin(setup, header, sources.items, names, results)
         until_it_begins.pop_all()  # the run closes the results
     return run

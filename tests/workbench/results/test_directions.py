@@ -14,7 +14,7 @@ from clipiqa_pyiqa.workbench.results.directions import HIGHER_BETTER, LOWER_BETT
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.scores import read_scores
-from clipiqa_pyiqa.workbench.results.store import Results
+from clipiqa_pyiqa.workbench.results.store import open_results
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}
 HEAD = {"range": [None, None], "score_range": [1.0, 5.0], "lower_better": True, "head": FITTED}
@@ -26,7 +26,7 @@ def ours(path, shift=0.0, record=HEAD, name="boss", **run):
     """A result file as ``clipiqa score`` writes it, of thirty photos and one that has no score."""
     columns = [Column(name, {**RUN, **run, **record})]
     values = np.random.default_rng(0).uniform(0.3, 0.6, 30) + shift
-    with Results(Output(path), columns, {}) as results:
+    with open_results(Output(path), columns, {}) as results:
         for number, value in enumerate(values):
             results.append(Row(f"out/{number}.png", (float(value),), 64, 64, 64, 64, 1))
         results.append(Row("out/empty.png", kind=Kind.EMPTY, error="it is empty."))

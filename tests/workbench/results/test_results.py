@@ -19,12 +19,13 @@ from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError, scale_text
 from clipiqa_pyiqa.workbench.results.earlier import CellPlan
+from clipiqa_pyiqa.workbench.results.failures import OF_THE_IMAGE
 from clipiqa_pyiqa.workbench.results.formats import format_of, journal_of
 from clipiqa_pyiqa.workbench.results.header import Header
 from clipiqa_pyiqa.workbench.results.output import Output
-from clipiqa_pyiqa.workbench.results.row import OF_THE_IMAGE, Row
+from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.scores import read_scores
-from clipiqa_pyiqa.workbench.results.store import Results
+from clipiqa_pyiqa.workbench.results.store import open_results
 from clipiqa_pyiqa.workbench.sources.parquet import opened_table
 
 pytestmark = pytest.mark.quick
@@ -52,7 +53,7 @@ METRIC = "clipiqa, openai afeb0e10, Good photo.|Bad photo.; Crisp photo.|Hazy, d
 
 
 def write(path, rows=ROWS, columns=COLUMNS, reading=READING, **how):
-    write_results(Results(Output(path, **how), columns, reading), rows)
+    write_results(open_results(Output(path, **how), columns, reading), rows)
 
 
 @pytest.fixture(params=READERS)
@@ -139,7 +140,7 @@ def test_a_file_that_is_no_result_file_is_refused_and_stays(path):
 def test_a_run_that_was_checked_before_another_ended_replaces_nothing(path):
     late = Output(path)
     write(path)
-    refused(Results, late, COLUMNS, READING)
+    refused(open_results, late, COLUMNS, READING)
 
 
 # Output
@@ -149,7 +150,7 @@ def test_an_existing_file_is_replaced_only_with_overwrite_and_at_the_end_of_the_
     write(path)
     refused(write, path)
     before = path.read_bytes()
-    with pytest.raises(KeyboardInterrupt), Results(Output(path, overwrite=True), COLUMNS, READING):
+    with pytest.raises(KeyboardInterrupt), open_results(Output(path, overwrite=True), COLUMNS, READING):
         raise KeyboardInterrupt
     assert path.read_bytes() == before
     write(path, ROWS[:1], overwrite=True)
@@ -207,7 +208,7 @@ def run(path, photos, columns, fail=lambda photo, column: None, stop_after=None,
     scored = []
     how = {"resume": True, **how}
     reading = how.pop("reading", READING)
-    with Results(Output(path, **how), columns, reading) as results:
+    with open_results(Output(path, **how), columns, reading) as results:
         for count, photo in enumerate(photos):
             results.images.claim(photo.name)
             asked = (True,) * len(columns)
@@ -303,7 +304,7 @@ def test_an_interrupted_addition_goes_on_where_it_ended(path):
     run(path, [A, B, C], [ONE])
     with pytest.raises(KeyboardInterrupt):
         run(path, [A, B, C], [ONE, TWO], stop_after=1)
-    with Results(Output(path, resume=True), [ONE, TWO], READING) as results:
+    with open_results(Output(path, resume=True), [ONE, TWO], READING) as results:
         earlier = results.earlier
         plans_of_photos = [earlier.plans(earlier.row(photo.name), photo.stamp()) for photo in (A, B, C, Photo("new"))]
     kept = CellPlan.KEPT
@@ -313,7 +314,7 @@ def test_an_interrupted_addition_goes_on_where_it_ended(path):
 
 
 def test_a_journal_that_is_damaged_during_the_run_is_not_published(path):
-    with pytest.raises(ResultsError), Results(Output(path), [ONE], READING) as results:
+    with pytest.raises(ResultsError), open_results(Output(path), [ONE], READING) as results:
         results.append(Row("a", (0.5,), 9, 9, 9, 9, 1))
         results.append(Row("b", (0.5,), 9, 9, 9, 9, 1))
         content = journal_of(path).read_bytes()

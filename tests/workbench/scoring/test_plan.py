@@ -12,7 +12,7 @@ from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 from clipiqa_pyiqa.workbench.results.earlier import EarlierRun
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.store import Results
+from clipiqa_pyiqa.workbench.results.store import open_results
 from clipiqa_pyiqa.workbench.scoring.options import Options
 from clipiqa_pyiqa.workbench.scoring.plan import Tally, plan
 
@@ -87,10 +87,10 @@ def test_results_tell_which_earlier_images_a_run_lacks_and_which_are_gone(metric
     names = [str(tmp_path / f"{stem}.png") for stem in ("scored", "there", "lost")]
     out = tmp_path / "scores.csv"
     options = Options(CPU)
-    with Results(Output(out), metrics.columns, {}) as results:
+    with open_results(Output(out), metrics.columns, {}) as results:
         for name in names:
             results.append(Row(name, (0.5,), 9, 9, 9, 9, 1, stamp="1 1"))
-    with Results(Output(out, resume=True), metrics.columns, {}) as results:
+    with open_results(Output(out, resume=True), metrics.columns, {}) as results:
         planned = plan(results.images.remembered([Photo(names[0])]), metrics, options, results.earlier)
         assert results.images.unmet == names  # as no image has been taken
         assert list(planned.tasks) == [] and planned.tally == Tally(unchanged=1)

@@ -12,7 +12,7 @@ from photos import save_grey
 from clipiqa_pyiqa import CLIPIQAError, score_paths
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.store import Results
+from clipiqa_pyiqa.workbench.results.store import open_results
 
 OPTIONS = {"device": "cpu", "workers": 1}
 ASK = {
@@ -70,7 +70,7 @@ def test_a_run_that_ended_early_gives_no_part_for_the_whole(photos):
 def test_remembered_rows_take_little_memory():
     """At most 500 bytes per image with one score; measured are its row, and its name, which the caller holds too."""
     count = 2000
-    results = Results(None, [Column("quality", {"range": [0, 1]})], {})
+    results = open_results(None, [Column("quality", {"range": [0, 1]})], {})
     gc.collect()
     tracemalloc.start()
     for number in range(count):
