@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from .clip.device import Part
+from .clip.encoder import Part
 from .errors import CLIPIQAError
 from .prompts.antonym import margins
 from .prompts.heads import OpinionHead

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import OVERSHOOT, check_one_of
-from .clip.device import is_slow_on_cpu
+from .clip.cpu_precision import is_slow_on_cpu, warn_of_unknown_speed
 from .clip.inputs import check_images
 from .clip.model import FrozenCLIP, ImageTower
 from .errors import CLIPIQAError
@@ -49,6 +49,7 @@ class TowerMetric(nn.Module):
         self.model_type, self._precision = model_type, precision
         check_one_of("precision", precision, PRECISIONS)
         self.dtype: torch.dtype = PRECISIONS[precision]
+        warn_of_unknown_speed(self.dtype)
         self._tower: ImageTower | None = None
 
     @property

@@ -14,7 +14,7 @@ from tensors import assert_close, grad_of
 from torch.multiprocessing import get_context
 
 from clipiqa_pyiqa import CLIPIQA, PromptError
-from clipiqa_pyiqa.clip import convolution
+from clipiqa_pyiqa.clip import strips as strips_module
 from clipiqa_pyiqa.prompts.pairs import parse_columns
 
 
@@ -86,7 +86,7 @@ def test_strips_are_exact(metric, monkeypatch):
         x = photo_like(*size, dtype=torch.float64).requires_grad_()
         results = []
         for strip_bytes in (1 << 40, 1 << 14):  # one strip, and as many as can be
-            monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", strip_bytes)
+            monkeypatch.setattr(strips_module, "CPU_STRIP_BYTES", strip_bytes)
             features = metric.encode_image(x)
             results.append((features.detach(), torch.autograd.grad(features[0, :9].sum(), x)[0]))
         torch.testing.assert_close(results[0], results[1], atol=1e-12, rtol=1e-9)  # summation order only

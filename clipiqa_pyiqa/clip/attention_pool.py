@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .device import FrozenTensors
+from .frozen_tensors import FrozenTensors
 from .gradient import needs_gradient
 from .tracing import is_traced, untraced
 
@@ -20,10 +20,10 @@ class AttentionPool:
     """
 
     def __init__(self, tensors: FrozenTensors):
-        self.dtype = tensors.wide
+        self.dtype = tensors.feature_dtype
 
         def load(name: str) -> Tensor:
-            return tensors.widened(f"visual.attnpool.{name}")
+            return tensors.read(f"visual.attnpool.{name}")
 
         self.positional_embedding = load("positional_embedding")
         self.q_weight = load("q_proj.weight")

@@ -1,9 +1,9 @@
-"""Frozen convolutions, computed from packed weights if no gradient is needed, and strips of rows of a large image."""
+"""Frozen convolutions, computed from weights in oneDNN's order (packed) if no gradient is needed."""
 
 import math
 import threading
 from collections.abc import Hashable
-from itertools import pairwise
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from ..text import reason
 from .gradient import needs_gradient
 from .tracing import is_traced, untraced
 
-_ops: Any = torch.ops.mkldnn  # whose names are private: see `are_packed`
+_ops: Any = torch.ops.mkldnn  # whose names are private: see `packing_failure`
 
 _HAS_ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 _ONEDNN_FROM = 20480  # numbers in the map of one image; for smaller maps torch does not use oneDNN
@@ -32,8 +32,8 @@ class Packing(NamedTuple):
 class Convolution:
     """A frozen convolution of ``(N, C, H, W)`` and its activation; depthwise if its weight has one input channel.
 
-    Scoring in fp32 or bf16 on a CPU keeps only the weight in oneDNN's order. A gradient or trace restores the plain
-    weight, bit for bit, and keeps it. Threads share a convolution.
+    Scoring in fp32 or bf16 on a CPU keeps only the packed weight. A gradient or trace unpacks it, bit for bit, and
+    keeps it unpacked. Threads share a convolution.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):
@@ -43,43 +43,47 @@ class Convolution:
         self.out_channels = weight.shape[0]
         self.groups = self.out_channels if weight.shape[1] == 1 else 1
         self.bias, self.stride, self.activation = bias, stride, activation
-        self._plain: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
-        self._packing: Packing | None = None  # if None, there is a plain weight
+        self._unpacked: Tensor | None = weight.contiguous(memory_format=torch.channels_last)
+        self._packing: Packing | None = None  # if None, the weight is unpacked
         self._lock = threading.Lock()  # of whoever packs
 
     @property
     def weight(self) -> Tensor:
-        """The plain weight ``(O, I / groups, k, k)``."""
-        weight = self._plain
+        """The weight ``(O, I / groups, k, k)``, not packed."""
+        weight = self._unpacked
         if weight is None:
             with untraced():
-                weight = self._unpacked().contiguous(memory_format=torch.channels_last)
-                self._plain = weight
+                weight = self._weight_from_packing().contiguous(memory_format=torch.channels_last)
+                self._unpacked = weight
         return weight
 
     def __call__(
-        self, x: Tensor, has_padded_rows: bool = True, is_plain: bool = False, onto: Tensor | None = None
+        self, x: Tensor, has_padded_rows: bool = True, can_pack: bool = True, onto: Tensor | None = None
     ) -> Tensor:
         """Return the activated output, computed from packed weights if possible.
 
         Args:
             has_padded_rows: add rows of zeros at the top and bottom.
-            is_plain: use the plain weights, which the caller needs for the gradient.
+            can_pack: whether weights may be packed; the caller does not need them unpacked for the gradient.
             onto: a map to which the output is added in place; the sum passes a ReLU.
         """
         padding = self.padding if has_padded_rows else 0, self.padding
         # operations on packed weights have no derivative and trace badly
-        if is_plain or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced():
-            return self.plain_output(x, padding, onto)
-        return self.packed_output(x, padding, onto) if are_packed(x.dtype) else self.plain_output(x, padding, onto)
+        if not can_pack or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced():
+            return self.unpacked_output(x, padding, onto)
+        if packing_failure(x.dtype):
+            return self.unpacked_output(x, padding, onto)
+        return self.packed_output(x, padding, onto)
 
-    def plain_output(self, x: Tensor, padding: tuple[int, int], onto: Tensor | None = None) -> Tensor:
+    def unpacked_output(self, x: Tensor, padding: tuple[int, int], onto: Tensor | None = None) -> Tensor:
         dilation = idle_dilation(x, self.kernel)
         y = F.conv2d(x, self.weight, self.bias, self.stride, padding, dilation, self.groups)
         if onto is not None:
             return onto.add_(y).relu_()
-        activate = getattr(F, self.activation, None)
-        return activate(y, inplace=not (y.requires_grad or is_traced())) if activate else y
+        if self.activation == "none":
+            return y
+        activate = getattr(F, self.activation)  # relu or relu6
+        return activate(y, inplace=not (y.requires_grad or is_traced()))
 
     def packed_output(self, x: Tensor, padding: tuple[int, int], onto: Tensor | None = None) -> Tensor:
         fused = ("hardtanh", [0.0, 6.0], "") if self.activation == "relu6" else (self.activation, [], "")
@@ -119,7 +123,7 @@ class Convolution:
     def _pack(self, geometry: Any, before: Packing | None) -> Packing:
         """Return the weight in the order for this geometry, which replaces any other form of the weight."""
         with untraced():
-            weight = self._unpacked() if self._plain is None else self._plain
+            weight = self._weight_from_packing() if self._unpacked is None else self._unpacked
             if geometry is None:
                 weight = _ops._reorder_linear_weight(weight[:, :, 0, 0])
             else:
@@ -129,46 +133,45 @@ class Convolution:
             return before
         packing = Packing(weight, order, set())
         self._packing = packing
-        self._plain = None  # only now, since other threads read one of the two
+        self._unpacked = None  # only now, since other threads read one of the two
         return packing
 
-    def _unpacked(self) -> Tensor:
+    def _weight_from_packing(self) -> Tensor:
         assert self._packing is not None
         return self._packing.weight.to_dense().view(self._shape)
 
 
-_are_packed: dict[torch.dtype, bool] = {}
-_trial_lock = threading.Lock()
+@cache
+def packing_failure(dtype: torch.dtype) -> str:
+    """Return why weights of this dtype are not packed on this machine; empty if they are.
 
-
-def are_packed(dtype: torch.dtype) -> bool:
-    """Return whether weights of this dtype are packed on this machine.
-
-    The first call tries it: torch may lack or change the private functions that pack, and then the log says so.
+    The first call tries each kind of convolution: torch may lack or change the private functions that pack.
     """
-    if dtype not in _are_packed:
-        with _trial_lock:
-            if dtype not in _are_packed:
-                _are_packed[dtype] = _HAS_ONEDNN and _try_all_packings(dtype)
-    return _are_packed[dtype]
-
-
-def _try_all_packings(dtype: torch.dtype) -> bool:
-    """Try each kind of convolution and log what goes wrong; return whether nothing does."""
+    if not _HAS_ONEDNN:
+        return "there is no oneDNN for this processor"
     try:
         with untraced():
             for kernel, inputs, activation in ((3, 8, "relu"), (3, 1, "relu6"), (1, 8, "relu6"), (1, 8, "none")):
-                _try_packing(_pattern(8, inputs, kernel, kernel).to(dtype), activation)
+                _check_packing(_pattern(8, inputs, kernel, kernel).to(dtype), activation)
     except Exception as error:  # what a missing or changed function raises is not known
+        return reason(error)[:200]
+    return ""
+
+
+@cache
+def warn_of_packing_failure(device: torch.device, dtype: torch.dtype) -> None:
+    """Log, once, that torch does not pack a tower's weights as expected."""
+    if device.type != "cpu" or dtype == torch.float64 or not _HAS_ONEDNN:
+        return  # nothing is expected
+    failure = packing_failure(dtype)
+    if failure:
         log.warning(
             f"torch {torch.__version__} does not compute with packed weights of {dtype} as expected "
-            f"({reason(error)[:200]}), so scores on the CPU take longer."
+            f"({failure}), so scores on the CPU take longer."
         )
-        return False
-    return True
 
 
-def _try_packing(weight: Tensor, activation: str) -> None:
+def _check_packing(weight: Tensor, activation: str) -> None:
     """Raise unless a convolution gives the right output with packed weights, and gets its weight back."""
     dtype = weight.dtype
     bias = _pattern(8)
@@ -178,10 +181,10 @@ def _try_packing(weight: Tensor, activation: str) -> None:
     x = pixels.to(dtype)
     padding = (conv.padding, conv.padding)
     packed = [conv.packed_output(x, padding)]
-    right = [exact.plain_output(pixels.double(), padding)]
+    right = [exact.unpacked_output(pixels.double(), padding)]
     if activation == "none":
         packed.append(conv.packed_output(x, padding, x.clone()))
-        right.append(exact.plain_output(pixels.double(), padding, pixels.double()))
+        right.append(exact.unpacked_output(pixels.double(), padding, pixels.double()))
     tolerance = 1e-4 if dtype == torch.float32 else 0.05  # bf16 has eight bits; outputs are below 4
     for ours, theirs in zip(packed, right, strict=True):
         if ours.shape != theirs.shape or not torch.allclose(ours.double(), theirs, tolerance, tolerance):
@@ -201,48 +204,3 @@ def idle_dilation(x: Tensor, kernel: int) -> int:
     if kernel > 1 or x.dtype != torch.float32 or x.device.type != "cpu" or torch.get_num_threads() > 1:
         return 1
     return 2 if _HAS_ONEDNN and not is_traced() and (len(x) > 1 or x.numel() > _ONEDNN_FROM) else 1
-
-
-CPU_STRIP_BYTES = 8 << 20
-"""Approximate size of a strip of the widest map."""
-
-
-class RowMap:
-    """A map with ``rows`` rows, filled with strips from the top."""
-
-    whole: Tensor
-
-    def __init__(self, rows: int):
-        self.rows, self.filled = rows, 0
-
-    def append(self, strip: Tensor) -> None:
-        count = strip.shape[-2]
-        if count == self.rows:
-            self.whole = strip
-            return
-        if self.filled == 0:
-            like = strip[:, :, :1].expand(-1, -1, self.rows, -1)
-            self.whole = torch.empty_like(like, memory_format=torch.channels_last)
-        self.whole[:, :, self.filled : self.filled + count] = strip
-        self.filled += count
-
-
-def cut(x: Tensor, rows: int, row_size: int, most: int = 1) -> list[tuple[int, int]]:
-    """Return the rows ``(start, stop)`` of each strip; only a single large image on a CPU is cut.
-
-    ``row_size`` is how many numbers a row of the widest map has; a map of at most ``most`` strips stays whole.
-    """
-    count, size = 1, rows * row_size * x.element_size() / CPU_STRIP_BYTES
-    if x.device.type == "cpu" and x.shape[0] == 1 and size > most:
-        count = max(1, min(rows // 2, round(size)))
-    return list(pairwise(rows * i // count for i in range(count + 1)))
-
-
-def crop(x: Tensor, start: int, stop: int | None, left: int = 0) -> Tensor:
-    """Return ``x[:, :, start:stop, left:]``, with zeros beyond the edges, and a gradient in the memory format of x."""
-    below = 0 if stop is None else stop - x.shape[2]
-    if (start, below, left) == (0, 0, 0):
-        return x
-    if max(-start, below) <= 0 and (is_traced() or not x.requires_grad):
-        return x[:, :, start:stop, left:]
-    return F.pad(x, (-left, 0, -start, below))

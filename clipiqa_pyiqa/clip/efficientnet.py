@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
 
@@ -11,49 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..weights.checkpoint import Checkpoint
 from .arithmetic import at_least_fp32
-from .convolution import Convolution, crop, cut
-from .device import FrozenTensors, Part
+from .convolution import Convolution, warn_of_packing_failure
+from .encoder import Part
+from .frozen_tensors import FrozenTensors
 from .gradient import recomputed
 from .groups import CPU_SHARED_PIXELS
-from .tracing import is_traced, is_transformed
-
-Moments = tuple[Tensor, Tensor]
-"""Mean and variance of every channel: ``(N, C)`` of images, ``(N, C, h, w)`` of places; fp32 or wider."""
-
-
-def of_places(x: Tensor, side: int, grid: tuple[int, int]) -> Moments:
-    """Return the moments of each cell of maps ``(N, C, H, W)``; ``side`` is a cell's side in pixels of the maps."""
-    x = at_least_fp32(x[:, :, : grid[0] * side, : grid[1] * side])
-    if side == 1:
-        return x, torch.zeros_like(x)
-    return _moments(x.unflatten(3, (grid[1], side)).unflatten(2, (grid[0], side)), (3, 5))
-
-
-def _moments(x: Tensor, axes: tuple[int, int]) -> Moments:
-    mean = x.mean(axes, keepdim=True)
-    centre = mean.detach()  # differences are taken from this constant
-    reference = centre.expand_as(x) if is_transformed() else centre  # vmap does not broadcast what mse_loss takes
-    square = torch.ops.aten.mse_loss(x, reference, 0).mean(axes)  # F.mse_loss takes 7 µs more
-    mean = mean.squeeze(axes)
-    return mean, square - (mean - mean.detach()).square() if mean.requires_grad or is_traced() else square
-
-
-def with_neighbours(mean: Tensor, variance: Tensor, axis: int) -> Moments:
-    """Return the moments of each cell together with the cells before and after it."""
-    size = mean.shape[axis]
-    around = (1, 1) if axis == 3 else (0, 0, 1, 1)
-    padded = F.pad(mean, around)
-    there = F.pad(torch.ones_like(mean[:1, :1]), around)
-    before, after = (
-        (padded.narrow(axis, start, size) - mean) * there.narrow(axis, start, size) for start in (0, 2)
-    )  # 0 where there is no neighbour
-    count = 1 + there.narrow(axis, 0, size) + there.narrow(axis, 2, size)
-    shift = (before + after) / count
-    spread = (before.square() + after.square()) / count - shift.square()
-    window, padding = ((1, 3), (0, 1)) if axis == 3 else ((3, 1), (1, 0))
-    within = F.avg_pool2d(variance, window, stride=1, padding=padding, count_include_pad=False)
-    return mean + shift, within + spread
+from .moments import Moments, channel_moments, moments_of_places, moments_with_neighbours
+from .strips import crop, cut
+from .tracing import is_traced
 
 
 class Readout:
@@ -65,13 +32,13 @@ class Readout:
 
     def __init__(self, tensors: FrozenTensors):
         weight, bias, mean, scale = (
-            tensors.raw[f"visual.{name}"].double()
+            tensors.checkpoint[f"visual.{name}"].double()
             for name in ("answers.weight", "answers.bias", "statistics.mean", "statistics.scale")
         )
         weight = weight / scale
-        self.answers = [x.to(tensors.device, tensors.wide) for x in (weight, bias - weight @ mean)]
+        self.answers = [x.to(tensors.device, tensors.feature_dtype) for x in (weight, bias - weight @ mean)]
         self.hidden, self.proj = (
-            [tensors.widened(f"visual.{name}.{part}") for part in ("weight", "bias")] for name in ("hidden", "proj")
+            [tensors.read(f"visual.{name}.{part}") for part in ("weight", "bias")] for name in ("hidden", "proj")
         )
 
     def __call__(self, statistics: Tensor) -> Tensor:
@@ -96,36 +63,21 @@ class EfficientNet:
     blocks: Sandler et al., CVPR 2018; Google's Lite variants.
     """
 
+    group_factor = 1
+    normalises_pixels = True
+
     def __init__(self, tensors: FrozenTensors):
-        self.device = tensors.device
+        checkpoint = tensors.checkpoint
         self.dtype = tensors.dtype
         # fp16 would lose small gradients: a caller's GradScaler does not scale gradients inside this tower
-        self.working = torch.float32 if self.dtype == torch.float16 else tensors.working
-        try:
-            self._load(tensors)
-            self.encode_stages(torch.zeros(1, 3, CELL, CELL, device=self.device), "none")
-        except WeightsError:
-            raise
-        except Exception as error:  # wrong shapes and metadata raise many kinds of exceptions, and so do devices
-            if self.device.type == "meta":
-                raise WeightsError(
-                    f"{tensors.raw.path} is not a complete mini checkpoint ({error}): use another file."
-                ) from error
-            EfficientNet(replace(tensors, device=torch.device("meta")))  # raises if the file is the reason
-            raise
-
-    def _load(self, tensors: FrozenTensors) -> None:
-        checkpoint = tensors.raw
-        if checkpoint.metadata["format"] != FORMAT:
-            raise ValueError(f"its format is not {FORMAT!r}")
+        self.arithmetic_dtype = torch.float32 if self.dtype == torch.float16 else tensors.arithmetic_dtype
         architecture = json.loads(checkpoint.metadata["architecture"])
-        if sum(stage[0] for stage in architecture["stages"]) > len(checkpoint):
-            raise ValueError("it has fewer tensors than its architecture has blocks")
         strides = [stride if i == 0 else 1 for count, _, stride, *_ in architecture["stages"] for i in range(count)]
 
         def load(name: str, stride: int = 1, activation: str = "relu6") -> Convolution:
             weight, bias = (
-                tensors.rounded(checkpoint[f"visual.{name}.{part}"]).to(self.working) for part in ("weight", "bias")
+                tensors.rounded(checkpoint[f"visual.{name}.{part}"]).to(self.arithmetic_dtype)
+                for part in ("weight", "bias")
             )
             conv = Convolution(weight, bias, stride, activation)
             conv.padding += stride - 1  # as much as TensorFlow needs below and on the right
@@ -145,9 +97,10 @@ class EfficientNet:
         self.sides = [CELL // reach for reach in (*reaches, reaches[-1])]  # side of a cell on each map
         self.readout = Readout(tensors)
         self.eps = float(architecture["statistics_eps"])  # added to each variance before the logarithm
-        means = tensors.widened("visual.statistics.mean").chunk(2)[0]
+        means = tensors.read("visual.statistics.mean").chunk(2)[0]
         stages = len(means) - self.head.out_channels
         self.centres = F.pad(means[:stages], (0, 2 * len(means) - stages))
+        warn_of_packing_failure(tensors.device, self.arithmetic_dtype)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
         return [self.readout(statistics) for statistics in self._statistics(x, *parts)]
@@ -168,25 +121,72 @@ class EfficientNet:
         moments: dict[Part, list[Moments]] = {part: [] for part in parts}
         for y, side in zip(self._maps(x), self.sides, strict=True):
             for part, of_part in moments.items():
-                of_part.append(_moments(at_least_fp32(y), (2, 3)) if part == "image" else of_places(y, side, grid))
+                if part == "image":
+                    of_part.append(channel_moments(at_least_fp32(y), (2, 3)))
+                else:
+                    of_part.append(moments_of_places(y, side, grid))
         statistics = []
         for part, of_part in moments.items():
             mean, variance = (torch.cat(maps, dim=1) for maps in zip(*of_part, strict=True))
             if part == "places":
                 for axis in (3, 2):
-                    mean, variance = recomputed(with_neighbours, mean, variance, axis)
+                    mean, variance = recomputed(moments_with_neighbours, mean, variance, axis)
             statistics.append(torch.cat([mean, (variance + self.eps).log() / 2], dim=1))
         return statistics
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         x = x * (255 / 128) - 127 / 128
         if self.dtype != x.dtype:  # pixels are rounded, gradients are not
-            x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.working)
+            x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.arithmetic_dtype)
         x = self.stem(x if is_traced() else x.contiguous(memory_format=torch.channels_last))  # vmap refuses layouts
         for block in self.blocks:
             x = block(x)
             yield x
         yield recomputed(self.head, x)
+
+
+def load_efficientnet(tensors: FrozenTensors) -> EfficientNet:
+    """Return the tower in a mini checkpoint; raise WeightsError if the checkpoint is not complete."""
+    _check_metadata(tensors.checkpoint)
+    try:
+        return _tried(tensors)
+    except WeightsError:
+        raise
+    except Exception:  # wrong shapes raise many kinds of exceptions, and so do devices
+        _check_shapes(tensors.checkpoint)
+        raise
+
+
+def _tried(tensors: FrozenTensors) -> EfficientNet:
+    """Return the tower, after it encoded an image."""
+    network = EfficientNet(tensors)
+    network.encode_stages(torch.zeros(1, 3, CELL, CELL, device=tensors.device), "none")
+    return network
+
+
+def _check_metadata(checkpoint: Checkpoint) -> None:
+    try:
+        if checkpoint.metadata["format"] != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
+        stages = json.loads(checkpoint.metadata["architecture"])["stages"]
+        if sum(stage[0] for stage in stages) > len(checkpoint):  # before a list of so many blocks is made
+            raise ValueError("it has fewer tensors than its architecture has blocks")
+    except Exception as error:  # a damaged file may hold anything
+        raise _incomplete(checkpoint, error) from error
+
+
+def _check_shapes(checkpoint: Checkpoint) -> None:
+    """Raise WeightsError if the tensors do not fit together on any device, such as meta, which computes only shapes."""
+    try:
+        _tried(FrozenTensors(checkpoint, torch.device("meta"), torch.float32))
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise _incomplete(checkpoint, error) from error
+
+
+def _incomplete(checkpoint: Checkpoint, error: Exception) -> WeightsError:
+    return WeightsError(f"{checkpoint.path} is not a complete mini checkpoint ({error}): use another file.")
 
 
 @dataclass
@@ -204,7 +204,7 @@ class InvertedBottleneck:
             rows = (x.shape[2] + stride - 1) // stride
             places = x.shape[3] // stride if self.expand is None else x.shape[3] * stride  # in a row of the widest map
             strips = cut(x, rows, places * self.spatial.out_channels)
-            bands = [(start, stop if stop < rows else None) for start, stop in strips]
+            bands = [(strip.start, None if strip.is_last else strip.stop) for strip in strips]
         outputs = [recomputed(self.band, x, start, stop) for start, stop in bands]
         return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
 

@@ -17,15 +17,15 @@ from ..logger import log
 from ..weights.checkpoint import STEM, open_checkpoint
 from ..weights.finding import Weights, found_again
 from .arithmetic import clamped
-from .device import FrozenTensors, Part, missing_on_mps
-from .efficientnet import RESOLUTION, EfficientNet
+from .device import missing_on_mps
+from .efficientnet import RESOLUTION, load_efficientnet
+from .encoder import Encoder, Part
+from .frozen_tensors import FrozenTensors
 from .groups import groups
 from .resnet import ModifiedResNet
 from .text import TextTower, Vocabulary
 from .tracing import impossible_in_vmap, untraceable, untraced
 from .transformer import VisionTransformer
-
-Encoder = ModifiedResNet | VisionTransformer | EfficientNet
 
 
 @contextmanager
@@ -50,7 +50,7 @@ class ImageTower:
 
     def __init__(self, encoder: Encoder, tensors: FrozenTensors, weights: Weights, resolution: int):
         self.encoder, self.resolution = encoder, resolution
-        self.dtype = tensors.wide  # of features
+        self.dtype = tensors.feature_dtype  # of features
         self.mean, self.std = (
             torch.tensor(values).view(1, 3, 1, 1).to(tensors.device, self.dtype)  # in fp32, as in other packages
             for values in (weights.mean, weights.std)
@@ -74,9 +74,11 @@ class ImageTower:
         x = x.expand(-1, 3, -1, -1)  # a grey image gets three equal channels
         try:
             with torch.autocast(x.device.type, enabled=False):
-                larger = 3 if isinstance(self.encoder, VisionTransformer) else 1  # a ViT needs less memory per pixel
-                results = [encode(*self._prepare(group, pos_embedding), *parts) for group in groups(x, larger)]
-                return [torch.cat(result).to(self.dtype) for result in zip(*results, strict=True)]
+                of_groups = [
+                    encode(*self._prepare(group, pos_embedding), *parts)
+                    for group in groups(x, self.encoder.group_factor)
+                ]
+                return [torch.cat(features).to(self.dtype) for features in zip(*of_groups, strict=True)]
         except NotImplementedError as error:
             if x.device.type != "mps":
                 raise
@@ -86,8 +88,8 @@ class ImageTower:
         x = x.to(self.dtype)
         if pos_embedding == "fixed":
             x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values may leave [0, 1]
-        if isinstance(self.encoder, EfficientNet):
-            return x, "none"  # this network normalises pixels and has no positional embedding
+        if self.encoder.normalises_pixels:
+            return x, "none"
         return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
 
 
@@ -162,7 +164,7 @@ class FrozenCLIP:
     @untraceable  # tracing the construction of a tower would gain nothing
     def _tower(self, build: Callable[[FrozenTensors], Any], device: torch.device, dtype: torch.dtype) -> Any:
         tensors = FrozenTensors(self.checkpoint, device, dtype)
-        key = build.__name__, device, dtype, tensors.working
+        key = build.__name__, device, dtype, tensors.arithmetic_dtype
         with self._lock:
             tower = self._towers.get(key)
             if tower is None:
@@ -173,13 +175,13 @@ class FrozenCLIP:
 
     def _build_image(self, tensors: FrozenTensors) -> ImageTower:
         encoder: Encoder
-        if STEM in tensors.raw:
-            return ImageTower(EfficientNet(tensors), tensors, self.weights, RESOLUTION)
-        if "visual.proj" in tensors.raw:
+        if STEM in tensors.checkpoint:
+            return ImageTower(load_efficientnet(tensors), tensors, self.weights, RESOLUTION)
+        if "visual.proj" in tensors.checkpoint:
             encoder, name = VisionTransformer(tensors, self.weights.quick_gelu), "visual.positional_embedding"
         else:
             encoder, name = ModifiedResNet(tensors), "visual.attnpool.positional_embedding"
-        places = tensors.raw.shapes[name][0] - 1
+        places = tensors.checkpoint.shapes[name][0] - 1
         return ImageTower(encoder, tensors, self.weights, round(places**0.5) * self.cell)
 
     def _build_text(self, tensors: FrozenTensors) -> TextTower:

@@ -1,7 +1,6 @@
 """CLIP's ModifiedResNet (RN50, RN101, RN50x4, RN50x16, RN50x64) for images of any size."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import torch
@@ -9,19 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import AttentionPool
-from .convolution import Convolution, RowMap, crop, cut
-from .device import FrozenTensors, Part
+from .convolution import Convolution, warn_of_packing_failure
+from .encoder import Part
+from .frozen_tensors import FrozenTensors
 from .gradient import anchor_of, forbid_double_backward, is_gradient_in_forward, needs_gradient
+from .moments import means_and_deviations
+from .relu_signs import Tape, pack_signs, zero_where_not_positive
+from .strips import RowMap, Strip, crop, cut
 from .tracing import is_traced
-
-Tape = list[Tensor]
-"""Signs of ReLU outputs, packed by :func:`pack_signs`, in the order of the forward pass."""
 
 UNCUT = 7
 """Maps of up to so many strips (images of up to 0.9 megapixels) are not cut: copying rows would cost more."""
-
-_GATHER = 0x0102040810204080  # multiplied by eight bytes of 0 or 1, it gives their bits in the highest byte
-_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class ModifiedResNet:
@@ -29,6 +26,9 @@ class ModifiedResNet:
 
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (no positional embedding).
     """
+
+    group_factor = 1
+    normalises_pixels = False
 
     def __init__(self, tensors: FrozenTensors):
         self.rounded = tensors.rounded
@@ -50,15 +50,8 @@ class ModifiedResNet:
         """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
         moments = []
         for y in self.trunk.maps(self.rounded(x)):
-            moments.append(channel_moments(y.flatten(2).to(self.pool.dtype)))
+            moments.append(means_and_deviations(y.flatten(2).to(self.pool.dtype)))
         return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
-
-
-def channel_moments(x: Tensor) -> Tensor:
-    """Return the mean and standard deviation of ``(N, C, L)`` over L: ``(N, 2 C)``."""
-    mean = x.mean(2)
-    deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # 1e-12 keeps gradients of constant maps finite
-    return torch.cat([mean, deviation], dim=1)
 
 
 class ResNetTrunk:
@@ -70,20 +63,24 @@ class ResNetTrunk:
     def __init__(self, tensors: FrozenTensors):
         self.stem = Stem(tensors)
         self.stages = [_stage(tensors, number) for number in (1, 2, 3, 4)]
+        warn_of_packing_failure(tensors.device, tensors.arithmetic_dtype)
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
-        for last in self.maps(x, tape):  # noqa: B007
+        for last in self.maps(x, tape):  # noqa: B007 (a list would keep all maps)
             pass
         return last
 
     def maps(self, x: Tensor, tape: Tape | None = None) -> Iterator[Tensor]:
         """Yield the maps after the stem and each stage; each map is valid until the next."""
-        is_plain = is_traced() or needs_gradient(x)
-        x = self.stem.plain(x) if is_plain else self.stem(x.contiguous(memory_format=torch.channels_last), tape)
+        is_differentiated = is_traced() or needs_gradient(x)  # by torch
+        if is_differentiated:
+            x = self.stem.differentiable(x)
+        else:
+            x = self.stem(x.contiguous(memory_format=torch.channels_last), tape)
         yield x
         for stage in self.stages:
             for block in stage:
-                x = block.plain(x) if is_plain else block(x, tape)
+                x = block.differentiable(x) if is_differentiated else block(x, tape)
             yield x
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
@@ -104,59 +101,58 @@ class Stem:
         ]
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
-        half, columns = ((side + 1) // 2 for side in x.shape[-2:])
-        rows = half // 2
-        out = RowMap(rows)
-        signs = [RowMap(half) for _ in self.convs]
-        strips = cut(x, rows, 4 * (columns // 2) * self.convs[-1].out_channels, UNCUT // 2 if tape is None else 1)
-        for start, stop in strips:
-            first = 2 * start
-            last = half if stop == rows else 2 * stop
-            y, low = x, 0  # the current map, and its row with which y begins
-            for conv, sign, halo in zip(self.convs, signs, (2, 1, 0), strict=True):
-                if len(strips) > 1:
-                    top = max(first - halo, 0)
-                    bottom = min(last + halo, half)
-                    y = crop(y, conv.stride * top - 1 - low, conv.stride * (bottom - 1) + 2 - low)
-                    low = top
-                y = conv(y, len(strips) == 1, tape is not None)
+        full_rows, full_columns = ((side + 1) // 2 for side in x.shape[-2:])  # of the maps before the average
+        rows = full_rows // 2
+        averages = RowMap(rows)
+        signs = [RowMap(full_rows) for _ in self.convs]
+        row_size = 4 * (full_columns // 2) * self.convs[-1].out_channels
+        strips = cut(x, rows, row_size, UNCUT // 2 if tape is None else 1)
+        for strip in strips:
+            start, stop = strip.before_pooling(2, full_rows)
+            y = x
+            y_start = 0  # the row of its whole map with which y begins
+            for conv, sign_map, halo in zip(self.convs, signs, (2, 1, 0), strict=True):
+                if len(strips) > 1:  # later convolutions need `halo` rows beyond the strip
+                    halo_start = max(start - halo, 0)
+                    halo_stop = min(stop + halo, full_rows)
+                    y = crop(y, conv.stride * halo_start - 1 - y_start, conv.stride * (halo_stop - 1) + 2 - y_start)
+                    y_start = halo_start
+                y = conv(y, has_padded_rows=len(strips) == 1, can_pack=tape is None)
                 if tape is not None:
-                    sign.append(pack_signs(y[:, :, first - low : last - low]))
-            out.append(F.avg_pool2d(y, 2))
+                    sign_map.append(pack_signs(y[:, :, start - y_start : stop - y_start]))
+            averages.append(F.avg_pool2d(y, 2))
         if tape is not None:
-            tape.extend(sign.whole for sign in signs)
-        return out.whole
+            tape.extend(sign_map.whole for sign_map in signs)
+        return averages.whole
 
-    def plain(self, x: Tensor) -> Tensor:
+    def differentiable(self, x: Tensor) -> Tensor:
         for conv in self.convs:
             x = conv(x)
         return F.avg_pool2d(x, 2)
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        signs = [tape.pop() for _ in self.convs]
+        """Return the gradient of pixels of this ``size``."""
+        signs = [tape.pop() for _ in self.convs]  # of the last convolution first
         rows = grad.shape[-2]
-        half, columns = signs[0].shape[-2:]
-        out = RowMap(size[0])
-        for start, stop in cut(grad, rows, 4 * grad.shape[-1] * grad.shape[1]):
-            first = 2 * start
-            last = half if stop == rows else 2 * stop
-            above = max(start - 1, 0)
-            below = min(stop + 2, rows)
-            # y holds these rows of the current map
-            low = 2 * above
-            high = half if below == rows else 2 * below
-            y = pull_back_avg_pool(grad[:, :, above:below], 2, (high - low, columns))
+        full_rows, full_columns = signs[0].shape[-2:]
+        pixel_grads = RowMap(size[0])
+        for strip in cut(grad, rows, 4 * grad.shape[-1] * grad.shape[1]):
+            start, stop = strip.before_pooling(2, full_rows)
+            seen = strip.widened(1, 2, rows)  # what the strip's pixels changed, through the three convolutions
+            y_start, y_stop = seen.before_pooling(2, full_rows)
+            y = pull_back_avg_pool(grad[:, :, seen.start : seen.stop], 2, (y_stop - y_start, full_columns))
             for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
-                top = max(first - halo, 0)
-                bottom = min(last + halo + 1, half)
-                y = keep_positive(y[:, :, top - low : bottom - low], sign[:, :, top:bottom])
-                low = top
+                halo_start = max(start - halo, 0)
+                halo_stop = min(stop + halo + 1, full_rows)
+                y = y[:, :, halo_start - y_start : halo_stop - y_start]
+                y = zero_where_not_positive(y, sign[:, :, halo_start:halo_stop])
+                y_start = halo_start
                 if halo:
                     y = conv.pull_back(y)
-            surplus = min(1, size[0] + 1 - 2 * bottom), size[1] + 1 - 2 * columns
+            surplus = min(1, size[0] + 1 - 2 * halo_stop), size[1] + 1 - 2 * full_columns
             y = self.convs[0].pull_back(y, surplus)
-            out.append(y if last == half else y[:, :, : 2 * (last - first)])
-        return out.whole
+            pixel_grads.append(y if strip.is_last else y[:, :, : 2 * (stop - start)])
+        return pixel_grads.whole
 
 
 class Bottleneck:
@@ -167,93 +163,124 @@ class Bottleneck:
         self.expand = _folded(tensors, f"{name}.conv3", f"{name}.bn3", activation="none")
         self.shortcut = (
             _folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1", activation="none")
-            if f"{name}.downsample.0.weight" in tensors.raw
+            if f"{name}.downsample.0.weight" in tensors.checkpoint
             else None
         )
         self.stride = stride
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
         """Return the output; ``x`` is overwritten unless the shortcut has a convolution."""
-        is_plain = tape is not None
+        can_pack = tape is None
         height, width = x.shape[-2:]
         rows = height // self.stride
-        out = RowMap(rows)
-        signs = [RowMap(height), RowMap(height), RowMap(rows)]
-        widest = max(x.shape[1], self.expand.out_channels)
-        strips = cut(x, rows, self.stride * width * widest, UNCUT if tape is None else 1)
-        done, above = 0, None  # number of rows of x that passed `reduce`, and its last two rows of output
-        for start, stop in strips:
-            first = start * self.stride
-            last = height if stop == rows else stop * self.stride
-            reduced = self.reduce(x[:, :, done : last + 1], is_plain=is_plain)
-            done = last + 1
+        outputs = RowMap(rows)
+        reduced_signs = RowMap(height)
+        spatial_signs = RowMap(height)
+        output_signs = RowMap(rows)
+        row_size = self.stride * width * max(x.shape[1], self.expand.out_channels)
+        strips = cut(x, rows, row_size, UNCUT if tape is None else 1)
+        reduced_strips = self._reduced(x, strips, None if tape is None else reduced_signs)
+        for strip, reduced in zip(strips, reduced_strips, strict=True):
+            y = self.spatial(reduced, has_padded_rows=len(strips) == 1, can_pack=can_pack)
             if tape is not None:
-                signs[0].append(pack_signs(reduced))
+                spatial_signs.append(pack_signs(y))
+            y = avg_pool(y, self.stride)
+            start, stop = strip.before_pooling(self.stride, height)
+            identity = x[:, :, start:stop]
+            if self.shortcut is None:
+                y = self.expand(y, can_pack=can_pack, onto=identity)
+            else:
+                y = self.expand(y, can_pack=can_pack)
+                y = self.shortcut(avg_pool(identity, self.stride), can_pack=can_pack, onto=y)
+                outputs.append(y)
+            if tape is not None:
+                output_signs.append(pack_signs(y))
+        if tape is not None:
+            tape += [reduced_signs.whole, spatial_signs.whole, output_signs.whole]
+        return x if self.shortcut is None else outputs.whole
+
+    def _reduced(self, x: Tensor, strips: list[Strip], sign_map: RowMap | None) -> Iterator[Tensor]:
+        """Yield, for each of several strips, its rows after the first convolution, and a row more above and below.
+
+        Each row of ``x`` is read once, before the caller overwrites it. Beyond the edges are zeros; the only strip of
+        a map is yielded as it is.
+        """
+        height = x.shape[-2]
+        rows_read = 0
+        last_rows: Tensor | None = None  # of the strip before, which the next one begins with
+        for strip in strips:
+            _, stop = strip.before_pooling(self.stride, height)
+            reduced = self.reduce(x[:, :, rows_read : stop + 1], can_pack=sign_map is None)
+            rows_read = stop + 1
+            if sign_map is not None:
+                sign_map.append(pack_signs(reduced))
             if len(strips) > 1:
                 zeros = torch.zeros_like(reduced[:, :, :1])
-                reduced = torch.cat([zeros if above is None else above, reduced, zeros[:, :, : stop == rows]], dim=2)
-                above = reduced[:, :, -2:].clone()
-            y = self.spatial(reduced, len(strips) == 1, is_plain)
-            if tape is not None:
-                signs[1].append(pack_signs(y))
-            y = avg_pool(y, self.stride)
-            identity = x[:, :, first:last]
-            if self.shortcut is None:
-                y = self.expand(y, is_plain=is_plain, onto=identity)
-            else:
-                y = self.expand(y, is_plain=is_plain)
-                y = self.shortcut(avg_pool(identity, self.stride), is_plain=is_plain, onto=y)
-                out.append(y)
-            if tape is not None:
-                signs[2].append(pack_signs(y))
-        if tape is not None:
-            tape.extend(sign.whole for sign in signs)
-        return x if self.shortcut is None else out.whole
+                above = zeros if last_rows is None else last_rows
+                reduced = torch.cat([above, reduced, zeros] if strip.is_last else [above, reduced], dim=2)
+                last_rows = reduced[:, :, -2:].clone()
+            yield reduced
 
-    def plain(self, x: Tensor) -> Tensor:
+    def differentiable(self, x: Tensor) -> Tensor:
         y = self.spatial(self.reduce(x))
         y = self.expand(avg_pool(y, self.stride))
         return (y + (x if self.shortcut is None else self.shortcut(avg_pool(x, self.stride)))).relu()
 
     def pull_back(self, grad: Tensor, tape: Tape) -> Tensor:
         """Return the input's gradient; ``grad`` is overwritten unless the shortcut has a convolution."""
-        out_signs = tape.pop()
+        output_signs = tape.pop()
         spatial_signs = tape.pop()
-        reduce_signs = tape.pop()
-        rows = grad.shape[-2]
-        height, width = reduce_signs.shape[-2:]
+        reduced_signs = tape.pop()
+        height, width = reduced_signs.shape[-2:]
         row_size = self.stride * width * max(self.reduce.weight.shape[1], grad.shape[1])
-        out = RowMap(height)
-        done, above = 0, grad[:, :0, :0]  # number of rows of grad that passed `expand`, and its last rows of output
-        for start, stop in cut(grad, rows, row_size):
-            first = start * self.stride
-            last = height if stop == rows else stop * self.stride
-            ahead = min(stop + 1, rows)
-            low = done * self.stride
-            high = height if ahead == rows else ahead * self.stride
-            y = keep_positive(grad[:, :, done:ahead], out_signs[:, :, done:ahead])
-            y = pull_back_avg_pool(self.expand.pull_back(y), self.stride, (high - low, width))
-            y = keep_positive(y, spatial_signs[:, :, low:high])
-            done = ahead
-            if start:
-                y = torch.cat([above, y], dim=2)
-                low = first - 1
-            above = y[:, :, last - 1 - low :].clone()
-            y = y[:, :, : last + 1 - low]
-            y = self.spatial.pull_back(y)[:, :, first - low : last - low]
-            y = keep_positive(y, reduce_signs[:, :, first:last])
+        strips = cut(grad, grad.shape[-2], row_size)
+        input_grads = RowMap(height)
+        spatial_grads = self._spatial_grads(grad, strips, output_signs, spatial_signs)
+        for strip, (y, y_start) in zip(strips, spatial_grads, strict=True):
+            start, stop = strip.before_pooling(self.stride, height)
+            y = self.spatial.pull_back(y)[:, :, start - y_start : stop - y_start]
+            y = zero_where_not_positive(y, reduced_signs[:, :, start:stop])
             y = self.reduce.pull_back(y)
             if self.shortcut is None:
-                grad[:, :, first:last].add_(y)
+                grad[:, :, start:stop].add_(y)
             else:
-                identity = self.shortcut.pull_back(grad[:, :, start:stop])
-                out.append(y.add_(pull_back_avg_pool(identity, self.stride, (last - first, width))))
-        return grad if self.shortcut is None else out.whole
+                identity = self.shortcut.pull_back(grad[:, :, strip.start : strip.stop])
+                input_grads.append(y.add_(pull_back_avg_pool(identity, self.stride, (stop - start, width))))
+        return grad if self.shortcut is None else input_grads.whole
+
+    def _spatial_grads(
+        self, grad: Tensor, strips: list[Strip], output_signs: Tensor, spatial_signs: Tensor
+    ) -> Iterator[tuple[Tensor, int]]:
+        """Yield, for each strip, the gradient before the second convolution's ReLU, and the row with which it begins.
+
+        It has a row more above and below, if the map has them. Each row of ``grad`` is read once, before the caller
+        overwrites it, and set to zero where the output was not positive.
+        """
+        height, width = spatial_signs.shape[-2:]
+        rows = grad.shape[-2]
+        rows_read = 0
+        last_rows: Tensor | None = None  # of the strip before, which the next one begins with
+        for strip in strips:
+            stop_reading = min(strip.stop + 1, rows)
+            unread = Strip(rows_read, stop_reading, stop_reading == rows)
+            rows_read = stop_reading
+            unread_start, unread_stop = unread.before_pooling(self.stride, height)
+            y = grad[:, :, unread.start : unread.stop]
+            y = zero_where_not_positive(y, output_signs[:, :, unread.start : unread.stop])
+            y = pull_back_avg_pool(self.expand.pull_back(y), self.stride, (unread_stop - unread_start, width))
+            y = zero_where_not_positive(y, spatial_signs[:, :, unread_start:unread_stop])
+            start, stop = strip.before_pooling(self.stride, height)
+            y_start = unread_start
+            if last_rows is not None:
+                y = torch.cat([last_rows, y], dim=2)
+                y_start = start - 1
+            last_rows = y[:, :, stop - 1 - y_start :].clone()
+            yield y[:, :, : stop + 1 - y_start], y_start
 
 
 def _stage(tensors: FrozenTensors, number: int) -> list[Bottleneck]:
     blocks: list[Bottleneck] = []
-    while f"{(name := f'visual.layer{number}.{len(blocks)}')}.conv1.weight" in tensors.raw:
+    while f"{(name := f'visual.layer{number}.{len(blocks)}')}.conv1.weight" in tensors.checkpoint:
         blocks.append(Bottleneck(tensors, name, stride=1 if blocks or number == 1 else 2))
     return blocks
 
@@ -286,10 +313,10 @@ class _PiecewiseLinear(torch.autograd.Function):
 def _folded(tensors: FrozenTensors, conv: str, norm: str, stride: int = 1, activation: str = "relu") -> Convolution:
     """Return a convolution into which BatchNorm is folded in float64; the result is rounded."""
     gamma, beta, mean, variance = (  # folded on the CPU, since not every device has float64
-        tensors.raw[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
+        tensors.checkpoint[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gamma / (variance + 1e-5).sqrt()  # torch's default, with which every CLIP ResNet was trained
-    weight = tensors.rounded(tensors.raw[f"{conv}.weight"].double() * scale[:, None, None, None])
+    weight = tensors.rounded(tensors.checkpoint[f"{conv}.weight"].double() * scale[:, None, None, None])
     return Convolution(weight, tensors.rounded(beta - mean * scale), stride, activation)
 
 
@@ -304,27 +331,3 @@ def pull_back_avg_pool(grad: Tensor, stride: int, size: tuple[int, int]) -> Tens
     rows = size[0] - grad.shape[-2]
     columns = size[1] - grad.shape[-1]
     return F.pad(grad, (0, columns, 0, rows)) if rows or columns else grad
-
-
-def pack_signs(y: Tensor) -> Tensor:
-    """Return bits ``(N, C / 8, H, W)``, 1 where ReLU outputs ``(N, C, H, W)`` are positive."""
-    flags = y.bool().permute(0, 2, 3, 1).contiguous()  # y is never negative; bool() is faster than y > 0
-    bits = flags.reshape(-1).view(torch.int64) * _GATHER >> 56  # flattened: axes of length 1 may have any stride
-    return bits.to(torch.uint8).view(*flags.shape[:-1], -1).permute(0, 3, 1, 2)
-
-
-def keep_positive(grad: Tensor, signs: Tensor) -> Tensor:
-    """Set ``grad`` to zero, in place, where the ReLU output was not positive."""
-    packed = signs.permute(0, 2, 3, 1)  # (N, H, W, C / 8)
-    masks = _spread_table(grad.device).index_select(0, packed.reshape(-1).int()).view(torch.int8)
-    masks = masks.view(*packed.shape[:3], -1).permute(0, 3, 1, 2)  # 0: no bit is set; -1: all bits are set
-    grad.view(_INTEGERS[grad.element_size()]).bitwise_and_(masks)  # faster than multiplication, above all in bf16
-    return grad
-
-
-@cache
-def _spread_table(device: torch.device) -> Tensor:
-    """Return, for each byte, its eight bits as int8 of 0 or -1, packed into one int64."""
-    with torch.inference_mode(False):
-        bits = torch.arange(256, device=device)[:, None] >> torch.arange(8, device=device) & 1  # (256, 8)
-        return bits.to(torch.int8).neg().view(torch.int64)[:, 0]

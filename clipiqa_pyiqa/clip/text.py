@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..weights.checkpoint import Checkpoint
-from .device import FrozenTensors
+from .frozen_tensors import FrozenTensors
 from .tokenizer import tokenizer
 from .transformer import LayerNorm, Transformer
 
@@ -61,10 +61,10 @@ class TextTower:
 
     def __init__(self, tensors: FrozenTensors, vocabulary: Vocabulary, quick_gelu: bool):
         self.vocabulary = vocabulary
-        self.positional_embedding = tensors.rounded(tensors.raw["positional_embedding"])
+        self.positional_embedding = tensors.read_rounded("positional_embedding")
         self.transformer = Transformer(tensors, "transformer", quick_gelu)
         self.norm = LayerNorm(tensors, "ln_final")
-        self.projection = tensors.rounded(tensors.raw["text_projection"])
+        self.projection = tensors.read_rounded("text_projection")
 
     def embed(self, tokens: Tensor) -> Tensor:
         return self.vocabulary[tokens].to(self.projection)

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .attention_pool import HEAD_WIDTH, resize_rows
-from .device import FrozenTensors, Part
-from .resnet import channel_moments
+from .encoder import Part
+from .frozen_tensors import FrozenTensors
+from .moments import means_and_deviations
 from .tracing import is_traced
 
 
@@ -21,8 +22,8 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 class LayerNorm:
     def __init__(self, tensors: FrozenTensors, name: str):
-        self.weight = tensors.widened(f"{name}.weight")
-        self.bias = tensors.widened(f"{name}.bias")
+        self.weight = tensors.read(f"{name}.weight")
+        self.bias = tensors.read(f"{name}.bias")
 
     def __call__(self, x: Tensor) -> Tensor:
         weight = self.weight
@@ -31,7 +32,7 @@ class LayerNorm:
 
 def load_linear(tensors: FrozenTensors, name: str) -> list[Tensor]:
     """Return the weight and the bias of a linear layer."""
-    return [tensors.rounded(tensors.raw[f"{name}{part}"]) for part in ("weight", "bias")]
+    return [tensors.read_rounded(f"{name}{part}") for part in ("weight", "bias")]
 
 
 class AttentionBlock:
@@ -65,7 +66,7 @@ class Transformer:
     def __init__(self, tensors: FrozenTensors, prefix: str, uses_quick_gelu: bool):
         activation = quick_gelu if uses_quick_gelu else F.gelu
         start = f"{prefix}.resblocks."
-        count = len({key[len(start) :].split(".")[0] for key in tensors.raw if key.startswith(start)})
+        count = len({key[len(start) :].split(".")[0] for key in tensors.checkpoint if key.startswith(start)})
         self.blocks = [AttentionBlock(tensors, f"{start}{i}", activation) for i in range(count)]
 
     def __call__(self, x: Tensor, is_causal: bool = False) -> Tensor:
@@ -81,11 +82,14 @@ class VisionTransformer:
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Table 2.
     """
 
+    group_factor = 3  # it needs less memory per pixel than the other networks
+    normalises_pixels = False
+
     def __init__(self, tensors: FrozenTensors, quick_gelu: bool):
         self.rounded = tensors.rounded
 
         def load(name: str) -> Tensor:
-            return tensors.rounded(tensors.raw[f"visual.{name}"])
+            return tensors.read_rounded(f"visual.{name}")
 
         self.patch_weight = load("conv1.weight")
         self.class_embedding = load("class_embedding")
@@ -115,7 +119,7 @@ class VisionTransformer:
         for index, block in enumerate(blocks):
             x = block(x)
             if index in last_of_quarters:
-                moments.append(channel_moments(x[:, 1:].transpose(1, 2).to(self.norm_after.weight.dtype)))
+                moments.append(means_and_deviations(x[:, 1:].transpose(1, 2).to(self.norm_after.weight.dtype)))
         return self.norm_after(x[:, 0]) @ self.projection, torch.cat(moments, dim=1)
 
     def _tokens(self, x: Tensor, pos_embedding: str) -> Tensor:

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from seeded import feature, local_statistics, statistics, taps
 from tensors import Operations, assert_close, grad_of, normal
 
-from clipiqa_pyiqa.clip import convolution
+from clipiqa_pyiqa.clip import strips as strips_module
 from clipiqa_pyiqa.loss import general_path
 from clipiqa_pyiqa.weights.names import MINI_FILE
 
@@ -38,7 +38,7 @@ def reference(tensors, x):
 def test_the_tower_equals_plain_operations(metric, tensors, monkeypatch, size, strips):
     """Features, map and the gradients of both, and of the map alone, in float64: to rounding."""
     if strips:  # as small as can be
-        monkeypatch.setattr(convolution, "CPU_STRIP_BYTES", 1)
+        monkeypatch.setattr(strips_module, "CPU_STRIP_BYTES", 1)
     x = photo_like(*size, dtype=torch.float64).requires_grad_()
     net = metric.clip.image_tower(CPU, torch.float64)
     expected = reference(tensors, x)

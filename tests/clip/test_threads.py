@@ -10,7 +10,7 @@ from photos import photo_like
 from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.convolution import Convolution, are_packed
+from clipiqa_pyiqa.clip.convolution import Convolution, packing_failure
 from clipiqa_pyiqa.clip.text import TextTower
 
 COUNT = 8
@@ -63,11 +63,11 @@ def test_eight_threads_give_the_bits_of_one(backbone, seeded_weights):
         assert found == expected
 
 
-@pytest.mark.skipif(not are_packed(torch.float32), reason="this processor computes the plain way")
+@pytest.mark.skipif(packing_failure(torch.float32) != "", reason="this processor packs no weights")
 def test_one_thread_packs_a_weight(callers):
     conv = Convolution(normal(8, 8, 3, 3), normal(8), 1, "relu")
     x = normal(1, 8, 12, 12)
-    expected = conv(x, is_plain=True)
+    expected = conv(x, can_pack=False)
     threads = callers(torch.ops.mkldnn, "_get_mkldnn_serialized_md")
     with torch.no_grad():
         outputs = at_once(lambda _: conv(x))
