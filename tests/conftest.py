@@ -30,6 +30,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: a larger form of a test, made with --long only")
     config.addinivalue_line("markers", "gpu: takes CUDA, or the device that CLIPIQA_TEST_DEVICE names")
+    config.addinivalue_line("markers", "slow: takes seconds, as it plays a page, a browser, a cluster or a training")
     config.addinivalue_line("markers", "quick: one of a few tests of every room, in one process, without network")
     if not config.getoption("long"):
         os.environ["FEW_LAYERS"] = "1"  # also for `forked`

@@ -60,6 +60,7 @@ print(*(name for name in sys.modules if name.startswith("clipiqa_pyiqa.workbench
 """
 
 
+@pytest.mark.slow
 def test_metric_loss_reward_and_training_do_without_the_workbench():
     subprocess.run([sys.executable, "-c", USE], check=True)
 

@@ -15,6 +15,8 @@ from clipiqa_pyiqa.clip import groups as groups_module
 from clipiqa_pyiqa.loss import FORMS, general_path
 from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS
 
+pytestmark = pytest.mark.slow
+
 TWO = ["sharpness", ("Crisp photo.", "Hazy photo.")]
 BACKBONES = ("RN50", "ViT-B/32", "mini")
 

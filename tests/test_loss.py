@@ -205,6 +205,7 @@ def test_accumulation_and_retain_graph(loss):
     torch.testing.assert_close(x.grad, 10 * once)
 
 
+@pytest.mark.slow
 def test_compiled_with_a_network_it_equals_itself_uncompiled(loss):
     torch.manual_seed(0)
     net = nn.Conv2d(3, 3, 3, padding=1)
@@ -263,6 +264,7 @@ def test_each_image_gets_a_crop_of_its_own(metric):
     assert torch.equal(CLIPIQALoss(metric=metric, crop=100)(small), CLIPIQALoss(metric=metric)(small))
 
 
+@pytest.mark.slow
 def test_propagated_nan_is_all_of_an_images_loss_and_gradient(metric):
     for how in [
         *({"form": form} for form in FORMS),

@@ -51,6 +51,7 @@ def work(rank, folder, weights):
     dist.barrier()
 
 
+@pytest.mark.slow
 def test_two_processes_step_like_one(seeded_weights, forked, tmp_path):
     weights = str(seeded_weights("RN50"))
     assert forked.call(work, *((rank, str(tmp_path), weights) for rank in range(2)), folder=tmp_path) == [0, 0]

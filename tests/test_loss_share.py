@@ -72,6 +72,7 @@ def test_the_loss_is_that_of_the_weight_which_it_reports(metric, criterion):
     assert CLIPIQALoss(loss_weight=0.1, metric=metric).last_weight == 0.1
 
 
+@pytest.mark.slow
 def test_other_precisions_get_the_weight_of_fp32(sharing):
     """A mean over these pixels has gradients around 1e-7, where fp16 keeps one bit: norms are taken in fp32."""
     for dtype in [torch.float16, torch.bfloat16, torch.float64]:
@@ -96,6 +97,7 @@ def test_autocast_changes_nothing(sharing):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_norms_are_smoothed_over_steps_and_the_share_is_never_exceeded(sharing):
     criterion = sharing(beside="mse")
     x = images(n=1)

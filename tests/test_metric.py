@@ -128,6 +128,7 @@ def test_copies_share_and_pickles_are_small(metric, images):
     assert torch.equal(pickle.loads(written)(images), expected)
 
 
+@pytest.mark.slow
 def test_spawned_processes_can_use_it():
     metric = CLIPIQA(backbone="mini")
     image = torch.full((1, 3, 40, 40), 0.25)

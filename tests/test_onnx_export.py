@@ -57,6 +57,7 @@ def file(metric, once):
 
 
 @pytest.mark.parametrize("shape", [*SIZES, "flat"])  # without variance anywhere but at the border
+@pytest.mark.slow
 def test_scores_and_maps_equal_the_metrics(file, metric, shape):
     x = torch.full((2, 3, 70, 99), 0.5) if shape == "flat" else photo_like(*shape)
     scores, places = run(file, x)
@@ -65,6 +66,7 @@ def test_scores_and_maps_equal_the_metrics(file, metric, shape):
         assert_close(places, metric.score_map(x, QUESTIONS), atol=SEEDED)
 
 
+@pytest.mark.slow
 def test_the_file_holds_its_provenance(file, metric):
     model = onnx.load(file)
     onnx.checker.check_model(model)
@@ -80,12 +82,14 @@ def test_the_file_holds_its_provenance(file, metric):
     assert [axis.dim_param or axis.dim_value for axis in axes] == ["N", 3, "H", "W"]
 
 
+@pytest.mark.slow
 def test_the_file_tells_nothing_of_this_machine(file):
     content = file.read_bytes()
     assert b"site-packages" not in content
     assert str(ROOT).encode() not in content
 
 
+@pytest.mark.slow
 def test_the_python_example_gives_the_same_scores(file, metric, tmp_path, monkeypatch, capsys):
     photo = tmp_path / "photo.png"
     Image.open(PHOTOS[0]).convert("RGB").resize((131, 97)).save(photo)
@@ -162,6 +166,7 @@ def test_metrics_that_cannot_be_exported_are_refused(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_that_disagrees_with_its_metric_is_deleted(monkeypatch, tmp_path, file, metric):
     """A file that is wrong for some shapes, as a traced batch of one makes it, is found before it gets its name."""
     model = onnx.load(file)
@@ -170,6 +175,7 @@ def test_a_file_that_disagrees_with_its_metric_is_deleted(monkeypatch, tmp_path,
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_browser_example_gives_the_same_scores_in_node(file, metric, tmp_path):
     """The browser's lines, in node, on onnxruntime-web from npm."""
     modules = ROOT / "docs/site/web/node_modules"

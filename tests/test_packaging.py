@@ -38,6 +38,7 @@ def requirements(wheel):
     return [line.replace(" ", "") for line in metadata.get_all("Requires-Dist", []) if "extra" not in line]
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)

@@ -156,6 +156,7 @@ answer(errors=errors, built=built)
     assert "setuptools<82" in result["errors"][2]
 
 
+@pytest.mark.slow
 def test_pyiqa_command_scores_with_ours(full_rn50, forked_bare, tmp_path):
     """`pyiqa clipiqa -t photo.png`, with nothing but a folder of weights."""
     Image.effect_noise((96, 64), 40).convert("RGB").save(tmp_path / "photo.png")

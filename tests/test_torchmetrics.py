@@ -43,6 +43,7 @@ def ours(prompts):
     ],
 )
 @pytest.mark.parametrize("data_range", [1.0, 255])
+@pytest.mark.slow
 def test_scores_equal_those_of_clipiqa(prompts, as_ours, names, data_range):
     expected = ours(as_ours)
     metric = CLIPImageQualityAssessment(data_range=data_range, prompts=prompts, backbone="mini")
@@ -115,6 +116,7 @@ def _work(rank, address, shares):
 
 
 @pytest.mark.parametrize("shares", [[[0, 2], [1, 3]], [[0, 1, 3], []]])
+@pytest.mark.slow
 def test_two_processes_are_reduced(forked, tmp_path, shares):
     address = (tmp_path / "meet").as_uri()
     assert forked.call(_work, (0, address, shares), (1, address, shares), folder=tmp_path) == [0, 0]

@@ -34,6 +34,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_interfaces_give_equal_scores(forked_bare, folder):
     code = f"""{WITHOUT}
 import torch, clipiqa_pyiqa
@@ -66,6 +67,7 @@ print(score.item())
         pytest.param("export mini.onnx -b mini --quick-gelu --clip-weights", marks=pytest.mark.long),
     ],
 )
+@pytest.mark.slow
 def test_a_command_works(forked_bare, folder, small_compact, command):
     if command.startswith("export"):
         pytest.importorskip("onnxruntime")

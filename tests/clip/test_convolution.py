@@ -22,6 +22,7 @@ def packed(seen):
 
 @needs_onednn
 @pytest.mark.parametrize("backbone, precision", [("mini", "fp32"), ("RN50", "fp32"), ("RN50", "bf16")])
+@pytest.mark.slow
 def test_weights_are_packed_once(make, backbone, precision):
     metric = make(backbone, precision=precision)
     x = photo_like(96, 64)
@@ -34,6 +35,7 @@ def test_weights_are_packed_once(make, backbone, precision):
 
 @pytest.mark.parametrize("backbone", ["mini", "RN50", "ViT-B/32"])
 @pytest.mark.parametrize("way", ["gradient", "double backward", "float64", "trace"])
+@pytest.mark.slow
 def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(make, backbone, way):
     metric = make(backbone)
     x = photo_like(64, 64, dtype=torch.float64 if way == "float64" else torch.float32)
@@ -59,6 +61,7 @@ def test_what_needs_a_derivative_another_dtype_or_a_trace_goes_the_plain_way(mak
 
 
 @needs_onednn
+@pytest.mark.slow
 def test_a_tower_that_only_scores_holds_its_weights_once(make):
     def held():
         gc.collect()

@@ -35,6 +35,7 @@ def reference(tensors, x):
 
 
 @pytest.mark.parametrize("size, strips", [*zip(SIZES, (False, False, True, True), strict=True)])
+@pytest.mark.slow
 def test_the_tower_equals_plain_operations(metric, tensors, monkeypatch, size, strips):
     """Features, map and the gradients of both, and of the map alone, in float64: to rounding."""
     if strips:  # as small as can be

@@ -55,6 +55,7 @@ def reference(metric, x):
 
 @pytest.mark.parametrize("pos_embedding", ["none", "interpolate"])
 @pytest.mark.parametrize("backbone", ["RN50", "ViT-B/32"])
+@pytest.mark.slow
 def test_maps_equal_open_clips_modules_in_float64(make, backbone, pos_embedding):
     """Map and gradient, at sizes with and without remainders. (mini: tests/weights/test_mini.py)"""
     metric = make(backbone, pos_embedding=pos_embedding)

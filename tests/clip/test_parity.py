@@ -62,6 +62,7 @@ def test_the_score_of_a_single_text_is_the_cosine_of_pyiqas_towers(make, seeded_
 
 
 @pytest.mark.parametrize("pos_embedding", [False, True])
+@pytest.mark.slow
 def test_the_gradient_of_a_single_text_is_that_of_pyiqas_cosine(make, seeded_weights, pos_embedding):
     metric = make("RN50", pos_embedding=pos_embedding, prompts="single:Good photo.")
     reference = reference_on(seeded_weights("RN50"), torch.float64)

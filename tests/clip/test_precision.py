@@ -25,6 +25,7 @@ def multiplied(seen):
 
 @pytest.mark.parametrize("backbone", ["mini", "RN50", "ViT-B/32"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.slow
 def test_a_slow_dtype_is_rounded_to_and_computed_in_fp32(make, backbone, without_bf16, precision):
     if precision == "fp16":  # which is slow everywhere
         without_bf16()

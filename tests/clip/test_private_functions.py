@@ -71,6 +71,7 @@ def said(forked_bare, tmp_path, expected):
     "name, how",
     [(name, how) for name in PACKING for how in ("missing", "raising", "doubled")][:-1],  # no number is doubled there
 )
+@pytest.mark.slow
 def test_weights_are_not_packed_if_an_operation_is_not_as_expected(said, name, how):
     operation = f"torch.ops.mkldnn.{name}"
     overload = PACKING[name]
@@ -85,6 +86,7 @@ def test_weights_are_not_packed_if_an_operation_is_not_as_expected(said, name, h
 
 @needs_onednn
 @pytest.mark.parametrize("how", ["missing", "raising", "doubled"])
+@pytest.mark.slow
 def test_weights_are_not_packed_if_they_cannot_be_ordered(said, how):
     name = "torch._C._nn.mkldnn_reorder_conv2d_weight"
     code = {"missing": f"del {name}", "raising": f"{name} = raising", "doubled": f"{name} = doubled({name})"}[how]

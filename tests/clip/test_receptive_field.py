@@ -9,6 +9,8 @@ from tensors import normal, uniform
 
 from clipiqa_pyiqa import CLIPIQA
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs/maps.md"
 
 

@@ -46,6 +46,7 @@ def options(small_compact):
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own deprecation, and that shapes become constants
+@pytest.mark.slow
 def test_a_trace_and_an_export_keep_the_scores(options):
     metric = CLIPIQA(**options).eval()
     exported = torch.export.export(metric, (IMAGES,), strict=False)  # newer releases' default
@@ -54,6 +55,7 @@ def test_a_trace_and_an_export_keep_the_scores(options):
 
 
 @pytest.mark.parametrize("more", [{}, {"pos_embedding": "fixed"}])
+@pytest.mark.slow
 def test_a_compiled_metric_scores_as_it_does_uncompiled(more, options):
     metric = CLIPIQA(**options, **more).eval()
     torch._dynamo.reset()
@@ -83,6 +85,7 @@ def test_prompts_are_trained_alike_when_compiled(options):
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch has no batching rule for attention
 @pytest.mark.parametrize("backbone", ["mini", "RN50", "ViT-B/32"])
+@pytest.mark.slow
 def test_vmap_over_images(backbone, seeded_weights):
     metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), quick_gelu=True).eval()
     learned = CLIPIQA("clipiqa+", backbone, clip_weights=seeded_weights(backbone), quick_gelu=True, pretrained=False)

@@ -33,6 +33,7 @@ def features(options, *questions):
     return metric.encode_prompts("quality")
 
 
+@pytest.mark.slow
 def test_a_text_does_not_depend_on_the_questions_before_it(options, threads):
     threads(1)
     alone = features(options)
@@ -42,6 +43,7 @@ def test_a_text_does_not_depend_on_the_questions_before_it(options, threads):
         assert torch.equal(features(options, *questions), alone), questions
 
 
+@pytest.mark.slow
 def test_every_text_of_a_long_list_is_as_if_it_was_asked_alone(options, threads):
     threads(2)
     together = CLIPIQA(**options).encode_prompts(PAIRS)

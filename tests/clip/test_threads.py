@@ -13,6 +13,8 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.convolution import Convolution, packing_failure
 from clipiqa_pyiqa.clip.text import TextTower
 
+pytestmark = pytest.mark.slow
+
 COUNT = 8
 SIZES = [(96, 64), (64, 64), (160, 96), (128, 200), (33, 47), (224, 224), (96, 64), (300, 40)]
 

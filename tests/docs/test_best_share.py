@@ -20,6 +20,8 @@ from torchvision.transforms.functional import center_crop, pil_to_tensor, to_pil
 
 from clipiqa_pyiqa import CLIPIQA, score_paths
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SECTION = (ROOT / "docs/scale.md").read_text(encoding="utf-8").split("\n## Keep the best\n")[1].split("\n## ")[0]
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", SECTION, re.M | re.S)

@@ -16,6 +16,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from shard_makers import save_tar
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/examples/README.md"]
 FENCE = re.compile(r"^(?:<!-- not run: (?P<why>.+?) -->\n+)?```(?P<language>[a-z]*) *\n(?P<code>.*?)^```", re.M | re.S)

@@ -19,6 +19,8 @@ from shard_makers import save_tar
 
 from clipiqa_pyiqa.workbench.commands import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/examples/README.md"]
 FENCE = re.compile(

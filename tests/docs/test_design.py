@@ -8,6 +8,8 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "clipiqa_pyiqa"
 
@@ -86,6 +88,7 @@ def test_tests_that_pages_cite_exist():
             assert path.exists(), f"{page.name} cites {cited}"
 
 
+@pytest.mark.slow
 def test_examples_in_docstrings_run():
     for module in pkgutil.walk_packages([str(PACKAGE)], "clipiqa_pyiqa."):
         assert doctest.testmod(importlib.import_module(module.name)).failed == 0

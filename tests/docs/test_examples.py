@@ -10,6 +10,8 @@ import pytest
 import restoration
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -14,6 +14,8 @@ from photos import dng, photo_like
 from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = f"""
 set -e -o pipefail

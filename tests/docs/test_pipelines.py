@@ -13,6 +13,8 @@ from shard_makers import save_tar
 
 from clipiqa_pyiqa import CLIPIQA, score_paths
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
 BLOCKS = PAGE.partition("\n## Pipelines\n")[2].split("```python\n")[1:]

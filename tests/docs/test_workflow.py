@@ -11,6 +11,8 @@ import yaml
 from photos import BUNDLED
 from repository import ROOT, copy_sources
 
+pytestmark = pytest.mark.slow
+
 WORKFLOW = (ROOT / "docs/table.md").read_text().split("```yaml\njobs:\n")[1].split("```")[0]
 STEPS = yaml.safe_load(WORKFLOW)["quality"]["steps"]
 GENERATE = f"""

@@ -18,6 +18,8 @@ from pyiqa.archs import liqe_arch, maclip_arch, qualiclip_arch
 from pyiqa.archs.clip_model import LayerNorm
 from reference import MODULES, backbone_of, builders, on_cpu
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = sorted((Path(clipiqa_pyiqa.__file__).parent / "data/photos").glob("*.jpg"))
 TOLERANCE = {
     "maclip": 5e-5,

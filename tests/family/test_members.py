@@ -80,6 +80,7 @@ def images():
     return uniform(1, 3, 224, 230).repeat(2, 1, 1, 1).requires_grad_()
 
 
+@pytest.mark.slow
 def test_our_loss_takes_metrics_without_captions(metric, images):
     if metric.net.takes_captions:
         refused(CLIPIQALoss, criterion=metric.net)

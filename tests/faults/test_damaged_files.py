@@ -124,6 +124,7 @@ READERS = {
 }
 
 
+@pytest.mark.slow
 def test_damaged_files_of_others_are_read_or_refused(folder, times):
     for name in READERS:
         assert outcome(READERS[name], folder / name) != REFUSED

@@ -96,6 +96,7 @@ def finish(forked, path, count):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.slow
 def test_a_killed_run_loses_and_repeats_no_score(forked, folder, suffix, times):
     path = folder / f"scores.{suffix}"
     count = 4000 * times
@@ -128,6 +129,7 @@ score(photos, out, [{"own": Slow(log)}], resume=True)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_over_shards_repeats_no_stored_image(forked, folder, times):
     count = 300 * times
     codes = list[int]()

@@ -132,6 +132,7 @@ def attempt(tmp_path, metric, capfd, monkeypatch):
     resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
+@pytest.mark.slow
 def test_odd_values_end_with_an_exit_code_and_a_sentence(attempt, times):
     known = all_arguments()
     commands = [command for command in known if times > 1 or command not in SLOW]

@@ -201,6 +201,7 @@ def test_a_finished_run_scores_nothing_and_starts_no_ray(here, lake, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["beginning", "middle", "end", "twice", "cut file"])
+@pytest.mark.slow
 def test_what_a_lost_process_had_not_written_or_had_written_twice(here, lake, tmp_path, what):
     def lost(number, tables):
         if Pool.passes > 1:
@@ -440,6 +441,7 @@ def on_ray(sources, out, metric=None, **options):
     return score_on_ray(metric or Brightness(), sources, out, device="cpu", workers=1, actors=1, **options)
 
 
+@pytest.mark.slow
 def test_rows_equal_those_of_a_local_file_to_the_last_bit_on_a_cluster_too(cluster, lake, tmp_path):
     metrics = ["clipiqa:backbone=mini", "entropy"]
     done = on_ray(sources_in(lake), tmp_path / "out", metrics)

@@ -59,6 +59,7 @@ def test_verdicts(pictures):
 
 
 @pytest.mark.parametrize("tag, code, verdict", [("openai", 1, "FAIL"), ("file", 2, "differs")])
+@pytest.mark.slow
 def test_command(clipiqa, monkeypatch, seeded_weights, tag, code, verdict):
     """Seeded weights, as they are, and as what OpenAI published."""
     path = seeded_weights()

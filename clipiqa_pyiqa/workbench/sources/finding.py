@@ -206,7 +206,7 @@ def find_shards(
             name = address_of(item)
             if is_remote(name):
                 with in_store(name) as (fs, _):
-                    fs.invalidate_cache()  # else a stamp could be that of an earlier listing
+                    fs.clear_instance_cache()  # of any thread: else a stamp could be that of an earlier listing
             sources.find(name)
     if note := skipped_note(sources.skipped):
         log.info(note)

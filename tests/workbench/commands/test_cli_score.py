@@ -145,6 +145,7 @@ def test_members_that_their_shard_has_lost_are_gone_too(score):
     assert ran.code == 1 and "1 row of images that are gone" in ran.err and len(rows("scores.csv")) == 2
 
 
+@pytest.mark.slow
 def test_images_of_an_earlier_run_that_are_gone_are_named_and_decide_the_exit_code(clipiqa, tmp_path):
     """Also if their versions, which are no files, are of fewer kinds now."""
     for number in range(8):

@@ -16,6 +16,8 @@ from clipiqa_pyiqa.workbench.files.yaml import shipped
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.table.protocols import read_protocol
 
+pytestmark = pytest.mark.slow
+
 with suppress(ImportError):  # cyclopts checks values with it as soon as any library has imported it
     import pydantic  # noqa: F401
 

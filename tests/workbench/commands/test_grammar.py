@@ -55,6 +55,7 @@ def test_every_option_has_help_and_its_short_name():
                 assert SHORT[name] in argument.names
 
 
+@pytest.mark.slow
 def test_whole_numbers_have_bounds(clipiqa, tmp_path):
     inputs(tmp_path)
     for command, arguments in all_arguments().items():

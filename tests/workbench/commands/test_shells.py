@@ -45,6 +45,7 @@ def test_help_imports_no_slow_library(command):
     ],
     ids=["score", "loss", "rank", "refusals"],
 )
+@pytest.mark.slow
 def test_a_first_result_loads_few_modules(code, slow, most, tmp_path):
     """Files of this package are counted without those that only hold a folder together."""
     (tmp_path / "scores.csv").write_text("path,niqe\na.jpg,1\nb.jpg,2\n")
@@ -70,6 +71,7 @@ def test_python_m_is_the_command():
     assert run_module("--version").startswith("clipiqa-pyiqa ")
 
 
+@pytest.mark.slow
 def test_help_without_docstrings():
     """``python -OO`` drops them, and each command ended with a KeyError."""
     assert run_module("prompts", optimized=True) == run_module("prompts")

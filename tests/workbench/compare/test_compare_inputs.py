@@ -189,6 +189,7 @@ def test_a_toy_data_set_under_a_published_name_meets_no_published_value(clipiqa,
     assert all("with ✓ if" in line for line in marked)  # the legend
 
 
+@pytest.mark.slow
 def test_the_ablation_has_the_papers_values_of_both_pairs_and_none_of_the_single_text(clipiqa, toy_live_itw):
     printed = clipiqa(f"compare -c fig2 -d livec --data-root {toy_live_itw} --bootstrap 0 --device cpu", 0).out
     lines = [re.split(r"  +", line) for line in printed.splitlines()]
@@ -257,6 +258,7 @@ def test_data_sets_that_cannot_be_used_are_refused(data_root, tmp_path):
     refused(compare, {"m": lambda x: x.mean()}, one_name, out=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_compare_command_writes_tables_report_and_scores(clipiqa, photos, tmp_path):
     save_corrupt(photos / "torn.png")
     table = tmp_path / "s.csv"

@@ -27,6 +27,7 @@ def write_opinions(folder, count):
     (folder / "mos.csv").write_text("\n".join(["image,mos", *lines]))
 
 
+@pytest.mark.slow
 def test_finished_metrics_stay_in_the_report(clipiqa, rated):
     command = "compare -d mos.csv --bootstrap 50 --device cpu --out"
     clipiqa(f"{command} all -m mini entropy piqe", 0)

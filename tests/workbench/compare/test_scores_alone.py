@@ -42,6 +42,7 @@ def test_a_file_of_scores_and_opinions_is_compared_without_images(clipiqa, alone
     assert "Ranked too high" in page and "cannot be read" not in page and "<img" not in page
 
 
+@pytest.mark.slow
 def test_rows_that_the_file_no_longer_has_are_no_loss(clipiqa, alone):
     clipiqa(f"compare {METRICS} -d all.csv --out out", 0)
     lines = alone.read_text().splitlines()

@@ -31,6 +31,7 @@ def photos(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [{"max_side": 128}, {"max_pixels": 12_000}])
+@pytest.mark.slow
 def test_compare_sees_images_as_score_does(photos, limit):
     found = compare("mini", photos / "mos.csv", bootstrap=0, out=photos / "out", **limit, **CPU)
     rows = score_paths("mini", photos / "gt", **limit, **CPU).frame()

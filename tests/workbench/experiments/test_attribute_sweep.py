@@ -114,6 +114,7 @@ def koniq(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_a_sample_of_a_data_sets_test_images_is_drawn_by_its_seed(clipiqa, koniq):
     line = f"sweep koniq10k-1024:split=test --data-root {koniq} -c fig4 -b mini --scales 1 --steps 3 --max-side 48"
     drawn = {}

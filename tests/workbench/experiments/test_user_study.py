@@ -151,6 +151,7 @@ def saved(page, folder):
     return path
 
 
+@pytest.mark.slow
 def test_votes_of_several_people_come_back(opened, photos):
     study = photos.parent / "study"
     files = []

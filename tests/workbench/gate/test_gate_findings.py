@@ -63,6 +63,7 @@ def test_equal_scores_of_another_tool_are_no_equal_images(runs):
     assert gate(*runs(stars=(np.arange(40) % 5, np.full(40, 5)))).has_passed
 
 
+@pytest.mark.slow
 def test_another_size_or_aspect_fails_unless_it_is_accepted(clipiqa, folders, command):
     for n in range(20):
         size = (120, 80) if n < 3 else (160, 128)
@@ -77,6 +78,7 @@ def test_another_size_or_aspect_fails_unless_it_is_accepted(clipiqa, folders, co
     assert ElementTree.parse(folders / "gate/gate.xml").getroot().get("failures") == "0"
 
 
+@pytest.mark.slow
 def test_a_crashed_generator_does_not_pass(clipiqa, folders, command):
     for n in range(3, 20):
         (folders / f"new/{n}.png").unlink()
@@ -97,6 +99,7 @@ def test_a_crashed_generator_does_not_pass(clipiqa, folders, command):
         ("2", 0, "PASSED (accepted: 2 images missing in the new run)"),
     ],
 )
+@pytest.mark.slow
 def test_missing_images_pass_up_to_the_allowed_number(clipiqa, folders, command, allowed, code, end):
     for n in (3, 4):
         (folders / f"new/{n}.png").unlink()
@@ -118,6 +121,7 @@ def test_damaged_images_are_never_accepted(clipiqa, folders, command):
     assert last_line(said) == "FAILED: 1 image cannot be read"
 
 
+@pytest.mark.slow
 def test_images_of_the_new_run_alone_fail_unless_they_are_accepted(clipiqa, folders, command):
     shutil.copy(folders / "new/3.png", folders / "new/more.png")
     assert last_line(clipiqa(f"{command} mini", 1).out) == "FAILED: 1 image in the new run only"
@@ -133,6 +137,7 @@ def paste(path, box):
     image.save(path)
 
 
+@pytest.mark.slow
 def test_a_cut_image_is_explained_and_can_be_accepted_by_its_flag(clipiqa, folders, command):
     paste(folders / "new/7.png", (0, 44, 80, 64))
     Image.new("RGB", (80, 64)).save(folders / "new/3.png")

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from clipiqa_pyiqa import gate
@@ -21,6 +22,7 @@ def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
     clipiqa("gate base.csv new.csv --worst-loss 0.1 0.2", 2, "'0.1 0.2'")
 
 
+@pytest.mark.slow
 def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
     draw = np.random.default_rng(0)
     passed = []

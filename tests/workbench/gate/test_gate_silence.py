@@ -90,6 +90,7 @@ def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders,
     clipiqa(f"rank {folders}/gate/base.parquet --by niqe", 2, "no photo has a score of 'niqe'")
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_read_in_both_runs_is_named(clipiqa, folders, command):
     for name in ("base", "new"):
         (folders / name / "3.png").write_bytes(b"no image")
@@ -121,6 +122,7 @@ def test_a_resumed_verdict_is_about_the_images_that_are_there(clipiqa, folders, 
     clipiqa(f"{given} --resume", 0, out="n = 10")
 
 
+@pytest.mark.slow
 def test_images_of_another_size_and_unreadable_ones_are_counted(clipiqa, folders, command):
     base, new = (str(folders / name) for name in ("base", "new"))
     for n in range(3):

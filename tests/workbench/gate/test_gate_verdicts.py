@@ -145,6 +145,7 @@ def test_a_loss_that_would_show_four_times_in_five_does():
     assert 0.7 < measured.power("normal", 200, 1, runs=150) < 0.9  # three deviations of a share of 0.8
 
 
+@pytest.mark.slow
 def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkeypatch):
     out = folders / "gate"
     given = f"{command} mini"

@@ -79,6 +79,7 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
 
 @pytest.mark.parametrize("method", heads.FITS)
 @pytest.mark.parametrize("fit_on", ("features", "stages"))
+@pytest.mark.slow
 def test_from_scores_to_a_loaded_metric(method, fit_on, table, fit, metric, tmp_path):
     result = fit(table, method=method, fit_on=fit_on)
     result.save(tmp_path / "head.safetensors")
@@ -123,6 +124,7 @@ def test_each_photo_is_hashed_once(table, fit, monkeypatch):
     assert len(photos) == 36 and {*counts.values()} == {1}
 
 
+@pytest.mark.slow
 def test_copies_of_a_reference_are_not_both_fitted_and_predicted(copies, fit):
     """Nothing is to be learned, which cross-validation and splits show when they keep references together."""
     tables = (read_score_table(copies, group=group, val_fraction=0, needed=()) for group in (None, "scene"))

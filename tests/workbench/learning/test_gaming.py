@@ -10,6 +10,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQALoss, GamingAlarm
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clean():

@@ -126,6 +126,7 @@ def _gradient(rank, folder):
     torch.distributed.barrier()
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradient_of_the_joint_batch(forked, tmp_path):
     assert forked.call(_gradient, (0, tmp_path), (1, tmp_path), folder=tmp_path) == [0, 0]
     metric = fresh().train()

@@ -60,6 +60,7 @@ def failures(path):
 
 
 @pytest.mark.parametrize("out", ["s.csv", "s.jsonl", "s.parquet"])
+@pytest.mark.slow
 def test_a_row_that_lacks_a_score_says_so_until_it_has_one(photos, clipiqa, out):
     (photos / "photos/bad.png").write_bytes(b"no image")
     save_deqa(range(5))

@@ -38,6 +38,7 @@ def test_both_folders_of_pairs_hold_no_pictures(clipiqa, photos):
         clipiqa(f"pairs {sources} -b mini --out {out}", 2, f"'{out}' lies in")
 
 
+@pytest.mark.slow
 def test_sheets_beside_the_photos_or_in_a_hidden_folder_are_no_photos(clipiqa, photos):
     """Each of two runs counts the ten photos."""
     for out in ("sheets", "p/.sheets", "p/.hidden/sheets"):

@@ -15,6 +15,8 @@ from clipiqa_pyiqa.workbench.rank.page import RankingPage
 from clipiqa_pyiqa.workbench.rank.photos import Photos
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["a/0.png", "a/1.png", "a/2.png", "b/1.png", "b/4.png", "b/5 ü.png"]
 
 

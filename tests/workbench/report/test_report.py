@@ -76,6 +76,7 @@ def six_metrics():
     return Comparison((data_set,), {})
 
 
+@pytest.mark.slow
 def test_tables_of_six_metrics_are_printed_whole_and_fill_a_wide_screen(tmp_path, browser):
     report = tmp_path / "report.html"
     report.write_text(six_metrics().report().text("html"), "utf-8")

@@ -146,6 +146,7 @@ def test_the_direction_of_other_tools_columns_is_known_by_their_names(tmp_path):
         ("niqe.1", "niqe"),
     ],
 )
+@pytest.mark.slow
 def test_where_another_word_stands_beside_a_known_name_the_direction_is_asked_for(name, known, tmp_path, clipiqa):
     """A falling ``ssim_loss`` is good: the known name alone does not tell."""
     file = of_another_tool(tmp_path / "a.csv", name)

@@ -88,6 +88,7 @@ def touch(path):
 
 
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.slow
 def test_a_finished_file_keeps_all_scores_and_nothing_is_scored(name, inputs, encoded, resume):
     copy_results(FROZEN, inputs, name)
     resume(name)
@@ -205,6 +206,7 @@ def journal_rows(name):
 
 @pytest.mark.parametrize("is_cut", [False, True], ids=["whole", "cut"])
 @pytest.mark.parametrize("name, count", [("one.csv", 1), ("several.parquet", 1), ("shards.csv", 5), ("added.csv", 1)])
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_ended(name, count, is_cut, inputs, encoded, resume):
     assert name in INTERRUPTED
     copy_results(FROZEN / "interrupted", inputs, name)
@@ -235,6 +237,7 @@ def folders(inputs):
 
 
 @pytest.mark.parametrize("name", SCORES_OF_FOLDERS)
+@pytest.mark.slow
 def test_a_folder_of_results_keeps_all_scores_and_nothing_is_scored(name, folders, encoded, resume):
     scores = folders / name / SCORES_OF_FOLDERS[name][0]
     before = read(scores)

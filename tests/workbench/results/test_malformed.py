@@ -212,6 +212,7 @@ def test_lines_of_a_journal_that_are_no_rows_are_scored_again_and_named(photos, 
     assert "'columns' of its header is 5" in refused(score, "s.csv", resume=True)
 
 
+@pytest.mark.slow
 def test_an_earlier_table_with_a_wrong_head_is_refused(photos):
     table({"a": "ph"}, ["entropy"], out="out", **OPTIONS)
     header = json.loads((photos / "out/images.csv.provenance.json").read_text())

@@ -9,6 +9,8 @@ from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 from clipiqa_pyiqa.workbench.results.video_scores import judge_videos
 
+pytestmark = pytest.mark.slow
+
 
 def save(path, videos, pattern="{}.mp4::{:010.3f}", column="q", step=0.5):
     """A file of frames' scores: video -> scores, one each half second."""

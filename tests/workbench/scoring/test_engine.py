@@ -79,6 +79,7 @@ def test_a_file_that_is_named_twice_is_one_image_with_and_without_out(photos, cs
 # Several
 
 
+@pytest.mark.slow
 def test_metrics_of_pyiqa_and_objects_score_beside_clip_and_as_alone(photos, csv):
     entropy = pyiqa.create_metric("entropy", device="cpu")
     given = [MINI, "piqe", {"object": entropy}, {"own": Weighted(3.0)}]
@@ -128,6 +129,7 @@ def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, cli
 
 
 @pytest.mark.parametrize("out", ["s.csv", "s.parquet"])
+@pytest.mark.slow
 def test_what_could_not_be_built_is_scored_once_it_can_be(photos, tmp_path, clipiqa, out):
     weights = tmp_path / "own.safetensors"
     out = tmp_path / out
@@ -158,6 +160,7 @@ def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatc
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(photos, csv, clipiqa):
     Image.new("RGB", (20, 20)).save(photos / "small.png")
     clipiqa(f"score photos -m {MINI} piqe entropy --out s.csv", 1, "20 scored, 1 failed")
@@ -175,6 +178,7 @@ def test_clip_metrics_alone_do_not_import_pyiqa(photos, tmp_path, forked_bare):
 # Processes
 
 
+@pytest.mark.slow
 def test_named_metrics_score_there_and_objects_here_as_ever(photos, monkeypatch):
     (photos / "07.png").write_bytes(b"no image")
     given = ["piqe", {"mine": lambda x: x.mean((1, 2, 3))}, "entropy"]  # a function cannot be sent

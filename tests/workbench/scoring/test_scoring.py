@@ -141,6 +141,7 @@ def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path):
     assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_threads(small_compact, tmp_path):
     for number in range(6):
         pixels = np.random.default_rng(number).integers(0, 256, (60 + 30 * number, 250, 3), np.uint8)

@@ -226,6 +226,7 @@ def fits(found):
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, option, small, tmp_path):
     (tmp_path / "planted.yml").write_text(f"{GOOD.replace('psnr', planted)}view: {{{view}}}\n")
     number = compare(small, protocol=tmp_path / "planted.yml").mean("", "m", "ours")
@@ -246,6 +247,7 @@ def test_trials_hash_no_file_again(small, tmp_path, monkeypatch):
     assert {*found.images.inputs} <= {*counts} and {*counts.values()} == {1}
 
 
+@pytest.mark.slow
 def test_published_numbers_decide_the_exit_code_and_are_written(clipiqa, small, tmp_path):
     command = f"table --methods ours={small}/ours --reference {small}/gt -m psnr ssim"
     command += f" --device cpu -q --out {tmp_path}/out --resume --expect"

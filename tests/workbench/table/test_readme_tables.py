@@ -46,6 +46,7 @@ def test_a_table_needs_a_metric_and_the_readme_names_one(clipiqa, folder):
 
 
 @pytest.mark.usefixtures("stand_ins")
+@pytest.mark.slow
 def test_numbers_that_all_agree_need_no_explanation(clipiqa, folder):
     (line,) = (line for line in LINES if line.endswith("--expect paper.csv --explain"))
     write_paper(clipiqa, folder, line)

@@ -84,6 +84,7 @@ def test_published_values_on_other_images_are_not_compared(comparison):
     assert judges["RALI"]["not compared, because of"].text == "not in this run"
 
 
+@pytest.mark.slow
 def test_ours_minus_a_published_value_stands_beside_it_on_as_many_images():
     metrics = {"niqe": MetricResult(published_as="niqe"), "ours": MetricResult(published_as=PAPER)}
     for count, source in [(1169, "paper, Table 1"), (1162, "pyiqa's benchmark table")]:
@@ -216,6 +217,7 @@ def test_every_two_metrics_are_compared_on_the_images_that_both_have(close):
     np.testing.assert_allclose(frame["p Holm"], holm(frame["p"]))
 
 
+@pytest.mark.slow
 def test_the_differences_of_many_metrics_are_in_a_file_and_not_on_the_console(tmp_path):
     for count in (5, 6):
         metrics = {f"m{number}": MetricResult() for number in range(count)}
