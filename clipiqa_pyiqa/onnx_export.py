@@ -130,7 +130,7 @@ def _check_exportable(net: Any, prompts: Prompts | Columns, with_map: bool) -> N
         only_pairs(questions, "an ONNX file")
     if with_map and net.head is not None and prompts is None:
         raise CLIPIQAError(
-            "with_map must be False for a fitted head; got True: pass `{prompts}`, or leave out with_map.",
+            "a fitted head has no map: pass `{prompts}`, or leave out the map.",
             options=("prompts",),
         )
 

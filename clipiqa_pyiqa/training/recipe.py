@@ -10,7 +10,16 @@ from typing import Any, Literal, NamedTuple, Unpack
 import torch
 from torch import Tensor
 
-from ..checks import check_keys, check_number, check_one_of, check_seed, check_truth, check_whole, check_whole_or_none
+from ..checks import (
+    MIN_SIDE,
+    check_keys,
+    check_number,
+    check_one_of,
+    check_seed,
+    check_truth,
+    check_whole,
+    check_whole_or_none,
+)
 from ..errors import ImageError, Kind
 from ..options import CLIPIQAOptions
 from ..prompts.learned import CONTEXT_OPTIONS, check_context
@@ -68,7 +77,7 @@ class Recipe:
         check_truth("plcc_loss", self.plcc_loss)
         check_whole("batch_size", self.batch_size, 1, 65_536)
         check_whole("epochs", self.epochs, 1, 1_000_000)
-        check_whole_or_none("crop", self.crop, 0, 2048)
+        check_whole_or_none("crop", self.crop or None, MIN_SIDE, 2048)  # 0 means whole images
         check_whole("crops", self.crops, 1, 1000)
         check_seed(self.seed)
 

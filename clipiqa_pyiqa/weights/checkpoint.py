@@ -146,9 +146,10 @@ def _refusal(path: Path, error: Exception) -> WeightsError:
             f"{path} is truncated or damaged ({' '.join(str(error).split())[:200]}): download or copy it again."
         )
     culprit = re.search(r"GLOBAL ([\w.]+)", str(error))
+    finding = f"holds {culprit[1]}" if culprit else "is damaged, or holds other objects than tensors"
     return WeightsError(
-        f"{path} holds {culprit[1] if culprit else 'other objects than tensors'}, which could run code, so it was "
-        "not loaded: save only the state dict, by torch.save(model.state_dict(), path) or as .safetensors."
+        f"{path} {finding}, which could run code, so it was not loaded: copy it again, or save only the state "
+        "dict, by torch.save(model.state_dict(), path) or as .safetensors."
     )
 
 

@@ -89,6 +89,8 @@ def _outcome(words: list[str]) -> tuple[int, str]:
         drop(sys.stdout)
         return 1, ""
     except OSError as error:
+        if error.filename is None and isinstance(error, FileNotFoundError):  # of os.getcwd, and of tempfile
+            return 2, f"error: the current folder, or the one of temporary files, cannot be used: {error.strerror}."
         drop(sys.stdout)
         where = error.filename or "standard output"
         return 2, f"error: cannot write to {where}: {error.strerror or error}."

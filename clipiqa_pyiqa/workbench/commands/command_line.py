@@ -12,7 +12,7 @@ from cyclopts import Token
 from cyclopts.argument import Argument, ArgumentCollection
 
 from ...checks import check_path
-from ...errors import ConfigError, OutputError
+from ...errors import ConfigError, OptionError, OutputError
 
 _OUTPUTS = ("out", "splits_out", "path", "videos", "page")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config")
@@ -38,6 +38,8 @@ class CommandLine:
             if Path in (argument.hint, *get_args(argument.hint)):
                 for token in argument.tokens:
                     check_path(argument.field_info.name, token.value)
+            if int in (argument.hint, *get_args(argument.hint)):
+                _check_whole(argument)
 
     @property
     def option_files(self) -> list[str]:
@@ -110,6 +112,15 @@ def as_given(_: Any, tokens: Sequence[Token]) -> Any:
 
 def _with_home(token: Token) -> Token:
     return token.evolve(value=os.path.expanduser(token.value)) if token.value.startswith("~") else token
+
+
+def _check_whole(argument: Argument) -> None:
+    """Raise for a fraction, which cyclopts would round."""
+    name = argument.field_info.name
+    for token in argument.tokens:
+        _, _, fraction = token.value.partition(".")
+        if fraction.strip("0"):
+            raise OptionError(f"{{{name}}} must be a whole number; got {token.value!r}.", options=(name,))
 
 
 def _typed(token: Token) -> str:

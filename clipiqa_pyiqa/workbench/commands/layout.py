@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
     from rich.console import Console, ConsoleOptions
 
+NARROWEST = 40  # below it, no text fits beside an option
 WIDEST = 100
 WORDS = {"INT": "N", "FLOAT": "X", "STR": "TEXT", "STR...": "TEXT", "FLOAT...": "X", "PATH": "FILE", None: ""}
 """cyclopts' words for types -> ours for values."""
@@ -32,16 +33,19 @@ class Layout:
             return
         lines = [f"{panel.title}:"]
         for entry in panel.entries:
-            lines += _entry_lines(entry, min(console.width, WIDEST))
+            lines += _entry_lines(entry, _width(console))
         _print(console, "\n".join([*lines, ""]))
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
         """Print nothing: arguments and options have lines of their own."""
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
-        width = min(console.width, WIDEST)
-        paragraphs = [textwrap.fill(paragraph, width) for paragraph in _plain(description).split("\n\n")]
+        paragraphs = [textwrap.fill(paragraph, _width(console)) for paragraph in _plain(description).split("\n\n")]
         _print(console, "\n\n".join(paragraphs) + "\n")
+
+
+def _width(console: Console) -> int:
+    return min(max(console.width, NARROWEST), WIDEST)
 
 
 def _entry_lines(entry: HelpEntry, width: int) -> list[str]:

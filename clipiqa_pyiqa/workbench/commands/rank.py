@@ -16,7 +16,7 @@ from ...errors import OptionError
 from ...text import counted, few
 from ..options import check_storage
 from .options.flags import COLUMNS, OPTIONS, RARE
-from .options.groups import Settings
+from .options.groups import MetricOptions, Settings
 from .options.reports import Experiment
 from .options.running import check_inputs, start
 from .options.terminal import note, progress, tell
@@ -96,6 +96,8 @@ class PickOptions:
         """Return the conditions that are given. Raises ``CLIPIQAError``, before photos are scored."""
         from ..results.cuts import CUTS, check_cuts
 
+        if self.null and not self.paths:
+            raise OptionError("-0 needs --paths.")
         cuts = {name: getattr(self, name) for name in CUTS if getattr(self, name) is not None}
         check_cuts(cuts)
         return cuts
@@ -188,8 +190,9 @@ def _score_or_read(
     metrics = experiment.metrics
     output = experiment.output
     if len(sources) == 1 and is_score_file(sources[0]):
-        if metrics.questions.prompts or metrics.metrics or output.out is not None:
-            raise OptionError("--prompts, --metrics and --out need images; a score file holds scores: leave them out.")
+        if metrics != MetricOptions() or output.out is not None:
+            needing = "--prompts, --metrics, --backbone, other options of a metric, and --out"
+            raise OptionError(f"{needing} need images; a score file holds scores: leave them out.")
         photos = replace(_photos_in(sources[0], order, direction), conditions=conditions)
         tell(*unscored_note(photos.unscored))
         return photos, photos.unreadable.issuperset(photos.unscored)
@@ -213,7 +216,7 @@ def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Pho
     if "kind" in scores.other:  # another tool may have scored what cannot be read
         is_unread = scores.other["kind"].isin(UNREAD)
         scores.frame[is_unread.to_numpy()] = None
-    return Photos(scores, order.by or scores.names[0], lower_better, order.root)
+    return Photos(scores, scores.names[0] if order.by is None else order.by, lower_better, order.root)
 
 
 def _picked(photos: Photos, cuts: Mapping[str, Any]) -> Parts:

@@ -64,6 +64,6 @@ def named_errors(path: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    # torch's CPU allocator raises a plain RuntimeError
-    words = ("out of memory", "can't allocate memory", "not enough memory")
+    # torch's CPU allocator and oneDNN raise a plain RuntimeError
+    words = ("out of memory", "can't allocate memory", "not enough memory", "could not create a primitive")
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

@@ -108,7 +108,8 @@ def fit(
     device = find_device(device)
     metric = (metric or CLIPIQA()).to(device).eval()
     if metric.head is not None or len(metric.prompts) > 1 or len(metric.prompts[0].texts) == 1:
-        raise CLIPIQAError("metric must have one pair of prompts and no head.")
+        asked = "a head" if metric.head is not None else ", ".join(question.name for question in metric.prompts)
+        raise CLIPIQAError(f"a head is fitted to one pair of texts, such as 'quality'; got {asked}.")
     table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
     train = table.part("train")
     _check_enough(method, train)

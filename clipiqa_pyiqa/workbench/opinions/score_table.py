@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas
 
-from ...checks import FilePath, check_seed
+from ...checks import FilePath, check_number, check_seed
 from ...errors import CLIPIQAError
 from ...files.reading import FileHashes
 from ...logger import log
@@ -76,6 +76,7 @@ def read_score_table(
         group: Name or number of the column of groups, which splits keep together; default a usual name of references.
     """
     check_seed(seed)
+    check_number("val_fraction", val_fraction, 0, 1)
     file = path if isinstance(path, OpinionFile) else OpinionFile(path)
     file = _with_options(file, root, columns, lower_better, group)
     path = Path(file.path).expanduser()

@@ -47,7 +47,7 @@ class Ranking(ExperimentResult):
 
     def photos(self, by: str | None = None, lower_better: bool | None = None) -> Photos:
         """Return the images in the order of a question, by default the first."""
-        return Photos(self.scores, by or self.questions[0], lower_better)
+        return Photos(self.scores, self.questions[0] if by is None else by, lower_better)
 
     def best(self, count: int | str = 10, by: str | None = None) -> list[str]:
         """Return the paths of the best images: a number of them, or a share such as ``'10%'``."""

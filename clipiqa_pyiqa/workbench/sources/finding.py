@@ -196,8 +196,7 @@ def find_shards(
         elif not isinstance(item, str | os.PathLike):
             raise ImageError(f"sources must be paths, images or shards; got {shown(item)}.")
         elif os.fspath(item) == "-":
-            lines = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
-            names = [os.fsdecode(line.rstrip(b"\r")) for line in lines if line.strip()]
+            names = _names_on_stdin(null_separated)
             for name in names:
                 sources.find(name, patterns=False)
             if not names:
@@ -211,6 +210,14 @@ def find_shards(
     if note := skipped_note(sources.skipped):
         log.info(note)
     return sources
+
+
+def _names_on_stdin(null_separated: bool) -> list[str]:
+    """Return the names that standard input lists; none if it is closed."""
+    if sys.stdin is None:
+        return []
+    lines = sys.stdin.buffer.read().split(b"\0" if null_separated else b"\n")
+    return [os.fsdecode(line.rstrip(b"\r")) for line in lines if line.strip()]
 
 
 def each_of(one_or_several: Any) -> Iterable[Any]:

@@ -62,6 +62,11 @@ def test_a_list_on_standard_input(folder, monkeypatch):
         assert [Path(path).name for path in find_shards(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
 
 
+def test_a_closed_standard_input_lists_nothing(clipiqa, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "nothing to score" in clipiqa("score - -b mini", 2).err
+
+
 # Results
 
 

@@ -69,3 +69,9 @@ def test_a_command_line_may_be_run_in_several_threads(capfd):
         thread.join()
     assert codes == [0, 0] and main(["prompts", "quality"]) == 0
     assert capfd.readouterr().out.count("Good photo.") == 3
+
+
+def test_help_can_be_printed_on_a_screen_of_any_width(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "1")
+    assert main(["score", "--help"]) == 0
+    assert "--resume" in capsys.readouterr().out

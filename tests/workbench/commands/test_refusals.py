@@ -81,6 +81,34 @@ def test_options_of_shards_and_videos_name_what_they_need(said, tmp_path):
     assert "must be seconds apart" in said("score a.png -b mini --every 1h")
 
 
+def test_a_current_folder_that_is_gone_is_named(said, tmp_path, monkeypatch):
+    save_grey(tmp_path / "a.png", 9)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "the current folder" in said(f"score {tmp_path}/a.png -b mini --out s.csv")
+
+
+def test_fractions_are_not_rounded(said, tmp_path):
+    save_grey(tmp_path / "a.png", 9)
+    assert "--max-side must be a whole number; got '64.5'" in said("score a.png -b mini --max-side 64.5")
+    Path("options.yml").write_text("max_side: 64.5\n")
+    assert "must be a whole number; got '64.5'" in said("score a.png -b mini -c options.yml")
+
+
+def test_a_ranking_of_scores_takes_no_options_of_metrics(said):
+    for more in ("-b RN50", "--template 'A {}.'", "--precision bf16"):
+        assert "need images" in said(f"rank s.csv {more}")
+    assert "-0 needs --paths" in said("rank s.csv -0")
+    assert "no scores called ''" in said("rank s.csv --by ''")
+
+
+def test_shares_of_held_out_images_lie_between_0_and_1(said):
+    for command in ("train s.csv -b mini --out run", "fit s.csv -b mini --out head.safetensors"):
+        assert "--val-fraction must be between 0 and 1" in said(f"{command} --val-fraction=-0.1")
+
+
 def test_options_that_would_have_no_effect_in_python(tmp_path):
     for options in ({"overwrite": True}, {"drop_vanished": True}, {"out": ""}):
         refused(score_paths, CLIPIQA(backbone="mini"), tmp_path, **options)

@@ -17,6 +17,7 @@ from clipiqa_pyiqa.workbench.images import memory, rgb
 from clipiqa_pyiqa.workbench.images.image import read_image
 from clipiqa_pyiqa.workbench.images.memory import limit_memory
 from clipiqa_pyiqa.workbench.images.prefetch import prefetch
+from clipiqa_pyiqa.workbench.images.reading_errors import is_out_of_memory
 
 SIDE = 40
 NEED = memory.DECODING * SIDE * SIDE
@@ -97,6 +98,10 @@ def test_small_limits_are_told_in_digits_that_count(tmp_path, clipiqa):
     Image.new("L", (1000, 1000)).save(tmp_path / "photo.png")
     ran = clipiqa(f"score photo.png --memory=2M {MINI}")
     assert "the limit of memory is 0.002 GB" in ran.err
+
+
+def test_what_onednn_says_without_memory_is_known():
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
 
 
 def test_a_wrong_size_is_refused(photos, clipiqa):
