@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..checks import MIN_SIDE
 from ..logger import log
-from ..weights.checkpoint import STEM, open_checkpoint
+from ..weights.architecture import Tower, tower_of
+from ..weights.checkpoint import open_checkpoint
 from ..weights.finding import Weights, found_again
 from .arithmetic import clamped
 from .device import missing_on_mps
@@ -101,6 +102,7 @@ class FrozenCLIP:
 
     def __init__(self, weights: Weights):
         self.weights, self.checkpoint = weights, open_checkpoint(weights.path)
+        self.tower = tower_of(self.checkpoint)
         self.vocabulary = Vocabulary(self.checkpoint)
         self._lock = threading.RLock()
         self._towers: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
@@ -110,11 +112,12 @@ class FrozenCLIP:
     @property
     def cell(self) -> int:
         """Side in pixels of a place, which is also the smallest image: 32, or a ViT's patch."""
-        return self.checkpoint.shapes["visual.conv1.weight"][-1] if "visual.proj" in self.checkpoint else MIN_SIDE
+        return self.checkpoint.shapes["visual.conv1.weight"][-1] if self.tower is Tower.VIT else MIN_SIDE
 
     @property
     def has_positions(self) -> bool:
-        return STEM not in self.checkpoint
+        """Whether its image tower has a positional embedding."""
+        return self.tower is not Tower.MINI
 
     @property
     def width(self) -> int:
@@ -175,9 +178,9 @@ class FrozenCLIP:
 
     def _build_image(self, tensors: FrozenTensors) -> ImageTower:
         encoder: Encoder
-        if STEM in tensors.checkpoint:
+        if self.tower is Tower.MINI:
             return ImageTower(load_efficientnet(tensors), tensors, self.weights, RESOLUTION)
-        if "visual.proj" in tensors.checkpoint:
+        if self.tower is Tower.VIT:
             encoder, name = VisionTransformer(tensors, self.weights.quick_gelu), "visual.positional_embedding"
         else:
             encoder, name = ModifiedResNet(tensors), "visual.attnpool.positional_embedding"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from huggingface_hub import constants
 
 from ..errors import WeightsError
-from .finding import Copy, download_places, find_file, find_good_copy, weights_in, weights_named
-from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, pyiqa_file, release
+from .copies import Copy, download_addresses, search, warn_of_problems
+from .finding import find_file, weights_in, weights_named
+from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def weights_at_hand(
     files = list[PublishedFile]()
     for name in named:
         backbone, _, tag = name.partition(":")
-        files.append(release(canonical_backbone(backbone), tag))
+        files.append(published_clip(canonical_backbone(backbone), tag))
     if is_everything or prompts:
         files += [pyiqa_file(name) for name in PYIQA_FILES]
     return (_at_hand(file, download) for file in files)
@@ -48,14 +49,21 @@ def weights_at_hand(
 def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     """Return a file with its state, after a download if one is wanted."""
     try:
-        copy = find_file(file) if download else find_good_copy(file)
+        copy = find_file(file) if download else _copy_here(file)
         if copy is None:
             state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
-            return FileAtHand(file.title, state, " or ".join(download_places(file)), sha256=file.sha256)
+            return FileAtHand(file.title, state, " or ".join(download_addresses(file)), sha256=file.sha256)
         state = "found" if _is_published(copy, file) else "not published"
     except WeightsError as error:
         return FileAtHand(file.title, "failed" if download else "damaged", str(error).splitlines()[0])
-    return FileAtHand(file.title, state, f"{copy.source}: {copy.path}", copy.path.stat().st_size, copy.sha256)
+    return FileAtHand(file.title, state, f"{copy.place}: {copy.path}", copy.path.stat().st_size, copy.sha256)
+
+
+def _copy_here(file: PublishedFile) -> Copy | None:
+    """Return a good copy on this machine, if there is one; damaged ones are logged."""
+    result = search(file)
+    warn_of_problems(file, result)
+    return result.copy
 
 
 def _is_published(copy: Copy, file: PublishedFile) -> bool:

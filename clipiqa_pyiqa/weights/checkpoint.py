@@ -1,6 +1,5 @@
 """Reading of checkpoints of every format without running code in them."""
 
-import functools
 import pickle
 import re
 import warnings
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ..checks import FilePath
 from ..errors import WeightsError
 from ..files.reading import open_file
-from ..pyiqa_package import import_pyiqa
 from .torchscript import check_declared_size, read_torchscript
 
 
@@ -151,90 +149,3 @@ def _refusal(path: Path, error: Exception) -> WeightsError:
         f"{path} {finding}, which could run code, so it was not loaded: copy it again, or save only the state "
         "dict, by torch.save(model.state_dict(), path) or as .safetensors."
     )
-
-
-_NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # formats of scipy and h5py, which execute no code
-_ADVICE = "pass {trust_weights} if you trust the author of the file"
-
-
-def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
-    """Raise WeightsError if an option of pyiqa's metrics names a file that could run code, unless it is trusted."""
-    get_url_from_name = import_pyiqa(".archs.arch_util").get_url_from_name
-    if trust_weights:
-        return
-    for text in _texts(options):
-        if "://" in text:
-            name = text.rsplit("/", 1)[-1]
-            if text not in {get_url_from_name(name, store) for store in ("hugging_face", "github")}:
-                raise WeightsError(
-                    f"{text[:200]!r} is not a file that pyiqa publishes, and loading it could run code: "
-                    f"download the file and pass its path, or {_ADVICE}.",
-                    options=("trust_weights",),
-                )
-        else:
-            _check_parameter_file(Path(text).expanduser())
-
-
-def _check_parameter_file(path: Path) -> None:
-    """Raise WeightsError if a file for a metric of pyiqa could run code; a text may also be no file."""
-    if not path.is_file() or first_bytes(path).startswith(_NO_PICKLE) or _is_safetensors(path):
-        return
-    try:
-        load_pickled(path)
-    except WeightsError as error:
-        raise WeightsError(f"{str(error).rstrip('.')}; or {_ADVICE}.", options=("trust_weights",)) from error
-
-
-def _is_safetensors(path: Path) -> bool:
-    try:
-        with safe_open(path, "pt"):  # reads the whole header, since a pickle may begin with the same bytes
-            return True
-    except (SafetensorError, OSError):
-        return False
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts and paths in an option, however deep."""
-    if isinstance(value, str | Path):
-        yield str(value)
-    elif isinstance(value, Mapping):
-        yield from _texts(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for element in value:
-            yield from _texts(element)
-
-
-STEM = "visual.stem.weight"  # a tensor that only mini has
-# Last parts of names of tensors that only some checkpoints hold; no feature depends on these tensors.
-_BOOKKEEPING = {
-    "input_resolution",
-    "context_length",
-    "vocab_size",
-    "num_batches_tracked",
-    "attn_mask",
-    "prompts_features",
-}
-
-
-@functools.cache
-def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
-    """Return the shapes of a backbone's tensors in open_clip, by name."""
-    import open_clip  # the import takes seconds
-
-    with torch.device("meta"):
-        model = open_clip.CLIP(**open_clip.get_model_config(backbone.replace("/", "-")))
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
-    """Raise WeightsError if a checkpoint lacks tensors of a backbone, or has others or others' shapes."""
-    if backbone == "mini":
-        differing = {STEM} - checkpoint.keys()
-    else:
-        differing = {name for name, _ in checkpoint.shapes.items() ^ shapes_of(backbone).items()}
-    names = sorted(name for name in differing if name.rpartition(".")[2] not in _BOOKKEEPING)
-    if names:
-        raise WeightsError(
-            f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
-            f"of another shape, such as {names[0]}; pass the file's own backbone, or another file."
-        )

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants
@@ -16,10 +13,10 @@ from ..checks import FilePath
 from ..errors import WeightsError
 from ..files.reading import sha256_of
 from ..logger import log
-from .checkpoint import check_architecture, open_checkpoint
-from .names import BACKBONES, PublishedFile, canonical_backbone, release, tags
-
-VARIABLE = "CLIPIQA_WEIGHTS_DIR"
+from .architecture import check_architecture
+from .checkpoint import open_checkpoint
+from .copies import VARIABLE, Copy, Place, download_addresses, search, warn_of_problems
+from .names import BACKBONES, PublishedFile, canonical_backbone, published_clip, tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,29 +28,13 @@ class Weights(PublishedFile):
     """
 
     path: Path
-    source: str  # the place where it was found
+    place: Place
 
     @property
     def short(self) -> str:
         """Tag and first digits of the hash: ``'openai afeb0e10'`` or ``'file mine.pt 1234abcd'``."""
         name = f"{self.tag} {self.path.name}" if self.tag == "file" else self.tag
         return f"{name} {self.sha256[:8]}"
-
-
-class Copy(NamedTuple):
-    """A file on this machine."""
-
-    path: Path
-    source: str  # the place where it was found
-    sha256: str
-
-
-class Candidate(NamedTuple):
-    """A file that may be a copy of a published file."""
-
-    path: Path
-    source: str  # the place where it was found
-    hashes: tuple[str, ...]  # that are accepted, or their first digits; with none, any file is accepted
 
 
 def find_weights(
@@ -66,19 +47,19 @@ def find_weights(
     """
     backbone = canonical_backbone(backbone)
     if clip_weights is None:
-        return _published_weights(release(backbone), quick_gelu)
+        return _published_weights(published_clip(backbone), quick_gelu)
     if _is_tag(clip_weights, backbone):
-        return _published_weights(release(backbone, str(clip_weights)), quick_gelu)
+        return _published_weights(published_clip(backbone, str(clip_weights)), quick_gelu)
     path = Path(clip_weights).expanduser()
     if not path.is_file():
         raise WeightsError(
             f"{{clip_weights}}={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
             options=("clip_weights",),
         )
-    copy = Copy(path, "given path", sha256_of(path))
+    copy = Copy(path, Place.GIVEN, sha256_of(path))
     recognised = recognise(path, copy.sha256)
     if recognised is None or recognised.backbone != backbone:
-        return _unpublished_weights(copy, release(backbone), quick_gelu)
+        return _unpublished_weights(copy, published_clip(backbone), quick_gelu)
     return weights_in(copy, recognised, quick_gelu)
 
 
@@ -93,7 +74,7 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
     """Return the published CLIP that has this hash or this place in the hub's cache, or None."""
     for backbone in BACKBONES:
         for tag in tags(backbone):
-            published = release(backbone, tag)
+            published = published_clip(backbone, tag)
             is_in_hub_cache = published.hub_folder.name in path.absolute().parts
             if is_in_hub_cache or sha256.startswith(published.hashes):
                 return published
@@ -101,14 +82,14 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
 
 
 def _published_weights(published: PublishedFile, quick_gelu: bool | None) -> Weights:
-    if quick_gelu not in (None, published.quick_gelu) and find_good_copy(published) is None:
+    if quick_gelu not in (None, published.quick_gelu) and search(published).copy is None:
         check_activation(published, quick_gelu)  # raises before a download
     return weights_named(find_file(published), published, quick_gelu)
 
 
 def weights_named(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
     """Return the weights in a file that has a published file's name; in the user's folder its hash decides."""
-    if copy.source != VARIABLE or copy.sha256.startswith(published.hashes):
+    if copy.place is not Place.USERS_FOLDER or copy.sha256.startswith(published.hashes):
         return weights_in(copy, published, quick_gelu)
     recognised = recognise(copy.path, copy.sha256)
     if recognised is not None and recognised.backbone == published.backbone:
@@ -147,14 +128,15 @@ def weights_in(copy: Copy, published: PublishedFile, quick_gelu: bool | None = N
     """Return the weights in a copy of a published file; raise WeightsError if its architecture is another."""
     check_activation(published, quick_gelu)
     check_architecture(open_checkpoint(copy.path), published.backbone)
-    return Weights(**(vars(published) | copy._asdict()))
+    facts = {**vars(published), "sha256": copy.sha256}
+    return Weights(path=copy.path, place=copy.place, **facts)
 
 
 def is_same_release(weights: Weights, sha256: str) -> bool:
     """Return whether a hash is that of these weights, or of the same published weights in another file format."""
     if sha256 == weights.sha256:
         return True
-    published = () if weights.tag == "file" else release(weights.backbone, weights.tag).hashes
+    published = () if weights.tag == "file" else published_clip(weights.backbone, weights.tag).hashes
     return weights.sha256.startswith(published) and sha256.startswith(published)
 
 
@@ -172,38 +154,33 @@ def found_again(weights: Weights) -> Weights:
 
 def find_file(file: PublishedFile) -> Copy:
     """Return the first good copy of a published file on this machine, downloaded if there is none."""
-    copy = find_good_copy(file)
-    if copy is not None:
-        return copy
-    places = download_places(file)
-    if not places:
+    result = search(file)
+    warn_of_problems(file, result)
+    if result.copy is not None:
+        return result.copy
+    addresses = download_addresses(file)
+    if not addresses:
         raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
     if constants.HF_HUB_OFFLINE:
         raise _not_downloaded(file, ["HF_HUB_OFFLINE is set"])
     failures = list[str]()
-    for place in places:
-        log.warning(f"Downloading {file.title} from {place} …")  # a warning, since a download may take minutes
+    for address in addresses:
+        log.warning(f"Downloading {file.title} from {address} …")  # a warning, since a download may take minutes
         try:
-            path = _downloaded(file, place)
-            return Copy(path, "download", sha256_of(path))
+            path = _download(file, address)
+            return Copy(path, Place.DOWNLOAD, sha256_of(path))
         except Exception as error:  # the hub's client raises many kinds of errors; the message below lists all
-            failures.append(f"{urlsplit(place).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
+            failures.append(f"{urlsplit(address).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
     raise _not_downloaded(file, failures)
 
 
-def download_places(file: PublishedFile) -> list[str]:
-    """Return the addresses to download a file from, the hub's repository first."""
-    repositories = [f"{constants.ENDPOINT}/{file.hub}"] if file.hub else []
-    return [*repositories, *file.urls]
-
-
-def _downloaded(file: PublishedFile, place: str) -> Path:
-    """Download a file from one of its places, and return its path."""
+def _download(file: PublishedFile, address: str) -> Path:
+    """Download a file from one of its addresses, and return its path."""
     from .download import download_from_hub, download_from_url  # loads the hub's client
 
-    if place not in file.urls:
+    if address not in file.urls:
         return download_from_hub(file)
-    return download_from_url(place, file.caches[-1] / place.rpartition("/")[2], file.sha256)
+    return download_from_url(address, file.caches[-1] / address.rpartition("/")[2], file.sha256)
 
 
 def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:
@@ -222,58 +199,3 @@ def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:
         f"that {VARIABLE} names. Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com.",
         options=("backbone", "clip_weights"),
     )
-
-
-def find_good_copy(file: PublishedFile) -> Copy | None:
-    """Return the first good copy on this machine; raise WeightsError if the copy in the user's folder is damaged."""
-    for path, source, expected in candidates(file):
-        sha256 = sha256_of(path)
-        if not expected or sha256.startswith(expected):
-            return Copy(path, source, sha256)
-        hashes = " or ".join(f"{start[:8]}…" for start in expected)
-        # The real path, not the hub's link: if a user deletes only the link, the hub links the same file again.
-        problem = f"{path.resolve()} is damaged or another file: its SHA-256 is {sha256[:8]}…, not {hashes}"
-        if source == VARIABLE:
-            raise WeightsError(f"{problem}; copy it again, or delete the file.")
-        log.warning(f"{problem}; this copy is not used: delete the file.")
-    return None
-
-
-def candidates(file: PublishedFile) -> Iterator[Candidate]:
-    """Yield the files on this machine that may be copies, in the order in which they are preferred."""
-    can_be_downloaded = bool(download_places(file))
-    user_folder = os.environ.get(VARIABLE)
-    if user_folder and can_be_downloaded:
-        yield from _candidates_of_user(file, _look_for_folder(user_folder))
-    yield from _candidates_in_hub_cache(file)
-    source = "cache" if can_be_downloaded else "this package"
-    for folder in file.caches:
-        for name in file.names:
-            path = folder / name
-            if path.is_file():
-                yield Candidate(path, source, file.hashes)
-
-
-def _candidates_of_user(file: PublishedFile, folder: Path) -> Iterator[Candidate]:
-    for name in file.names:
-        path = folder / name
-        if path.is_file():
-            # Users convert weights to .safetensors; with an unknown hash, they count as unpublished.
-            yield Candidate(path, VARIABLE, () if path.suffix == ".safetensors" else file.hashes)
-
-
-def _candidates_in_hub_cache(file: PublishedFile) -> Iterator[Candidate]:
-    for name in file.hub_names:
-        for path in sorted(file.hub_folder.glob(f"snapshots/*/{name}")):
-            blob = path.readlink().name if path.is_symlink() else ""
-            expected = file.hub_hash(name, blob)
-            yield Candidate(path, "hub cache", (expected,) if expected else ())
-
-
-@cache
-def _look_for_folder(name: str) -> Path:
-    """Return the user's folder of weights; warn once if it is not a folder."""
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        log.warning(f"{VARIABLE} names {folder}, which is no folder: it is left out.")
-    return folder

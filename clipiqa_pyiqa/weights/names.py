@@ -114,7 +114,7 @@ def tags(backbone: str) -> tuple[str, ...]:
     return tuple(open_clip.list_pretrained_tags_by_model(backbone.replace("/", "-")))
 
 
-def release(backbone: str, tag: str = "") -> PublishedFile:
+def published_clip(backbone: str, tag: str = "") -> PublishedFile:
     """Return the file that was published under a tag, by default OpenAI's; raise WeightsError for an unknown tag."""
     if backbone == "mini" and tag in ("", BUNDLED):
         return _bundled_file()

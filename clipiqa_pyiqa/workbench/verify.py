@@ -82,5 +82,5 @@ def verify(
     is_near = table["difference"].abs() <= table["tolerance"]
     table["verdict"] = is_near.map({True: "ok", False: "FAIL" if is_ours else "differs"})
     table["source"] = table.pop("source")  # the last column
-    table.attrs["weights"] = f"{weights.backbone}, {weights.short}, from {weights.source}: {weights.path}"
+    table.attrs["weights"] = f"{weights.backbone}, {weights.short}, from {weights.place}: {weights.path}"
     return table

@@ -24,7 +24,7 @@ LAYERS = {"RN50": (([3, 4, 6, 3], 12), ([1, 2, 1, 1], 2)), "ViT-B-32": ((12, 12)
 
 def set_depth(few):
     """From now on RN50 and ViT-B/32 have few layers, or CLIP's, in open_clip and for the package, which asks it."""
-    from clipiqa_pyiqa.weights.checkpoint import shapes_of
+    from clipiqa_pyiqa.weights.architecture import shapes_of
 
     for name, layers in LAYERS.items():
         for config in (_MODEL_CONFIGS[name], _MODEL_CONFIGS[f"{name}-quickgelu"]):

@@ -21,7 +21,7 @@ from huggingface_hub import constants
 from stores import serving
 
 from clipiqa_pyiqa.weights import names
-from clipiqa_pyiqa.weights.checkpoint import shapes_of
+from clipiqa_pyiqa.weights.architecture import shapes_of
 
 REFUSED = "http://127.0.0.1:9"  # where nothing listens
 VIT = "ViT-B/32"  # the quickest to describe

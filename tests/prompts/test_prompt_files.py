@@ -171,8 +171,8 @@ def test_another_file_of_the_same_published_weights_is_accepted(learned, tmp_pat
     weights = learned.clip.weights
     save_prompt_file(learned.prompt_learner, path, {"weights_sha256": "0" * 64})
     assert "other weights" in refused(learned.load_prompts, path)
-    release = names.release("mini")
-    monkeypatch.setattr(finding, "release", lambda *_: replace(release, hub_sha256="0" * 64))
+    release = names.published_clip("mini")
+    monkeypatch.setattr(finding, "published_clip", lambda *_: replace(release, hub_sha256="0" * 64))
     learned.load_prompts(path)
     assert weights.sha256 == release.sha256
 

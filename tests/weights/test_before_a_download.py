@@ -8,6 +8,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.family import MACLIP, CLIPScore, QualiCLIP
 from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
 from clipiqa_pyiqa.weights import finding
+from clipiqa_pyiqa.weights.copies import Search
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def no_weights(files, monkeypatch):
     def look(file):
         pytest.fail(f"looked for {file.title}")
 
-    for name in ("find_file", "find_good_copy"):
+    for name in ("find_file", "search"):
         monkeypatch.setattr(finding, name, look)
     monkeypatch.setattr("clipiqa_pyiqa.metric.find_file", look)
     for module in ("base", "laion", "qualiclip"):
@@ -62,7 +63,7 @@ def test_clipiqa(files, monkeypatch, options, named):
 
 
 def test_an_activation_that_contradicts_published_weights(monkeypatch):
-    monkeypatch.setattr(finding, "find_good_copy", lambda file: None)
+    monkeypatch.setattr(finding, "search", lambda file: Search(None, []))
     assert "contradicts RN50 (openai)" in refused(CLIPIQA, quick_gelu=False)
 
 

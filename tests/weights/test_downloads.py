@@ -46,11 +46,11 @@ def test_weights_are_downloaded_at_a_pinned_revision(home, pinned, server, monke
     with caplog.at_level(logging.WARNING):
         weights = find_weights(VIT)
     assert f"Downloading ViT-B/32 (openai) from {server.url}/{TIMM}" in caplog.text
-    assert (weights.source, weights.sha256, weights.tag) == ("download", sha256(pinned), "openai")
+    assert (weights.place, weights.sha256, weights.tag) == ("download", sha256(pinned), "openai")
     assert server.requests.count(f"GET {route}") == 1 and not any("/main/" in request for request in server.requests)
-    assert find_weights(VIT).source == "hub cache" and weights.path.is_relative_to(home / "hub")
+    assert find_weights(VIT).place == "hub cache" and weights.path.is_relative_to(home / "hub")
     damage(weights.path.resolve())
-    assert find_weights(VIT).source == "download" and sha256(weights.path) == sha256(pinned)
+    assert find_weights(VIT).place == "download" and sha256(weights.path) == sha256(pinned)
 
 
 @pytest.mark.parametrize("etag", ["a" * 64, None])
@@ -109,10 +109,10 @@ def test_weights_are_downloaded_from_the_publisher(
         monkeypatch.setattr(names, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
     weights = find_weights(VIT)
     target = home / ".cache/clip/ViT-B-32.pt"
-    assert (weights.path, weights.source, weights.tag) == (target, "download", "openai")
+    assert (weights.path, weights.place, weights.tag) == (target, "download", "openai")
     assert target.read_bytes() == openai_file.read_bytes()
     assert "ViT-B-32.pt" in caplog.text and capsys.readouterr().out == ""
-    assert find_weights(VIT).source == "cache" and server.requests == [f"GET {route}"]
+    assert find_weights(VIT).place == "cache" and server.requests == [f"GET {route}"]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_an_unpublished_file_counts_as_quick_gelu_with_a_warning(home, tmp_path,
 
 def test_published_file_is_recognised_by_hash_or_place(home, openai_file, tmp_path):
     weights = find_weights(VIT, openai_file)
-    assert (weights.tag, weights.quick_gelu, weights.source) == ("openai", True, "given path")
+    assert (weights.tag, weights.quick_gelu, weights.place) == ("openai", True, "given path")
     assert weights.short == f"openai {sha256(openai_file)[:8]}"
     refused(find_weights, VIT, openai_file, quick_gelu=False)
     laion = put_into_hub_cache(home / "hub", LAION, BIN, save_state_dict(tmp_path / "x.bin", VIT))
@@ -77,17 +77,17 @@ def test_published_file_is_recognised_by_hash_or_place(home, openai_file, tmp_pa
 def test_every_tag_agrees_with_open_clip():
     """Activation, hashes and names, for our backbones."""
     for backbone in set(BACKBONES) - {"mini"}:
-        openai = names.release(backbone)
+        openai = names.published_clip(backbone)
         assert openai.quick_gelu and len(openai.sha256) == 64
         assert f"{backbone.replace('/', '-')}.pt" == openai.names[1] == openai.urls[0].rpartition("/")[2]
         if openai.revision:
             assert finding.recognise(Path("x.safetensors"), openai.hub_sha256) == openai
         for tag in names.tags(backbone):
             config = open_clip.get_pretrained_cfg(backbone.replace("/", "-"), tag)
-            known = names.release(backbone, tag)
+            known = names.published_clip(backbone, tag)
             assert known.quick_gelu == config.get("quick_gelu", known.quick_gelu)
             assert known.sha256 or not ("mlfoundations" in config["url"] or "openai" in config["url"])
-    assert names.release("RN50").sha256.startswith("afeb0e10")
+    assert names.published_clip("RN50").sha256.startswith("afeb0e10")
 
 
 # The order of places
@@ -99,7 +99,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
     def source_and_path():
         weights = find_weights(VIT)
         assert weights.tag == "openai"
-        return weights.source, weights.path
+        return weights.place, weights.path
 
     for path in (home / ".cache/clip/ViT-B-32.pt", home / "torch/hub/clip/ViT-B-32.pt"):
         place(openai_file, path)
@@ -111,7 +111,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
     place(openai_file, folder / "ViT-B-32.pt")
     assert source_and_path() == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
     users_file = save_state_dict(tmp_path / "own.pt", VIT)
-    assert find_weights(VIT, users_file, quick_gelu=True).source == "given path"
+    assert find_weights(VIT, users_file, quick_gelu=True).place == "given path"
 
 
 # The hash decides in the user's folder
@@ -127,7 +127,7 @@ def test_an_unknown_hash_in_the_folder_is_not_openais(home, folder, seeded_weigh
     """Its name alone made a random network "openai", and published values stood beside its scores."""
     path = place(seeded_weights(VIT), folder / "ViT-B-32.safetensors")
     weights = find_weights(VIT)
-    assert weights.short == f"file ViT-B-32.safetensors {sha256(path)[:8]}" and weights.source == "CLIPIQA_WEIGHTS_DIR"
+    assert weights.short == f"file ViT-B-32.safetensors {sha256(path)[:8]}" and weights.place == "CLIPIQA_WEIGHTS_DIR"
     assert weights.quick_gelu and "ViT-B-32.safetensors is not a published file" in caplog.text
     assert not find_weights(VIT, quick_gelu=False).quick_gelu
     (file,) = weights_at_hand([VIT])

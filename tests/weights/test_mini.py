@@ -34,7 +34,7 @@ def test_minis_file_is_the_one_that_was_measured():
 
 def test_mini_needs_no_network(home):
     weights = find_weights("mini")
-    assert (weights.path, weights.source, weights.tag) == (names.MINI_FILE, "this package", "bundled")
+    assert (weights.path, weights.place, weights.tag) == (names.MINI_FILE, "this package", "bundled")
     assert weights.quick_gelu and weights.short == f"bundled {names.MINI_SHA256[:8]}"
 
 

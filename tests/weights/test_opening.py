@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from tensors import assert_close, normal
 from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archive, save_openai_like, save_state_dict
 
-from clipiqa_pyiqa.weights.checkpoint import check_architecture, check_options, open_checkpoint
+from clipiqa_pyiqa.weights.architecture import check_architecture
+from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
+from clipiqa_pyiqa.weights.pyiqas_files import check_options
 
 Tensors = dict[str, torch.Tensor]
 

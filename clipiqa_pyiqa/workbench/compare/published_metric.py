@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ...errors import PromptError
 from ...metric import CLIPIQA
 from ...prompts.pairs import PRESETS, parse_prompts
-from ...weights.names import OPENAI, release
+from ...weights.names import OPENAI, published_clip
 from ..files.named import Settings
 from ..opinions.published import ENSEMBLE, is_published, variant
 from ..results.columns import Record
@@ -61,7 +61,7 @@ def _with_weights(name: str, backbone: str, tag: str, sha256: str) -> PublishedM
     """Return a published name, and whether the weights are OpenAI's, by the digits of the hash that are known."""
     if not is_published(name):
         return PublishedMetric()
-    known_hashes = release(backbone).hashes if tag == OPENAI else ()
+    known_hashes = published_clip(backbone).hashes if tag == OPENAI else ()
     if any(_agree(known, sha256) for known in known_hashes):
         return PublishedMetric(name)
     return PublishedMetric(name, f"weights {tag} {sha256[:8]}, whose hash is not that of OpenAI's")

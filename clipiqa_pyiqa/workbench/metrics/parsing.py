@@ -75,7 +75,7 @@ def parse_metrics(
         if metric.takes not in also:
             _check_scores_images(metric)
         if isinstance(metric, PyiqaDescription) and metric.options and not metric.is_ours:
-            from ...weights.checkpoint import check_options  # imports torch
+            from ...weights.pyiqas_files import check_options  # imports torch
 
             check_options(metric.options, trust_weights)
     return parsed

@@ -34,7 +34,7 @@ def test_table_of_everything_downloads_nothing(clipiqa, home, server, monkeypatc
     for backbone in set(BACKBONES) - {"mini"}:
         state, size, digest, where = table[f"{backbone} (openai)"]
         assert (state, size) == ("would be downloaded", "-")
-        assert digest == names.release(backbone).sha256[:12]
+        assert digest == names.published_clip(backbone).sha256[:12]
         assert where.startswith(f"{server.url}/timm/") and "openaipublic" in where
     assert table["CLIPIQA+_RN50_512-89f5d940.pth"][2] == "89f5d940"
     assert server.requests == []
