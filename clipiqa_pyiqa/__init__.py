@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .workbench.scoring.score import score_paths
     from .workbench.scoring.score_images import score_images
     from .workbench.scoring.scorer import Scorer
-    from .workbench.sources.stores import Shard
+    from .workbench.sources.shards import Shard
     from .workbench.table.run import table
 
 __all__ = [

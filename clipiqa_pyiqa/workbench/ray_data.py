@@ -15,7 +15,7 @@ import os
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Unpack
 
@@ -31,9 +31,9 @@ from .options import RunOptions, SharedOptions
 from .results.header import Header
 from .results.parquet_folder import ParquetFolder
 from .scoring.folder_plan import FolderPlan, FolderResult, ShardTask
-from .scoring.score import ScoringSetup
+from .scoring.setup import ScoringSetup
 from .scoring.shard_scorer import ShardScorer
-from .sources.finding import Found, find_shards
+from .sources.finding import FoundSources, find_sources, tell_skipped
 from .sources.parquet import carried_types
 from .sources.videos import SAMPLING
 
@@ -69,7 +69,7 @@ def score_on_ray(
 
     Args:
         metric, prompts, keep, resume, drop_vanished, sampling, options: As for :func:`~clipiqa_pyiqa.score_paths`.
-        sources: Paths as for :func:`~clipiqa_pyiqa.workbench.sources.finding.find_shards`, images or shards.
+        sources: Paths as for :func:`~clipiqa_pyiqa.workbench.sources.finding.find_sources`, images or shards.
         out: The folder, on a disk that all machines share or in a store; :func:`.read_scores` reads it.
         image_column: Column of images in Parquet files; None finds it.
         actors: Number of processes that score; None means as many as fit.
@@ -82,8 +82,9 @@ def score_on_ray(
     """
     check_list("keep", keep)
     check_whole_or_none("actors", actors, 1, 4096)
-    if not isinstance(sources, Found):
-        sources = find_shards(sources, keep=keep, image_column=image_column, sampling=sampling)
+    if not isinstance(sources, FoundSources):
+        sources = find_sources(sources, keep=keep, image_column=image_column, sampling=sampling)
+        tell_skipped(sources)
     if sources.is_empty:
         raise CLIPIQAError(f"{sources.problem or 'no source was given'}: there is nothing to score.")
     setup = ScoringSetup(metric, prompts, also=(Takes.NAME,), sampling=sampling, **options)
@@ -91,10 +92,7 @@ def score_on_ray(
         label = setup.metrics.files[0].label
         raise CLIPIQAError(f"the scores of {label!r} are in a file: join them with the results on Ray by `path`.")
     folder = ParquetFolder.at(out)
-    header = setup.header
-    if keep:
-        header = replace(header, reading={**header.reading, "keep": list(keep)})
-    header = Header.of(header.record)  # as read from a file
+    header = Header.of(setup.header_with(keep).record)  # as read from a file
     with folder.locked():
         before = folder.continued(header, resume)
         plan = FolderPlan(folder, header, sources.items)

@@ -27,11 +27,11 @@ from clipiqa_pyiqa.weights.names import MINI_FILE
 from clipiqa_pyiqa.workbench.experiments.votes import read_votes
 from clipiqa_pyiqa.workbench.images.formats import readable_formats
 from clipiqa_pyiqa.workbench.images.image import File
-from clipiqa_pyiqa.workbench.images.memory import limit_memory
+from clipiqa_pyiqa.workbench.images.memory_limit import limit_memory
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.options import AnySize
 from clipiqa_pyiqa.workbench.results.scores import read_scores
-from clipiqa_pyiqa.workbench.sources.finding import find_shards
+from clipiqa_pyiqa.workbench.sources.finding import find_sources
 
 TOKENS = (b"\0", b"\xff\xfe", b"nan", b"1e999", b'"', b"\r", b"\n\n", "\u202e".encode(), b"9" * 400, b",", b"{}")
 
@@ -106,7 +106,7 @@ def folder(tmp_path):
 
 def read_shards(path):
     """Pictures that cannot be read are named one by one."""
-    for shard in find_shards(str(path)).items:
+    for shard in find_sources(str(path)).items:
         for entry in shard.entries():
             with contextlib.suppress(ImageError):
                 entry.load(AnySize())

@@ -24,7 +24,7 @@ from test_damaged_files import budget
 from test_hostile_text import UNSAFE
 
 from clipiqa_pyiqa.workbench.commands import main
-from clipiqa_pyiqa.workbench.images.memory import limit_memory
+from clipiqa_pyiqa.workbench.images.memory_limit import limit_memory
 
 MINI = "-b mini --device cpu"
 FEATURES = "--features new/store"

@@ -17,7 +17,7 @@ from timing import arguments, new_folder, resident
 
 from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.workbench.images.image import BytesImage
-from clipiqa_pyiqa.workbench.images.memory import give_back_memory
+from clipiqa_pyiqa.workbench.images.system_memory import give_back_memory
 
 FEW = 2000
 

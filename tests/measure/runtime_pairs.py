@@ -19,7 +19,7 @@ import torch
 from timing import alone, arguments, images, new_folder, ratio, row, seeded
 
 from clipiqa_pyiqa import CLIPIQA, export_onnx
-from clipiqa_pyiqa.workbench.images.memory import keep_memory
+from clipiqa_pyiqa.workbench.images.system_memory import keep_memory
 
 SIZES = ((64, 64), (224, 224), (384, 512), (768, 1024))
 SECONDS = 1.5  # for each size and side

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from clipiqa_pyiqa.workbench.images.image import read_image
-from clipiqa_pyiqa.workbench.images.memory import give_back_memory
+from clipiqa_pyiqa.workbench.images.system_memory import give_back_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 sys.stdout.reconfigure(line_buffering=True)  # a long run tells at once what it has found
@@ -58,9 +58,10 @@ def new_folder():
 
 def photos(*folders):
     """Return the paths of all images in folders."""
-    from clipiqa_pyiqa.workbench.sources.finding import find_shards  # not there in older checkouts
+    from clipiqa_pyiqa.workbench.sources import finding  # not there in older checkouts
 
-    return find_shards(folders).paths
+    find = getattr(finding, "find_sources", None) or finding.find_shards  # its name in older ones
+    return find(folders).paths
 
 
 def pixels(path):

@@ -31,9 +31,10 @@ from clipiqa_pyiqa.workbench.results.parquet_folder import ParquetFolder
 from clipiqa_pyiqa.workbench.results.scores import read_scores
 from clipiqa_pyiqa.workbench.scoring import shard_scorer
 from clipiqa_pyiqa.workbench.scoring.folder_plan import FolderPlan
-from clipiqa_pyiqa.workbench.scoring.score import ScoringSetup
+from clipiqa_pyiqa.workbench.scoring.setup import ScoringSetup
 from clipiqa_pyiqa.workbench.scoring.shard_scorer import ShardScorer
-from clipiqa_pyiqa.workbench.sources.stores import Shard, write_whole
+from clipiqa_pyiqa.workbench.sources.shards import Shard
+from clipiqa_pyiqa.workbench.sources.stores import write_whole
 
 
 @pytest.fixture

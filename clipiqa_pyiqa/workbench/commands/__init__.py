@@ -95,7 +95,7 @@ def _outcome(words: list[str]) -> tuple[int, str]:
         where = error.filename or "standard output"
         return 2, f"error: cannot write to {where}: {error.strerror or error}."
     except (MemoryError, RuntimeError) as error:
-        from ..images.reading_errors import is_out_of_memory
+        from ..images.lack_of_memory import is_out_of_memory
 
         if not is_out_of_memory(error):
             raise

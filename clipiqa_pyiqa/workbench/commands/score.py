@@ -21,7 +21,8 @@ from ..metrics.description import Takes
 from ..options import check_storage
 from ..results.output import Output
 from ..results.printing import printing
-from ..sources.stores import TABLES, absent_note
+from ..scoring.absent_values import sentence_about_absent
+from ..sources.shards import TABLES
 from .options.flags import RAY
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
 from .options.running import start
@@ -30,8 +31,8 @@ from .options.terminal import frame_as_text, note, progress, stored, tell
 if TYPE_CHECKING:
     from ..metrics.kinds import AnyMetric
     from ..results.scores import Scores
-    from ..scoring.score import ScoringRun
-    from ..sources.finding import Found
+    from ..scoring.scoring_run import ScoringRun
+    from ..sources.finding import FoundSources
 
 
 @Parameter(name="*", group="Shards (tar archives and Parquet files)")
@@ -166,12 +167,15 @@ def run(
     return _score_into_file(chosen, sources, videos, output, into, format, how)
 
 
-def _find_sources(paths: Sequence[str], shards: Shards, videos: Videos, output: OutputOptions, null: bool) -> Found:
+def _find_sources(
+    paths: Sequence[str], shards: Shards, videos: Videos, output: OutputOptions, null: bool
+) -> FoundSources:
     """Return the images and shards that paths name. Raises ``CLIPIQAError`` if there are none."""
-    from ..sources.finding import find_shards
+    from ..sources.finding import find_sources, tell_skipped
 
     reading: dict[str, Any] = {**vars(shards), **videos.sampling}
-    sources = find_shards(paths, null_separated=null, **reading)
+    sources = find_sources(paths, null_separated=null, **reading)
+    tell_skipped(sources)
     if sources.is_empty:
         raise ImageError(f"{sources.problem}: there is nothing to score.")
     if not _has_videos(sources) and (
@@ -183,7 +187,7 @@ def _find_sources(paths: Sequence[str], shards: Shards, videos: Videos, output: 
     return sources
 
 
-def _has_videos(sources: Found) -> bool:
+def _has_videos(sources: FoundSources) -> bool:
     from ..sources.videos import VideoShard
 
     return any(isinstance(item, VideoShard) for item in sources.items)
@@ -200,7 +204,7 @@ def _into(output: OutputOptions, format: str | None, drop_vanished: bool) -> Out
 
 def _score_into_file(
     metrics: Sequence[AnyMetric],
-    sources: Found,
+    sources: FoundSources,
     videos: Videos,
     output: OutputOptions,
     into: Output | None,
@@ -228,7 +232,7 @@ def _score_into_file(
 
 
 def _score_on_ray(
-    metrics: Sequence[AnyMetric], sources: Found, videos: Videos, output: OutputOptions, how: Mapping[str, Any]
+    metrics: Sequence[AnyMetric], sources: FoundSources, videos: Videos, output: OutputOptions, how: Mapping[str, Any]
 ) -> int:
     """Score on Ray into a folder of Parquet files; return the exit code."""
     from ..ray_data import score_on_ray
@@ -286,7 +290,7 @@ def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Call
             lacking = lacks.setdefault(split_name(cells["path"])[0] or "loose photos", set(keep))
             lacking.difference_update(name for name, column in columns.items() if column in here)
     absent = {name: [source for source, lacking in lacks.items() if name in lacking] for name in keep}
-    notes = [absent_note(name, shards) for name, shards in absent.items() if shards]
+    notes = [sentence_about_absent(name, shards) for name, shards in absent.items() if shards]
     tell(*notes)
     how = "not asked for; to fill them, score all images again with the metrics of all columns"
     tell(*(f"{counted(count, 'cell')} of {name} {how}" for name, count in unasked.items()))

@@ -29,7 +29,7 @@ from ..options import ComparisonOptions, Progress, SharedOptions, silent
 from ..results.store import Results
 from ..scoring.options import Options
 from ..scoring.result_files import outputs
-from ..scoring.score import circumstances
+from ..scoring.setup import circumstances
 from .comparison import OTHERS, Comparison, scores_name
 from .data_set_result import DataSetResult
 from .scored_images import ScoredImages, limits_text, score_all

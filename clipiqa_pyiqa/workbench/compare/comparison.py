@@ -9,7 +9,7 @@ import pandas
 
 from ...text import counted, first_of
 from ..files.folders import file_name
-from ..images.image import MISSING
+from ..images.stamp import MISSING
 from ..opinions.published import CORRELATIONS, PAPER, PublishedRow, published_rows
 from ..report.report import PROVENANCE, Report, Reported, Shown
 from ..report.table import Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words

@@ -22,7 +22,7 @@ from ..results.scores import Scores
 from ..results.store import Results, open_results
 from ..scoring.options import Options
 from ..scoring.result_files import score_missing
-from ..scoring.score import circumstances
+from ..scoring.setup import circumstances
 from .published_metric import PublishedMetric, published_clipiqa, published_in_record, published_unbuilt_clipiqa
 
 

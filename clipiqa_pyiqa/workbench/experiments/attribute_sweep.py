@@ -21,7 +21,7 @@ from ...text import shown
 from ..names.versions import path_of_version
 from ..options import Reading, SharedOptions
 from ..report.pictures import COLOURS, STYLE, captioned
-from ..sources.finding import each_of
+from ..sources.paths import each_of
 from ..stats.correlation import srocc
 from .changed_images import ChangedImage, changed_images
 from .changes import CHANGES, Change

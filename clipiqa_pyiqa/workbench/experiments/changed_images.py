@@ -13,7 +13,8 @@ from PIL import Image
 
 from ..images.image import File, read_image
 from ..images.image import Image as AnyImage
-from ..images.memory import set_aside
+from ..images.reading_memory import set_aside
+from ..images.stamp import Stamp
 from ..names.versions import version_name
 from .changes import Change
 
@@ -42,8 +43,8 @@ class ChangedImage(AnyImage):
         words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
         return version_name(self.path, self.scale, words)
 
-    def stamp(self) -> str:
-        return f"{File(self.path).stamp()} {self.limits}"
+    def stamp(self) -> Stamp:
+        return Stamp(f"{File(self.path).stamp()} {self.limits}")
 
     def picture(self) -> Image.Image:
         return self.change.apply(self.scaled(self.path, self.scale), self.amount)

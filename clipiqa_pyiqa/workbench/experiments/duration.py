@@ -9,7 +9,7 @@ from typing import Any
 from ...logger import log
 from ..images.image import Image
 from ..metrics.kinds import AnyMetric
-from ..scoring.score import ScoringSetup
+from ..scoring.setup import ScoringSetup
 
 MANY = 10_000  # scores, of which nobody waits for the end without knowing when it comes
 _SECONDS_OF_A_UNIT = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}

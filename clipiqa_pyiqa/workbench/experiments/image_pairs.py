@@ -17,7 +17,7 @@ from ...text import counted, few
 from ..names.matching import images_by_name, in_all
 from ..options import SharedOptions
 from ..report.pictures import contact_sheet
-from ..sources.finding import check_pictures_outside
+from ..sources.picture_folders import check_pictures_outside
 from ..stats.intervals import mean_difference, share
 from .experiment_result import ExperimentResult, file_names
 from .options import ExperimentOptions

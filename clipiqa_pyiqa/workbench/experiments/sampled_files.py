@@ -13,7 +13,9 @@ from ...errors import ImageError
 from ...text import counted
 from ..files.named import parse_argument
 from ..opinions.splits import drawn_places
-from ..sources.finding import check_pictures_outside, each_of, find_inputs
+from ..sources.finding import find_inputs
+from ..sources.paths import each_of
+from ..sources.picture_folders import check_pictures_outside
 
 _NAME = re.compile(r"[\w+-]+")
 

@@ -19,7 +19,7 @@ from ...prompts.pairs import Prompts
 from ...text import counted, few
 from ..options import SharedOptions
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, wrapped
-from ..sources.finding import each_of
+from ..sources.paths import each_of
 from ..stats.intervals import clustered_share, share
 from .experiment_result import ExperimentResult
 from .options import ExperimentOptions, Paths

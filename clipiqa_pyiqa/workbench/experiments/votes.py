@@ -15,7 +15,7 @@ from ...files.printable import on_disk
 from ...prompts.pairs import Columns, parse_columns
 from ...text import hint_for
 from ..files.csv_files import check_images_exist, read_rows
-from ..sources.finding import each_of
+from ..sources.paths import each_of
 from .options import Paths
 
 SIDES = ("first", "second")

@@ -16,7 +16,7 @@ from ..images.prefetch import prefetch
 from ..names.members import images_named, split_name
 from ..options import AnySize
 from ..results.scores import Scores
-from ..sources.stores import is_remote, source_at
+from ..sources.stores import image_at, is_remote
 from .findings import Finding
 from .verdicts import rounding_of_rows
 
@@ -115,7 +115,7 @@ def images_of_rows(names: Mapping[str, str]) -> Iterator[tuple[str, Image]]:
         if shard:
             members[name] = row
         else:
-            yield row, source_at(on_disk(name))
+            yield row, image_at(on_disk(name))
     yield from _in_shards(members)
 
 

@@ -26,7 +26,7 @@ from ..results.directions import find_direction
 from ..results.output import Output
 from ..results.scores import Scores, is_score_file, read_scores
 from ..results.video_scores import per_video
-from ..sources.finding import Found, find_shards
+from ..sources.finding import FoundSources, find_sources, tell_skipped
 from .absent import absent_rows, note_on_infinite
 from .comparable import comparable_runs
 from .equal_images import equal_findings
@@ -97,13 +97,13 @@ def gate(
         check_list(name, columns)
     accepted = Accepted(allow_new, allow_missing, allow_resize, allow_flag)
     places = {"base": os.fspath(base), "new": os.fspath(new)}
-    folders = {side: find_shards(path) for side, path in places.items() if not is_score_file(path)}
+    folders = {side: find_sources(path) for side, path in places.items() if not is_score_file(path)}
+    tell_skipped(*folders.values())
     _check_runs(places, folders, has_metrics=metrics is not None, has_options=bool(options))
     _check_directions(lower_better, higher_better)
     check_storage(out, resume, overwrite and page is None)
-    replaces = overwrite or resume
-    out = None if out is None else make_folder(out, WRITTEN, overwrite=replaces, inputs=places.values())
-    page = None if page is None else make_folder(page, [PAGE], overwrite=replaces)
+    out = None if out is None else make_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=places.values())
+    page = None if page is None else make_folder(page, [PAGE], overwrite=overwrite or resume)
     scores = {side: read_scores(path, columns=by, key=key) for side, path in places.items() if side not in folders}
     for side, images in folders.items():
         from ..scoring.score import score_paths  # loads torch
@@ -132,7 +132,7 @@ def gate(
         can_be_unclear=unclear == "warn",
     )
     if out is not None:
-        verdict.save(out, overwrite=replaces)
+        verdict.save(out, overwrite=overwrite or resume)
     if page is not None:
         write_text(page / PAGE, verdict.report().text("html"))
     return verdict
@@ -197,7 +197,9 @@ def _image_findings(
     return findings, notes
 
 
-def _check_runs(places: Mapping[str, str], folders: Mapping[str, Found], has_metrics: bool, has_options: bool) -> None:
+def _check_runs(
+    places: Mapping[str, str], folders: Mapping[str, FoundSources], has_metrics: bool, has_options: bool
+) -> None:
     """Raise for a folder without images or metrics to score them, and for options that files of scores cannot use."""
     for side, images in folders.items():
         if images.is_empty:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ...errors import ImageError, Kind
-from .memory import memory_limit
+from .lack_of_memory import TOO_LARGE, is_out_of_memory
+from .memory_limit import memory_limit
 from .prefetch import prefetch
-from .reading_errors import is_out_of_memory
 from .threads import one_thread_each
 
 BATCH_PIXELS = 8 * 1024 * 1024  # limit of a batch; a larger image is a batch alone, and alone takes all threads
@@ -250,10 +250,7 @@ class BatchLoop(Generic[Item, Decoded, Result]):
             if not is_out_of_memory(error):
                 raise
             self._most_pixels = min(self._most_pixels, batch.pixels // 2)
-            problem = ImageError(
-                "it does not fit in memory: have large images shrunk, or use another device.",
-                Kind.OUT_OF_MEMORY,
-            )
+            problem = ImageError(f"{TOO_LARGE}.", Kind.OUT_OF_MEMORY)
         # Outside the except block, since the error keeps the failed call's tensors alive.
         torch.cuda.empty_cache()
         if len(batch.images) == 1:

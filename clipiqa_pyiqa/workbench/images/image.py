@@ -1,4 +1,4 @@
-"""What an image is: files, missing images and all others."""
+"""What an image is: a file, bytes of a shard, or the place of a missing one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from ...errors import ImageError, Kind
 from ...files.reading import read_bytes
 from ...text import shown
 from ..options import Reading
+from .stamp import MISSING, UNKNOWN, Stamp
 
 if TYPE_CHECKING:
-    from .memory import MakeRoom
+    from .reading_memory import MakeRoom
     from .record import Decoded, ImageRecord
-
-MISSING = "missing"  # the stamp of a file that does not exist
 
 
 class Image:
@@ -25,19 +24,18 @@ class Image:
 
     name: str
     carried: Mapping[str, Any] = {}
-    shard_stamp: str | None = None
-    """The stamp that its shard had when the shard's turn came."""
+    """Values of a shard for the image's row, such as its caption."""
 
-    def stamp(self) -> str | None:
-        """Return a text that changes when the content changes; None if there is no such text.
-
-        Take it before reading, so that a change in between is noticed next time.
-        """
-        return self.shard_stamp
+    def stamp(self) -> Stamp:
+        """Return the stamp of the content. Take it before reading, so that a change in between is noticed next time."""
+        return UNKNOWN
 
     def read(self) -> bytes:
         """Return all bytes of an image file. Raises ``ImageError`` or ``OSError``."""
         raise NotImplementedError
+
+    def release(self) -> None:
+        """Free the memory of bytes that the image holds; it cannot be read any more."""
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
         """Return pixels as in the file."""
@@ -56,34 +54,49 @@ class Image:
 class File(Image):
     name: str
 
-    def stamp(self) -> str | None:
+    def stamp(self) -> Stamp:
         try:
             status = os.stat(self.name)
         except FileNotFoundError:
             return MISSING
         except (OSError, ValueError):
-            return None
-        return f"{status.st_size} {status.st_mtime_ns}"
+            return UNKNOWN
+        return Stamp(f"{status.st_size} {status.st_mtime_ns}")
 
     def read(self) -> bytes:
         return read_bytes(self.name)
 
 
+class MemberImage(Image):
+    """An image that a shard yields.
+
+    Attributes:
+        shard_stamp: The stamp that the shard had before it was read.
+    """
+
+    shard_stamp = UNKNOWN
+
+    def stamp(self) -> Stamp:
+        return self.shard_stamp
+
+
 @dataclass(eq=False)
-class BytesImage(Image):
-    """An image file in memory, which can be read once."""
+class BytesImage(MemberImage):
+    """An image file in memory."""
 
     name: str
     data: bytes
 
     def read(self) -> bytes:
-        data, self.data = self.data, b""
-        return data
+        return self.data
+
+    def release(self) -> None:
+        self.data = b""
 
 
 @dataclass
-class NoImage(Image):
-    """A missing or unreadable image.
+class NoImage(MemberImage):
+    """An image that is missing or cannot be read, in a shard or elsewhere.
 
     Attributes:
         reason: The problem, to follow the name in a sentence.

@@ -15,8 +15,8 @@ from ...errors import ImageError, Kind
 from ...text import shown
 from .image import BytesImage, File
 from .image import Image as AnyImage
-from .memory import MakeRoom
 from .reader import read_orientation
+from .reading_memory import MakeRoom
 from .record import Decoded
 from .rgb import depth_of, rgb_pixels
 

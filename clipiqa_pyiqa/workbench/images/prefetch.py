@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ...errors import ImageError
-from .memory import Room, Share, memory_limit, use_share
+from .reading_memory import ImageShare, ReadingMemory, use_share
 
 WORKERS = min(8, os.cpu_count() or 1)  # threads that read ahead, unless the caller says otherwise
 
@@ -21,7 +21,7 @@ class _Reading(Generic[Item, Loaded]):
     """An item that a thread reads, now or later."""
 
     item: Item
-    share: Share
+    share: ImageShare
     future: Future[Loaded | ImageError]
 
 
@@ -42,12 +42,12 @@ def prefetch(
     """
     workers = workers or WORKERS
     most_ahead = 2 * workers + 2
-    room = Room(memory_limit(), bytes_per_pixel, at_once)
+    memory = ReadingMemory(bytes_per_pixel, at_once)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
     readings = deque[_Reading[Item, Loaded]]()
     try:
         for item in items:
-            share = Share(room)
+            share = ImageShare(memory)
             future = pool.submit(_loaded_or_error, read, item, share)
             readings.append(_Reading(item, share, future))
             if len(readings) > most_ahead:
@@ -55,13 +55,13 @@ def prefetch(
         while readings:
             yield from _handed_out(readings.popleft())
     finally:
-        room.close()
+        memory.budget.close()
         pool.shutdown(cancel_futures=True)
         if isinstance(items, Generator):
             items.close()
 
 
-def _loaded_or_error(read: Callable[[Item], Loaded], item: Item, share: Share) -> Loaded | ImageError:
+def _loaded_or_error(read: Callable[[Item], Loaded], item: Item, share: ImageShare) -> Loaded | ImageError:
     use_share(share)
     try:
         return read(item)

@@ -16,8 +16,8 @@ from ...text import reason
 from ..options import Reading
 from .formats import RAW, readable_formats
 from .jpeg import decode_jpeg
-from .memory import MakeRoom, set_aside
 from .reading_errors import named_errors
+from .reading_memory import MakeRoom, set_aside
 from .record import Decoded, ImageRecord, Pixels
 from .rgb import depth_of, rgb_pixels
 from .sizes import check_size, limited, resized

@@ -61,9 +61,3 @@ def named_errors(path: str) -> Iterator[None]:
             kind = Kind.NOT_A_FILE if code in (errno.EISDIR, errno.EINVAL) else Kind.UNREADABLE
             raise ImageError(f"cannot be opened: {reason(error)}", kind, path) from error
         raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    # torch's CPU allocator and oneDNN raise a plain RuntimeError
-    words = ("out of memory", "can't allocate memory", "not enough memory", "could not create a primitive")
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

@@ -28,9 +28,12 @@ from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
 from ..images.threads import images_at_once
 from ..options import Progress, ScoringOptions, SharedOptions, check_options, check_storage, silent
-from ..scoring.score import Paths, ScoringSetup
-from ..sources.finding import Found, check_pictures_outside, each_of, find_shards
-from ..sources.source_images import sources_of
+from ..scoring.score import Paths
+from ..scoring.setup import ScoringSetup
+from ..sources.finding import FoundSources, find_sources, tell_skipped
+from ..sources.paths import each_of
+from ..sources.picture_folders import check_pictures_outside
+from ..sources.shard_images import images_in
 from .folder import MapFolder
 from .places import PhotoMap, Question, check_scale, enlarged, smoothed
 
@@ -84,7 +87,7 @@ def draw_maps(
     _check_pairs(columns)
     photos = _photos(paths, out)
     # the photos are listed again when they are mapped, so that only what is read ahead is in memory
-    names = [photo.name for photo in sources_of(photos.items)]
+    names = [photo.name for photo in images_in(photos.items)]
     folder = None
     if out is not None:
         folder = MapFolder(out, names, pictures, has_page=html)
@@ -93,7 +96,7 @@ def draw_maps(
     columns = _usable_columns(net, columns)
     mapper = _Mapper(net, columns, smooth, scale, ScoringSetup(net, columns, **options))
     photo_maps = PhotoMaps(mapper.provenance)
-    with closing(mapper.outcomes(sources_of(photos.items), len(names))) as outcomes:
+    with closing(mapper.outcomes(images_in(photos.items), len(names))) as outcomes:
         for done, (name, map_or_reason) in enumerate(zip(names, outcomes, strict=True), 1):
             if isinstance(map_or_reason, PhotoMap):
                 photo_maps.maps.append(map_or_reason)
@@ -107,11 +110,12 @@ def draw_maps(
     return photo_maps
 
 
-def _photos(paths: Paths, out: FilePath | None) -> Found:
+def _photos(paths: Paths, out: FilePath | None) -> FoundSources:
     """Return the photos that paths name; raise if there are none, or if ``out`` would be among them."""
     sources = list(each_of(paths))
     check_pictures_outside(out, sources)
-    photos = find_shards(sources, archives=False)
+    photos = find_sources(sources, archives=False)
+    tell_skipped(photos)
     if photos.is_empty:
         raise ImageError(f"{photos.problem or 'paths has no photos'}: there is nothing to map.")
     return photos

@@ -10,7 +10,8 @@ from ...text import reason
 from ..images.formats import VIDEOS
 from ..images.image import Image, NoImage
 from ..sources.finding import shard_class
-from ..sources.stores import ARCHIVES, TABLES, source_at
+from ..sources.shards import ARCHIVES, TABLES
+from ..sources.stores import image_at
 
 _SHARD_SUFFIXES = "|".join(map(re.escape, (*ARCHIVES, *TABLES, *VIDEOS)))
 _MEMBER = re.compile(f"(.+?(?:{_SHARD_SUFFIXES}))::(.+)", re.IGNORECASE | re.DOTALL)
@@ -54,7 +55,7 @@ def images_named(names: Iterable[str]) -> Iterator[Image]:
         if shard:
             yield from _images_in_shard(shard, names_in_shard)
         else:
-            yield from map(source_at, names_in_shard)
+            yield from map(image_at, names_in_shard)
 
 
 def _images_in_shard(shard: str, names: list[str]) -> Iterator[Image]:

@@ -7,8 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..images.image import File
-from ..images.memory import set_aside
 from ..images.reading_errors import named_errors
+from ..images.reading_memory import set_aside
 from ..images.record import ImageRecord
 from ..images.sizes import shrunk
 from ..options import Reading

@@ -20,17 +20,8 @@ from ...logger import log
 from ..files.folders import make_folder
 from ..files.locking import locked
 from ..sources.parquet import opened_table
-from ..sources.stores import (
-    ShardError,
-    address_of,
-    files_below,
-    is_remote,
-    joined,
-    opened,
-    remove,
-    write_new,
-    write_whole,
-)
+from ..sources.shard_error import ShardError
+from ..sources.stores import address_of, files_below, is_remote, joined, opened, remove, write_new, write_whole
 from .columns import ResultsError, changes_text
 from .formats import RECORD
 from .header import Header, header_changes

@@ -7,7 +7,7 @@ from ...files.printable import on_disk, printable
 from ..images.image import Image
 from ..names.members import file_of, spellings, split_name
 from ..names.versions import path_of_version
-from ..sources.stores import source_at
+from ..sources.stores import image_at
 from .earlier import EarlierRun
 
 
@@ -62,13 +62,14 @@ class RunImages:
     @functools.cached_property  # read when all images of the run are known, as it asks the disk for each
     def gone(self) -> list[str]:
         """Those of ``unmet`` whose file does not exist, or whose shard is another one now."""
-        stamp_of = functools.cache(lambda shard: source_at(on_disk(shard)).stamp())
+        stamp_of = functools.cache(lambda shard: image_at(on_disk(shard)).stamp())
         gone = []
         for name in self.unmet:
             shard, _ = split_name(name)
             if shard:
                 row = self._earlier.row(name)
-                is_gone = row is not None and stamp_of(shard) not in (None, row.stamp)
+                stamp = stamp_of(shard)
+                is_gone = row is not None and stamp.is_known and stamp != row.stamp
             else:
                 is_gone = not file_of(on_disk(path_of_version(name)))
             if is_gone:

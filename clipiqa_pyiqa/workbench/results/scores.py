@@ -17,9 +17,8 @@ from ...logger import log
 from ...text import counted, few, hint_for
 from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.journal import Cells
-from ..images.image import MISSING
 from ..names.members import split_name
-from ..sources.stores import address_of, is_remote, source_at
+from ..sources.stores import address_of, image_at, is_remote
 from .checks import check_row
 from .columns import Column, Record, read_scales
 from .formats import RECORD, SUFFIXES, format_of
@@ -66,11 +65,12 @@ class Scores:
     def changed(self, names: Iterable[str], path: Callable[[str], str]) -> list[str]:
         """Return the names whose file or shard has changed since it was scored, as stamps tell."""
         stamps = self.other["stamp"].to_dict() if self.is_ours and "stamp" in self.other else {}
-        now = functools.cache(lambda file: source_at(file).stamp())
+        now = functools.cache(lambda file: image_at(file).stamp())
         changed = list[str]()
         for name in names:
             stamp = now(split_name(path(name))[0] or path(name))
-            if stamps.get(name) and stamp not in (None, MISSING, *str(stamps[name]).split(",")):
+            is_there = stamp.is_known and not stamp.is_missing
+            if stamps.get(name) and is_there and stamp not in str(stamps[name]).split(","):
                 changed.append(name)
         return changed
 

@@ -13,14 +13,16 @@ from ...errors import Kind
 from ...files.printable import on_disk, printable
 from ...logger import log
 from ...text import counted, few
-from ..images.image import MISSING, File, Image
+from ..images.image import File, Image
+from ..images.stamp import MISSING, UNKNOWN, Stamp
 from ..names.members import spellings
 from ..results.failures import is_final
 from ..results.header import Header
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
 from ..sources.finding import Source
-from ..sources.source_images import images_of
-from ..sources.stores import Shard, absent_note
+from ..sources.shard_images import images_of_shard
+from ..sources.shards import Shard
+from .absent_values import sentence_about_absent
 
 if TYPE_CHECKING:
     import pandas
@@ -32,23 +34,24 @@ LOOSE = 500  # files outside of shards in one task
 class ShardTask:
     """A task: a shard, or files outside of shards; ``done`` are images of the shard that have rows."""
 
-    source: Shard | Sequence[Image]
+    content: Shard | Sequence[Image]
     done: frozenset[str] = frozenset()
 
     @property
     def shard(self) -> str | None:
         """The shard's name; None for files."""
-        return printable(self.source.name) if isinstance(self.source, Shard) else None
+        return printable(self.content.name) if isinstance(self.content, Shard) else None
 
     @property
     def names(self) -> list[str]:
         """The shard's name, or those of the files."""
-        items = [self.source] if isinstance(self.source, Shard) else self.source
-        return [printable(item.name) for item in items]
+        if isinstance(self.content, Shard):
+            return [printable(self.content.name)]
+        return [printable(file.name) for file in self.content]
 
     def images(self) -> Iterator[Image]:
         """Yield the images that have no rows."""
-        images = images_of(self.source) if isinstance(self.source, Shard) else iter(self.source)
+        images = images_of_shard(self.content) if isinstance(self.content, Shard) else iter(self.content)
         return (image for image in images if printable(image.name) not in self.done)
 
 
@@ -92,7 +95,7 @@ class FolderResult:
             why = "are gone, of which an earlier run left rows; to remove these, resume it and drop what has vanished"
             sentences.append(f"{counted(len(self.gone), 'image or shard')} {why}: {few(self.gone)}")
         for name, shards in self.absent.items():
-            sentences.append(absent_note(name, shards))
+            sentences.append(sentence_about_absent(name, shards))
         return sentences
 
 
@@ -117,7 +120,8 @@ class FolderPlan:
         is_of_run = rows["item"].isin(self._items)
         stamps = rows["item"].map(self._stamps(rows["item"]))
         is_lost = (stamps == MISSING) & (rows["path"] != rows["item"])  # a member of a shard, which may come back
-        is_stale = is_of_run & ~is_lost & ((stamps != rows["stamp"]) | self._may_change(rows, before))
+        has_other_stamp = (stamps == UNKNOWN) | (stamps != rows["stamp"])
+        is_stale = is_of_run & ~is_lost & (has_other_stamp | self._may_change(rows, before))
         self._tell(rows, is_of_run, is_stale)
         self._lost_shards = set(rows["item"][is_lost])
         self._removed = rows[is_stale].set_index("path")["item"].to_dict()
@@ -197,7 +201,7 @@ class FolderPlan:
         """Return the columns whose metrics cannot tell whether they have changed."""
         return [column.name for column in self._header.columns if not column.fingerprint]
 
-    def _stamps(self, names: Iterable[str]) -> dict[str, str | None]:
+    def _stamps(self, names: Iterable[str]) -> dict[str, Stamp]:
         """Return the present stamps of those files and shards that this run has."""
         items = {name: self._items[name] for name in set(names) if name in self._items}
         if all(isinstance(item, File) for item in items.values()):

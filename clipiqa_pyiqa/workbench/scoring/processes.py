@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import CLIPIQAError, ImageError
-from ..images.memory import is_over
+from ..images.reading_memory import is_reading_in_vain
 
 
 class Processes:
@@ -55,7 +55,7 @@ class Processes:
 
 def _received(pipe: Any) -> Any:
     while not pipe.poll(0.1):
-        if is_over():
+        if is_reading_in_vain():
             pipe.close()
             raise ImageError("was not scored, as the run has ended")
     return pipe.recv()

@@ -12,7 +12,8 @@ from ..results.output import Output
 from ..results.store import Results
 from .engine import score_items
 from .options import Options
-from .plan import plan, tell
+from .plan import plan
+from .tally import log_tally
 
 
 def outputs(
@@ -50,7 +51,7 @@ def score_missing(
     count = len(images)
     planned = plan(results.images.remembered(images), metrics, options, results.earlier)
     tasks = list(planned.tasks)
-    tell(results, planned.tally, f"{title}: ")
+    log_tally(results, planned.tally, f"{title}: ")
     seconds = list[tuple[float, ...]]()
     done = count - len(tasks)
     progress(title, done, count)

@@ -14,7 +14,7 @@ from ..results.row import Row
 if TYPE_CHECKING:
     import pandas
 
-from .score import ScoringSetup
+from .setup import ScoringSetup
 
 
 @lists_options(RunOptions, of=SharedOptions)

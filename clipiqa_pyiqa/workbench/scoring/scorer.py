@@ -19,8 +19,8 @@ from ...tower_metric import is_factory
 from ..metrics.parsing import AnyPrompts
 from ..options import RunOptions, SharedOptions, check_options
 from ..sources.parquet import IMAGE_COLUMNS
-from .score import ScoringSetup
 from .score_images import frame_of_scores
+from .setup import ScoringSetup
 
 
 class Scorer:

@@ -15,14 +15,14 @@ import pyarrow
 from ...errors import Kind
 from ...text import reason
 from ..images.image import Image
-from ..images.memory import keep_memory
+from ..images.system_memory import keep_memory
 from ..results.header import Header
 from ..results.parquet_folder import IMAGES, SOURCE
 from ..results.row import Row
 from ..sources.videos import VideoShard
 from .folder_plan import ShardTask
 from .processes import Processes
-from .score import ScoringSetup
+from .setup import ScoringSetup
 
 ROWS_AT_ONCE = 50  # in a table
 
@@ -75,7 +75,7 @@ class ShardScorer:
 
     def _rows(self, task: ShardTask) -> Iterator[Row]:
         try:
-            if self._is_careful and not isinstance(task.source, VideoShard):  # frames cannot be sent to a process
+            if self._is_careful and not isinstance(task.content, VideoShard):  # frames cannot be sent to a process
                 yield from map(self._row_of, task.images())
             else:
                 yield from self._setup.rows(task.images())
@@ -87,7 +87,7 @@ class ShardScorer:
         row: Row | None = self._process(image)
         if row is None:
             why = f"{image.name!r} killed its process twice, perhaps as memory ran out."
-            row = Row(image.name, kind=Kind.OTHER, error=why, stamp=image.stamp() or "", carried=image.carried)
+            row = Row(image.name, kind=Kind.OTHER, error=why, stamp=image.stamp(), carried=image.carried)
         return row
 
     def _cells_of(self, row: Row) -> dict[str, Any]:

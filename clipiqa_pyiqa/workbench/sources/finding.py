@@ -4,58 +4,56 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from ...checks import FilePath
-from ...errors import ImageError, Kind, OutputError
-from ...files.writing import resolved
+from ...errors import ImageError, Kind
 from ...logger import log
 from ...text import first_of, shown
 from ..images.formats import VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import File, Image, NoImage
-from .stores import (
-    ARCHIVES,
-    TABLES,
-    Shard,
-    address_of,
-    files_below,
-    in_store,
-    is_remote,
-    source_at,
-    suffix_of,
-)
+from .braces import expanded, has_braces
+from .paths import each_of, matches_of
+from .picture_folders import check_pictures_outside
+from .shards import ARCHIVES, TABLES, Shard
+from .stores import address_of, files_below, image_at, in_store, is_remote, suffix_of
 from .videos import SAMPLING, VideoShard, parse_sampling
 
 Source = Image | Shard
-_BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d{1,18}\.\.\d{1,18})\}")
-MOST = 1_000_000  # names that one pattern may have
+"""What paths name: an image, or a shard of images."""
 
 
 @dataclass
-class Found:
+class FoundSources:
     """Images that paths name, in order, without duplicates.
 
     Attributes:
+        can_be_archives: Whether archives and videos beside images are found, too.
+        shard_options: ``keep``, ``image_column`` and ``sampling`` of shards.
         problems: Path -> why the path has no images.
         skipped: Suffix -> number of photos in unreadable formats.
     """
 
-    archives: bool
-    how: tuple[Any, ...]  # the shards' keep, image_column and sampling
+    can_be_archives: bool
+    shard_options: Mapping[str, Any]
     items: list[Source] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     _seen: set[str] = field(default_factory=set)
 
     @property
+    def note(self) -> str:
+        """What to do about skipped photos; empty if there are none."""
+        return skipped_note(self.skipped)
+
+    @property
     def problem(self) -> str:
+        """The first problem, and the number of others; empty if there is none."""
         return first_of(self.problems.values())
 
     @property
@@ -70,7 +68,8 @@ class Found:
     def paths(self) -> list[str]:
         return [item.name for item in self.items if isinstance(item, File)]
 
-    def find(self, name: str, patterns: bool = True) -> None:
+    def add(self, name: str, patterns: bool = True) -> None:
+        """Add what a name stands for: a file, the files of a folder, or, with ``patterns``, what matches it."""
         why = "does not exist"
         kind = Kind.MISSING
         files = list[str]()
@@ -82,13 +81,13 @@ class Found:
             kind = Kind.EMPTY
         elif is_here and os.path.lexists(name):
             files = [name]
-        elif patterns and _BRACES.search(name):
-            self._find_all(expanded(name), patterns=True)
+        elif patterns and has_braces(name):
+            self._add_all(expanded(name), patterns=True)
             return
         elif patterns and glob.has_magic(name) and not _is_web(name):
             why = "matches nothing"
-            matches = _matches(name)
-            self._find_all(matches, patterns=False)
+            matches = matches_of(name)
+            self._add_all(matches, patterns=False)
             if matches:
                 return
         elif not is_here:
@@ -96,13 +95,13 @@ class Found:
         elif shard_class(name):
             self.problems[name] = NoImage(name, why).problem
             files = [name]  # the shard cannot be read now, but the next run tries again
-        self._add(files, name, is_here)
+        self._add_files(files, name, is_here)
         if not files:
-            self.note(name, why, kind)
+            self.add_missing(name, why, kind)
 
-    def _find_all(self, names: Iterable[str], patterns: bool) -> None:
+    def _add_all(self, names: Iterable[str], patterns: bool) -> None:
         for name in names:
-            self.find(name, patterns)
+            self.add(name, patterns)
 
     def _files_in_store(self, name: str) -> list[str]:
         """Return a file of a store or a web server, or the files of a store's folder."""
@@ -111,7 +110,7 @@ class Found:
         is_file = _is_web(name) or suffix_of(name) in image_suffixes() or shard_class(name)
         return [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
 
-    def _add(self, files: Sequence[str], name: str, is_here: bool) -> None:
+    def _add_files(self, files: Sequence[str], name: str, is_here: bool) -> None:
         """Add the files that a name stands for, each once."""
         bare_name = name.rstrip(f"/{os.sep}")
         full = os.path.abspath(name) if is_here else bare_name
@@ -120,22 +119,23 @@ class Found:
             if identity not in self._seen:
                 self._seen.add(identity)
                 shard = shard_class(file)
-                self.items.append(shard(file, *self.how) if shard else source_at(file))
+                self.items.append(shard(file, **self.shard_options) if shard else image_at(file))
 
-    def note(self, name: str, why: str, kind: Kind) -> None:
+    def add_missing(self, name: str, why: str, kind: Kind) -> None:
+        """Let a ``NoImage`` stand for a path that names no image."""
         if name not in self.problems:
             missing = NoImage(name, why, kind)
             self.items.append(missing)
             self.problems[name] = missing.problem
 
     def _files_in(self, folder: str) -> list[str]:
-        """Return a folder's images and ``archives``; without these, its Parquet files, which are often results."""
-        files = files_below(folder, self.note)
+        """Return a folder's images and archives; without these, its Parquet files, which are often results."""
+        files = files_below(folder, self.add_missing)
         images = tuple(image_suffixes())
         archives: tuple[str, ...] = ARCHIVES
         if find_spec("av"):
             archives += VIDEOS
-        kinds = [images + archives] if self.archives else [images, archives]
+        kinds = [images + archives] if self.can_be_archives else [images, archives]
         alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
         files_of_kind = next(filter(None, alike), [])
         stems = {os.path.splitext(file)[0] for file in files_of_kind}
@@ -165,7 +165,7 @@ def shard_class(name: str) -> Any:
     return VideoShard if name.endswith(VIDEOS) else None
 
 
-def find_shards(
+def find_sources(
     paths: Any,
     *,
     null_separated: bool = False,
@@ -173,7 +173,7 @@ def find_shards(
     image_column: str | None = None,
     archives: bool = True,
     sampling: str = SAMPLING,
-) -> Found:
+) -> FoundSources:
     """Return the images and shards that paths name.
 
     A folder means its images, archives and videos, or else its Parquet files. A path may be a glob, a brace pattern
@@ -189,30 +189,25 @@ def find_shards(
         ShardError: A store cannot be used.
     """
     parse_sampling(sampling)
-    sources = Found(archives, (tuple(keep), image_column, sampling))
+    shard_options = {"keep": tuple(keep), "image_column": image_column, "sampling": sampling}
+    sources = FoundSources(archives, shard_options)
     for item in each_of(paths):
         if isinstance(item, Image | Shard):
             sources.items.append(item)
         elif not isinstance(item, str | os.PathLike):
             raise ImageError(f"sources must be paths, images or shards; got {shown(item)}.")
         elif os.fspath(item) == "-":
-            names = _names_on_stdin(null_separated)
-            for name in names:
-                sources.find(name, patterns=False)
-            if not names:
-                sources.note("-", "is a list on standard input, which is empty", Kind.EMPTY)
+            _add_names(sources, _names_on_standard_input(null_separated))
         else:
             name = address_of(item)
             if is_remote(name):
                 with in_store(name) as (fs, _):
                     fs.clear_instance_cache()  # of any thread: else a stamp could be that of an earlier listing
-            sources.find(name)
-    if note := skipped_note(sources.skipped):
-        log.info(note)
+            sources.add(name)
     return sources
 
 
-def _names_on_stdin(null_separated: bool) -> list[str]:
+def _names_on_standard_input(null_separated: bool) -> list[str]:
     """Return the names that standard input lists; none if it is closed."""
     if sys.stdin is None:
         return []
@@ -220,80 +215,36 @@ def _names_on_stdin(null_separated: bool) -> list[str]:
     return [os.fsdecode(line.rstrip(b"\r")) for line in lines if line.strip()]
 
 
-def each_of(one_or_several: Any) -> Iterable[Any]:
-    """Return several things as they are, and one thing, such as a path, in a list."""
-    if isinstance(one_or_several, str | os.PathLike) or not isinstance(one_or_several, Iterable):
-        return [one_or_several]
-    return one_or_several
+def _add_names(sources: FoundSources, names: Sequence[str]) -> None:
+    """Add the names of a list, in which braces and wildcards mean themselves."""
+    for name in names:
+        sources.add(name, patterns=False)
+    if not names:
+        sources.add_missing("-", "is a list on standard input, which is empty", Kind.EMPTY)
 
 
-def _matches(name: str) -> list[str]:
-    if not is_remote(name):
-        return sorted(glob.glob(name, recursive=True))
-    with in_store(name) as (fs, path):
-        return [fs.unstrip_protocol(match) for match in sorted(fs.glob(path))]
-
-
-def expanded(pattern: str) -> list[str]:
-    """Return the names that a pattern stands for. Raises ``ImageError`` beyond a million names."""
-    names = [""]
-    for place, text in reversed(list(enumerate(_BRACES.split(pattern)))):  # text, content of braces, text, …
-        choices: Sequence[Any] = text.split(",") if place % 2 else [text]
-        width = 0
-        if place % 2 and "," not in text:
-            first, last = text.split("..")
-            width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
-            step = 1 if int(first) <= int(last) else -1
-            choices = range(int(first), int(last) + step, step)
-        if len(choices) * len(names) > MOST:
-            raise ImageError(f"{shown(pattern)} must stand for at most {MOST:,} names.")
-        names = [f"{str(choice).zfill(width)}{name}" for choice in choices for name in names]
-    return names
+def tell_skipped(*searches: FoundSources) -> None:
+    """Log how many photos in unreadable formats each search has skipped."""
+    for sources in searches:
+        if sources.note:
+            log.info(sources.note)
 
 
 def find_inputs(paths: Any, out: FilePath | None = None) -> list[str]:
-    """Return the image files on this machine that paths name. Raises ``ImageError`` for other paths, and for none.
+    """Return the image files on this machine that paths name, and tell of skipped ones.
+
+    Raises ``ImageError`` for other paths, and for none.
 
     Args:
         out: As ``folder`` of :func:`check_pictures_outside`.
     """
     paths = list(each_of(paths))
     check_pictures_outside(out, paths)
-    sources = find_shards(paths, archives=False)
+    sources = find_sources(paths, archives=False)
+    tell_skipped(sources)
     for item in sources.items:
         if not isinstance(item, File):
             sources.problems.setdefault(item.name, f"{item.name!r} is not an image file or a folder on this machine")
     if sources.problems or not sources.items:
         raise ImageError(f"{sources.problem or 'there are no images'}: name images or folders of images.")
     return sources.paths
-
-
-def check_pictures_outside(folder: FilePath | None, sources: Iterable[Any]) -> None:
-    """Raise ``OutputError`` if pictures in a folder would be images of the next run over the same sources.
-
-    Args:
-        folder: Folder for a command's pictures; None for none.
-        sources: Folders and patterns; others are ignored. Hidden folders in a folder hold no images.
-    """
-    if folder is None:
-        return
-    target = resolved(folder)
-    for source in sources:
-        if not isinstance(source, str | os.PathLike):
-            continue
-        name = os.path.expanduser(source)
-        if os.path.isdir(name):
-            root = resolved(name)
-            is_inside = target.is_relative_to(root) and not _is_hidden(target.relative_to(root))
-        else:
-            matches = _matches(name) if glob.has_magic(name) and not is_remote(name) else []
-            is_inside = target in {resolved(os.path.dirname(match) or ".") for match in matches}
-        if is_inside:
-            raise OutputError(
-                f"{os.fspath(folder)!r} lies in {os.fspath(source)!r}, where the next run would take the pictures for "
-                "photos: name a folder outside of it, or one whose name begins with a dot."
-            )
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

@@ -10,7 +10,9 @@ from pyarrow import parquet
 from ...errors import CLIPIQAError, Kind
 from ...text import reason
 from ..images.image import BytesImage, Image, NoImage
-from .stores import ShardError, ShardFile, opened
+from .shard_error import ShardError
+from .shards import ShardFile
+from .stores import opened
 
 _ROWS = 64  # rows read at a time
 IMAGE_COLUMNS = ["image", "img", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes", "content", "data"]

@@ -1,8 +1,8 @@
-"""Shards of images, and files on disk or in a store that the library fsspec opens."""
+"""Files on disk, or in a store that the library fsspec opens."""
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,34 +10,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...checks import FilePath
-from ...errors import ImageError, Kind
+from ...errors import Kind
 from ...files.reading import open_file
 from ...files.writing import write_bytes
-from ...text import first_of, reason
-from ..images.image import MISSING, File, Image
-
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-TABLES = (".parquet", ".pq")
-LARGEST_IMAGE = 1 << 30  # the largest size of an image in an archive
-
-
-class ShardError(ImageError):
-    """A shard that cannot be read."""
-
-
-class Shard:
-    """Base of named collections of images; an image's name is ``NAME::MEMBER``."""
-
-    name: str
-
-    def stamp(self) -> str | None:
-        """As :meth:`~clipiqa_pyiqa.workbench.images.image.Image.stamp`, of all images."""
-        return None
-
-    def entries(self) -> Iterator[Image]:
-        """Yield the images in order. Raises ``ShardError``."""
-        raise NotImplementedError
-
+from ...text import reason
+from ..images.image import File, Image
+from ..images.stamp import MISSING, UNKNOWN, Stamp
+from .shard_error import ShardError
 
 _BLOCK = 8 << 20  # bytes read from a store at once
 # What stores call a file's checksum or time, the checksum first. fsspec's ukey() hashes only the address for http.
@@ -119,21 +98,23 @@ def joined(folder: str, name: str) -> str:
 
 @dataclass(eq=False)
 class StoreFile(Image):
+    """An image file in a store."""
+
     name: str
 
-    def stamp(self) -> str | None:
+    def stamp(self) -> Stamp:
         """Return size and checksum or time, from a listing or one request, made once: see :meth:`.Image.stamp`."""
         return self._listed
 
     @cached_property
-    def _listed(self) -> str | None:
+    def _listed(self) -> Stamp:
         try:
             with in_store(self.name) as (fs, path):
                 info = fs.info(path)
         except ShardError as error:
-            return MISSING if error.kind is Kind.MISSING else None
+            return MISSING if error.kind is Kind.MISSING else UNKNOWN
         mark = next((info[name] for name in _MARKS if info.get(name)), None)
-        return f"{info.get('size')} {mark}" if mark else None
+        return Stamp(f"{info.get('size')} {mark}") if mark else UNKNOWN
 
     def read(self) -> bytes:
         with in_store(self.name) as (fs, path):
@@ -141,21 +122,8 @@ class StoreFile(Image):
             return data
 
 
-def source_at(name: str) -> Image:
+def image_at(name: str) -> Image:
     return StoreFile(name) if is_remote(name) else File(name)
-
-
-@dataclass
-class ShardFile(Shard):
-    """A shard that is one file, on disk or in a store; ``keep`` names values for rows, ``sampling`` frames."""
-
-    name: str
-    keep: Sequence[str] = ()
-    image_column: str | None = None
-    sampling: str = "0s"
-
-    def stamp(self) -> str | None:
-        return source_at(self.name).stamp()
 
 
 def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda name, why, kind: None) -> list[str]:
@@ -188,8 +156,3 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
 
 def suffix_of(name: str) -> str:
     return os.path.splitext(name)[1].lower()
-
-
-def absent_note(name: str, shards: Sequence[str]) -> str:
-    """Return a sentence about a value to keep that no sample of some shards has."""
-    return f"no sample of {first_of(map(repr, shards))} has the value {name!r}, which was to be kept"

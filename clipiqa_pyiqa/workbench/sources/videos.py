@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import Kind, OptionError
 from ...text import pip_install
-from ..images.image import BytesImage, Image, NoImage
-from ..images.memory import MakeRoom
+from ..images.image import Image, MemberImage, NoImage
+from ..images.reading_memory import MakeRoom
 from ..options import AnySize
-from .stores import ShardError, ShardFile, opened
+from .shard_error import ShardError
+from .shards import ShardFile
+from .stores import opened
 
 if TYPE_CHECKING:
     from ..images.record import Decoded
@@ -123,12 +125,17 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         raise
 
 
-class Frame(BytesImage):
+class Frame(MemberImage):
     """A frame; it becomes RGB where it is loaded."""
 
     def __init__(self, name: str, frame: Any) -> None:
-        super().__init__(name, b"")
-        self._frame, self.size = frame, 3 * frame.width * frame.height
+        self.name = name
+        self._frame = frame
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes as RGB."""
+        return 3 * self._frame.width * self._frame.height
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
         from ..images.record import Decoded

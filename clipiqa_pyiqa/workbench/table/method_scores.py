@@ -24,6 +24,7 @@ from ..compare.scored_images import MetricResult, limits_text, score_all
 from ..images.image import File, Image
 from ..images.record import ImageRecord
 from ..images.sizes import shrunk
+from ..images.stamp import UNKNOWN, Stamp
 from ..metrics.description import Takes
 from ..metrics.kinds import AnyMetric, BrokenMetric, BuiltMetric, FileMetric
 from ..metrics.metric_set import MetricSet
@@ -152,9 +153,9 @@ class _Pair(Image):
     is_alpha_dropped: bool
     read_reference: Callable[[str, bool], Tensor] | None
 
-    def stamp(self) -> str | None:
+    def stamp(self) -> Stamp:
         stamps = [File(file).stamp() for file in (self.name, self.reference) if file]
-        return None if None in stamps else ",".join(map(str, stamps))
+        return Stamp(",".join(stamps)) if all(stamp.is_known for stamp in stamps) else UNKNOWN
 
     def load(self, reading: Reading) -> ImageRecord:
         pixels = _read(self.name, self.is_alpha_dropped)
@@ -193,9 +194,9 @@ class _Set(Image):
     linked: Sequence[Sequence[str]]
     root: str
 
-    def stamp(self) -> str:
+    def stamp(self) -> Stamp:
         stamps = ([(os.path.abspath(file), File(file).stamp()) for file in files] for files in self.linked)
-        return ",".join(hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12] for stamp in stamps)
+        return Stamp(",".join(hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12] for stamp in stamps))
 
     def load(self, reading: Reading) -> ImageRecord:
         folders = []

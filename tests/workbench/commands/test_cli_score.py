@@ -13,7 +13,7 @@ from PIL import Image
 from result_files import read_results
 from shard_makers import samples, save_tar
 
-from clipiqa_pyiqa.workbench.sources.finding import find_shards
+from clipiqa_pyiqa.workbench.sources.finding import find_sources
 
 
 @pytest.fixture
@@ -52,14 +52,14 @@ def test_paths(folder, monkeypatch, given, names):
     monkeypatch.chdir(folder)
     if "holiday[1].png" in given:
         save_grey(folder / "holiday[1].png", 9)
-    assert [os.path.normpath(path) for path in find_shards(given).paths] == names
+    assert [os.path.normpath(path) for path in find_sources(given).paths] == names
 
 
 def test_a_list_on_standard_input(folder, monkeypatch):
     for null, end in [(False, b"\r\n"), (True, b"\0")]:
         listed = [bytes(folder / "sub"), b"", bytes(folder / "a.png")]
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(end.join(listed) + end)))
-        assert [Path(path).name for path in find_shards(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
+        assert [Path(path).name for path in find_sources(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
 
 
 def test_a_closed_standard_input_lists_nothing(clipiqa, monkeypatch):

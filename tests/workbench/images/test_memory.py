@@ -13,14 +13,14 @@ from assertions import refused
 from PIL import Image
 
 from clipiqa_pyiqa import ImageError
-from clipiqa_pyiqa.workbench.images import memory, rgb
+from clipiqa_pyiqa.workbench.images import memory_limit, reading_memory, rgb
 from clipiqa_pyiqa.workbench.images.image import read_image
-from clipiqa_pyiqa.workbench.images.memory import limit_memory
+from clipiqa_pyiqa.workbench.images.memory_limit import limit_memory
 from clipiqa_pyiqa.workbench.images.prefetch import prefetch
 from clipiqa_pyiqa.workbench.images.reading_errors import is_out_of_memory
 
 SIDE = 40
-NEED = memory.DECODING * SIDE * SIDE
+NEED = reading_memory.DECODING * SIDE * SIDE
 MINI = "-b mini --device cpu"
 
 
@@ -87,7 +87,7 @@ def test_what_scoring_takes_counts_before_anything_is_decoded(tmp_path, monkeypa
 def test_a_small_file_cannot_ask_for_any_size(tmp_path, clipiqa, monkeypatch):
     for command, needed in [("map --scale 4", "20 GB"), ("sweep --scales 8 --changes contrast --steps 3", "72.2 GB")]:
         Image.new("1", (4000, 3000)).save(tmp_path / "photo.png")
-        monkeypatch.setattr(memory, "half_of_memory", lambda: 16_000_000_000)
+        monkeypatch.setattr(memory_limit, "half_of_memory", lambda: 16_000_000_000)
         for enlarger, name in ((Image.Image, "resize"), (torch.nn.functional, "interpolate")):  # sweep's and map's
             monkeypatch.setattr(enlarger, name, lambda *_, **__: pytest.fail("it was enlarged"))
         ran = clipiqa(f"{command} {MINI} photo.png")
@@ -167,7 +167,7 @@ def test_every_command_that_decodes_is_bounded(command, clipiqa, large, monkeypa
 PEAK = """
 import resource, sys
 from clipiqa_pyiqa.workbench.images.prefetch import prefetch
-from clipiqa_pyiqa.workbench.images.memory import limit_memory
+from clipiqa_pyiqa.workbench.images.memory_limit import limit_memory
 from clipiqa_pyiqa.workbench.images.image import read_image
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 limit_memory(int(sys.argv[1]))

@@ -10,7 +10,7 @@ from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.results.columns import Column, changes
-from clipiqa_pyiqa.workbench.scoring.score import ScoringSetup
+from clipiqa_pyiqa.workbench.scoring.setup import ScoringSetup
 
 
 class Half:

@@ -14,7 +14,8 @@ from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.store import open_results
 from clipiqa_pyiqa.workbench.scoring.options import Options
-from clipiqa_pyiqa.workbench.scoring.plan import Tally, plan
+from clipiqa_pyiqa.workbench.scoring.plan import plan
+from clipiqa_pyiqa.workbench.scoring.tally import Tally
 
 CPU = torch.device("cpu")
 

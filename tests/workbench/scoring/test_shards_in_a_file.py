@@ -14,7 +14,7 @@ from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 
 from clipiqa_pyiqa.workbench.images.image import BytesImage, File
 from clipiqa_pyiqa.workbench.results.formats import journal_of
-from clipiqa_pyiqa.workbench.sources.stores import Shard
+from clipiqa_pyiqa.workbench.sources.shards import Shard
 
 
 class NotFinite(Brightness):

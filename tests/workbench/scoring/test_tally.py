@@ -4,7 +4,7 @@ import pytest
 
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.results.earlier import EarlierRow, Failure
-from clipiqa_pyiqa.workbench.scoring.plan import Tally
+from clipiqa_pyiqa.workbench.scoring.tally import Tally
 
 pytestmark = pytest.mark.quick
 

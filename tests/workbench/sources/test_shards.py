@@ -16,11 +16,12 @@ from clipiqa_pyiqa.workbench.images.formats import skipped_note, unreadable_suff
 from clipiqa_pyiqa.workbench.images.image import BytesImage, File, read_image
 from clipiqa_pyiqa.workbench.names.members import images_named
 from clipiqa_pyiqa.workbench.options import AnySize, Reading
-from clipiqa_pyiqa.workbench.sources import source_images
-from clipiqa_pyiqa.workbench.sources.finding import expanded, find_inputs, find_shards
+from clipiqa_pyiqa.workbench.sources import shard_images
+from clipiqa_pyiqa.workbench.sources.braces import expanded
+from clipiqa_pyiqa.workbench.sources.finding import find_inputs, find_sources
 from clipiqa_pyiqa.workbench.sources.parquet import ParquetShard
-from clipiqa_pyiqa.workbench.sources.source_images import read_ahead, sources_of
-from clipiqa_pyiqa.workbench.sources.stores import Shard
+from clipiqa_pyiqa.workbench.sources.shard_images import images_in, read_ahead
+from clipiqa_pyiqa.workbench.sources.shards import Shard
 from clipiqa_pyiqa.workbench.sources.tar import TarShard
 
 
@@ -62,17 +63,18 @@ def lake(tmp_path):
 
 def test_mixed_sources_are_found_once_in_the_order_given(lake):
     given = [f"{lake}/photos", f"{lake}/shards/{{000..001}}.tar", f"{lake}/table.parquet", f"{lake}/shards"]
-    found = find_shards([*given, f"file://{lake}/shards/*.tar"])
+    found = find_sources([*given, f"file://{lake}/shards/*.tar"])
     assert names(found.items) == ["a.png", "000.tar", "001.tar", "table.parquet", "003.tar"]
-    assert greys(sources_of(found.items)) == [30, 10, 10, 20, 10]
+    assert greys(images_in(found.items)) == [30, 10, 10, 20, 10]
     assert found.skipped == {".cr2": 2, ".nef": 1}
     assert skipped_note(found.skipped).startswith("3 skipped: 2 .cr2, 1 .nef; convert them")
     (lake / "empty").mkdir()
-    assert find_shards([f"{lake}/photos", f"{lake}/empty"]).problem == f"'{lake}/empty' is a folder without image files"
+    sources = find_sources([f"{lake}/photos", f"{lake}/empty"])
+    assert sources.problem == f"'{lake}/empty' is a folder without image files"
 
 
 def test_archives_beside_images_are_found_but_tables_only_where_named(lake):
-    assert names(find_shards(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
+    assert names(find_sources(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
 
 
 def test_commands_for_files_do_not_take_archives_beside_images(lake):
@@ -87,13 +89,13 @@ def test_linked_folders_are_followed_and_each_real_folder_is_read_once(lake, tmp
     links = {"link": "elsewhere", "again": "elsewhere/deep", "b/up": "a", "c": "none", "z.png": "photos/a.png"}
     for link, target in links.items():
         (tmp_path / "a" / link).symlink_to(tmp_path / target)
-    found = [os.path.relpath(item.name, tmp_path) for item in find_shards(tmp_path / "a").items]
+    found = [os.path.relpath(item.name, tmp_path) for item in find_sources(tmp_path / "a").items]
     assert found == ["a/z.png", "a/again/b.png"]
 
 
 def test_an_archive_without_images_is_named(tmp_path):
     path = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
-    assert [getattr(source, "problem", "") for source in sources_of(find_shards(path).items)] == [
+    assert [getattr(source, "problem", "") for source in images_in(find_sources(path).items)] == [
         f"'{path}' holds no images"
     ]
 
@@ -104,7 +106,7 @@ def test_missing_sources_are_named(lake):
         ("none/{0..2}.png", 0, "none/0.png' does not exist (and 2 more like it)"),
         ("shards/{000..003}.tar", 4, "shards/002.tar' does not exist"),
     ]:
-        found = find_shards(f"{lake}/{name}")
+        found = find_sources(f"{lake}/{name}")
         assert found.problem == f"'{lake}/{why}" and found.is_empty == (not count)
         assert sum(isinstance(item, Shard) for item in found.items) == count
 
@@ -190,7 +192,7 @@ def test_columns_that_are_not_there_are_refused(tmp_path):
 
 
 def test_reading_ahead_is_bounded_in_bytes_and_ends(monkeypatch):
-    monkeypatch.setattr(source_images, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
+    monkeypatch.setattr(shard_images, "AHEAD_BYTES", 5 << 14)  # a small image counts as 16 KiB
     made = []
     before = set(threading.enumerate())
 
@@ -231,25 +233,25 @@ def stored(tmp_path_factory):
 
 
 def test_shards_tables_and_images_in_a_store_are_found_and_read(stored):
-    found = find_shards(
+    found = find_sources(
         [f"{stored}/shards/{{000..001}}.tar", f"{stored}/t.parquet", f"{stored}/photos", f"{stored}/shards"]
     )
     assert [str(item.name).rpartition("/")[2] for item in found.items] == ["000.tar", "001.tar", "t.parquet", "a.png"]
     assert found.skipped == {".psd": 1} and not found.problems
-    assert [int(read_image(source).pixels.max()) for source in sources_of(found.items)] == [10, 15, 20, 15, 50, 60]
+    assert [int(read_image(source).pixels.max()) for source in images_in(found.items)] == [10, 15, 20, 15, 50, 60]
 
 
 def test_sources_that_are_not_in_a_store_are_named(stored):
-    refused(lambda: list(find_shards(f"{stored}/gone.tar").items[0].entries()))
-    refused(find_shards(f"{stored}/gone.png").items[0].read)
-    assert find_shards(f"{stored}/no*.tar").problem == f"'{stored}/no*.tar' matches nothing"
-    assert find_shards(f"{stored}/nothing").problem == f"'{stored}/nothing' does not exist"
+    refused(lambda: list(find_sources(f"{stored}/gone.tar").items[0].entries()))
+    refused(find_sources(f"{stored}/gone.png").items[0].read)
+    assert find_sources(f"{stored}/no*.tar").problem == f"'{stored}/no*.tar' matches nothing"
+    assert find_sources(f"{stored}/nothing").problem == f"'{stored}/nothing' does not exist"
 
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     for address, named in (("gs://b/x.tar", "gcsfs"), ("nosuch://b/x.tar", "Protocol")):
-        assert named in refused(find_shards, address)
+        assert named in refused(find_sources, address)
 
 
 def test_a_refused_connection_is_an_error_of_the_shard():
@@ -257,7 +259,7 @@ def test_a_refused_connection_is_an_error_of_the_shard():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}/x.tar"
-    refused(lambda: list(find_shards(address).items[0].entries()))
+    refused(lambda: list(find_sources(address).items[0].entries()))
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):

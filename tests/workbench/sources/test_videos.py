@@ -16,9 +16,9 @@ from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.image import NoImage, read_image
 from clipiqa_pyiqa.workbench.names.members import images_named
-from clipiqa_pyiqa.workbench.sources import source_images
-from clipiqa_pyiqa.workbench.sources.finding import find_shards
-from clipiqa_pyiqa.workbench.sources.source_images import read_ahead, sources_of
+from clipiqa_pyiqa.workbench.sources import shard_images
+from clipiqa_pyiqa.workbench.sources.finding import find_sources
+from clipiqa_pyiqa.workbench.sources.shard_images import images_in, read_ahead
 
 pytest.importorskip("av", reason="PyAV (the extra `video`) is not installed")
 
@@ -31,7 +31,7 @@ def clip(tmp_path):
 
 def seconds(path, **options):
     """The times of the sampled frames; of what is no frame, why."""
-    found = sources_of(find_shards(path, **options).items)
+    found = images_in(find_sources(path, **options).items)
     return [each.kind if isinstance(each, NoImage) else float(each.name.split("::")[1]) for each in found]
 
 
@@ -68,13 +68,13 @@ def test_a_frame_that_is_shown_for_long_is_taken_once(tmp_path):
 
 def test_a_sampling_that_means_nothing_is_refused(clip):
     for sampling in ("fast", "0 frames", "-1s"):
-        refused(find_shards, clip, sampling=sampling)
+        refused(find_sources, clip, sampling=sampling)
 
 
 def test_frames_are_upright(tmp_path):
     for degrees in [0, 90, -90, 180]:
-        (frame,) = sources_of(
-            find_shards(save_clip(tmp_path / "r.mp4", pictures(1), "libx264", "yuv420p", rotation=degrees)).items
+        (frame,) = images_in(
+            find_sources(save_clip(tmp_path / "r.mp4", pictures(1), "libx264", "yuv420p", rotation=degrees)).items
         )
         upright = np.asarray(pictures(1)[0].rotate(degrees, expand=True)).astype(int)
         assert np.abs(pixels(frame) - upright).mean() < 8
@@ -120,8 +120,8 @@ def test_what_is_no_video_and_a_missing_extra_are_sentences(tmp_path, clip, clip
 
 def test_decoding_streams(tmp_path, monkeypatch):
     """However long a video is, few of its frames are in memory."""
-    (video,) = find_shards(save_clip(tmp_path / "long.mkv", pictures(40, (320, 200))), sampling="0.1s").items
-    monkeypatch.setattr(source_images, "AHEAD_BYTES", 4 * 3 * 320 * 200)
+    (video,) = find_sources(save_clip(tmp_path / "long.mkv", pictures(40, (320, 200))), sampling="0.1s").items
+    monkeypatch.setattr(shard_images, "AHEAD_BYTES", 4 * 3 * 320 * 200)
     alive, most = weakref.WeakSet(), 0
     for frame in read_ahead(video):
         alive.add(frame)

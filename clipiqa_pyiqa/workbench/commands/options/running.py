@@ -35,7 +35,8 @@ def start(machine: Machine) -> torch.device:
     from PIL import Image
 
     from ....clip.device import find_device
-    from ...images.memory import keep_memory, limit_memory, parse_size
+    from ...images.memory_limit import limit_memory, parse_size
+    from ...images.system_memory import keep_memory
 
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
@@ -55,10 +56,12 @@ def start(machine: Machine) -> torch.device:
 
 def check_inputs(*inputs: Any) -> None:
     """Raise if paths name nothing, before PyTorch is loaded."""
-    from ...sources.finding import each_of, find_shards
+    from ...sources.finding import find_sources, tell_skipped
+    from ...sources.paths import each_of
 
     paths = (path for argument in inputs for path in each_of(argument))
-    sources = find_shards(path for path in paths if path != "-" and not os.path.lexists(path))
+    sources = find_sources(path for path in paths if path != "-" and not os.path.lexists(path))
+    tell_skipped(sources)
     if sources.problems and sources.is_empty:
         raise ImageError(f"{sources.problem}.")
 

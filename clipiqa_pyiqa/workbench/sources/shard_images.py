@@ -7,31 +7,31 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 
 from ...errors import Kind
-from ..images.image import BytesImage, Image, NoImage
-from ..images.memory import Room
+from ..images.byte_budget import ByteBudget
+from ..images.image import Image, MemberImage, NoImage
+from ..images.stamp import UNKNOWN, Stamp
 from .finding import Source
-from .stores import (
-    Shard,
-    ShardError,
-    as_shard_error,
-)
+from .shard_error import ShardError
+from .shards import Shard
+from .stores import as_shard_error
 
 AHEAD_BYTES = 64 << 20
 _LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
 
 
-def sources_of(items: Iterable[Source]) -> Iterator[Image]:
+def images_in(items: Iterable[Source]) -> Iterator[Image]:
     """Yield the images, also those in shards."""
     for item in items:
         if isinstance(item, Shard):
-            yield from images_of(item)
+            yield from images_of_shard(item)
         else:
             yield item
 
 
-def images_of(shard: Shard) -> Iterator[Image]:
+def images_of_shard(shard: Shard) -> Iterator[Image]:
     """Yield a shard's images, with its stamp; a ``NoImage`` stands for a shard that is empty or cannot be read."""
-    stamp, count = None, 0
+    stamp = UNKNOWN
+    count = 0
     try:
         with as_shard_error(shard.name):
             stamp = shard.stamp()  # before reading, so that a change in between is noticed
@@ -45,16 +45,16 @@ def images_of(shard: Shard) -> Iterator[Image]:
         yield _stamped(NoImage(shard.name, why, error.kind), stamp)
 
 
-def _stamped(image: Image, stamp: str | None) -> Image:
-    """Return an image from a shard; others, such as files, have stamps of their own."""
-    if isinstance(image, BytesImage | NoImage):
+def _stamped(image: Image, stamp: Stamp) -> Image:
+    """Return an image with the stamp of its shard; files that a shard lists have stamps of their own."""
+    if isinstance(image, MemberImage):
         image.shard_stamp = stamp
     return image
 
 
 def read_ahead(shard: Shard) -> Generator[Image, None, None]:
     """Yield a shard's images, while a thread reads up to 64 MiB ahead. Raises ``ShardError``."""
-    room = Room(AHEAD_BYTES)
+    budget = ByteBudget(AHEAD_BYTES)
     coming = queue.SimpleQueue[Image | Exception | None]()
 
     def fill() -> None:
@@ -62,7 +62,7 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
         try:
             with as_shard_error(shard.name):
                 for source in shard.entries():
-                    if not room.take(_size(source)):
+                    if not budget.take(_size(source)):
                         break
                     coming.put(source)
         except ShardError as error:
@@ -78,10 +78,10 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
                 raise source
             if source is None:
                 return
-            room.give(_size(source))
+            budget.give_back(_size(source))
             yield source
     finally:
-        room.close()
+        budget.close()
         thread.join(1)  # Arrow aborts the process if Python ends in the middle of its call
 
 

@@ -1,0 +1,124 @@
+"""Answers of metrics: the scores of images, or the reason why there are none."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...clip.model import one_thread
+from ...errors import CLIPIQAError, ImageError, Kind
+from ...text import counted
+from ..images.batches import stacked
+from ..images.lack_of_memory import TOO_LARGE, is_out_of_memory
+from ..images.record import ImageRecord
+from ..metrics.building import describe_error
+from ..metrics.description import Takes
+from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric, ObjectMetric, PyiqaMetric
+from ..results.row import Answer
+from .options import Options
+
+ScoringMetric = ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric
+
+
+def answers_of_group(group: Sequence[ClipMetric], x: Tensor) -> list[list[Answer]]:
+    """Return the answers of metrics that share the encoding of a batch ``(N, 3, H, W)``: a list for each metric."""
+    start = time.perf_counter()
+    try:
+        features = group[0].net.encode_image(x)
+        if x.device.type == "cuda":
+            torch.cuda.synchronize(x.device)
+    except Exception as error:
+        if len(x) == 1:
+            return [[_failure(error)] for _ in group]
+        if is_out_of_memory(error):
+            raise
+        raise ImageError(describe_error(error)) from error  # each image of the batch is tried alone
+    seconds = (time.perf_counter() - start) / len(x)
+    return [_answers_of_call(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
+
+
+def foreign_answers(
+    metrics: Mapping[int, ScoringMetric], options: Options, record: ImageRecord, wanted: Sequence[bool]
+) -> dict[int, Answer]:
+    """Return the answers of metrics that do not share an encoding, by the metric's place."""
+    pythons = random.getstate()
+    numpys = np.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices), torch.no_grad():
+            chosen = {place: metric for place, metric in metrics.items() if wanted[place]}
+            return {place: _foreign_answer(metric, record, options) for place, metric in chosen.items()}
+    finally:  # what the caller draws does not depend on scoring
+        random.setstate(pythons)
+        np.random.set_state(numpys)
+
+
+def _foreign_answer(metric: ScoringMetric, record: ImageRecord, options: Options) -> Answer:
+    random.seed(options.seed)
+    np.random.seed(options.seed)
+    torch.manual_seed(options.seed)
+    if isinstance(metric, BrokenMetric):  # in a process of its own
+        return Answer(error=metric.reason, kind=Kind.OTHER)
+    if not isinstance(metric, ClipMetric) and metric.takes is Takes.FOLDERS:
+        return _answers_of_call(metric, 1, partial(metric.score_folders, record.reference))[0]
+    images = [record.pixels]
+    if metric.takes is Takes.PAIR:
+        if isinstance(record.reference, str):
+            return Answer(error=record.reference, kind=Kind.OTHER)
+        images.append(record.reference)
+    # a fresh copy each, since an object may change its input
+    batches = [stacked([pixels], options.device).contiguous() for pixels in images]
+    # BRISQUE depends on the order of its sums
+    is_sensitive = isinstance(metric, PyiqaMetric) and metric.takes is Takes.IMAGE and not metric.has_parameters
+    with one_thread(is_sensitive):
+        return _answers_of_call(metric, 1, partial(metric.score, *batches))[0]
+
+
+def _answers_of_call(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
+    """Return the answers for ``count`` images from what ``score()`` returns; ``seconds`` were spent before on each."""
+    start = time.perf_counter()
+    try:
+        output = score()
+        output = output[0] if isinstance(output, tuple | list) else output
+        rows = rounded(torch.as_tensor(output))  # waits for the device
+        got = sum(map(len, rows))
+        if got != count * len(metric.columns):
+            raise CLIPIQAError(
+                f"{counted(got, 'score')} came for {counted(count, 'image')}, but each image needs "
+                f"{counted(len(metric.columns), 'score')} (with several prompt pairs, set aggregate=mean)"
+            )
+    except Exception as error:
+        return [_failure(error)] * count
+    seconds += (time.perf_counter() - start) / count
+    hint = "; try precision fp32" if isinstance(metric, ClipMetric) else ""
+    return [_checked(values, seconds, hint) for values in rows]
+
+
+def _checked(scores: tuple[float, ...], seconds: float, hint: str) -> Answer:
+    """Return the answer of these scores, which must be finite."""
+    if all(map(math.isfinite, scores)):
+        return Answer(scores, seconds)
+    why = f"its score is not finite ({', '.join(map(str, scores))}){hint}"
+    return Answer(None, seconds, why, Kind.NOT_FINITE)
+
+
+def _failure(error: Exception) -> Answer:
+    """Return the answer of a metric that raised this error."""
+    if is_out_of_memory(error):
+        torch.cuda.empty_cache()
+        return Answer(error=TOO_LARGE, kind=Kind.OUT_OF_MEMORY)
+    return Answer(error=describe_error(error), kind=error.kind if isinstance(error, CLIPIQAError) else Kind.OTHER)
+
+
+def rounded(scores: Tensor) -> list[tuple[float, ...]]:
+    """Return scores ``(N, P)``, ``(N,)`` or a single one, each the shortest decimal of its fp32 number."""
+    rows = scores.reshape(len(scores), -1).tolist() if scores.ndim else [[scores.item()]]
+    if scores.dtype == torch.float64 or not scores.is_floating_point():
+        return [tuple(map(float, row)) for row in rows]
+    return [tuple(float(str(np.float32(value))) for value in row) for row in rows]
