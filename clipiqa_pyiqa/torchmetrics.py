@@ -114,7 +114,8 @@ class CLIPImageQualityAssessment(Metric):
         return self.by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.columns))))
 
     def scores_of(self, images: Tensor) -> Tensor:
-        return self.model(images / float(self.data_range), self.columns)
+        pixels = images / float(self.data_range) if isinstance(images, Tensor) else images  # which are refused
+        return self.model(pixels, self.columns)
 
     def by_prompt(self, scores: Tensor) -> Tensor | dict[str, Tensor]:
         return scores.squeeze() if len(self.columns) == 1 else dict(zip(self.columns, scores.unbind(1), strict=True))

@@ -10,7 +10,18 @@ from assertions import refused
 from PIL import Image
 
 import clipiqa_pyiqa
-from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, GamingAlarm, gate, quality_map, score_images, score_paths
+from clipiqa_pyiqa import (
+    CLIPIQA,
+    CLIPIQALoss,
+    GamingAlarm,
+    gate,
+    quality_map,
+    read_scores,
+    save_prompt_file,
+    score_images,
+    score_paths,
+    weights_at_hand,
+)
 from clipiqa_pyiqa.options import CLIPIQAOptions
 from clipiqa_pyiqa.reward import CLIPIQAReward
 from clipiqa_pyiqa.training.recipe import Recipe, TrainingOptions, with_options
@@ -160,6 +171,16 @@ def test_an_unknown_option_is_named_with_what_to_do():
         assert "did you mean 'batch_size'?" in refused(function, *arguments, batchsize=1)
         assert "CLIPIQA(backbone='mini')" in refused(function, *arguments, backbone="mini")
     assert "did you mean 'metrics'" in refused(gate, "base.csv", "new.csv", metric="niqe")
+
+
+def test_arguments_of_another_kind_are_refused_in_a_sentence(tmp_path):
+    mini = CLIPIQA(backbone="mini")
+    assert "without arguments" in refused(score_paths, lambda image: 0.5, tmp_path)
+    assert "a path or an address" in refused(read_scores, None)
+    assert "must be a CLIPIQALoss" in refused(GamingAlarm, "quality")
+    assert "outputs must be a tensor" in refused(GamingAlarm(CLIPIQALoss(metric=mini), judges=()), 1)
+    assert "backbones must be a list" in refused(weights_at_hand, 3)
+    assert "such as metric.prompt_learner" in refused(save_prompt_file, mini, tmp_path / "prompts.safetensors")
 
 
 def test_functions_of_python_name_unknown_options_themselves():

@@ -34,6 +34,11 @@ def ours(prompts):
     return CLIPIQA(backbone="mini").eval()(IMAGES, prompts, None)
 
 
+def test_what_is_no_tensor_is_refused():
+    for metric in BOTH:
+        assert "dense tensor" in refused(metric, "photo.png")
+
+
 @pytest.mark.parametrize(
     "prompts, as_ours, names",
     [

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..checks import FilePath, check_keys, check_mapping
 from ..errors import PromptError
 from ..files.writing import write_bytes
+from ..text import shown
 from ..weights.checkpoint import open_checkpoint
 from .checksum import check_checksum, content_checksum
 from .fields import check_backbone, check_weights, read_fields, warn_of_positions
@@ -148,6 +149,8 @@ def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[s
         path: ``.safetensors``; or ``.pth`` for pyiqa's ``load_weights``, without metadata.
         metadata: Further metadata; a value that is not a string is written as JSON.
     """
+    if not isinstance(learner, PromptLearner):
+        raise PromptError(f"learner must be a PromptLearner, such as metric.prompt_learner; got {shown(learner)}.")
     path = Path(path)
     if not learner.is_learned:
         raise PromptError("there are no learned prompts to save: train or load some first.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from huggingface_hub import constants
 
+from ..checks import check_list
 from ..errors import WeightsError
 from .copies import Copy, download_addresses, search, warn_of_problems
 from .finding import find_file, weights_in, weights_named
@@ -33,6 +34,8 @@ def weights_at_hand(
         backbones: One or several, as ``'RN50'`` or, with a tag, ``'ViT-B/32:laion2b_s34b_b79k'``; default all.
         prompts: Add the published prompts of CLIP-IQA+.
     """
+    if not isinstance(backbones, str):
+        check_list("backbones", backbones)
     named = [backbones] if isinstance(backbones, str) else list(backbones)
     is_everything = not named and not prompts
     if is_everything:

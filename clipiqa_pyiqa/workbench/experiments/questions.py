@@ -11,7 +11,7 @@ import torch
 from ...errors import CLIPIQAError
 from ...prompts.pairs import parse_columns, unknown_names
 from ...text import few
-from ...tower_metric import is_factory, net_of
+from ...tower_metric import metric_from, net_of
 from ..metrics.building import build_clipiqa
 from ..metrics.description import Description, ObjectDescription, PyiqaDescription
 from ..metrics.kinds import AnyMetric, ClipMetric
@@ -28,7 +28,7 @@ def metrics_with_questions(
         prompts: Questions for the (first) metric, a CLIP-IQA.
         default: Questions for a CLIP-IQA that stands alone, if there are no ``prompts`` and it has learned none.
     """
-    metrics = parse_metrics(metric() if is_factory(metric) else metric)
+    metrics = parse_metrics(metric_from(metric))
     if prompts is None:
         prompts = _default_prompts(metrics[0], template, default)
     if prompts is None:

@@ -17,6 +17,7 @@ from ...metric import CLIPIQA
 from ...prompts.pairs import NAMED_PAIRS
 from ...pyiqa_package import import_pyiqa
 from ...reward import psnr
+from ...text import shown
 from ..stats.intervals import cases_needed, mean_difference
 
 PROMPTS = ("quality", "sharpness", "noisiness")
@@ -63,6 +64,8 @@ class GamingAlarm:
         judges: Sequence[str] = ("piqe",),
         allow_db: float = 0.5,
     ):
+        if not isinstance(criterion, CLIPIQALoss):
+            raise CLIPIQAError(f"criterion must be a CLIPIQALoss; got {shown(criterion)}.")
         check_list("judges", judges)
         check_number("allow_db", allow_db, least=0)
         self._criterion = copy.copy(criterion)  # a shallow copy: the network is shared
@@ -87,6 +90,8 @@ class GamingAlarm:
                 of the first and the best call, and 0.2 dB replaces ``allow_db``; PSNR and most scores count only if the
                 loss is lower.
         """
+        if not isinstance(outputs, Tensor):
+            raise CLIPIQAError(f"outputs must be a tensor (N, 3, H, W); got {shown(outputs)}.")
         if len(outputs) < cases_needed(1):
             raise CLIPIQAError(
                 f"outputs must be at least {cases_needed(1)} images, better 16: with fewer, any change may be chance; "

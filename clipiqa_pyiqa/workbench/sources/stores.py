@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...checks import FilePath
-from ...errors import Kind
+from ...errors import CLIPIQAError, Kind
 from ...files.reading import open_file
 from ...files.writing import write_bytes
-from ...text import reason
+from ...text import reason, shown
 from ..images.image import File, Image
 from ..images.stamp import MISSING, UNKNOWN, Stamp
 from .shard_error import ShardError
@@ -29,6 +29,8 @@ def is_remote(name: str) -> bool:
 
 def address_of(place: FilePath) -> str:
     """Return a path or address as text; restore the slash that ``Path('s3://x')`` loses."""
+    if not isinstance(place, str | os.PathLike):
+        raise CLIPIQAError(f"a path or an address is needed; got {shown(place)}.")
     path = re.sub(r"^(file|local):/+", "/", os.fspath(place))
     return os.path.expanduser(re.sub(r"^(\w\w+):/(?!/)", r"\1://", path))
 
