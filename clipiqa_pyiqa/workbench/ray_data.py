@@ -21,7 +21,7 @@ from typing import Any, Unpack
 
 import pyarrow
 
-from ..checks import FilePath, check_list, check_whole_or_none
+from ..checks import FilePath, check_list, check_number, check_whole_or_none
 from ..errors import CLIPIQAError
 from ..options import lists_options
 from ..text import counted, pip_install
@@ -82,6 +82,8 @@ def score_on_ray(
     """
     check_list("keep", keep)
     check_whole_or_none("actors", actors, 1, 4096)
+    check_number("cpus_per_actor", cpus_per_actor, least=0)
+    check_number("gpus_per_actor", 0 if gpus_per_actor is None else gpus_per_actor, least=0)
     if not isinstance(sources, FoundSources):
         sources = find_sources(sources, keep=keep, image_column=image_column, sampling=sampling)
         tell_skipped(sources)

@@ -392,6 +392,12 @@ def test_as_many_actors_as_fit_and_room_for_writing(monkeypatch, machines, optio
     assert pool.size == size and pool.setup.keywords["device"] == ("cuda" if "GPU" in machines[0] else "cpu")
 
 
+def test_numbers_that_no_process_can_have_are_refused(tmp_path):
+    for name in ("cpus_per_actor", "gpus_per_actor"):
+        for number in (-1.0, "one"):
+            assert name in refused(score_on_ray, Brightness(), tmp_path, tmp_path / "out", **{name: number})
+
+
 @pytest.mark.parametrize(
     "options", [{"actors": 3}, {"actors": 2}, {"cpus_per_actor": 2.0}, {"gpus_per_actor": 1.0}, {"cpus_per_actor": 9.0}]
 )

@@ -104,7 +104,8 @@ def split_key(member: str) -> tuple[str, str]:
 
 def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember | NoImage]:
     """Yield members (wanted ones with data), and a ``NoImage`` for a damaged part. Raises ``ShardError``."""
-    count = 0
+    count = 0  # of members that were read whole
+    is_archive = False
     is_at_end = False
     why = "its end is missing"
     twins = Counter[str]()
@@ -116,7 +117,7 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                 while member := archive.next():
                     assert isinstance(member, TarMember)
                     archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
-                    count += 1
+                    is_archive = True
                     member.key, member.suffix = split_key(member.name)
                     member.shown = member.name
                     if member.isreg() and member.size <= LARGEST_IMAGE and is_wanted(member):
@@ -124,12 +125,13 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                         if (number := twins[member.name]) > 1:
                             member.shown += f"::{number}"
                         member.data = archive.extractfile(member).read()  # type: ignore[union-attr]
+                    count += 1
                     if not member.isdir():
                         yield member
                 is_at_end = getattr(archive, "is_at_end", False)  # not of an empty file
         except _DAMAGE as error:
             why = reason(error)
-    if not is_at_end and not count:
+    if not is_at_end and not is_archive:
         raise ShardError(f"is not a tar archive, or its beginning is damaged: {why}", Kind.DAMAGED_ARCHIVE, name)
     if not is_at_end:
         why = f"is truncated or damaged ({why}); the part before ({counted(count, 'member')}) was read"

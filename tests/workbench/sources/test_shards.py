@@ -134,6 +134,13 @@ def test_members_before_a_cut_are_read_and_the_cut_is_named(tmp_path):
         refused(last.read)
 
 
+def test_a_member_that_is_cut_does_not_count_as_read(tmp_path):
+    path = save_tar(tmp_path / "0.tar", {"0000.png": bytes(5000)})
+    path.write_bytes(path.read_bytes()[:2000])
+    (cut,) = TarShard(str(path)).entries()
+    assert "the part before (0 members) was read" in cut.problem
+
+
 def test_a_wrong_header_is_named(tmp_path):
     for spoilt in [b"\0" * 512, b"JFIF" * 128]:
         path = save_tar(tmp_path / "0.tar", samples([10, 20, 30]))
