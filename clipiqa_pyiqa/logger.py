@@ -7,12 +7,14 @@ import logging
 from .files.printable import plain_lines
 
 
-def _has_plain_lines(record: logging.LogRecord) -> bool:
-    """Return True for each message, after its lines were made plain: a file's name may hold what a terminal obeys."""
-    record.msg = plain_lines(record.getMessage())
-    record.args = ()
-    return True
+class PlainLines(logging.Filter):
+    """A filter that lets each message pass, in plain lines: a file's name may hold what a terminal obeys."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = plain_lines(record.getMessage())
+        record.args = ()
+        return True
 
 
 log = logging.getLogger("clipiqa_pyiqa")
-log.addFilter(_has_plain_lines)
+log.addFilter(PlainLines())

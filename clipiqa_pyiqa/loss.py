@@ -16,19 +16,19 @@ from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_truth
 from .clip.arithmetic import at_least_fp32, clamped, sigmoid
 from .clip.gradient import general_path, needs_gradient
 from .clip.inputs import ANY_RANGE
-from .clip.tracing import impossible_in_vmap, is_traced, is_transformed, untraceable
+from .clip.tracing import impossible_in_vmap, is_traced, untraceable
 from .clip.value_per_image import per_image
 from .errors import CLIPIQAError, PromptError
+from .gradient_share import BESIDE, GradientShare, PixelLoss
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
 from .prompts.pairs import Prompts, parse_prompts
 from .prompts.questions import only_pairs
-from .text import reason, shown
+from .text import shown
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
 Form = Literal["linear", "nll", "margin"]
-PixelLoss = Callable[[Tensor, Tensor], Tensor]
 
 FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
     "linear": lambda margin: sigmoid(-margin),  # 1 - s
@@ -40,9 +40,6 @@ FORMS: dict[Form, Callable[[Tensor], Tensor]] = {
 The margin is the positive prompt's logit minus the negative prompt's logit.
 """
 
-BESIDE: dict[Any, PixelLoss] = {"l1": F.l1_loss, "mse": F.mse_loss}
-SMOOTHING = 0.9  # the part of the norms' means that each step keeps
-NEAR_ZERO = 1e-15  # a norm below it gives no weight
 _CHECKED_BATCHES = 20  # number of first batches whose range is checked
 
 
@@ -79,7 +76,7 @@ class CLIPIQALoss(nn.Module):
 
     metric: Any  # a CLIPIQA, or a metric of the family
     share: Any
-    _pixel_loss: Any
+    _gradient_share: GradientShare
     last_weight: float
     """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
 
@@ -115,7 +112,6 @@ class CLIPIQALoss(nn.Module):
         self.double_backward, self.local, self.crop = double_backward, local, crop
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
         self.share = share
-        self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of this one's
         self.last_weight = 0.0 if share else loss_weight
         if share is not None:
             check_number("share", share)
@@ -136,7 +132,7 @@ class CLIPIQALoss(nn.Module):
         # Neither is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
         self.__dict__.update(
             metric=CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready,
-            _pixel_loss=BESIDE.get(beside, beside),
+            _gradient_share=GradientShare(BESIDE.get(beside, beside)),
         )
         if criterion is not None or self.metric.head is not None:
             if form != "linear" or prompt_weights is not None or local:
@@ -178,36 +174,9 @@ class CLIPIQALoss(nn.Module):
                 losses = losses * unusable
             loss = losses if self.reduction == "none" else getattr(losses, self.reduction)()  # mean or sum
             if self.share and needs_gradient(pred):
-                self._update_weight(pred, target, loss)
+                self._gradient_share.update(self.share, pred, target, loss)
+                self.last_weight = self._gradient_share.weight
             return (self.last_weight if self.share else self.loss_weight) * loss
-
-    def _update_weight(self, pred: Tensor, target: Any, loss: Tensor) -> None:
-        if is_transformed():
-            raise CLIPIQAError(
-                "share needs the numbers of gradients, which torch.func does not give: pass loss_weight instead, or "
-                "call the loss outside of it."
-            )
-        if getattr(target, "shape", None) != pred.shape:
-            raise CLIPIQAError(
-                f"CLIPIQALoss with share needs the target too, of shape {tuple(pred.shape)}: criterion(restored, "
-                f"clean); got {shown(getattr(target, 'shape', target))}."
-            )
-        leaf = pred.detach().requires_grad_()
-        if isinstance(self._pixel_loss, nn.Module):
-            self._pixel_loss.to(pred.device)
-        try:
-            gradients = torch.autograd.grad(self._pixel_loss(leaf, target.to(pred.dtype)), leaf)
-        except Exception as error:  # whatever a function of the caller's raises
-            raise CLIPIQAError(
-                "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
-                f"target, which returns a scalar with a gradient: {reason(error)}."
-            ) from error
-        gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
-        norms = [gradient.norm().item() for gradient in gradients]
-        if not (math.isfinite(norms[0]) and NEAR_ZERO < norms[1] < math.inf):
-            return  # the weight stays
-        self._norms = [SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(self._norms or norms, norms, strict=True)]
-        self.last_weight = self.share * min(pixel / of_loss for pixel, of_loss in (norms, self._norms))
 
     def _losses(self, images: Tensor) -> Tensor:
         if not isinstance(self.metric, CLIPIQA):

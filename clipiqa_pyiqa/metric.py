@@ -41,7 +41,7 @@ from .prompts.questions import (
     pair_features,
 )
 from .prompts.records import column_records
-from .tower_metric import Precision
+from .tower_metric import Precision, encoding_of
 from .weights.checkpoint import open_checkpoint
 from .weights.finding import find_file, find_weights
 from .weights.names import canonical_backbone, pyiqa_file
@@ -154,9 +154,8 @@ class CLIPIQA(ImageEncoder):
     @property
     def encoding(self) -> tuple[Any, ...]:
         """Everything that features depend on: metrics with equal ``encoding`` share features."""
-        weights = self.clip.weights
         on_stages = self.head is not None and self.head.on_stages
-        return weights.sha256, weights.quick_gelu, self.precision, self.pos_embedding, on_stages
+        return encoding_of(self.clip.weights, self.precision, self.pos_embedding, on_stages)
 
     @property
     def lower_better(self) -> bool:

@@ -19,6 +19,7 @@ from .errors import CLIPIQAError
 from .prompts.records import as_texts
 from .text import shown
 from .version import __version__
+from .weights.finding import Weights
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -50,6 +51,16 @@ def net_of(metric: Any) -> Any:
     if not hasattr(net, "encode_image"):
         raise CLIPIQAError(f"metric must be a CLIP-IQA metric; got a {type(net).__name__}.")
     return net
+
+
+def encoding_of(weights: Weights, precision: Precision, view: str, on_stages: bool) -> tuple[Any, ...]:
+    """Return everything that features depend on: metrics with equal encodings share features.
+
+    Args:
+        view: What the tower sees of an image.
+        on_stages: Whether statistics of the tower's stages follow the features.
+    """
+    return weights.sha256, weights.quick_gelu, precision, view, on_stages
 
 
 class TowerMetric(nn.Module):

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQALoss
-from clipiqa_pyiqa.loss import SMOOTHING
+from clipiqa_pyiqa.gradient_share import SMOOTHING
 
 PIXEL = {"l1": F.l1_loss, "mse": F.mse_loss}
 

@@ -14,7 +14,7 @@ from ..clip.gradient import recomputed
 from ..clip.model import frozen_clip, middle_square
 from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
-from ..tower_metric import Precision, TowerMetric
+from ..tower_metric import Precision, TowerMetric, encoding_of
 from ..weights.finding import Weights, find_file, find_weights, weights_in
 from ..weights.names import pyiqa_file
 
@@ -92,7 +92,7 @@ class FamilyMetric(TowerMetric):
         else:
             self.pos_embedding = "fixed"
             view_name = self.view.name
-        self.encoding = weights.sha256, weights.quick_gelu, precision, view_name, False  # as of CLIPIQA
+        self.encoding = encoding_of(weights, precision, view_name, on_stages=False)
         self.load(pretrained_model_path)
 
     def _find_tower(self, backbone: str | None, clip_weights: FilePath | None, quick_gelu: bool | None) -> Weights:

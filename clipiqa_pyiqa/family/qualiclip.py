@@ -68,10 +68,10 @@ class QualiCLIP(FamilyMetric):
         return self.model_type in LEARNED
 
     def load(self, path: FilePath | None) -> None:
-        self._texts: dict[torch.dtype, Tensor] = {}  # text features, by the dtype of image features
         if not self.has_own_file:
-            self._texts = dict.fromkeys((torch.float32, torch.float64), self._texts_in_tower_file())
+            self._published_texts = self._texts_in_tower_file()
             return
+        self._encoded_texts: dict[torch.dtype, Tensor] = {}  # by the dtype of image features
         published = pyiqa_file(LEARNED[self.model_type])
         file = find_file(published).path if path is None else Path(path).expanduser()
         self._embeddings, self._end_places = self._read_learned(file)
@@ -87,12 +87,17 @@ class QualiCLIP(FamilyMetric):
         return checkpoint["prompts_features"].double()
 
     def answer(self, features: Tensor) -> Tensor:
-        if features.dtype not in self._texts:
+        texts = self._learned_texts(features.dtype) if self.has_own_file else self._published_texts
+        pairs = F.normalize(texts, dim=-1).unflatten(0, (-1, 2))
+        return antonym_scores(features, pairs.to(features), self.clip.logit_scale / TEMPERATURE).mean(-1)
+
+    def _learned_texts(self, dtype: torch.dtype) -> Tensor:
+        """Return the features of learned prompts, not normalised; each dtype is encoded once."""
+        if dtype not in self._encoded_texts:
             with untraced(), one_thread():
-                tower = self.clip.text_tower(torch.device("cpu"), features.dtype)
-                self._texts[features.dtype] = tower.encode(self._embeddings.to(features.dtype), self._end_places)
-        texts = F.normalize(self._texts[features.dtype], dim=-1).unflatten(0, (-1, 2))
-        return antonym_scores(features, texts.to(features), self.clip.logit_scale / TEMPERATURE).mean(-1)
+                tower = self.clip.text_tower(torch.device("cpu"), dtype)
+                self._encoded_texts[dtype] = tower.encode(self._embeddings.to(dtype), self._end_places)
+        return self._encoded_texts[dtype]
 
     def _read_learned(self, path: Path) -> tuple[Tensor, Tensor]:
         """Return the embeddings of ``TEXTS`` with a file's contexts, ``(P, L, dim)``, and the places of their ends."""

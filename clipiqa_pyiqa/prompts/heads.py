@@ -77,7 +77,9 @@ class OpinionHead(nn.Module):
         """Return scores on the head's scale, ``(N, 1)``."""
         low, high = self.score_range
         share = self(features)
-        return low + (high - low) * (1 - share if self.lower_better else share)
+        if self.lower_better:
+            share = 1 - share
+        return low + (high - low) * share
 
     def record(self) -> dict[str, Any]:
         """Return the record of the head's scores."""

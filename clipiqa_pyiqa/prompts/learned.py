@@ -4,53 +4,58 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checks import check_one_of, check_truth, check_whole_or_none
 from ..clip.gradient import needs_gradient
 from ..clip.model import FrozenCLIP, one_thread
 from ..clip.text import TextTower, tokenize
 from ..clip.tracing import is_transformed
 from ..errors import PromptError
+from .context_options import check_context
 from .pairs import PromptPair
 from .records import question_record
 
 RANDOM_STD = 0.02  # standard deviation of a random context, as in the official recipe and CLIP's token embeddings
-LONGEST_CONTEXT = 75  # vectors: CLIP's texts have 77 tokens, of which two begin and end a text
 USUAL_N_CTX = 16  # vectors of a context, in the official code and in pyiqa
-CONTEXT_OPTIONS = ("n_ctx", "shared", "init")
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
 
 
-def woven(ctx: Tensor, prefix: Tensor, suffix: Tensor, words: Sequence[int]) -> Tensor:
+class WordEmbeddings(NamedTuple):
+    """What stands around the context of two texts: the start token, and words, end token and padding."""
+
+    prefix: Tensor  # (2, 1, dim)
+    suffix: Tensor  # (2, 76 - n_ctx, dim)
+    token_counts: tuple[int, int]  # of the words of each text
+
+
+class EncodedTexts(NamedTuple):
+    """Embeddings of texts, and the features that the text tower gave for them."""
+
+    embeddings: Tensor
+    features: Tensor
+
+
+def woven(ctx: Tensor, prefix: Tensor, suffix: Tensor, token_counts: Sequence[int]) -> Tensor:
     """Return embeddings of texts ``(P, L, dim)``, up to the last end token.
 
     Args:
         ctx: A context ``(n_ctx, dim)``, or one for each text ``(P, n_ctx, dim)``.
         prefix: Start tokens ``(P, 1, dim)``.
         suffix: Words, end tokens and padding, ``(P, K, dim)``.
-        words: Number of tokens of each text's words.
+        token_counts: Number of tokens of each text's words.
     """
     half = ctx.shape[-2] // 2
-    length = max(words) + 1
+    length = max(token_counts) + 1
+    contexts = ctx.expand(len(token_counts), -1, -1)
     texts = [
         torch.cat([start, context[:half], rest[:count], context[half:], rest[count:length]])
-        for start, context, rest, count in zip(prefix, ctx.expand(len(words), -1, -1), suffix, words, strict=True)
+        for start, context, rest, count in zip(prefix, contexts, suffix, token_counts, strict=True)
     ]
     return torch.stack(texts)
-
-
-def check_context(n_ctx: int | None = None, shared: bool = False, init: str = "x") -> None:
-    """Raise for arguments that :class:`PromptLearner` cannot use."""
-    check_whole_or_none("n_ctx", n_ctx, 1, LONGEST_CONTEXT)
-    check_truth("shared", shared)
-    check_one_of("init", init, ("x", "random", "words"))
-    if init == "words":
-        _check_words_alone(n_ctx, shared)
 
 
 class PromptLearner(nn.Module):
@@ -98,13 +103,15 @@ class PromptLearner(nn.Module):
                 ctx = torch.randn(shape, device="cpu") * RANDOM_STD
             else:
                 ctx = clip.vocabulary[tokenize(["x"])[0, 1]].float().expand(shape).clone()
-        prefix, suffix, self.words = self._embed(ctx.shape[-2], self.has_fixed_words)
+        self.clip.warn_of_unknown(pair.texts)
+        prefix, suffix, self.token_counts = self._embedded_words(ctx.shape[-2], self.has_fixed_words)
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
-        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN after loading: unlike any ctx
+        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN if a file gave another context
+        self._is_loaded = False
         self._tower: TextTower | None = None
-        self._remembered: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}  # texts, features
+        self._remembered: dict[tuple[torch.dtype, torch.device], EncodedTexts] = {}
 
     @property
     def n_ctx(self) -> int:
@@ -112,11 +119,12 @@ class PromptLearner(nn.Module):
 
     @property
     def is_learned(self) -> bool:
-        return not torch.equal(self.ctx, self.initial_ctx)
+        """Whether the context was loaded or trained."""
+        return self._is_loaded or not torch.equal(self.ctx, self.initial_ctx)
 
     def embeddings(self) -> Tensor:
         """Return the embeddings of both texts, up to the last end token, ``(2, L, dim)``."""
-        return woven(self.ctx, self.token_prefix, self.token_suffix, self.words)
+        return woven(self.ctx, self.token_prefix, self.token_suffix, self.token_counts)
 
     def forward(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return unit text features ``(1, 2, D)``, positive first; in evaluation mode, the context must be learned."""
@@ -132,14 +140,14 @@ class PromptLearner(nn.Module):
             texts = embeddings.detach().clone()
             key = texts.dtype, texts.device
             known = self._remembered.get(key)
-            if known is None or not torch.equal(known[0], texts):
+            if known is None or not torch.equal(known.embeddings, texts):
                 with one_thread(texts.is_cpu):
-                    known = (texts, self._encode(texts))
+                    known = EncodedTexts(texts, self._encode(texts))
                 self._remembered[key] = known
                 self._tower = None  # not needed again until the context changes, or gradients are asked for
         if is_transformed():  # torch.func takes no function with a backward pass of its own
-            return self._encode(embeddings) if needs_gradient(embeddings) else known[1]
-        return _Remembered.apply(embeddings, known[1], self._encode)
+            return self._encode(embeddings) if needs_gradient(embeddings) else known.features
+        return _Remembered.apply(embeddings, known.features, self._encode)
 
     def content_hash(self) -> str:
         """Return the SHA-256 of both texts' embeddings in hex."""
@@ -164,8 +172,8 @@ class PromptLearner(nn.Module):
     def load_context(self, ctx: Tensor) -> None:
         """Load a context of any ``n_ctx``, around the words."""
         self._check_context(ctx)
-        prefix, suffix, _ = self._embed(ctx.shape[-2], has_fixed_words=True)
-        self.load_state_dict({"ctx": ctx, "token_prefix": prefix, "token_suffix": suffix})
+        words = self._embedded_words(ctx.shape[-2], has_fixed_words=True)
+        self.load_state_dict({"ctx": ctx, "token_prefix": words.prefix, "token_suffix": words.suffix})
 
     @property
     def _read_texts(self) -> list[str]:
@@ -183,10 +191,9 @@ class PromptLearner(nn.Module):
             )
         return self.clip.vocabulary[tokens[:, 1 : positive + 1]].float()
 
-    def _embed(self, n_ctx: int, has_fixed_words: bool) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """Return the embeddings of start token and of what follows the context, and the numbers of words in that."""
+    def _embedded_words(self, n_ctx: int, has_fixed_words: bool) -> WordEmbeddings:
+        """Return what stands around a context of the pair; without fixed words, only the marks of start and end."""
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
-        self.clip.warn_of_unknown(self.pair.texts)
         texts = [f"{text}." for text in self.pair.texts] if has_fixed_words else ["", ""]
         tokens = tokenize(texts, length)  # start, words, end, padding
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
@@ -198,10 +205,12 @@ class PromptLearner(nn.Module):
                 options=("n_ctx",),
             )
         table = self.clip.vocabulary
-        return table[tokens[:, :1]].float(), table[tokens[:, 1 : length - n_ctx]].float(), (positive, negative)
+        prefix = table[tokens[:, :1]].float()
+        suffix = table[tokens[:, 1 : length - n_ctx]].float()
+        return WordEmbeddings(prefix, suffix, (positive, negative))
 
     def _encode(self, embeddings: Tensor) -> Tensor:
-        ends = torch.tensor(self.words, device="cpu") + self.n_ctx + 1
+        ends = torch.tensor(self.token_counts, device="cpu") + self.n_ctx + 1
         with torch.autocast(embeddings.device.type, enabled=False):
             tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
             self._tower = tower  # only held: another thread may let go of it meanwhile
@@ -211,8 +220,12 @@ class PromptLearner(nn.Module):
         new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}
         if len(new) == len(STATE_KEYS):
             self._check_context(new["ctx"])
-            self._check_words(**new)
+            self.clip.warn_of_unknown(self.pair.texts)
+            self.has_fixed_words = self._are_words_fixed(**new)
+            n_ctx = new["ctx"].shape[-2]
+            self.token_counts = self._embedded_words(n_ctx, self.has_fixed_words).token_counts
             self.source = None
+            self._is_loaded = True
             for name, value in new.items():
                 old = getattr(self, name)
                 if old.shape != value.shape:
@@ -231,14 +244,13 @@ class PromptLearner(nn.Module):
                 options=("n_ctx",),
             )
 
-    def _check_words(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> None:
+    def _are_words_fixed(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> bool:
+        """Return whether the pair's words stand between halves of a context; raise PromptError for other words."""
         for has_fixed_words in (False, True):
-            prefix, suffix, words = self._embed(ctx.shape[-2], has_fixed_words)
-            used = slice(max(words) + 1)  # without the padding
-            if _are_equal(token_prefix, prefix, used) and _are_equal(token_suffix, suffix, used):
-                self.has_fixed_words = has_fixed_words
-                self.words = words
-                return
+            words = self._embedded_words(ctx.shape[-2], has_fixed_words)
+            used = slice(max(words.token_counts) + 1)  # without the padding
+            if _are_equal(token_prefix, words.prefix, used) and _are_equal(token_suffix, words.suffix, used):
+                return has_fixed_words
         raise PromptError(
             f"the learned prompts belong to another CLIP than {self._clip_name}, or to other words than "
             f"{self.pair.name!r}: build the metric with the backbone, weights and words that they were learned on."
@@ -268,16 +280,6 @@ class _Remembered(torch.autograd.Function):
             texts = embeddings.detach().requires_grad_()
             (grad,) = torch.autograd.grad(ctx.encode(texts), texts, grads)
         return grad, None, None
-
-
-def _check_words_alone(n_ctx: int | None, shared: bool) -> None:
-    """Raise for options that do not go with a context that begins as the pair's own texts."""
-    if n_ctx is not None:
-        raise PromptError(
-            f"init 'words' has a vector for each token of the texts: leave out {{n_ctx}}={n_ctx}.", options=("n_ctx",)
-        )
-    if shared:
-        raise PromptError("init 'words' has a context for each text: leave out `{shared}`.", options=("shared",))
 
 
 def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:

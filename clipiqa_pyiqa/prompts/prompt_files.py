@@ -17,9 +17,10 @@ from ..files.writing import write_bytes
 from ..text import shown
 from ..weights.checkpoint import open_checkpoint
 from .checksum import check_checksum, content_checksum
+from .context_options import CONTEXT_OPTIONS, check_context
 from .fields import check_backbone, check_weights, read_fields, warn_of_positions
 from .heads import is_head, read_head
-from .learned import CONTEXT_OPTIONS, STATE_KEYS, PromptLearner, check_context
+from .learned import STATE_KEYS, PromptLearner
 from .pairs import Question, parse_prompts
 from .questions import only_pairs
 from .records import value_text

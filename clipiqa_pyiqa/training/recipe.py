@@ -22,7 +22,7 @@ from ..checks import (
 )
 from ..errors import ImageError, Kind
 from ..options import CLIPIQAOptions
-from ..prompts.learned import CONTEXT_OPTIONS, check_context
+from ..prompts.context_options import CONTEXT_OPTIONS, check_context
 from ..prompts.pairs import Prompts
 
 

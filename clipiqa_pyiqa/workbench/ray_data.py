@@ -94,7 +94,8 @@ def score_on_ray(
         label = setup.metrics.files[0].label
         raise CLIPIQAError(f"the scores of {label!r} are in a file: join them with the results on Ray by `path`.")
     folder = ParquetFolder.at(out)
-    header = Header.of(setup.header_with(keep).record)  # as read from a file
+    # tuples become lists, as in the header in the folder, with which this one is compared
+    header = Header.of(setup.header_with(keep).record)
     with folder.locked():
         before = folder.continued(header, resume)
         plan = FolderPlan(folder, header, sources.items)

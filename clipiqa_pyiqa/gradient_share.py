@@ -1,0 +1,71 @@
+"""The weight with which the gradient of a loss is a share of the gradient of the pixel loss beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .clip.tracing import is_transformed
+from .errors import CLIPIQAError
+from .text import reason, shown
+
+PixelLoss = Callable[[Tensor, Tensor], Tensor]
+
+BESIDE: dict[Any, PixelLoss] = {"l1": F.l1_loss, "mse": F.mse_loss}
+"""Names of pixel losses."""
+
+SMOOTHING = 0.9  # the part of the norms' means that each step keeps
+NEAR_ZERO = 1e-15  # a norm below it gives no weight
+
+
+class GradientShare:
+    """The weight of a loss; it follows from both gradients' norms, smoothed over steps, and 0 before the first step.
+
+    Args:
+        pixel_loss: The loss beside it, a function of the prediction and the target; None if it is not used.
+    """
+
+    def __init__(self, pixel_loss: Any) -> None:
+        self.weight = 0.0
+        self._pixel_loss = pixel_loss
+        self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of the other loss's
+
+    def update(self, share: float, pred: Tensor, target: Any, loss: Tensor) -> None:
+        """Take the norms of a batch into account; no batch exceeds the share.
+
+        Args:
+            share: The wanted share.
+            pred: The prediction, from which ``loss`` was computed.
+            target: The clean images, of the prediction's shape.
+        """
+        if is_transformed():
+            raise CLIPIQAError(
+                "share needs the numbers of gradients, which torch.func does not give: pass loss_weight instead, or "
+                "call the loss outside of it."
+            )
+        if getattr(target, "shape", None) != pred.shape:
+            raise CLIPIQAError(
+                f"CLIPIQALoss with share needs the target too, of shape {tuple(pred.shape)}: criterion(restored, "
+                f"clean); got {shown(getattr(target, 'shape', target))}."
+            )
+        leaf = pred.detach().requires_grad_()
+        if isinstance(self._pixel_loss, nn.Module):
+            self._pixel_loss.to(pred.device)
+        try:
+            gradients = torch.autograd.grad(self._pixel_loss(leaf, target.to(pred.dtype)), leaf)
+        except Exception as error:  # whatever a function of the caller's raises
+            raise CLIPIQAError(
+                "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
+                f"target, which returns a scalar with a gradient: {reason(error)}."
+            ) from error
+        gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
+        norms = [gradient.norm().item() for gradient in gradients]
+        if not (math.isfinite(norms[0]) and NEAR_ZERO < norms[1] < math.inf):
+            return  # the weight stays
+        self._norms = [SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(self._norms or norms, norms, strict=True)]
+        self.weight = share * min(pixel / of_loss for pixel, of_loss in (norms, self._norms))
