@@ -12,8 +12,8 @@ import torch
 from timing import alone, arguments, new_folder, peak, seeded
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.workbench.images.batches import stacked
 from clipiqa_pyiqa.workbench.images.scoring_memory import scoring_bytes
+from clipiqa_pyiqa.workbench.images.stacking import stacked
 
 BACKBONES = ("mini", "RN50", "ViT-B/32", "ViT-B/16", "ViT-L/14")
 WORKS = {

@@ -16,8 +16,8 @@ from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.weights import names
 from clipiqa_pyiqa.weights.finding import find_weights
 from clipiqa_pyiqa.workbench.experiments.demonstration import ATTRIBUTES
-from clipiqa_pyiqa.workbench.images.batches import stacked
 from clipiqa_pyiqa.workbench.images.image import read_image
+from clipiqa_pyiqa.workbench.images.stacking import stacked
 
 pytest_plugins = ["weights_fakes"]
 

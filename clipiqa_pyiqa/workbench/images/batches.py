@@ -1,16 +1,14 @@
-"""Batches of images of equal size, and a loop that works on them and returns results in order."""
+"""A loop that works on batches of images of equal size, and returns results in order."""
 
 import math
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ...errors import ImageError, Kind
 from .lack_of_memory import TOO_LARGE, is_out_of_memory
@@ -259,16 +257,3 @@ class BatchLoop(Generic[Item, Decoded, Result]):
         for single in batch.singles():
             self._work_on(single)
             batch.outcomes += single.outcomes
-
-
-def stacked(pixels: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Return images ``(3, H, W)``, uint8 or in [0, 1], as one fp32 batch ``(N, 3, H, W)`` in [0, 1]."""
-    if len(pixels) == 1 and device.type == "cpu" and pixels[0].dtype == torch.uint8:  # NumPy's memory has huge pages
-        only = pixels[0].permute(1, 2, 0).numpy()[None].astype(np.float32)
-        only /= 255
-        return torch.from_numpy(only).permute(0, 3, 1, 2)
-    if any(image.is_floating_point() for image in pixels):
-        pixels = [image if image.is_floating_point() else image.float().div_(255) for image in pixels]
-    # (3, H, W) views of (H, W, 3) memory -> (N, 3, H, W) in channels_last, as towers need it
-    x = torch.stack([image.permute(1, 2, 0) for image in pixels]).permute(0, 3, 1, 2).to(device)
-    return x.float().div_(255) if x.dtype == torch.uint8 else x.float()

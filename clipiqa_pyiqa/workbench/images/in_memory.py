@@ -15,9 +15,9 @@ from ...errors import ImageError, Kind
 from ...text import shown
 from .image import BytesImage, File
 from .image import Image as AnyImage
-from .reader import read_orientation
+from .reader import orientation_of
 from .reading_memory import MakeRoom
-from .record import Decoded
+from .record import UPRIGHT, Decoded
 from .rgb import depth_of, rgb_pixels
 
 _FILE = bytes | bytearray | memoryview
@@ -79,7 +79,7 @@ class _Pixels(AnyImage):
             depth = depth_of(self.image)
             picture = self.image.copy()
         pixels, converted = rgb_pixels(picture, depth)
-        return Decoded(pixels, read_orientation(self.name, picture), converted)
+        return Decoded(pixels, orientation_of(picture), converted)
 
     def _decoded_samples(self) -> Decoded:
         """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""
@@ -91,7 +91,7 @@ class _Pixels(AnyImage):
         else:
             alpha = samples[..., 3:]
             rgb = (samples[..., :3] * alpha + (1 - alpha)).cpu().numpy()
-        return Decoded(rgb, 1, "")
+        return Decoded(rgb, UPRIGHT, "")
 
 
 def _as_tensor(image: Any) -> Tensor:

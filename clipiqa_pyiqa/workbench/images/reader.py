@@ -18,7 +18,7 @@ from .formats import RAW, readable_formats
 from .jpeg import decode_jpeg
 from .reading_errors import named_errors
 from .reading_memory import MakeRoom, set_aside
-from .record import Decoded, ImageRecord, Pixels
+from .record import UPRIGHT, Decoded, ImageRecord, Orientation, Pixels
 from .rgb import depth_of, rgb_pixels
 from .sizes import check_size, limited, resized
 
@@ -36,10 +36,14 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
         set_aside(image.name, width, height, limited(width, height, reading))
 
     with named_errors(image.name):
-        rgb, orientation, converted, damage = image.decoded(make_room)
-        if damage and reading.damaged != "keep":
+        decoded = image.decoded(make_room)
+        rgb = decoded.pixels
+        orientation = decoded.orientation.number
+        if decoded.orientation.problem:
+            _warn_of_exif_data(image.name, decoded.orientation.problem)
+        if decoded.damage and reading.damaged != "keep":
             raise ImageError(
-                f"is a damaged JPEG with {damage}; with damaged set to 'keep', it is scored as it is",
+                f"is a damaged JPEG with {decoded.damage}; with damaged set to 'keep', it is scored as it is",
                 Kind.DAMAGED,
             )
         if reading.apply_exif and orientation != 1:
@@ -50,7 +54,11 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
             check_size(*scored_size, reading, f"the image, shrunk from {width}×{height},")
             rgb = resized(rgb, scored_size)
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    return ImageRecord(pixels, width, height, orientation, converted)
+    return ImageRecord(pixels, width, height, orientation, decoded.converted)
+
+
+def _warn_of_exif_data(path: str, problem: str) -> None:
+    log.warning(f"{path!r} has damaged EXIF data ({problem}): the image is taken as upright")
 
 
 def _upright(rgb: Pixels, orientation: int) -> Pixels:
@@ -68,11 +76,11 @@ def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
     with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
         make_room(image.width, image.height)
         if image.format in ("JPEG", "MPO"):
-            decoded = _decoded_jpeg(path, data, image)
+            decoded = _decoded_jpeg(data, image)
         elif image.format == "TIFF":
-            decoded = _decoded_tiff(path, image)
+            decoded = _decoded_tiff(image)
         else:
-            decoded = _decoded_by_pil(path, image)
+            decoded = _decoded_by_pil(image)
         frames = _frame_count(image)
     if frames > 1:
         converted = f"{decoded.converted}, frame 1 of {frames}".removeprefix(", ")
@@ -80,31 +88,31 @@ def decode(path: str, data: bytes, make_room: MakeRoom) -> Decoded:
     return decoded
 
 
-def _decoded_jpeg(path: str, data: bytes, image: Image.Image) -> Decoded:
+def _decoded_jpeg(data: bytes, image: Image.Image) -> Decoded:
     pixels, damage = decode_jpeg(data, image.mode)
     if pixels is None:
-        return _decoded_by_pil(path, image)._replace(damage=damage)
-    orientation = read_orientation(path, image)
+        return _decoded_by_pil(image)._replace(damage=damage)
+    orientation = orientation_of(image)
     converted = "" if image.mode == "RGB" else "grey->rgb"
     return Decoded(pixels, orientation, converted)
 
 
-def _decoded_tiff(path: str, image: Image.Image) -> Decoded:
+def _decoded_tiff(image: Image.Image) -> Decoded:
     depth = depth_of(image)
-    orientation = read_orientation(path, image)
-    if orientation > 1:
+    orientation = orientation_of(image)
+    if orientation.number > 1:
         del image.getexif()[_ORIENTATION_TAG]  # or PIL turns the picture as it loads it
     image.load()
-    if orientation > 4:
+    if orientation.number > 4:
         image = image.copy()  # PIL gives a TIFF the size of the turned image; a copy has the size of its pixels
     pixels, converted = rgb_pixels(image, depth)
     return Decoded(pixels, orientation, converted)
 
 
-def _decoded_by_pil(path: str, image: Image.Image) -> Decoded:
+def _decoded_by_pil(image: Image.Image) -> Decoded:
     depth = depth_of(image)  # loading drops it
     image.load()
-    orientation = read_orientation(path, image)
+    orientation = orientation_of(image)
     pixels, converted = rgb_pixels(image, depth)
     return Decoded(pixels, orientation, converted)
 
@@ -119,11 +127,10 @@ def _frame_count(image: Image.Image) -> int:
         return 1
 
 
-def read_orientation(path: str, image: Image.Image) -> int:
-    """Return the orientation in an image's EXIF data, or 1 if it is missing or unknown; warn of damaged data."""
+def orientation_of(image: Image.Image) -> Orientation:
+    """Return the orientation in an image's EXIF data; upright if it is missing or unknown."""
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        number = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors
-        log.warning(f"{path!r} has damaged EXIF data ({reason(error)}): the image is taken as upright")
-        return 1
-    return orientation if orientation in range(1, 9) else 1
+        return Orientation(problem=reason(error))
+    return Orientation(number) if number in range(1, 9) else UPRIGHT

@@ -10,27 +10,40 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from ...errors import ImageError, Kind
 from ...text import reason
 
-_lock = threading.Lock()
-_readers = 0  # threads that read now; guarded by the lock, as the next value is
-_callers_setting = False  # PIL's setting before the first of them began to read
+
+class _PilSetting:
+    """PIL's setting for truncated files, which all threads of the process share: False while one of them reads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0  # threads that read now
+        self._callers = False  # the setting before the first of them began to read
+
+    def begin_reading(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._callers = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa's data sets set it to True
+            self._readers += 1
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+    def end_reading(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                ImageFile.LOAD_TRUNCATED_IMAGES = self._callers
+
+
+_pil_setting = _PilSetting()
 
 
 @contextlib.contextmanager
 def whole_files() -> Iterator[None]:
     """Let PIL refuse truncated files in this context; the last of several threads restores the caller's setting."""
-    global _readers, _callers_setting
-    with _lock:
-        if _readers == 0:
-            _callers_setting = ImageFile.LOAD_TRUNCATED_IMAGES  # pyiqa's data sets set it to True
-        _readers += 1
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    _pil_setting.begin_reading()
     try:
         yield
     finally:
-        with _lock:
-            _readers -= 1
-            if _readers == 0:
-                ImageFile.LOAD_TRUNCATED_IMAGES = _callers_setting
+        _pil_setting.end_reading()
 
 
 @contextlib.contextmanager

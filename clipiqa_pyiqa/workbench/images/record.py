@@ -47,8 +47,25 @@ class ImageRecord:
         return self.pixels.shape[2], self.pixels.shape[1]
 
 
+class Orientation(NamedTuple):
+    """How an image is turned: EXIF's number, and why it could not be read; 1, and a reason, of damaged EXIF data."""
+
+    number: int = 1
+    problem: str = ""
+
+
+UPRIGHT = Orientation()
+
+
 class Decoded(NamedTuple):
+    """Pixels as they are stored in a file.
+
+    Attributes:
+        converted: As of :class:`ImageRecord`.
+        damage: Damage of a JPEG as part of a sentence, or ``''``.
+    """
+
     pixels: Pixels
-    orientation: int
+    orientation: Orientation
     converted: str
     damage: str = ""

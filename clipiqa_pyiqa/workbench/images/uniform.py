@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 FLAGS = ("almost black", "almost white", "almost uniform")
 _LEVEL = 1 / 255
-_LEFT_LEVELS = 24  # next to black or white, counted as empty: too few to stretch into a picture
+_LEFT_LEVELS = 24  # levels next to black or white that count as empty: too few to stretch into a picture
 _MOST_OUTSIDE = 0.001  # share of pixels beyond these levels: hot pixels, and stars
 _SQUARE = 16  # pixels
 

@@ -27,10 +27,11 @@ from ...text import counted, first_of
 from ...training.recipe import Augmentation
 from ..files.folders import make_folder
 from ..files.journal import Journal, read_journal
-from ..images.batches import BatchLoop, BatchWork, Limits, stacked
+from ..images.batches import BatchLoop, BatchWork, Limits
 from ..images.image import File
 from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
+from ..images.stacking import stacked
 from ..images.threads import images_at_once
 from ..options import Reading
 

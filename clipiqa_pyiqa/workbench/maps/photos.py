@@ -22,10 +22,11 @@ from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
 from ...prompts.questions import only_pairs
 from ...tower_metric import net_of
-from ..images.batches import BatchLoop, BatchWork, Limits, stacked
+from ..images.batches import BatchLoop, BatchWork, Limits
 from ..images.image import Image
 from ..images.record import ImageRecord
 from ..images.scoring_memory import scoring_bytes
+from ..images.stacking import stacked
 from ..images.threads import images_at_once
 from ..options import Progress, ScoringOptions, SharedOptions, check_options, check_storage, silent
 from ..scoring.score import Paths

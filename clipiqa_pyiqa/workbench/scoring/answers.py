@@ -14,9 +14,9 @@ from torch import Tensor
 from ...clip.model import one_thread
 from ...errors import CLIPIQAError, ImageError, Kind
 from ...text import counted
-from ..images.batches import stacked
 from ..images.lack_of_memory import TOO_LARGE, is_out_of_memory
 from ..images.record import ImageRecord
+from ..images.stacking import stacked
 from ..metrics.building import describe_error
 from ..metrics.description import Takes
 from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric, ObjectMetric, PyiqaMetric

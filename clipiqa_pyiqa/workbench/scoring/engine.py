@@ -9,10 +9,11 @@ import torch
 
 from ...checks import MIN_SIDE
 from ...errors import ImageError
-from ..images.batches import BatchLoop, BatchWork, Limits, stacked
+from ..images.batches import BatchLoop, BatchWork, Limits
 from ..images.prefetch import WORKERS
 from ..images.record import ImageRecord
 from ..images.scoring_memory import PICTURE_BYTES, scoring_bytes
+from ..images.stacking import stacked
 from ..images.stamp import UNKNOWN
 from ..images.threads import images_at_once
 from ..images.uniform import flag

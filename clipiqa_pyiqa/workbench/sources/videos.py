@@ -138,13 +138,13 @@ class Frame(MemberImage):
         return 3 * self._frame.width * self._frame.height
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
-        from ..images.record import Decoded
+        from ..images.record import Decoded, Orientation
 
         frame = self._frame
         make_room(frame.width, frame.height)
         bits = [part.bits for part in frame.format.components]
         converted = "" if frame.format.is_rgb and bits == [8, 8, 8] else f"{frame.format.name}->rgb"
-        return Decoded(frame.to_ndarray(format="rgb24"), _ORIENTATIONS.get(frame.rotation, 1), converted)
+        return Decoded(frame.to_ndarray(format="rgb24"), Orientation(_ORIENTATIONS.get(frame.rotation, 1)), converted)
 
     def read(self) -> bytes:
         """Return the frame as a PNG file, upright."""

@@ -3,7 +3,8 @@
 import torch
 
 from clipiqa_pyiqa import ImageError
-from clipiqa_pyiqa.workbench.images.batches import BatchLoop, BatchWork, Limits, stacked
+from clipiqa_pyiqa.workbench.images.batches import BatchLoop, BatchWork, Limits
+from clipiqa_pyiqa.workbench.images.stacking import stacked
 
 SIDES = [8, 9, 8, 8, 9, 9, 8, 8, 9, 8]
 

@@ -15,9 +15,9 @@ from PIL import Image
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.workbench.images import memory_limit, reading_memory, rgb
 from clipiqa_pyiqa.workbench.images.image import read_image
+from clipiqa_pyiqa.workbench.images.lack_of_memory import is_out_of_memory
 from clipiqa_pyiqa.workbench.images.memory_limit import limit_memory
 from clipiqa_pyiqa.workbench.images.prefetch import prefetch
-from clipiqa_pyiqa.workbench.images.reading_errors import is_out_of_memory
 
 SIDE = 40
 NEED = reading_memory.DECODING * SIDE * SIDE
