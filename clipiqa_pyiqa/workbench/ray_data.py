@@ -30,9 +30,11 @@ from .metrics.parsing import AnyPrompts
 from .options import RunOptions, SharedOptions
 from .results.header import Header
 from .results.parquet_folder import ParquetFolder
-from .scoring.folder_plan import FolderPlan, FolderResult, ShardTask
+from .scoring.folder_plan import FolderPlan
+from .scoring.folder_result import FolderResult
 from .scoring.setup import ScoringSetup
 from .scoring.shard_scorer import ShardScorer
+from .scoring.shard_task import ShardTask
 from .sources.finding import FoundSources, find_sources, tell_skipped
 from .sources.parquet import carried_types
 from .sources.videos import SAMPLING
@@ -101,6 +103,7 @@ def score_on_ray(
         plan = FolderPlan(folder, header, sources.items)
         if before is not None:
             plan.remove_stale(before, drop_vanished)
+        plan.remove_repeated()
         tasks = plan.missing()
         if tasks:  # otherwise Ray need not start, which takes seconds
             connect()
@@ -110,6 +113,7 @@ def score_on_ray(
         for number in range(1, PASSES + 1):
             if tasks:
                 pool.score(tasks, folder, header, schema, is_careful=number == PASSES)
+                plan.remove_repeated()
                 tasks = plan.missing()
         folder.save_header(header, is_finished=True)
         return plan.result(tasks)

@@ -28,7 +28,7 @@ from ..opinions.mini_photos import count_learned_from, seen_by_mini, seen_warnin
 from ..options import ComparisonOptions, Progress, SharedOptions, silent
 from ..results.store import Results
 from ..scoring.options import Options
-from ..scoring.result_files import outputs
+from ..scoring.result_files import prepare_result_files
 from ..scoring.setup import circumstances
 from .comparison import OTHERS, Comparison, scores_name
 from .data_set_result import DataSetResult
@@ -85,7 +85,8 @@ def compare(
             f"all scores are in files, so that no image is shrunk: leave out {{{limit}}}.", options=(limit,)
         )
     inputs = [path for data in sets for path in (*data.paths, data.table)]
-    files = outputs(out, [scores_name(data.name) for data in sets], OTHERS, inputs, resume=resume, overwrite=overwrite)
+    names = [scores_name(data.name) for data in sets]
+    files = prepare_result_files(out, names, OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     built = [metric.build(options.device, seed, strict) for metric in asked]
@@ -93,10 +94,9 @@ def compare(
     results = list[DataSetResult]()
     stored = dict[str, Results]()
     statistics = {"bootstrap": bootstrap, "seed": seed, "fit": fit_parameters if plcc_fit else 0}
-    for data in sets:
+    for data, name in zip(sets, names, strict=True):
         hashes = FileHashes()  # each photo is hashed once
         images = _images_to_score(data, ready.metrics, without_mini_photos, hashes)
-        name = scores_name(data.name)
         scored = score_all(
             data.name,
             images,

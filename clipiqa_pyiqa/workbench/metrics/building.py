@@ -24,7 +24,8 @@ from .configurations import pyiqa_configs
 from .description import CLIPIQA_NAMES, Description, ObjectDescription, PyiqaDescription
 from .downloads import Downloads
 from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, with_fields
-from .parameters import hash_parameters, opened_weights
+from .opened_files import opened_weights
+from .parameters import hash_parameters
 from .records import record_of_object, record_of_options
 
 

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from .kinds import BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric
 
 CLIPIQA_NAMES = ("clipiqa", "clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512")
-OTHERS_ON_CLIP = (  # the names in family.MEMBERS, which is not imported for them, as it imports torch
-    *("maclip", "liqe", "liqe_mix", "laion_aes", "clipscore"),
-    *("qualiclip", "qualiclip+", "qualiclip+-clive", "qualiclip+-flive", "qualiclip+-spaq"),
-)
+_QUALICLIP = ("qualiclip", "qualiclip+", "qualiclip+-clive", "qualiclip+-flive", "qualiclip+-spaq")
+OTHERS_ON_CLIP = ("maclip", "liqe", "liqe_mix", "laion_aes", "clipscore", *_QUALICLIP)
+"""The names in ``family.MEMBERS``, which is not imported here, as it imports torch."""
 
 
 class Takes(Enum):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import Kind
 from ...files.printable import on_disk, printable
 from ...logger import log
-from ...text import counted, few
+from ...text import counted
 from ..images.image import File, Image
 from ..images.stamp import MISSING, UNKNOWN, Stamp
 from ..names.members import spellings
@@ -20,83 +19,14 @@ from ..results.failures import is_final
 from ..results.header import Header
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
 from ..sources.finding import Source
-from ..sources.shard_images import images_of_shard
 from ..sources.shards import Shard
-from .absent_values import sentence_about_absent
+from .folder_result import FolderResult
+from .shard_task import ShardTask
 
 if TYPE_CHECKING:
     import pandas
 
 LOOSE = 500  # files outside of shards in one task
-
-
-@dataclass(frozen=True)
-class ShardTask:
-    """A task: a shard, or files outside of shards; ``done`` are images of the shard that have rows."""
-
-    content: Shard | Sequence[Image]
-    done: frozenset[str] = frozenset()
-
-    @property
-    def shard(self) -> str | None:
-        """The shard's name; None for files."""
-        return printable(self.content.name) if isinstance(self.content, Shard) else None
-
-    @property
-    def names(self) -> list[str]:
-        """The shard's name, or those of the files."""
-        if isinstance(self.content, Shard):
-            return [printable(self.content.name)]
-        return [printable(file.name) for file in self.content]
-
-    def images(self) -> Iterator[Image]:
-        """Yield the images that have no rows."""
-        images = images_of_shard(self.content) if isinstance(self.content, Shard) else iter(self.content)
-        return (image for image in images if printable(image.name) not in self.done)
-
-
-@dataclass(frozen=True)
-class FolderResult:
-    """What a folder holds after a run.
-
-    Attributes:
-        images: Number of this run's images that have a row.
-        failures: Kind of failure -> number of these images.
-        errors: The first failures, in words.
-        unfinished: Shards and files without all rows, since their processes were lost in each pass.
-        gone: Images and shards that do not exist any more, of which an earlier run left rows.
-        absent: Name to keep -> shards none of whose samples has it.
-    """
-
-    folder: str
-    header: Header
-    images: int
-    failures: Counter[str]
-    errors: Sequence[str]
-    unfinished: Sequence[str]
-    gone: Sequence[str]
-    absent: Mapping[str, Sequence[str]]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every image has its scores and the values beside them, and none has gone."""
-        return not (self.failures or self.unfinished or self.gone or self.absent)
-
-    def sentences(self) -> list[str]:
-        """Return what happened, one thing in a sentence."""
-        failed = self.failures.total()
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.failures.most_common())
-        sentences = [f"{self.images - failed:,} scored, {failed:,} failed{f' ({kinds})' if kinds else ''}"]
-        sentences += self.errors
-        if self.unfinished:
-            why = "not finished, since their processes were lost each time; resume the run to try again"
-            sentences.append(f"{why}: {few(self.unfinished)}")
-        if self.gone:
-            why = "are gone, of which an earlier run left rows; to remove these, resume it and drop what has vanished"
-            sentences.append(f"{counted(len(self.gone), 'image or shard')} {why}: {few(self.gone)}")
-        for name, shards in self.absent.items():
-            sentences.append(sentence_about_absent(name, shards))
-        return sentences
 
 
 class FolderPlan:
@@ -130,13 +60,15 @@ class FolderPlan:
             self._lost_shards = set()
         self._folder.remove_rows(rows[is_stale])
 
-    def missing(self) -> list[ShardTask]:
-        """Return what lacks rows, after rows that lost processes left twice are removed."""
+    def remove_repeated(self) -> None:
+        """Remove cut files, and rows of images that have another row: lost processes left them."""
         self._folder.remove_cut_files()
         rows = self._rows("path", SOURCE, IMAGES).sort_values(IMAGES)  # rows without it come last
-        is_twice = rows.duplicated("path")
-        self._folder.remove_rows(rows[is_twice])
-        rows = rows[~is_twice]
+        self._folder.remove_rows(rows[rows.duplicated("path")])
+
+    def missing(self) -> list[ShardTask]:
+        """Return what lacks rows."""
+        rows = self._rows("path", SOURCE, IMAGES)
         scored_files = set(rows["path"][rows[SOURCE].isna()])
         members = rows[rows[SOURCE].notna()]
         by_shard = members.groupby("item")["path"]

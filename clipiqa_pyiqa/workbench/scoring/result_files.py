@@ -16,7 +16,7 @@ from .plan import plan
 from .tally import log_tally
 
 
-def outputs(
+def prepare_result_files(
     folder: FilePath | None,
     stored: Sequence[str],
     others: Iterable[str],
@@ -25,7 +25,7 @@ def outputs(
     resume: bool,
     overwrite: bool,
 ) -> dict[str, Output]:
-    """Return name -> file of scores in a folder of results, which is made; without a folder nothing.
+    """Make a folder of results, and check its files; give its files of scores by name, none without a folder.
 
     Args:
         stored: Names of the files of scores.

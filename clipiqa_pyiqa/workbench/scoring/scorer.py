@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import os
 import pickle
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, Unpack
 
 from ...errors import CLIPIQAError
-from ...files.reading import sha256_of
 from ...options import lists_options
 from ...tower_metric import is_factory
 from ..metrics.parsing import AnyPrompts
 from ..options import RunOptions, SharedOptions, check_options
 from ..sources.parquet import IMAGE_COLUMNS
+from .factory_files import hashes_of_files
 from .score_images import frame_of_scores
 from .setup import ScoringSetup
 
@@ -71,27 +67,23 @@ class Scorer:
         return {**batch, **scores} if is_table else scores
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self._again, _files_of(self._again.args[0]))
+        return _unpickled, (self._again, hashes_of_files(self._again.args[0]))
 
 
-def _files_of(factory: Any) -> list[str]:
-    """Return the SHA-256 of files that a factory names, so that a pipeline's cache notices a new file."""
-    constants = [*getattr(factory, "args", ()), *getattr(factory, "keywords", {}).values()]
-    function = getattr(factory, "func", factory)  # of a partial
-    if inspect.isfunction(function):
-        names = inspect.getclosurevars(function)
-        constants += [*function.__code__.co_consts, *(function.__defaults__ or ())]
-        constants += [*names.nonlocals.values(), *names.globals.values()]
-    return [sha256_of(path) for path in constants if isinstance(path, str | Path) and os.path.isfile(path)]
-
-
-_scorers: dict[Any, Scorer] = {}  # of this process, by their arguments' pickle and, of a function, its code
+_MOST_KEPT = 8
+_scorers: dict[Any, Scorer] = {}
+"""The scorers that this process unpickled last, by their arguments' pickle and, of a function, its code."""
 
 
 def _unpickled(again: partial[Scorer], files: Sequence[str]) -> Scorer:
     """Return the process's scorer with these arguments: pipelines unpickle a scorer for each task."""
-    scorer = again()
-    with suppress(pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
+    try:
         digest = hashlib.sha256(pickle.dumps((again, files))).digest()
-        scorer = _scorers.setdefault((digest, getattr(again.args[0], "__code__", None)), scorer)
+    except (pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
+        return again()
+    key = (digest, getattr(again.args[0], "__code__", None))
+    scorer = _scorers.get(key) or again()
+    _scorers[key] = scorer
+    if len(_scorers) > _MOST_KEPT:
+        del _scorers[next(iter(_scorers))]  # the oldest
     return scorer

@@ -20,9 +20,9 @@ from ..results.header import Header
 from ..results.parquet_folder import IMAGES, SOURCE
 from ..results.row import Row
 from ..sources.videos import VideoShard
-from .folder_plan import ShardTask
 from .processes import Processes
 from .setup import ScoringSetup
+from .shard_task import ShardTask
 
 ROWS_AT_ONCE = 50  # in a table
 

@@ -22,7 +22,7 @@ from .paths import each_of, matches_of
 from .picture_folders import check_pictures_outside
 from .shards import ARCHIVES, TABLES, Shard
 from .stores import address_of, files_below, image_at, in_store, is_remote, suffix_of
-from .videos import SAMPLING, VideoShard, parse_sampling
+from .videos import SAMPLING, Sampling, VideoShard
 
 Source = Image | Shard
 """What paths name: an image, or a shard of images."""
@@ -188,7 +188,7 @@ def find_sources(
     Raises:
         ShardError: A store cannot be used.
     """
-    parse_sampling(sampling)
+    Sampling.of(sampling)  # raises for another text
     shard_options = {"keep": tuple(keep), "image_column": image_column, "sampling": sampling}
     sources = FoundSources(archives, shard_options)
     for item in each_of(paths):

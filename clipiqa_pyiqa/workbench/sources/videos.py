@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +30,29 @@ _ORIENTATIONS = {90: 8, -90: 6, 180: 3, -180: 3}  # degrees, counterclockwise ->
 _MISSING = 1  # seconds at the end that are no damage: the last frame, or other streams, may be longer
 
 
-def parse_sampling(text: str) -> tuple[Fraction, int]:
-    """Return the seconds between frames of ``0.5s`` (0: all), and the number of frames of ``16 frames`` (0: any)."""
-    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|([1-9]\d*) frames", text)
-    if not match:
-        raise OptionError(
-            f"a video's frames must be seconds apart, such as 0.5s, or a number, such as '16 frames'; got {text!r}."
-        )
-    return Fraction(match[1] or 0), int(match[2] or 0)
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a video are scored.
+
+    Attributes:
+        seconds: Seconds between two frames, 0 for all frames; None: by ``count``.
+        count: Number of frames; None: by ``seconds``.
+    """
+
+    seconds: Fraction | None = None
+    count: int | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Sampling:
+        """Return what ``0.5s`` or ``16 frames`` means."""
+        match = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|([1-9]\d*) frames", text)
+        if not match:
+            raise OptionError(
+                f"a video's frames must be seconds apart, such as 0.5s, or a number, such as '16 frames'; got {text!r}."
+            )
+        if match[2]:
+            return cls(count=int(match[2]))
+        return cls(seconds=Fraction(match[1]))
 
 
 class VideoShard(ShardFile):
@@ -87,12 +103,13 @@ class VideoShard(ShardFile):
 
     def _step(self, length: Fraction) -> Fraction:
         """Return the seconds between two frames of a video of ``length`` seconds; 0 for all frames."""
-        step, count = parse_sampling(self.sampling)
-        if not count:
-            return step
+        sampling = Sampling.of(self.sampling)
+        if sampling.seconds is not None:
+            return sampling.seconds
         if not length:
             raise ShardError("does not say how long it is: use --every", name=self.name)
-        return length / count
+        assert sampling.count is not None
+        return length / sampling.count
 
 
 def _length_of(container: Any, stream: Any) -> Fraction:

@@ -15,6 +15,7 @@ from photos import BUNDLED, save_grey
 from clipiqa_pyiqa import compare, gate, score_paths, table
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.metrics import parameters
+from clipiqa_pyiqa.workbench.metrics.opened_files import opened_weights
 from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 from clipiqa_pyiqa.workbench.results.record_text import described
 
@@ -225,7 +226,7 @@ def test_numbers_are_found_wherever_an_object_holds_them():
 def test_only_weights_that_are_read_in_the_block_are_noticed(tmp_path):
     for name in ("a.pth", "b.MAT", "c.txt", "later.pth"):
         (tmp_path / name).write_text("x")
-    with parameters.opened_weights() as paths:
+    with opened_weights() as paths:
         for name in ("b.MAT", "a.pth", "a.pth", "c.txt"):
             (tmp_path / name).read_bytes()
         (tmp_path / "written.pth").write_text("x")
