@@ -86,7 +86,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "GamingAlarm": "workbench.learning.gaming",
     "Image": "workbench.images.image",
     "Scorer": "workbench.scoring.scorer",
-    "Shard": "workbench.sources.stores",
+    "Shard": "workbench.sources.shards",
     "agreement": "workbench.experiments.user_agreement",
     "compare": "workbench.compare.compare",
     "demo": "workbench.experiments.demonstration",

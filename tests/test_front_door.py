@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 import clipiqa_pyiqa
 
 
+@pytest.mark.quick
 def test_it_offers_what_people_call_and_nothing_else():
     assert dir(clipiqa_pyiqa) == sorted(clipiqa_pyiqa.__all__)
     assert {"CLIPIQA", "CLIPIQALoss", "compare", "score_paths"} <= set(dir(clipiqa_pyiqa))
