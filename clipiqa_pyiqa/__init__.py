@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .workbench.maps.places import quality_map
     from .workbench.rank.ranking import rank
     from .workbench.ray_data import score_on_ray
-    from .workbench.results.scores import read_scores
+    from .workbench.results.score_files import read_scores
     from .workbench.scoring.score import score_paths
     from .workbench.scoring.score_images import score_images
     from .workbench.scoring.scorer import Scorer
@@ -100,7 +100,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "radar": "workbench.experiments.radar_chart",
     "rank": "workbench.rank.ranking",
     "read_image": "workbench.images.image",
-    "read_scores": "workbench.results.scores",
+    "read_scores": "workbench.results.score_files",
     "save_prompt_file": "prompts.prompt_files",
     "score_images": "workbench.scoring.score_images",
     "score_on_ray": "workbench.ray_data",

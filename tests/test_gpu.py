@@ -9,7 +9,7 @@ from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, score_on_ray, score_paths
 from clipiqa_pyiqa.family import MACLIP
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 
 DEVICE = os.environ.get("CLIPIQA_TEST_DEVICE", "cuda")
 NO_GPU = DEVICE == "cuda" and not torch.cuda.is_available()

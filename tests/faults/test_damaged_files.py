@@ -30,7 +30,7 @@ from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.images.memory_limit import limit_memory
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.options import AnySize
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 from clipiqa_pyiqa.workbench.sources.finding import find_sources
 
 TOKENS = (b"\0", b"\xff\xfe", b"nan", b"1e999", b'"', b"\r", b"\n\n", "\u202e".encode(), b"9" * 400, b",", b"{}")

@@ -28,7 +28,7 @@ from clipiqa_pyiqa.workbench.files.locking import locked
 from clipiqa_pyiqa.workbench.images.image import BytesImage
 from clipiqa_pyiqa.workbench.ray_data import score_on_ray
 from clipiqa_pyiqa.workbench.results.parquet_folder import ParquetFolder
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 from clipiqa_pyiqa.workbench.scoring import shard_scorer
 from clipiqa_pyiqa.workbench.scoring.folder_plan import FolderPlan
 from clipiqa_pyiqa.workbench.scoring.setup import ScoringSetup

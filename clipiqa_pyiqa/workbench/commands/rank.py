@@ -184,7 +184,7 @@ def _score_or_read(
     A score file is complete without scores of photos that could not be read: the command that wrote it has said so.
     """
     from ..results.cuts import unscored_note
-    from ..results.scores import is_score_file
+    from ..results.score_files import is_score_file
 
     direction = order.direction
     metrics = experiment.metrics
@@ -209,7 +209,7 @@ def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Pho
     """Return the photos in a score file; those that nobody can read count as having no score."""
     from ..rank.photos import Photos
     from ..results.failures import UNREAD
-    from ..results.scores import read_scores
+    from ..results.score_files import read_scores
 
     key = next(iter(order.columns), None)
     scores = read_scores(file, key=key, columns=order.columns[1:] or None)

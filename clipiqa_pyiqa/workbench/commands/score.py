@@ -93,7 +93,7 @@ class Videos:
     def judge(self, scores: Scores) -> None:
         """Show each video's verdict, and write the table."""
         from ..report.table import csv_table
-        from ..results.columns import scale_text
+        from ..results.scales import scale_text
         from ..results.video_scores import judge_videos
 
         judged = judge_videos(scores)
@@ -236,7 +236,7 @@ def _score_on_ray(
 ) -> int:
     """Score on Ray into a folder of Parquet files; return the exit code."""
     from ..ray_data import score_on_ray
-    from ..results.scores import read_scores
+    from ..results.score_files import read_scores
 
     options: dict[str, Any] = {"out": output.out, "resume": output.resume, "progress": not output.quiet}
     # Ray prints on standard output

@@ -98,14 +98,14 @@ def compare(
         hashes = FileHashes()  # each photo is hashed once
         images = _images_to_score(data, ready.metrics, without_mini_photos, hashes)
         scored = score_all(
-            data.name,
-            images,
-            built,
-            ready,
-            files.get(name),
-            options,
-            progress,
-            _opinions_of(images, data),
+            title=data.name,
+            images=images,
+            built=built,
+            ready=ready,
+            output=files.get(name),
+            options=options,
+            progress=progress,
+            joined=_opinions_of(images, data),
             reading={"data_set": data.identity, **options.limits},
             with_earlier=resume,
         )

@@ -14,7 +14,7 @@ from ...checks import FilePath
 from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import counted, few
-from ..names.matching import images_by_name, in_all
+from ..names.folder_images import images_by_name, in_all
 from ..options import SharedOptions
 from ..report.pictures import contact_sheet
 from ..sources.picture_folders import check_pictures_outside
@@ -121,7 +121,7 @@ def pairs(
     Args:
         metric, prompts, template, options: As for :func:`~clipiqa_pyiqa.workbench.rank.ranking.rank`.
         low: Folder or pattern of the low-quality images; see
-            :func:`~clipiqa_pyiqa.workbench.names.matching.images_by_name`.
+            :func:`~clipiqa_pyiqa.workbench.names.folder_images.images_by_name`.
         high: Folder or pattern of the high-quality images.
     """
     check_pictures_outside(options.get("out"), [low, high])

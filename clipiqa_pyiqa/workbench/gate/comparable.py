@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ...errors import CLIPIQAError
 from ...text import few
-from ..results.columns import SHORT, changes, column_changes, is_same_fingerprint
+from ..results.columns import changes, column_changes, is_same_fingerprint
+from ..results.scales import SHORT_LENGTH
 from ..results.scores import Scores
 
 
@@ -19,11 +20,11 @@ def comparable_runs(
     A new column takes the name of the base's column with the same fingerprint. If this call ``scored`` a run, only its
     columns are compared.
     """
-    known = {column.fingerprint[:SHORT]: name for name, column in base.columns.items() if column.fingerprint}
+    known = {column.fingerprint[:SHORT_LENGTH]: name for name, column in base.columns.items() if column.fingerprint}
     renamed = {
         name: was
         for name, column in new.columns.items()
-        if name in new.names and (was := known.get(column.fingerprint[:SHORT], name)) not in new.names
+        if name in new.names and (was := known.get(column.fingerprint[:SHORT_LENGTH], name)) not in new.names
     }
     notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in renamed.items()]
     columns = {renamed.get(name, name): column for name, column in new.columns.items()}

@@ -24,7 +24,8 @@ from ..files.folders import make_folder
 from ..options import Progress, RunOptions, SharedOptions, check_options, check_storage, silent
 from ..results.directions import find_direction
 from ..results.output import Output
-from ..results.scores import Scores, is_score_file, read_scores
+from ..results.score_files import is_score_file, read_scores
+from ..results.scores import Scores
 from ..results.video_scores import per_video
 from ..sources.finding import FoundSources, find_sources, tell_skipped
 from .absent import absent_rows, note_on_infinite

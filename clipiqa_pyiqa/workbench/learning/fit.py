@@ -23,7 +23,7 @@ from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.records import as_texts
 from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
 from ..opinions.mini_photos import written_digests
-from ..opinions.score_table import ScoreTable, find_score_table, look_for_mini_photos
+from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
 from ..opinions.splits import draw_groups
 from ..options import SharedOptions, check_workers
 from ..stats.correlation import plcc, srocc
@@ -110,7 +110,9 @@ def fit(
     if metric.head is not None or len(metric.prompts) > 1 or len(metric.prompts[0].texts) == 1:
         asked = "a head" if metric.head is not None else ", ".join(question.name for question in metric.prompts)
         raise CLIPIQAError(f"a head is fitted to one pair of texts, such as 'quality'; got {asked}.")
-    table = look_for_mini_photos(table, metric.clip.weights.backbone, without_mini_photos, ("train",))
+    warn_of_mini_photos(table, metric.clip.weights.backbone, without_mini_photos)
+    table = table.without(photos_of_mini(table, metric.clip.weights.backbone)) if without_mini_photos else table
+    table.check_splits(("train",))
     train = table.part("train")
     _check_enough(method, train)
     has_stages = fit_on == "stages"
@@ -127,11 +129,9 @@ def fit(
     _warn_of_few_opinions(parts["train"], best, before["train"])
     unseen = {split: part for split, part in tested.items() if split != "train"}
     held_out = {split: _agreement(predict(best.head, part), part.shares) for split, part in unseen.items()}
-    judgement = _judge(table, parts, best, seed)
-    judgement = judgement.advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
-    random_splits = [
-        _random_split(method, train, parts["train"], groups, seed + number, seed) for number in range(splits)
-    ]
+    judgement = _judge(table, parts, best, seed).advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
+    draws = range(seed, seed + splits)
+    random_splits = [_random_split(method, train, parts["train"], groups, draw, seed) for draw in draws]
     fields = {**_provenance(metric, table, seed), **_scale(table, own_scale), "fit_on": fit_on, "method": best.method}
     tensors = {name: torch.from_numpy(array).float() for name, array in best.head.items()}
     return FitResult(

@@ -28,7 +28,7 @@ from ...weights.checkpoint import load_pickled
 from ..files.folders import make_folder
 from ..files.locking import locked
 from ..opinions.mini_photos import written_digests
-from ..opinions.score_table import ScoreTable, find_score_table, look_for_mini_photos
+from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
 from ..options import SharedOptions, check_workers
 from ..stats.correlation import krcc, plcc, srocc
 from ..stats.intervals import Array
@@ -96,7 +96,9 @@ def train(
         device = find_device(device)
         metric = _metric_to_train(recipe, device)
         backbone = metric.clip.weights.backbone
-        table = look_for_mini_photos(table, backbone, without_mini_photos, ("train", "val"))
+        warn_of_mini_photos(table, backbone, without_mini_photos)
+        table = table.without(photos_of_mini(table, backbone)) if without_mini_photos else table
+        table.check_splits(("train", "val"))
         store = FeatureStore(metric, device, features, workers, table.hashes)
         train_images = store.rated_views(table.part("train"), recipe)
         others = {split: store.rated_images(table.part(split)) for split in ("val", "test")}

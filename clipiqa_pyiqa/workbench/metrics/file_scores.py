@@ -26,7 +26,7 @@ def read_file_metric(label: str, path: str, options: Settings, path_as_written: 
         options: ``column`` of scores, ``key`` (column of image names), ``lower_better``.
         path_as_written: The path as the user wrote it, such as ``{method}.csv``.
     """
-    from ..results.scores import read_scores  # many modules
+    from ..results.score_files import read_scores  # many modules
 
     label = label or Path(path).stem
     check_kinds(options, _OF_FILES, f"metric {label!r}")

@@ -152,7 +152,7 @@ def _metric_of(specification: Specification) -> AnyMetric:
     if not isinstance(target, str):
         return _of_object(specification)
     if Path(target).suffix or os.path.isdir(target):
-        from ..results.scores import is_score_file  # many modules
+        from ..results.score_files import is_score_file  # many modules
 
         if is_score_file(target):
             return read_file_metric(specification.label, target, dict(specification.options))

@@ -39,6 +39,10 @@ class ScoreTable:
     lower_better: bool = False
     hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
 
+    def without(self, is_left_out: Sequence[bool]) -> "ScoreTable":
+        """Return the table without some of its images."""
+        return replace(self, frame=self.frame[[not is_unwanted for is_unwanted in is_left_out]])
+
     def part(self, split: str) -> pandas.DataFrame:
         return self.frame[self.frame["split"] == split]
 
@@ -207,14 +211,18 @@ def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "da
     return read_score_table(located.file, **{**usual, **options})
 
 
-def look_for_mini_photos(table: ScoreTable, backbone: str, leave_out: bool, needed: Sequence[str]) -> ScoreTable:
-    """Log how many photos ``mini`` was trained on; return the table, without them if ``leave_out`` is set."""
-    seen = seen_by_mini(table.frame["path"], table.hashes) if backbone == "mini" else []
+def photos_of_mini(table: ScoreTable, backbone: str) -> list[bool]:
+    """Return of each image whether a metric with this backbone was trained on it, as only ``mini`` was."""
+    if backbone != "mini":
+        return [False] * len(table.frame)
+    return seen_by_mini(table.frame["path"], table.hashes)
+
+
+def warn_of_mini_photos(table: ScoreTable, backbone: str, is_left_out: bool) -> None:
+    """Log how many of a table's photos ``mini`` was trained on, if there are any and it is the backbone."""
+    seen = photos_of_mini(table, backbone)
     count = sum(seen)
-    if count and leave_out:
-        table = replace(table, frame=table.frame[[not is_seen for is_seen in seen]])
+    if count and is_left_out:
         log.warning(f"left out: {count:,} images that mini was trained on")
     elif count:
         log.warning(seen_warning(count, len(seen)))
-    table.check_splits(needed)
-    return table

@@ -22,7 +22,7 @@ from ..experiments.scoring import check_output, scored_images
 from ..files.shown_text import below_common
 from ..options import SharedOptions
 from ..report.pictures import contact_sheet
-from ..results.columns import scale_text
+from ..results.scales import scale_text
 from ..sources.finding import find_inputs
 from .photos import Photos
 

@@ -18,10 +18,10 @@ from .columns import (
     changes,
     column_changes,
     lacks_parameters,
-    short_scale_text,
 )
 from .record_text import metric_line, shared_and_own
 from .row import FIELDS
+from .scales import short_scale_text
 
 SCALE, METRIC = "scale", "metric"
 """The last two columns of a CSV file, equal in every row: the meaning of the scores, and what made them.

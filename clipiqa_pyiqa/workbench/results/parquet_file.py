@@ -17,9 +17,10 @@ from pyarrow import parquet
 
 from ...files.reading import open_file
 from ..files.journal import Cells
-from .columns import Record, scale_text
+from .columns import Record
 from .header import SCALE, Header
 from .row import NUMBERS
+from .scales import scale_text
 
 PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds the header as JSON."""

@@ -16,8 +16,7 @@ def publish(path: Path, format: str, header: Header, rows: Iterable[Cells]) -> N
     """Write a csv, jsonl or parquet file of rows (column -> value, without the constant columns), and its header."""
     constants = header.constants_beside_header
     names = header.names
-    of_row = header.row_names
-    end = csv_line(header.constants.values())
+    row_names = header.row_names
     with replacing(path) as partial:
         if format == "parquet":
             from .parquet_file import write_parquet  # pyarrow is slow to import
@@ -27,9 +26,11 @@ def publish(path: Path, format: str, header: Header, rows: Iterable[Cells]) -> N
         with open(partial, "w", encoding="utf-8", newline="") as file:
             if format == "csv":
                 file.write(csv_line(names))
-                file.writelines(f"{csv_line(map(row.get, of_row))[:-1]},{end}" for row in rows)
+                last_cells = csv_line(header.constants.values())  # of every row, so made once
+                lines = (csv_line(map(row.get, row_names)).removesuffix("\n") for row in rows)
+                file.writelines(f"{line},{last_cells}" for line in lines)
             else:
                 for row in rows:
-                    file.write(line_of(format, {**{name: row.get(name) for name in of_row}, **constants}))
+                    file.write(line_of(format, {**{name: row.get(name) for name in row_names}, **constants}))
         record = {"file": path.name, "sha256": hash_file(partial), **header.record}
     write_text(provenance_of(path), json.dumps(record, indent=1, ensure_ascii=False) + "\n")

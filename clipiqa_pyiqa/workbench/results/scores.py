@@ -1,35 +1,23 @@
-"""Scores of any tool in a file or folder, their good ends, chosen images, and scores of videos."""
+"""Scores of images, with what is known of them: the table that verdicts are made of."""
 
 from __future__ import annotations
 
 import functools
-import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...checks import FilePath
-from ...errors import CLIPIQAError, Kind
+from ...errors import Kind
 from ...files.printable import printable
-from ...logger import log
-from ...text import counted, few, hint_for
-from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.journal import Cells
 from ..names.members import split_name
-from ..sources.stores import address_of, image_at, is_remote
-from .checks import check_row
-from .columns import Column, Record, read_scales
-from .formats import RECORD, SUFFIXES, format_of
-from .header import METRIC, SCALE, Header
-from .reading import checked_reading, read_cells, read_header, read_scale_attribute
-from .row import FIELDS, NUMBERS
+from ..sources.stores import image_at
+from .columns import Column, Record
+from .header import Header
+from .row import NUMBERS
 
 if TYPE_CHECKING:
     import pandas
-
-_NO_SCORES = {*FIELDS, METRIC, SCALE, "index", "id", "", "rank", "n", "split", "unnamed: 0"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +75,7 @@ class Scores:
         table = pandas.DataFrame(list(rows), columns=header.row_names)
         table.index = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
         for name in (*header.scores, *NUMBERS):
-            table[name] = _numbers(table[name])
+            table[name] = numbers_in(table[name])
         frame = table[header.scores].astype(float)
         other = table.drop(columns=header.scores)
         return cls(frame, other, header.by_name, header.reading, file, is_ours=True)
@@ -107,129 +95,12 @@ class Scores:
         return replace(self, frame=newest(self.frame), other=newest(self.other))
 
 
-def is_score_file(path: FilePath) -> bool:
-    """Return whether a path names a file of scores, or a folder of results of a run on Ray."""
-    if not os.path.isdir(path):
-        return Path(path).suffix.lower() in SUFFIXES
-    return is_folder_of_rows(path) and not is_remote(address_of(path))
-
-
-def read_scores(
-    path: FilePath,
-    *,
-    columns: Sequence[str] | None = None,
-    key: str | None = None,
-) -> Scores:
-    """Return the scores in a file of any tool, or in a folder of results of a run on Ray.
-
-    Args:
-        path: A CSV, JSON lines or Parquet file, one row per image; or a folder that ``clipiqa score --engine ray``
-            wrote, perhaps in a store.
-        columns: The columns of scores; None finds them.
-        key: The column of image names; None finds it.
-    """
-    import pandas
-
-    is_folder = is_folder_of_rows(path)
-    address = address_of(path)
-    path = Path(path).expanduser()
-    rows, header = _rows_of_folder(address) if is_folder else _rows(path)
-    if not rows:
-        raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
-    table = pandas.DataFrame(rows)
-    try:
-        known = header.by_name if header else read_scales(_scales(path, table))
-    except ValueError as error:
-        raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
-    key = key or ("path" if header else None)
-    path_column = find_column(path, list(table.columns), key, PATH_COLUMNS, option="key")
-    table.index = pandas.Index(table.pop(path_column).map(str), name="path", dtype=object)
-    if "" in table.index:
-        raise CLIPIQAError(
-            f"{str(path)!r} has a row without a name in the column {path_column!r}: add it, or delete the row."
-        )
-    others = [column for column in table if str(column).lower().strip() not in _NO_SCORES]
-    values = {column: _numbers(table[column]) for column in columns or others if column in table}
-    numbers = [column for column in values if column in known or values[column].notna().any()]
-    if missing := [column for column in columns or () if column not in numbers]:
-        raise CLIPIQAError(
-            f"{str(path)!r} has no numbers called {missing[0]!r}: {hint_for(missing[0], map(str, others))}"
-        )
-    if not numbers:
-        names = ", ".join(map(str, (path_column, *table.columns)))
-        raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {names}.")
-    chosen = columns or [column for column in numbers if column in known] or numbers
-    for column in chosen:
-        texts = [cell for cell in table[column][values[column].isna()] if isinstance(cell, str) and cell.strip()]
-        if texts:
-            _warn_of_texts(texts, f"{str(column)!r} in {str(path)!r}")
-    frame = pandas.DataFrame({str(column): values[column].astype(float) for column in chosen})
-    is_ours = bool(known) or _looks_like_ours(table)
-    used = list(chosen)
-    if is_ours:
-        used += [SCALE, METRIC]
-    other = table.drop(columns=used, errors="ignore")
-    return Scores(frame, other, known, header.reading if header else {}, str(path), is_ours)
-
-
-def _warn_of_texts(texts: Sequence[str], where: str) -> None:
-    """Log the cells of a column of scores that hold no number."""
-    has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text) for text in texts)
-    log.warning(
-        f"no number, so missing: {counted(len(texts), 'score')} of {where} "
-        f"({few(dict.fromkeys(texts))}{'; a decimal comma must be a point' if has_comma else ''})."
-    )
-
-
-def _looks_like_ours(table: pandas.DataFrame) -> bool:
-    """Return whether a table without scales is a copy of results of ours."""
-    metrics = table.get(METRIC, ())
-    return {METRIC, *NUMBERS}.issubset(table) or any(str(cell).startswith("clipiqa") for cell in metrics)
-
-
-def _scales(path: Path, table: pandas.DataFrame) -> Iterable[str]:
-    """Return texts of the scales in a file without a header: its cells, or what pandas copied from a Parquet file."""
-    if SCALE in table or path.suffix.lower() != ".parquet":
-        return list(table.get(SCALE, ()))
-    return [read_scale_attribute(path)]
-
-
-def is_folder_of_rows(path: FilePath) -> bool:
-    """Return whether a path may be a folder of Parquet files that a run on Ray wrote; in a store any folder may be."""
-    address = address_of(path)
-    return is_remote(address) or os.path.isfile(os.path.join(address, RECORD))
-
-
-def _rows_of_folder(address: str) -> tuple[list[Cells], Header]:
-    from .parquet_folder import ParquetFolder  # imports pyarrow
-
-    folder = ParquetFolder(address)
-    header = folder.finished_header()
-    rows = folder.table().to_pylist()
-    with checked_reading(Path(address), "parquet"):
-        for row in rows:
-            check_row(row, header.scores)
-    return rows, header
-
-
-def _rows(path: Path) -> tuple[list[Cells], Header | None]:
-    if not path.suffix and not path.exists():
-        raise CLIPIQAError(f"{str(path)!r} does not exist: name a file of scores.")
-    format = format_of(path)
-    with checked_reading(path, format):
-        damage = list[str]()
-        header = read_header(path, format)
-        rows = list(read_cells(path, format, damage))
-        if damage:
-            raise ValueError(f"it is damaged: {damage[0]}")
-        return rows, header
-
-
 def _filled(texts: pandas.Series) -> dict[str, str]:
     return {str(name): str(text) for name, text in texts.fillna("").items() if text}
 
 
-def _numbers(values: pandas.Series) -> pandas.Series:
+def numbers_in(values: pandas.Series) -> pandas.Series:
+    """Return cells as numbers; NaN where a cell holds none."""
     import pandas
 
     return pandas.to_numeric(values if values.dtype.kind in "iuf" else values.map(str), "coerce")

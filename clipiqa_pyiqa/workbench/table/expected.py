@@ -18,31 +18,20 @@ from .method_table import MethodTable
 _CELL = ["test_set", "method", "image"]
 
 
-def read_expected(
-    sources: FilePath | Iterable[FilePath], images: MethodImages
-) -> tuple[DataFrame | None, dict[Path, DataFrame]]:
-    """Return published numbers, and the rows of earlier tables' files ``images.csv``.
+def read_published(sources: FilePath | Iterable[FilePath], images: MethodImages) -> DataFrame | None:
+    """Return published numbers; None if there are only earlier tables.
 
-    Published numbers have the columns ``test_set``, ``method``, ``averaged``, ``metric``, ``published`` (as text).
+    The columns are ``test_set``, ``method``, ``averaged``, ``metric``, ``published`` (as text).
 
     Args:
         sources: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
             ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
     """
-    if isinstance(sources, str | os.PathLike):
-        sources = [sources]
     tables = []
-    earlier = {}
-    for source in sources:
-        line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(source))
-        path = Path(source).expanduser()
-        if line:
-            rows = DataFrame([{"method": line[1], **dict(pair.split("=", 1) for pair in line[2].split())}])
-        else:
-            rows = _read_csv(path)
-        if {*_CELL, "sha256"} <= {*rows}:
-            sets = path.with_name("sets.csv")
-            earlier[path] = concat([rows, *map(_read_csv, [sets] if sets.exists() else [])])
+    has_earlier_table = False
+    for rows in _rows_by_source(sources).values():
+        if _are_of_table(rows):
+            has_earlier_table = True
             continue
         rows = rows.apply(lambda column: column.str.strip())
         is_averaged = "image" in rows
@@ -51,13 +40,13 @@ def read_expected(
         rows = rows.assign(test_set=rows.get("test_set", ""), averaged=is_averaged)
         tables.append(rows.melt(["test_set", "method", "averaged"], var_name="metric", value_name="published"))
     if not any(map(len, tables)):
-        if not earlier:
+        if not has_earlier_table:
             raise CLIPIQAError(
                 "no published number is given: name a CSV file in `{expect}`, with commas between its columns, or "
                 "'METHOD: LABEL=NUMBER …'.",
                 options=("expect",),
             )
-        return None, earlier
+        return None
     published = concat(tables, ignore_index=True)
     is_missing = published["published"].str.lower().isin(["", "-", "–", "—", "n/a", "nan"])
     published["published"] = published["published"].mask(is_missing, "–")
@@ -68,12 +57,47 @@ def read_expected(
             f"{cell.metric} of {cell.method!r} must be a number, as in a table with a column per metric; got "
             f"{cell.published!r:.80}."
         )
-    return published, earlier
+    return published
+
+
+def read_earlier_tables(sources: FilePath | Iterable[FilePath]) -> dict[Path, DataFrame]:
+    """Return file ``images.csv`` of an earlier table -> its rows, then those of ``sets.csv`` beside it.
+
+    Args:
+        sources: As for :func:`read_published`; published numbers are passed over.
+    """
+    earlier = {}
+    for source, rows in _rows_by_source(sources).items():
+        if _are_of_table(rows):
+            path = Path(source).expanduser()
+            sets = path.with_name("sets.csv")
+            earlier[path] = concat([rows, _read_csv(sets)]) if sets.exists() else rows
+    return earlier
+
+
+def _rows_by_source(sources: FilePath | Iterable[FilePath]) -> dict[FilePath, DataFrame]:
+    """Return a text such as ``'ours: psnr=27.92'``, or a CSV file -> its rows, whose cells are texts."""
+    if isinstance(sources, str | os.PathLike):
+        sources = [sources]
+    rows_by_source = dict[FilePath, DataFrame]()
+    for source in sources:
+        line = re.fullmatch(r"([^:]+):(\s*[^\s=]+=\S+(?:\s+[^\s=]+=\S+)*)\s*", str(source))
+        if line:
+            numbers = dict(pair.split("=", 1) for pair in line[2].split())
+            rows_by_source[source] = DataFrame([{"method": line[1], **numbers}])
+        else:
+            rows_by_source[source] = _read_csv(Path(source).expanduser())
+    return rows_by_source
+
+
+def _are_of_table(rows: DataFrame) -> bool:
+    """Return whether rows are those of ``images.csv`` of an earlier table."""
+    return {*_CELL, "sha256"} <= {*rows}
 
 
 def with_published(method_table: MethodTable, published: DataFrame) -> MethodTable:
     """Return the table with the published numbers of its methods, metrics and test sets, and the names of others."""
-    labels = [*method_table.columns, *method_table.protocol.not_computed]
+    labels = [*method_table.metrics, *method_table.protocol.not_computed]
     expected = published.copy()
     unknown = list[str]()
     for what, known in {"method": method_table.methods, "metric": labels, "test_set": method_table.test_sets}.items():
@@ -83,7 +107,7 @@ def with_published(method_table: MethodTable, published: DataFrame) -> MethodTab
         expected[what] = published[what].str.lower().map(lower)
         unmatched = published[what][expected[what].isna() & (published["published"] != "–")].unique()
         unknown += [f"{what} {name!r}: {hint_for(name, known)}" for name in unmatched]
-    expected = expected[expected["metric"].isin(method_table.columns)].dropna()
+    expected = expected[expected["metric"].isin(method_table.metrics)].dropna()
     lost = first_of(unknown, 5)
     if expected.empty:
         raise CLIPIQAError(f"no published number matches the table: {lost or 'none is of its metrics and methods'}")

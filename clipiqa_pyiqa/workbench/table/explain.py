@@ -16,7 +16,7 @@ from ..metrics.parsing import parse_metrics
 from ..metrics.view import View
 from .expected import add_units
 from .method_table import MethodTable
-from .protocols import without_alpha
+from .prepared_images import without_alpha
 
 _VARIANTS = (  # change -> metric, as written after -m; a row has the variants of one metric
     {"RGB": "psnr-rgb", "Y of YCbCr (16 to 235)": "psnr-y", "Y of YIQ (0 to 255)": "psnry"},
@@ -51,7 +51,7 @@ def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> Dat
     """
     assert method_table.expected is not None
     wrong = method_table.expected[method_table.expected["agrees"].eq(False)]
-    is_transparent = any(without_alpha(path) is not None for path in method_table.images.inputs)
+    is_transparent = any(without_alpha(path) is not None for path in method_table.matched.inputs)
     trials = [wrong.iloc[:0].assign(change="", option="", value=math.nan, reason="")]
     for metric in method_table.built:
         label = metric.label
@@ -68,7 +68,7 @@ def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> Dat
             other = score(metrics, is_trial=True, is_alpha_dropped=is_alpha_dropped)
             for change, option, changed in tried:
                 means = [other.mean(cell.test_set, changed.label, cell.method) for cell in cells.itertuples()]
-                why = other.columns[changed.label].error
+                why = other.metrics[changed.label].error
                 trials.append(cells.assign(change=change, option=option, value=means, reason=why))
     every = add_units(concat(trials), "value")
     every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")

@@ -12,7 +12,7 @@ from ...files.printable import printable
 from ...files.reading import FileHashes
 from ...text import few
 from ..files.named import name_and_value
-from ..names.matching import by_set, images_by_name, in_all
+from ..names.folder_images import by_set, images_by_name, in_all
 from .protocols import NO_PROTOCOL, Protocol
 
 REFERENCE = "the reference"

@@ -34,7 +34,7 @@ from ..results.store import Results
 from ..scoring.options import Options
 from .method_images import MethodImages
 from .method_table import IMAGES, SETS, MethodTable
-from .protocols import fit_sizes, without_alpha
+from .prepared_images import fit_sizes, without_alpha
 
 TRIALS = "trials.csv"
 
@@ -68,7 +68,13 @@ def score_versions(
     read_reference = functools.lru_cache(8)(_read) if has_references else None
     rows = _rows_of_images(matched)
     pairs = [
-        _Pair(row.path, matched.references.get(row.image, ""), unequal, is_alpha_dropped, read_reference)
+        _Pair(
+            name=row.path,
+            reference=matched.references.get(row.image, ""),
+            unequal=unequal,
+            is_alpha_dropped=is_alpha_dropped,
+            read_reference=read_reference,
+        )
         for row in rows.itertuples()
     ]
     run = _Scoring(built, files, options, progress, bool(matched.references))
@@ -78,8 +84,16 @@ def score_versions(
     if any(metric.takes is Takes.FOLDERS for metric in built):
         with tempfile.TemporaryDirectory() as root:
             of_sets = run.score(SETS, of_sets, [_set_of(row, matched.references, root) for row in sets.itertuples()])
-    columns = {metric.label: run.columns[metric.label] for metric in built}
-    return MethodTable(scores, of_sets, columns, built, matched, baseline, notes=run.notes, stored=run.stored)
+    return MethodTable(
+        scores=scores,
+        sets=of_sets,
+        metrics={metric.label: run.metrics[metric.label] for metric in built},
+        built=built,
+        matched=matched,
+        baseline=baseline,
+        notes=run.notes,
+        stored=run.stored,
+    )
 
 
 def _rows_of_images(matched: MethodImages) -> DataFrame:
@@ -98,7 +112,7 @@ class _Scoring:
     """Scores of images, then of sets, with what they share.
 
     Attributes:
-        columns: Label -> what is known of the metric.
+        metrics: Label -> what is known of the metric.
         notes: Sentences about images that are left out or were shrunk.
         stored: Name of a file -> its results.
     """
@@ -110,7 +124,7 @@ class _Scoring:
     has_references: bool
 
     def __post_init__(self) -> None:
-        self.columns: dict[str, MetricResult] = {}
+        self.metrics: dict[str, MetricResult] = {}
         self.notes: list[str] = []
         self.stored: dict[str, Results] = {}
 
@@ -120,13 +134,20 @@ class _Scoring:
         chosen = [metric for metric in self.built if (metric.takes is Takes.FOLDERS) == is_of_sets]
         ready = MetricSet(metric for metric in chosen if not isinstance(metric, BrokenMetric))
         noun = "set" if is_of_sets else "image"
-        joined = rows.drop(columns="path", errors="ignore")
-        file = self.files.get(name)
         scored = score_all(
-            f"{noun}s", images, chosen, ready, file, self.options, self.progress, joined, noun, reading={}
+            title=f"{noun}s",
+            images=images,
+            built=chosen,
+            ready=ready,
+            output=self.files.get(name),
+            options=self.options,
+            progress=self.progress,
+            joined=rows.drop(columns="path", errors="ignore"),
+            noun=noun,
+            reading={},
         )
         self.stored[name] = scored.results
-        self.columns.update(scored.metrics)
+        self.metrics.update(scored.metrics)
         self.notes.extend(f"Left out of all methods: {reason}" for reason in scored.unread.values())
         if self.options.limits:
             extent = f"{scored.shrunk:,} of {counted(len(images), 'image')}"
@@ -187,7 +208,8 @@ def _sha256(path: str, hashes: FileHashes) -> str:
 class _Set(Image):
     """A method's images of a test set, and perhaps their references.
 
-    Metrics of sets take folders of links in place of pixels.
+    It is an image, so that a set is scored and remembered as images are. Metrics of sets read the folders of links that
+    take the place of a reference; the pixels are never looked at.
     """
 
     name: str

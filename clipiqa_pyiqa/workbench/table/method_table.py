@@ -54,20 +54,23 @@ class MethodTable(Reported):
         scores: Columns ``test_set``, ``image``, ``method``, ``path``, ``sha256``, ``reference_sha256``, and one per
             metric; NaN where a metric failed.
         sets: Columns ``test_set``, ``method``, and one per metric of whole sets.
+        metrics: Label -> what is known of the metric.
+        matched: The files of all methods.
+        formula_values: Numbers that the user gave for the protocol's formula.
         unknown: Names of published numbers that the table lacks.
         sources: What the table was made from, as in :class:`~clipiqa_pyiqa.workbench.report.report.Report`.
-        explained: Result of :func:`~clipiqa_pyiqa.workbench.table.explain.try_changes`, or None.
+        explained: Result of :func:`~clipiqa_pyiqa.workbench.table.explain.explain`, or None.
         changed: Result of :func:`~clipiqa_pyiqa.workbench.table.differences.differences`, or None.
     """
 
     scores: DataFrame
     sets: DataFrame
-    columns: dict[str, MetricResult]
+    metrics: Mapping[str, MetricResult]
     built: Sequence[BuiltMetric | FileMetric]
-    images: MethodImages
+    matched: MethodImages
     baseline: str
     protocol: Protocol = NO_PROTOCOL
-    inputs: Mapping[str, float] = field(default_factory=dict)
+    formula_values: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, About] = field(default_factory=dict)
@@ -81,22 +84,22 @@ class MethodTable(Reported):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        return tuple(self.images.files)
+        return tuple(self.matched.files)
 
     @property
     def test_sets(self) -> tuple[str, ...]:
-        return tuple(self.images.test_sets.unique())
+        return tuple(self.matched.test_sets.unique())
 
     @property
     def of_images(self) -> list[str]:
-        return [label for label in self.columns if label in self.scores]
+        return [label for label in self.metrics if label in self.scores]
 
     @property
     def is_complete(self) -> bool:
         return not (
             self.stored[IMAGES].images.gone
             or self.scores[self.of_images].isna().any(axis=None)
-            or any(metric.error or metric.note for metric in self.columns.values())
+            or any(metric.error or metric.note for metric in self.metrics.values())
         )
 
     @property
@@ -114,13 +117,15 @@ class MethodTable(Reported):
     def cells(self) -> DataFrame:
         """The columns of :meth:`frame`, by test set, metric and method."""
         keys = [*_COLUMN, "method"]
-        index = MultiIndex.from_product([self.test_sets, self.columns, self.methods], names=keys)
-        summaries = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.columns)}
+        index = MultiIndex.from_product([self.test_sets, self.metrics, self.methods], names=keys)
+        summaries = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.metrics)}
         frame = concat(summaries, names=keys).reindex(index, columns=_NUMBERS)
         if (score := self.protocol.score) and score not in self.scores:
             for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
-                frame.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.inputs)
-        directions = {label: metric.direction for label, metric in self.columns.items()}
+                frame.at[(test_set, score, method), "mean"] = self.protocol.combine(
+                    means.to_dict(), self.formula_values
+                )
+        directions = {label: metric.direction for label, metric in self.metrics.items()}
         frame["direction"] = index.get_level_values("metric").map(directions)
         frame["n"] = frame["n"].fillna(0).astype(int)
         frame["rank"] = self._badness(frame).groupby(_COLUMN).rank("min").astype("Int64")
@@ -152,7 +157,7 @@ class MethodTable(Reported):
         wide = rows.pivot(index="image", columns="method", values=label).dropna(axis=1, how="all").dropna()
         if wide.empty:
             return DataFrame()
-        weights = self.images.weights
+        weights = self.matched.weights
         means = np.average(wide, axis=0, weights=None if weights is None else weights[wide.index])
         summary = DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
         if weights is None and self.baseline in wide:
@@ -197,7 +202,7 @@ class MethodTable(Reported):
             pictures=self._crops,
             texts=_TEXTS,
             files={"expect.csv": self.expected, "explain.csv": self.explained, "changes.csv": self.changed},
-            inputs=self.images.inputs,
+            inputs=self.matched.inputs,
             **look,
         )
 
@@ -210,7 +215,7 @@ class MethodTable(Reported):
         images = []
         for test_set, name in self.spread().index[:_SHOWN]:
             rows = scored.xs((test_set, name), level=[0, 1])
-            reference = self.images.references.get(name)
+            reference = self.matched.references.get(name)
             files = {**({"reference": reference} if reference else {}), **rows["path"]}
             crops = differing_crops(files)
             versions = []
@@ -235,7 +240,7 @@ class MethodTable(Reported):
         return "".join(f"{line}\n" for line in lines)
 
     def _described(self) -> dict[str, str]:
-        return {metric.label: _describe(metric) for metric in self.built if not self.columns[metric.label].error}
+        return {metric.label: _describe(metric) for metric in self.built if not self.metrics[metric.label].error}
 
 
 def _describe(metric: BuiltMetric | FileMetric) -> str:

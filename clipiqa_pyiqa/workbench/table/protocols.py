@@ -2,65 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import math
-import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image, ImageOps
-from torch import Tensor
-from torchvision.transforms.functional import crop, pil_to_tensor, resize, to_pil_image
-
 from ...checks import check_keys, check_list, check_mapping, check_number, check_one_of, check_text, check_truth
-from ...errors import CLIPIQAError, ImageError, OptionError
+from ...errors import CLIPIQAError, OptionError
 from ...text import hint_for
 from ..files.yaml import read_mapping, shipped
 from ..metrics.description import Takes
 from ..metrics.kinds import AnyMetric
 from ..metrics.parsing import parse_metrics
 from ..metrics.view import View
+from .formula import formula_value
 
-
-def fit_sizes(x: Tensor, reference: Tensor, unequal: str) -> tuple[Tensor, Tensor]:
-    """Return an image and its reference, ``(3, H, W)`` uint8, in one size; ``'resize'`` gives floats in [0, 1].
-
-    Raises ``ImageError`` if the sizes stay different.
-    """
-    size = [min(sides) for sides in zip(x.shape[1:], reference.shape[1:], strict=True)]
-    if unequal == "cut":
-        return crop(x, 0, 0, *size), crop(reference, 0, 0, *size)
-    if unequal == "resize":
-        return resize(x / 255, size), resize(reference / 255, size)
-    if unequal == "reference":
-        return pil_to_tensor(resize(to_pil_image(x), list(reference.shape[1:]))), reference
-    if x.shape != reference.shape:
-        sizes = [f"{width}×{height} px" for _, height, width in (x.shape, reference.shape)]
-        raise ImageError(f"it is {sizes[0]}, but its reference is {sizes[1]}: both must have the same size")
-    return x, reference
-
-
-def without_alpha(path: str) -> Tensor | None:
-    """Return the pixels of an image with transparency, which is ignored; None for other images."""
-    with contextlib.suppress(OSError), Image.open(path) as image:
-        if image.has_transparency_data:
-            return pil_to_tensor(ImageOps.exif_transpose(image).convert("RGB"))
-    return None
-
-
-_LONGEST = 500  # most characters of a formula
-_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: math.pow,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-}
 CERTAINTY = {
     "code": "read in the source's code",
     "author": "as far as its author said",
@@ -206,42 +163,3 @@ def read_protocol(name: str | Path) -> Protocol:
             protocol.formula, dict.fromkeys([*protocol.metrics, *protocol.not_computed, *protocol.values], 1.0)
         )
     return protocol
-
-
-def formula_value(formula: str, values: Mapping[str, float]) -> float:
-    """Return the value of a formula of a protocol; NaN if a part is missing, or if it is no number."""
-    try:
-        if len(formula) > _LONGEST:
-            raise SyntaxError(f"it has more than {_LONGEST} characters")
-        tree = ast.parse(formula.strip(), mode="eval")
-        number: float = _value_of(tree.body, values)
-        return number
-    except (ArithmeticError, ValueError):  # also the root of a negative number
-        return math.nan
-    except (SyntaxError, NameError, RecursionError, MemoryError) as error:
-        raise CLIPIQAError(f"the formula {formula!r:.200} cannot be read: {error}.") from error
-
-
-def _value_of(node: ast.expr, values: Mapping[str, float]) -> Any:
-    """Return the value of an arithmetic expression, whose names are metrics and values of a protocol."""
-    match node:
-        case ast.Constant(int() | float() as number) if not isinstance(number, bool):
-            return float(number)
-        case ast.Name(name) | ast.Constant(str() as name):
-            return _named_value(name, values)
-        case ast.BinOp(left, operation, right) if type(operation) in _OPERATORS:
-            return _OPERATORS[type(operation)](_value_of(left, values), _value_of(right, values))
-        case ast.UnaryOp(operation, operand) if type(operation) in _OPERATORS:
-            return _OPERATORS[type(operation)](_value_of(operand, values))
-        case ast.Call(ast.Name("min" | "max" as name), [_, *_] as arguments, []):
-            extreme = min if name == "min" else max
-            return extreme(_value_of(argument, values) for argument in arguments)
-    raise SyntaxError(f"{ast.unparse(node)!r:.80} is not arithmetic")
-
-
-def _named_value(name: str, values: Mapping[str, float]) -> float:
-    if name not in values:
-        raise NameError(f"{name!r} is no metric or value of the protocol: {hint_for(name, values)}")
-    if math.isnan(values[name]):
-        raise ArithmeticError("a part is missing")
-    return values[name]

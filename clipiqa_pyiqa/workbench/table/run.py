@@ -29,7 +29,7 @@ from ..results.output import Output
 from ..scoring.options import Options
 from ..scoring.result_files import prepare_result_files
 from .differences import differences
-from .expected import read_expected, with_published
+from .expected import read_earlier_tables, read_published, with_published
 from .explain import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods
 from .method_scores import TRIALS, score_versions
@@ -66,14 +66,14 @@ def table(
 
     Args:
         methods: Name -> folder or pattern, or texts ``'NAME=FOLDER'``; see
-            :func:`~clipiqa_pyiqa.workbench.names.matching.images_by_name`.
+            :func:`~clipiqa_pyiqa.workbench.names.folder_images.images_by_name`.
         metrics: Metrics as for :func:`~clipiqa_pyiqa.workbench.compare.compare.compare`, and ``psnr-y``, ``psnr-rgb``,
             ``ssim-y``, ``ssim-rgb``.
         baseline: Method to compare others with; by default the first.
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula: ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
-        expect: As for :func:`~clipiqa_pyiqa.workbench.table.expected.read_expected`.
+        expect: As for :func:`~clipiqa_pyiqa.workbench.table.expected.read_published`.
         explain: Try changes that may explain differences from published numbers.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
         describe: Build the metrics for :meth:`MethodTable.describe`, and without ``out`` score no image.
@@ -105,7 +105,8 @@ def table(
     paths = images.files.map(printable).to_dict("list")
     wanted = [with_scores_of_methods(metric, paths) if isinstance(metric, FileMetric) else metric for metric in wanted]
     files = _output_files(out, images, resume, overwrite)
-    published, earlier = (None, {}) if expect is None else read_expected(expect, images)
+    published = None if expect is None else read_published(expect, images)
+    earlier = {} if expect is None else read_earlier_tables(expect)
     if explain and published is None:
         raise CLIPIQAError("`{explain}` needs published numbers in `{expect}`.", options=("explain", "expect"))
     score = functools.partial(score_versions, images, baseline_name, files, options, progress, chosen.unequal)
@@ -170,14 +171,16 @@ def _with_protocol(
     method_table: MethodTable, protocol: Protocol, values: Mapping[str, float], changed: Sequence[str]
 ) -> MethodTable:
     """Return a table with its protocol's score and sentences; ``changed``: what does not follow the protocol."""
+    scores = method_table.scores
+    metrics = dict(method_table.metrics)
     if protocol.per_picture:
-        rows = method_table.scores[method_table.of_images].to_dict("records")
-        method_table.scores[protocol.score] = [protocol.combine(row, values) for row in rows]
+        rows = scores[method_table.of_images].to_dict("records")
+        scores = scores.assign(**{protocol.score: [protocol.combine(row, values) for row in rows]})
     if protocol.score:
-        method_table.columns[protocol.score] = MetricResult()
+        metrics[protocol.score] = MetricResult()
     sentences = protocol.sentences(changed) if protocol.name else ()
-    notes = [*sentences, *method_table.images.left_out, *method_table.notes]
-    return replace(method_table, protocol=protocol, inputs=values, notes=notes)
+    notes = [*sentences, *method_table.matched.left_out, *method_table.notes]
+    return replace(method_table, scores=scores, metrics=metrics, protocol=protocol, formula_values=values, notes=notes)
 
 
 def _check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[AnyMetric]) -> None:

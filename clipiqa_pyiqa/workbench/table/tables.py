@@ -40,7 +40,7 @@ def _means(method_table: "MethodTable") -> Table:
     if not method_table.sd:
         cells["sd"] = math.nan
     counts = cells["n"].groupby(_COLUMN, sort=False).max()
-    scored = counts.groupby("test_set").max().sum() or len(method_table.images.files)  # 0: all metrics are of sets
+    scored = counts.groupby("test_set").max().sum() or len(method_table.matched.files)  # 0: all metrics are of sets
     title = f"{counted(len(method_table.methods), 'method')} on {counted(scored, 'image')}"
     what = "Mean ± standard deviation" if method_table.sd else "Mean"
     legend = [
@@ -70,9 +70,9 @@ def _reasons(method_table: "MethodTable") -> dict[str, str]:
     reasons = {
         label: f"not computed here: {why}"
         for label, why in method_table.protocol.not_computed.items()
-        if label not in method_table.columns
+        if label not in method_table.metrics
     }
-    for label, metric in method_table.columns.items():
+    for label, metric in method_table.metrics.items():
         if why := metric.error or metric.note:
             reasons[label] = why
     score = method_table.protocol.score

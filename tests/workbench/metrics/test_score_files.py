@@ -14,7 +14,7 @@ from shard_makers import samples, save_tar
 from clipiqa_pyiqa import compare, score_images, score_paths, table
 from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 
 OPTIONS = {"device": "cpu", "workers": 1}
 

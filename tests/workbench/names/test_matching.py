@@ -4,7 +4,8 @@ import pytest
 from photos import save_grey
 
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.workbench.names.matching import NameForm, images_by_name, in_all, match
+from clipiqa_pyiqa.workbench.names.folder_images import images_by_name, in_all
+from clipiqa_pyiqa.workbench.names.matching import NameForm, match
 
 pytestmark = pytest.mark.quick
 

@@ -19,10 +19,17 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     paths = [*map(str, files)]
     targets = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     table = ScoreTable("mine", pd.DataFrame({"path": paths, "target": targets, "split": splits}), (0, 1))
-    look = score_table.look_for_mini_photos
-    assert look(table, "RN50", True, ("val",)) is look(table, "mini", False, ("val",)) is table
+    assert score_table.photos_of_mini(table, "RN50") == [False] * 6
+    assert table.without([False] * 6).frame.equals(table.frame)
+    seen = score_table.photos_of_mini(table, "mini")
+    assert seen == [True] * 3 + [False] * 3
+    score_table.warn_of_mini_photos(table, "RN50", is_left_out=True)
+    assert not caplog.text
+    score_table.warn_of_mini_photos(table, "mini", is_left_out=False)
     assert "mini was trained on 3 of these 6 images" in caplog.text
-    kept = look(table, "mini", True, ("val",))
-    assert kept.frame.equals(table.frame[3:])
-    refused(look, table, "mini", True, ("train",))
-    refused(look, kept, "RN50", False, ("train",))
+    score_table.warn_of_mini_photos(table, "mini", is_left_out=True)
+    assert "left out: 3 images that mini was trained on" in caplog.text
+    others = table.without(seen)
+    assert others.frame.equals(table.frame[3:])
+    others.check_splits(("val",))
+    refused(others.check_splits, ("train",))

@@ -13,7 +13,7 @@ from shard_makers import save_tar
 
 from clipiqa_pyiqa.workbench.rank.page import RankingPage
 from clipiqa_pyiqa.workbench.rank.photos import Photos
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.directions import HIGHER_BETTER, LOWER_BETTER, find_direction
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 from clipiqa_pyiqa.workbench.results.store import open_results
 
 FITTED = {"sha256": "ab" * 32, "method": "ridge", "fit_on": "features", "rated_photos": 9, "interval": None}

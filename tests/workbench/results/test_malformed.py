@@ -21,7 +21,7 @@ from clipiqa_pyiqa.workbench.learning.feature_store import read_or_encode_featur
 from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.results.parquet_file import PARQUET_KEY
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 
 OPTIONS = {"device": "cpu", "workers": 1}
 DEEP = "[" * 100_000 + "]" * 100_000

@@ -17,14 +17,15 @@ from result_files import read_results, write_results
 
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.reading import hash_file
-from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError, scale_text
+from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError
 from clipiqa_pyiqa.workbench.results.earlier import CellPlan
 from clipiqa_pyiqa.workbench.results.failures import OF_THE_IMAGE
 from clipiqa_pyiqa.workbench.results.formats import format_of, journal_of
 from clipiqa_pyiqa.workbench.results.header import Header
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.scales import scale_text
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 from clipiqa_pyiqa.workbench.results.store import open_results
 from clipiqa_pyiqa.workbench.sources.parquet import opened_table
 

@@ -9,7 +9,7 @@ from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import CLIPIQA, radar, score_paths
 from clipiqa_pyiqa.workbench.names.members import spellings
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 
 OPTIONS = {"device": "cpu", "workers": 1}
 

@@ -6,7 +6,7 @@ import pytest
 from photos import pictures, save_clip
 
 from clipiqa_pyiqa import gate
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 from clipiqa_pyiqa.workbench.results.video_scores import judge_videos
 
 pytestmark = pytest.mark.slow

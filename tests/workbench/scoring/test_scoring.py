@@ -19,7 +19,7 @@ from result_files import read_results
 from clipiqa_pyiqa import CLIPIQA, OptionError, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.image import File
-from clipiqa_pyiqa.workbench.results.scores import read_scores
+from clipiqa_pyiqa.workbench.results.score_files import read_scores
 
 DATA = Path(__file__).parents[2] / "data"
 LANDSCAPE = (48, 32)

@@ -155,7 +155,7 @@ def test_images_without_a_score_leave_every_method_and_are_named(results, tmp_pa
     said = found.table("latex")
     notes = [line for line in said.splitlines() if not line.startswith("%")]
     assert any("fewer images: picky (n = 1)." in line for line in notes) and r"\caption{2 methods on 2 images.}" in said
-    assert "out of paper" in found.columns["fails"].error and "1 of 5 images" in found.columns["picky"].note
+    assert "out of paper" in found.metrics["fails"].error and "1 of 5 images" in found.metrics["picky"].note
     assert "1.png" in found.notes[-1] and not found.is_complete
     (shutil.copytree(results / "gt/Set3", tmp_path / "gt") / "2.png").write_bytes(b"")
     found = table({"strong": results / "strong/Set3"}, {"fidelity": Mean(mode="FR")}, reference=tmp_path / "gt", **CPU)

@@ -16,7 +16,9 @@ from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_imag
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.files import reading
 from clipiqa_pyiqa.workbench.files.yaml import shipped
-from clipiqa_pyiqa.workbench.table.protocols import fit_sizes, formula_value, read_protocol, table_metrics
+from clipiqa_pyiqa.workbench.table.formula import formula_value
+from clipiqa_pyiqa.workbench.table.prepared_images import fit_sizes
+from clipiqa_pyiqa.workbench.table.protocols import read_protocol, table_metrics
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +104,7 @@ def test_pictures_of_unequal_sizes_have_no_score_if_the_source_does_not_say_more
     (tmp_path / "ours").mkdir()
     Image.open(small / "ours/0.png").resize((240, 108)).save(tmp_path / "ours/0.png")
     found = compare(tmp_path, "psnr", reference=small / "gt", skip_missing=True)
-    assert "240×108 px" in found.columns["psnr"].error
+    assert "240×108 px" in found.metrics["psnr"].error
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,7 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small, tmp_path)
     value = found.mean("", "m", "ours")
     assert found.mean("", "s", "ours") == pytest.approx(value / 10)
     changed = compare(small, "M=ssim", protocol=own, crop_border=0)
-    assert changed.mean("", "m", "ours") != value and [*changed.columns] == ["m", "s"]
+    assert changed.mean("", "m", "ours") != value and [*changed.metrics] == ["m", "s"]
     assert "not follow protocol own: m, the border that is left out" in changed.table()
 
 
@@ -181,7 +183,7 @@ def test_the_command_lists_and_shows_protocols(clipiqa):
 
 def test_a_protocol_is_reduced_to_what_can_be_computed(small):
     found = compare(small, protocol="osediff", only=["PSNR", "ssim"])
-    assert [*found.columns] == ["psnr", "ssim"] and "musiq: not computed here: not asked for" in found.table()
+    assert [*found.metrics] == ["psnr", "ssim"] and "musiq: not computed here: not asked for" in found.table()
     assert "'psnr'" in refused(compare, small, protocol="osediff", only=["psnt"])
 
 
@@ -244,7 +246,7 @@ def test_trials_hash_no_file_again(small, tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
     found = compare(small, ["m=psnr", "x=mini"], expect="ours: m=1.00 x=0.123", explain=True, out=tmp_path / "out")
     assert found.explained["change"].nunique() > 5
-    assert {*found.images.inputs} <= {*counts} and {*counts.values()} == {1}
+    assert {*found.matched.inputs} <= {*counts} and {*counts.values()} == {1}
 
 
 @pytest.mark.slow
