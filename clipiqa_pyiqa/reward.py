@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checks import check_number, check_one_of, check_truth, check_whole
 from .clip.device import find_device
-from .clip.pixels import blackened, psnr, to_tensors
+from .clip.pixels import blackened, to_tensors
 from .errors import CLIPIQAError, ImageError
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
@@ -125,6 +125,12 @@ class CLIPIQAReward:
         count = math.ceil(self.quantile * places.shape[1])
         worst = places.topk(count, largest=False).values
         return worst.mean(1).cpu()
+
+
+def psnr(x: Tensor, y: Tensor) -> float:
+    """Return PSNR in dB of an image in [0, 1], at most that of rounding to 8 bits (58.9 dB)."""
+    error = (x.cpu().double() - y.cpu().double()).square().mean().item()
+    return -10 * math.log10(max(error, 1 / 12 / 255**2))
 
 
 def _check_sizes(images: list[Tensor], references: list[Tensor]) -> None:

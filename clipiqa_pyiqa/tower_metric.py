@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from .checks import OVERSHOOT, check_one_of
 from .clip.cpu_precision import is_slow_on_cpu, warn_of_unknown_speed
+from .clip.image_tower import ImageTower
 from .clip.inputs import check_images
-from .clip.model import FrozenCLIP, ImageTower
+from .clip.model import FrozenCLIP
 from .errors import CLIPIQAError
 from .prompts.records import as_texts
 from .text import shown

@@ -1,15 +1,12 @@
 """The frozen CLIP of a checkpoint, which several metrics share."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import MIN_SIDE
@@ -17,81 +14,14 @@ from ..logger import log
 from ..weights.architecture import Tower, tower_of
 from ..weights.checkpoint import open_checkpoint
 from ..weights.finding import Weights, found_again
-from .arithmetic import clamped
-from .device import missing_on_mps
 from .efficientnet import RESOLUTION, load_efficientnet
-from .encoder import Encoder, Part
+from .encoder import Encoder
 from .frozen_tensors import FrozenTensors
-from .groups import groups
+from .image_tower import ImageTower
 from .resnet import ModifiedResNet
-from .text import TextTower, Vocabulary
-from .tracing import impossible_in_vmap, untraceable, untraced
+from .text import TextTower, Vocabulary, unit_text_features
+from .tracing import untraceable, untraced
 from .transformer import VisionTransformer
-
-
-@contextmanager
-def one_thread(is_wanted: bool = True) -> Iterator[None]:
-    """Compute with one thread of torch, so that results are equal for any number of threads."""
-    threads = torch.get_num_threads()
-    if not is_wanted or threads == 1:  # what is set here becomes the default of later threads too
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-class ImageTower:
-    """The image network of a CLIP: images ``(N, 3, H, W)`` in [0, 1] to unit features.
-
-    Features are differentiable, in fp32 or wider, also under autocast.
-    """
-
-    def __init__(self, encoder: Encoder, tensors: FrozenTensors, weights: Weights, resolution: int):
-        self.encoder, self.resolution = encoder, resolution
-        self.dtype = tensors.feature_dtype  # of features
-        self.mean, self.std = (
-            torch.tensor(values).view(1, 3, 1, 1).to(tensors.device, self.dtype)  # in fp32, as in other packages
-            for values in (weights.mean, weights.std)
-        )
-
-    def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
-        return self.encode(x, pos_embedding, "image")[0]
-
-    def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
-        """Return the features of each part from one pass: ``(N, D)`` of images, ``(N, D, h, w)`` of places."""
-        return [F.normalize(y, dim=1) for y in self._encode(self.encoder.encode, x, pos_embedding, *parts)]
-
-    def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
-        """Return image features and, after them, the statistics of every stage: ``(N, D + K)``."""
-        features, stages = self._encode(self.encoder.encode_stages, x, pos_embedding)
-        return torch.cat([F.normalize(features, dim=1), stages], dim=1)
-
-    def _encode(
-        self, encode: Callable[..., Sequence[Tensor]], x: Tensor, pos_embedding: str, *parts: Part
-    ) -> list[Tensor]:
-        x = x.expand(-1, 3, -1, -1)  # a grey image gets three equal channels
-        try:
-            with torch.autocast(x.device.type, enabled=False):
-                of_groups = [
-                    encode(*self._prepare(group, pos_embedding), *parts)
-                    for group in groups(x, self.encoder.group_factor)
-                ]
-                return [torch.cat(features).to(self.dtype) for features in zip(*of_groups, strict=True)]
-        except NotImplementedError as error:
-            if x.device.type != "mps":
-                raise
-            raise missing_on_mps(error) from error
-
-    def _prepare(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
-        x = x.to(self.dtype)
-        if pos_embedding == "fixed":
-            x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values may leave [0, 1]
-        if self.encoder.normalises_pixels:
-            return x, "none"
-        return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
 
 
 class FrozenCLIP:
@@ -194,31 +124,6 @@ class FrozenCLIP:
         return frozen_clip, (self.weights, True)
 
 
-TEXTS_PER_THREAD = 8  # for fewer texts, the start of a thread takes longer than it gains
-
-
-def unit_text_features(tower: TextTower, texts: Sequence[str]) -> Tensor:
-    """Return unit features ``(P, D)``, without a gradient.
-
-    On a CPU each text is encoded alone with one thread of torch: sums of a matrix product depend on the number of its
-    rows and on threads, so a batch would change the last digit of a feature.
-    """
-
-    def encoded(part: Sequence[str]) -> Tensor:
-        with untraced(), torch.autocast(tower.projection.device.type, enabled=False):  # also in other threads
-            return F.normalize(tower(part), dim=-1)
-
-    if tower.projection.device.type != "cpu" or not texts:
-        return encoded(texts)
-    alone = [[text] for text in texts]
-    count = min(torch.get_num_threads(), len(texts) // TEXTS_PER_THREAD)
-    with untraced(), one_thread():  # threads that start in here have one thread of torch each
-        if count < 2:
-            return torch.cat([encoded(text) for text in alone])
-        with ThreadPoolExecutor(count, thread_name_prefix="clipiqa-text") as pool:
-            return torch.cat(list(pool.map(encoded, alone)))
-
-
 _shared: WeakValueDictionary[tuple[str, str, bool], FrozenCLIP] = WeakValueDictionary()
 _shared_lock = threading.Lock()
 
@@ -232,12 +137,3 @@ def frozen_clip(weights: Weights, are_pickled: bool = False) -> FrozenCLIP:
             clip = FrozenCLIP(found_again(weights) if are_pickled else weights)
             _shared[key] = clip
         return clip
-
-
-def middle_square(x: Tensor, side: int) -> Tensor:
-    """Return images ``(N, 3, side, side)``: resized by the short side with bicubic interpolation, then cropped."""
-    from torchvision.transforms.v2 import functional as TF  # the import takes two seconds
-
-    with impossible_in_vmap("a metric that crops images to a square, as with pos_embedding='fixed',"):
-        x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
-    return TF.center_crop(x, [side, side])

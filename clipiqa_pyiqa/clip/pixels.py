@@ -1,6 +1,5 @@
-"""Images that callers hold (arrays, tensors, PIL images) as tensors in [0, 1]; and their PSNR."""
+"""Images that callers hold (arrays, tensors, PIL images) as tensors in [0, 1]."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,7 @@ def to_tensors(images: Any) -> list[Tensor]:
     Raises:
         ImageError: one of them is no such image.
     """
-    is_one_image = not isinstance(images, list | tuple) and getattr(images, "ndim", 0) != 4
-    if is_one_image:
-        images = [images]
-    return [_rgb(image, f"image {number}") for number, image in enumerate(images)]
+    return [_rgb(image, f"image {number}") for number, image in enumerate(_one_by_one(images))]
 
 
 def blackened(images: Any) -> tuple[list[Any], Tensor]:
@@ -36,11 +32,19 @@ def blackened(images: Any) -> tuple[list[Any], Tensor]:
     Args:
         images: as for :func:`to_tensors`.
     """
+    singles = _one_by_one(images)
+    are_finite = [_is_finite(image) for image in singles]
+    usable = [
+        image if is_finite else torch.zeros(tuple(image.shape))
+        for image, is_finite in zip(singles, are_finite, strict=True)
+    ]
+    return usable, torch.tensor(are_finite, dtype=torch.bool)
+
+
+def _one_by_one(images: Any) -> list[Any]:
+    """Return the images of a batch or a list, or the only image, in a list."""
     is_one_image = not isinstance(images, list | tuple) and getattr(images, "ndim", 0) != 4
-    listed = [images] if is_one_image else list(images)
-    is_finite = torch.tensor([_is_finite(image) for image in listed], dtype=torch.bool)
-    pairs = zip(listed, is_finite.tolist(), strict=True)
-    return [image if good else torch.zeros(tuple(image.shape)) for image, good in pairs], is_finite
+    return [images] if is_one_image else list(images)
 
 
 def _is_finite(image: Any) -> bool:
@@ -49,12 +53,6 @@ def _is_finite(image: Any) -> bool:
     if isinstance(image, np.ndarray) and image.dtype.kind == "f":
         return bool(np.isfinite(image).all())
     return True
-
-
-def psnr(x: Tensor, y: Tensor) -> float:
-    """Return PSNR in dB of an image in [0, 1], at most that of rounding to 8 bits (58.9 dB)."""
-    error = (x.cpu().double() - y.cpu().double()).square().mean().item()
-    return -10 * math.log10(max(error, 1 / 12 / 255**2))
 
 
 def _rgb(image: Any, name: str) -> Tensor:

@@ -1,16 +1,20 @@
-"""CLIP's token embeddings and text tower."""
+"""The text tower of a CLIP: texts to features."""
 
 import json
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..weights.checkpoint import Checkpoint
 from .frozen_tensors import FrozenTensors
+from .threads import one_thread
 from .tokenizer import tokenizer
+from .tracing import untraced
 from .transformer import LayerNorm, Transformer
 
 
@@ -96,3 +100,28 @@ def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
     """Return tokens ``(P, context_length)``; longer texts are cut."""
     with torch.device("cpu"):
         return tokenizer()(list(texts), context_length)
+
+
+TEXTS_PER_THREAD = 8  # for fewer texts, the start of a thread takes longer than it gains
+
+
+def unit_text_features(tower: TextTower, texts: Sequence[str]) -> Tensor:
+    """Return unit features ``(P, D)``, without a gradient.
+
+    On a CPU each text is encoded alone with one thread of torch: sums of a matrix product depend on the number of its
+    rows and on threads, so a batch would change the last digit of a feature.
+    """
+
+    def encoded(part: Sequence[str]) -> Tensor:
+        with untraced(), torch.autocast(tower.projection.device.type, enabled=False):  # also in other threads
+            return F.normalize(tower(part), dim=-1)
+
+    if tower.projection.device.type != "cpu" or not texts:
+        return encoded(texts)
+    alone = [[text] for text in texts]
+    count = min(torch.get_num_threads(), len(texts) // TEXTS_PER_THREAD)
+    with untraced(), one_thread():  # threads that start in here have one thread of torch each
+        if count < 2:
+            return torch.cat([encoded(text) for text in alone])
+        with ThreadPoolExecutor(count, thread_name_prefix="clipiqa-text") as pool:
+            return torch.cat(list(pool.map(encoded, alone)))

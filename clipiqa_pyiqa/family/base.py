@@ -11,7 +11,8 @@ from torch import Tensor
 from ..checks import FilePath
 from ..clip.arithmetic import at_least_fp32
 from ..clip.gradient import recomputed
-from ..clip.model import frozen_clip, middle_square
+from ..clip.image_tower import middle_square
+from ..clip.model import frozen_clip
 from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
 from ..tower_metric import Precision, TowerMetric, encoding_of

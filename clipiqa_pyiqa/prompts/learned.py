@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..clip.gradient import needs_gradient
-from ..clip.model import FrozenCLIP, one_thread
+from ..clip.model import FrozenCLIP
 from ..clip.text import TextTower, tokenize
+from ..clip.threads import one_thread
 from ..clip.tracing import is_transformed
 from ..errors import PromptError
 from .context_options import check_context

@@ -96,13 +96,13 @@ class PublishedFile:
 def canonical_backbone(name: str) -> str:
     """Return a backbone as ``BACKBONES`` spells it; raise WeightsError for an unknown one."""
     spellings = {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}
-    plain = str(name).lower().replace("_", "-").replace("/", "-")
-    if plain not in spellings:
+    spelling = str(name).lower().replace("_", "-").replace("/", "-")
+    if spelling not in spellings:
         raise WeightsError(
             f"unknown backbone {str(name)!r}: {hint_for(str(name), BACKBONES)} To use a file, pass `{{clip_weights}}`.",
             options=("clip_weights",),
         )
-    return spellings[plain]
+    return spellings[spelling]
 
 
 def tags(backbone: str) -> tuple[str, ...]:

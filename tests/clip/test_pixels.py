@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from clipiqa_pyiqa import ImageError
-from clipiqa_pyiqa.clip.pixels import psnr, to_tensors
+from clipiqa_pyiqa.clip.pixels import to_tensors
 from clipiqa_pyiqa.errors import Kind
+from clipiqa_pyiqa.reward import psnr
 
 pytestmark = pytest.mark.quick
 

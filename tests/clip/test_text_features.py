@@ -5,7 +5,7 @@ import torch
 from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.model import unit_text_features
+from clipiqa_pyiqa.clip.text import unit_text_features
 from clipiqa_pyiqa.family import CLIPScore
 from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...clip.model import one_thread
+from ...clip.threads import one_thread
 from ...errors import CLIPIQAError, ImageError, Kind
 from ...text import counted
 from ..images.lack_of_memory import TOO_LARGE, is_out_of_memory
