@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,11 +16,11 @@ from ...prompts.pairs import Prompts, Question
 from ...pyiqa_package import import_pyiqa
 from ...text import hint_for, shown
 from ..files.named import Specification, check_kinds, parse_specifications
-from ..results.columns import Record
 from .configurations import pyiqa_configs
 from .description import Description, ObjectDescription, PyiqaDescription, Takes
 from .file_scores import read_file_metric
 from .kinds import AnyMetric, BuiltMetric, FileMetric
+from .told_record import told_record
 
 if TYPE_CHECKING:
     import torch
@@ -174,7 +172,7 @@ def _of_name(specification: Specification) -> PyiqaDescription:
     architecture = _architecture(description)
     config = pyiqa_configs().get(name, {}) | {key: value for key, value in entry.items() if value is not None}
     takes = _takes(config.get("metric_mode"), architecture in _OF_SETS)
-    record = _record(description.label, name or architecture, config.get)
+    record = told_record(description.label, name or architecture, config.get)
     return replace(description, takes=takes, record=record)
 
 
@@ -247,36 +245,5 @@ def _of_object(specification: Specification) -> ObjectDescription:
     label = specification.label or name.rpartition(".")[2]
     is_of_sets = getattr(instance, "of_sets", False) or type(getattr(instance, "net", instance)).__name__ in _OF_SETS
     takes = _takes(getattr(instance, "metric_mode", "NR"), is_of_sets)
-    record = _record(label, name, partial(getattr, instance))
+    record = told_record(label, name, partial(getattr, instance))
     return ObjectDescription(label, name, takes, record=record, instance=instance)
-
-
-def _record(label: str, name: str, told: Callable[[str, Any], Any]) -> Record:
-    """Return a column's record with the range and direction that are told."""
-    score_range = told("score_range", None)
-    is_low_good = told("lower_better", None)
-    if isinstance(is_low_good, str):
-        raise CLIPIQAError(f"lower_better of metric {label!r} must be True or False; got {shown(is_low_good)}.")
-    return {"metric": name, "range": _range(label, score_range), "lower_better": bool(is_low_good)}
-
-
-def _range(label: str, score_range: Any) -> list[float | None]:
-    """Return the lowest and the highest possible score; None: an open end.
-
-    Args:
-        score_range: Two numbers or Nones, or a text as pyiqa writes it, ``'0, ~100'``.
-    """
-    if score_range is None:
-        return [None, None]
-    if isinstance(score_range, str):
-        low_text, _, rest = score_range.partition(",")
-        texts = (low_text, rest.partition(",")[0])
-        return [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", end) else None for end in texts]
-    try:
-        low, high = [math.nan if end is None else float(end) for end in score_range]
-    except (TypeError, ValueError) as error:
-        raise CLIPIQAError(
-            f"score_range of metric {label!r} must be two numbers (None: no limit), or a text such as '0, 1'; got "
-            f"{shown(score_range)}."
-        ) from error
-    return [end if math.isfinite(end) else None for end in (low, high)]

@@ -1,1 +1,1 @@
-"""Scores of images, and the files that hold them."""
+"""Scoring: images become rows of scores, by all metrics of a run."""

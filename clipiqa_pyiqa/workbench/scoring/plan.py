@@ -54,30 +54,19 @@ def _tasks_left(
     images: Iterable[Image], metrics: MetricSet, options: Options, earlier: EarlierRun, tally: Tally
 ) -> Iterator[ImageTask]:
     """Yield tasks for what an earlier run lacks, and count the images."""
-    size = _block_size(options)
     # for a broken metric no image is decoded again
     is_built = [not isinstance(metric, BrokenMetric) for metric in metrics.metrics]
     can_score = metrics.by_column(is_built)
-    coming = iter(images)
-    for block in itertools.count():
-        group = list(itertools.islice(coming, size))
-        if not group:
-            return
+    for block, group in enumerate(_groups(images, _block_size(options))):
         plans_of_group = []
         for image in group:
-            name = printable(image.name)
-            row = earlier.row(name)
+            row = earlier.row(printable(image.name))
             stamp = UNKNOWN if row is None else image.stamp()  # not of a new image: a store takes long to answer
             plans = earlier.plans(row, stamp)
             is_complete = all(plan is CellPlan.KEPT for plan in itertools.compress(plans, can_score))
             tally.count(row, stamp, is_complete)
             plans_of_group.append(_by_metric(plans, metrics))
-        is_broken_off = [
-            isinstance(metric, ClipMetric)
-            and options.most_in_batch > 1
-            and any(CellPlan.NOT_REACHED in plans[place] for plans in plans_of_group)
-            for place, metric in enumerate(metrics.metrics)
-        ]
+        is_broken_off = _broken_off(plans_of_group, metrics, options)
         for image, plans_of_metrics in zip(group, plans_of_group, strict=True):
             wanted = [
                 is_whole_block or any(plan is not CellPlan.KEPT for plan in plans)
@@ -86,6 +75,30 @@ def _tasks_left(
             has_no_metric = not wanted  # all scores are in files
             if has_no_metric or any(itertools.compress(wanted, is_built)):
                 yield ImageTask(image, block, wanted)
+
+
+def _groups(images: Iterable[Image], size: int) -> Iterator[list[Image]]:
+    """Yield the images in groups of this size."""
+    coming = iter(images)
+    while group := list(itertools.islice(coming, size)):
+        yield group
+
+
+def _broken_off(
+    plans_of_group: Sequence[Sequence[Sequence[CellPlan]]], metrics: MetricSet, options: Options
+) -> list[bool]:
+    """Return by which metrics a block is scored whole, since an earlier run, whose images shared batches, ended in it.
+
+    Args:
+        plans_of_group: For each image of the block, the plans of each metric's columns.
+    """
+    has_batches = options.most_in_batch > 1
+    return [
+        has_batches
+        and isinstance(metric, ClipMetric)
+        and any(CellPlan.NOT_REACHED in plans[place] for plans in plans_of_group)
+        for place, metric in enumerate(metrics.metrics)
+    ]
 
 
 def _by_metric(plans: Sequence[CellPlan], metrics: MetricSet) -> list[list[CellPlan]]:

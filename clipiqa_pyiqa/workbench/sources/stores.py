@@ -24,6 +24,7 @@ _MARKS = ["ETag", "etag", "blob_id", "sha", "CRC", "LastModified", "Last-Modifie
 
 
 def is_remote(name: str) -> bool:
+    """Return whether a name is an address of a store or a web server."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+(::.*)?://", name) is not None
 
 
@@ -50,6 +51,7 @@ def in_store(name: str, done: str = "read") -> Iterator[tuple[Any, str]]:
 
 @contextmanager
 def as_shard_error(name: str, done: str = "read") -> Iterator[None]:
+    """Raise any error as a ``ShardError``; arguments as for :func:`in_store`."""
     try:
         yield
     except ShardError:
@@ -63,6 +65,7 @@ def as_shard_error(name: str, done: str = "read") -> Iterator[None]:
 
 
 def opened(name: str) -> IO[bytes]:
+    """Return an open file, on disk or in a store. Raises ``ShardError``."""
     if is_remote(name):
         with in_store(name) as (fs, path):
             return fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead")
@@ -71,6 +74,7 @@ def opened(name: str) -> IO[bytes]:
 
 
 def write_whole(name: str, data: bytes) -> None:
+    """Write a file, on disk or in a store, and its folder. Raises ``ShardError`` or ``OSError``."""
     if is_remote(name):
         with in_store(name, "written") as (fs, path):
             fs.pipe_file(path, data)
@@ -90,6 +94,7 @@ def write_new(name: str, data: bytes) -> None:
 
 
 def remove(name: str) -> None:
+    """Remove a file, on disk or in a store. Raises ``ShardError``."""
     with in_store(name, "removed") as (fs, path):
         fs.rm_file(path)
 
@@ -125,6 +130,7 @@ class StoreFile(Image):
 
 
 def image_at(name: str) -> Image:
+    """Return the image file of this name, on disk or in a store."""
     return StoreFile(name) if is_remote(name) else File(name)
 
 
@@ -157,4 +163,5 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
 
 
 def suffix_of(name: str) -> str:
+    """Return the suffix in lower case, such as ``.png``."""
     return os.path.splitext(name)[1].lower()
