@@ -17,6 +17,7 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.antonym import column_means
 from clipiqa_pyiqa.prompts.pairs import Columns, parse_prompts
 from clipiqa_pyiqa.prompts.records import question_record
+from clipiqa_pyiqa.weights.architecture import Tower
 
 
 class Brightness:
@@ -89,7 +90,7 @@ class FakeMetric:
     def __init__(self, **changed):
         vars(self).update(changed)
         weights = SimpleNamespace(**{"backbone": "mini", "sha256": "a", "quick_gelu": True, **changed})
-        self.clip = SimpleNamespace(weights=weights, has_positions=False)
+        self.clip = SimpleNamespace(weights=weights, tower=Tower.MINI)
         self.encoded = 0
 
     def encode_image(self, x):
