@@ -111,9 +111,9 @@ def score_all(
     for metric in built:
         time = seconds.get(metric.label, math.nan)
         metrics[metric.label] = _result_of(metric, stored, time, noun)
-    others = [name for name in stored.columns if name not in labels] if with_earlier else []
-    unfinished = tuple(name for name in others if not _is_finished(name, stored))
-    for name in others:
+    earlier_columns = [name for name in stored.columns if name not in labels] if with_earlier else []
+    unfinished = tuple(name for name in earlier_columns if not _is_finished(name, stored))
+    for name in earlier_columns:
         if name not in unfinished:
             metrics[name] = _earlier_result(name, stored, noun)
     scores = stored.frame.reindex(columns=[*metrics])
@@ -128,13 +128,22 @@ def _result_of(metric: BuiltMetric | FileMetric, stored: Scores, seconds: float,
         if _has_no_score(metric.label, stored):
             error = note or "no image could be read."
             note = ""
-    return MetricResult(metric.columns[0], seconds, error, *published_metric(metric), note)
+    published = published_metric(metric)
+    return MetricResult(
+        column=metric.columns[0],
+        seconds_per_image=seconds,
+        error=error,
+        published_as=published.name,
+        unlike_published=published.difference,
+        note=note,
+    )
 
 
 def _earlier_result(name: str, stored: Scores, noun: str) -> MetricResult:
     column = stored.columns[name]
     note = _note_on_gaps(name, stored, noun, is_of_file=False)
-    return MetricResult(column, math.nan, "", *published_in_record(column.record), note)
+    published = published_in_record(column.record)
+    return MetricResult(column, published_as=published.name, unlike_published=published.difference, note=note)
 
 
 def _has_no_score(label: str, stored: Scores) -> bool:

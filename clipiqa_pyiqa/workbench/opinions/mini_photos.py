@@ -11,7 +11,7 @@ from ...checks import FilePath
 from ...files.reading import FileHashes
 
 PHOTO_LIST = Path(__file__).parents[2] / "data" / "mini_photos.bin"
-BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos matches by chance
+DIGEST_BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos matches by chance
 
 
 def seen_by_mini(paths: Collection[FilePath], hashes: FileHashes) -> list[bool]:
@@ -42,7 +42,7 @@ def short_digests(paths: Collection[FilePath], hashes: FileHashes) -> list[str]:
     """Return the first bytes of each file's SHA-256 in hexadecimal; empty for a file that cannot be read."""
     there = [str(path) for path in paths if os.path.exists(path) and os.access(path, os.R_OK)]  # no path holds \0
     known = dict(zip(there, hashes.of(there), strict=True))
-    return [known.get(str(path), "")[: 2 * BYTES] for path in paths]
+    return [known.get(str(path), "")[: 2 * DIGEST_BYTES] for path in paths]
 
 
 @cache
@@ -51,4 +51,4 @@ def digests_of_mini() -> frozenset[str]:
 
 
 def _split(content: bytes) -> frozenset[str]:
-    return frozenset(content.hex(" ", BYTES).split())
+    return frozenset(content.hex(" ", DIGEST_BYTES).split())

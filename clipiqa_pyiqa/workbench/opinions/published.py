@@ -88,8 +88,8 @@ def published_rows(data_set: str, metrics: Collection[str]) -> list[PublishedRow
     sources = {row.source for row in asked if row.metric != PAPER}  # CLIP-IQA itself stands in each of its tables
     missing = [row for row in of_set if row.source in sources and row.difference == NOT_IN_PYIQA]
     paper = [row for row in of_set if row in missing or (row in asked and row.is_of_paper)]
-    others = [row for row in asked if not row.is_of_paper]
-    return [*paper, *others, *(row for row in _rows() if row.data_set == _SETS.get(data_set))]
+    rows_of_others = [row for row in asked if not row.is_of_paper]
+    return [*paper, *rows_of_others, *(row for row in _rows() if row.data_set == _SETS.get(data_set))]
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
@@ -139,12 +139,12 @@ def _rows() -> list[PublishedRow]:
 
 def _row(cells: dict[str, str]) -> PublishedRow:
     return PublishedRow(
-        cells["metric"],
-        cells["data_set"],
-        cells["source"],
-        {name: float(cells[name] or math.nan) for name in CORRELATIONS},
-        cells["trained_on"],
-        int(cells["images"]) if cells["images"] else None,
-        cells["part"],
-        cells["difference"],
+        metric=cells["metric"],
+        data_set=cells["data_set"],
+        source=cells["source"],
+        values={name: float(cells[name] or math.nan) for name in CORRELATIONS},
+        trained_on=cells["trained_on"],
+        images=int(cells["images"]) if cells["images"] else None,
+        part=cells["part"],
+        difference=cells["difference"],
     )

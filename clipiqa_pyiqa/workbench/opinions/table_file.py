@@ -71,10 +71,10 @@ class Opinions:
             return self
         rows = [row for row, name in enumerate(self.splits) if name == split]
         return Opinions(
-            tuple(self.paths[row] for row in rows),
-            tuple(self.scores[row] for row in rows),
-            (split,) * len(rows),
-            None if self.groups is None else tuple(self.groups[row] for row in rows),
+            paths=tuple(self.paths[row] for row in rows),
+            scores=tuple(self.scores[row] for row in rows),
+            splits=(split,) * len(rows),
+            groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
         )
 
 

@@ -74,8 +74,8 @@ class Header:
     @cached_property
     def carried(self) -> dict[str, str]:
         """Value that images bring -> its column, as the option ``keep`` names them."""
-        others = {*self.names} - {*self.joined}
-        return {name: f"kept_{name}" if name in others else name for name in self.reading.get("keep", ())}
+        names_in_use = {*self.names} - {*self.joined}
+        return {name: f"kept_{name}" if name in names_in_use else name for name in self.reading.get("keep", ())}
 
     @property
     def constants(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ PARQUET_KEY = b"clipiqa_pyiqa"
 """A key in a Parquet file's metadata; its value holds the header as JSON."""
 PANDAS_KEY = b"PANDAS_ATTRS"
 """A key in a Parquet file's metadata, which pandas reads, and writes into copies."""
-GROUP = 10_000  # rows of a row group, and in memory at a time
+ROWS_OF_GROUP = 10_000  # rows of a row group, and in memory at a time
 
 
 def schema_of(header: Header) -> pyarrow.Schema:
@@ -77,9 +77,9 @@ def write_parquet(path: Path, header: Header, rows: Iterable[Cells]) -> None:
         schema = schema.insert(header.names.index(name), pyarrow.field(name, values.type))
     coming = iter(rows)
     with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
-        while group := list(itertools.islice(coming, GROUP)):
+        while group := list(itertools.islice(coming, ROWS_OF_GROUP)):
             columns = {name: [row.get(name) for row in group] for name in schema.names}
-            columns |= {name: values.slice(images, GROUP) for name, values in joined.items()}
+            columns |= {name: values.slice(images, ROWS_OF_GROUP) for name, values in joined.items()}
             columns |= {name: [text] * len(group) for name, text in constants.items()}
             writer.write_table(pyarrow.Table.from_pydict(columns, schema))
             images += len(group)

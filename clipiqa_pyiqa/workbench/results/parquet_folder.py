@@ -81,7 +81,7 @@ class ParquetFolder:
         try:
             with opened(path) as file:
                 record: dict[str, Any] = json.load(file)
-                Header.of(record)
+                Header.of(record)  # raises unless the record is that of a header
                 return record
         except ShardError as error:
             if error.kind is Kind.MISSING:

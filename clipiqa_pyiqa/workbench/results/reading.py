@@ -82,11 +82,11 @@ def read_cells(
 
 def _file_rows(path: Path, format: str, names: Sequence[str] | None) -> Iterator[Cells]:
     if format == "parquet":
-        from .parquet_file import GROUP, opened_parquet
+        from .parquet_file import ROWS_OF_GROUP, opened_parquet
 
         with opened_parquet(path) as file:
             known = None if names is None else [name for name in names if name in file.schema_arrow.names]
-            for batch in file.iter_batches(GROUP, columns=known):
+            for batch in file.iter_batches(ROWS_OF_GROUP, columns=known):
                 yield from batch.to_pylist()
     elif format == "csv":
         for _, cells in csv_rows(path):

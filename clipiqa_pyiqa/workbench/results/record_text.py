@@ -11,22 +11,22 @@ _OF_ONE_COLUMN = ("range", "score_range", "lower_better", "questions", "learned"
 
 
 def shared_and_own(columns: Sequence[Column]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Return the fields that all columns share, without those that describe one column; column -> others."""
+    """Return the fields that all columns share, without those that describe one column; column -> its other fields."""
     records = [column.record for column in columns if column.record]
     shared = {}
-    others = {}
+    fields_of_columns = {}
     if records:
         for key, value in records[0].items():
             if key not in _OF_ONE_COLUMN and all(record.get(key) == value for record in records):
                 shared[key] = value
     for column in columns:
-        others[column.name] = {key: value for key, value in column.record.items() if key not in shared}
-    return shared, others
+        fields_of_columns[column.name] = {key: value for key, value in column.record.items() if key not in shared}
+    return shared, fields_of_columns
 
 
 def described(columns: Sequence[Column], reading: Record | None = None) -> dict[str, str]:
     """Return what the columns share, what they ask, and how images were read, as texts."""
-    shared, others = shared_and_own(columns)
+    shared, fields_of_columns = shared_and_own(columns)
     metrics = [str(column.record["metric"]) for column in columns if column.record.get("metric")]
     texts = {"metric": ", ".join(dict.fromkeys(metrics))}
     for key, value in {**shared, **(reading or {})}.items():
@@ -34,8 +34,8 @@ def described(columns: Sequence[Column], reading: Record | None = None) -> dict[
             texts |= {name: str(member) for name, member in value.items()}
         else:
             texts[key] = value_text(value)
-    texts["prompts"] = "; ".join(dict.fromkeys(filter(None, map(record_text, others.values()))))
-    texts["files"] = ", ".join(dict.fromkeys(filter(None, map(files_text, others.values()))))
+    texts["prompts"] = "; ".join(dict.fromkeys(filter(None, map(record_text, fields_of_columns.values()))))
+    texts["files"] = ", ".join(dict.fromkeys(filter(None, map(files_text, fields_of_columns.values()))))
     return {name: text for name, text in texts.items() if text}
 
 

@@ -42,12 +42,12 @@ class Resumed:
 
     def rows(self, damage: list[str]) -> Iterator[Cells]:
         """Yield the rows, with the cells under the run's names; numbers of csv stay texts."""
-        others = {name: source for name, source in self.earlier.sources.items() if source != name}
+        copied = {name: source for name, source in self.earlier.sources.items() if source != name}
         for cells in read_cells(self.path, self.format, damage):
-            copies = {name: cells[source] for name, source in others.items() if source in cells}
-            for name in (*others, SCALE, METRIC):
+            copied_cells = {name: cells[source] for name, source in copied.items() if source in cells}
+            for name in (*copied, SCALE, METRIC):
                 cells.pop(name, None)
-            cells.update(copies)
+            cells.update(copied_cells)
             yield cells
 
 

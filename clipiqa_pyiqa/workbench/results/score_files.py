@@ -70,12 +70,12 @@ def read_scores(
         raise CLIPIQAError(
             f"{str(path)!r} has a row without a name in the column {path_column!r}: add it, or delete the row."
         )
-    others = [column for column in table if str(column).lower().strip() not in _NO_SCORES]
-    values = {column: numbers_in(table[column]) for column in columns or others if column in table}
+    candidates = [column for column in table if str(column).lower().strip() not in _NO_SCORES]
+    values = {column: numbers_in(table[column]) for column in columns or candidates if column in table}
     numbers = [column for column in values if column in known or values[column].notna().any()]
     if missing := [column for column in columns or () if column not in numbers]:
         raise CLIPIQAError(
-            f"{str(path)!r} has no numbers called {missing[0]!r}: {hint_for(missing[0], map(str, others))}"
+            f"{str(path)!r} has no numbers called {missing[0]!r}: {hint_for(missing[0], map(str, candidates))}"
         )
     if not numbers:
         names = ", ".join(map(str, (path_column, *table.columns)))

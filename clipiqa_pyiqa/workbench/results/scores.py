@@ -26,7 +26,11 @@ class Scores:
 
     Attributes:
         frame: Column per score (NaN: missing); the index holds image names, which may repeat.
+        other: The other columns of the file, with the same index: facts such as size and error, and joined values.
         columns: Score column -> what is known of it; empty for files of other tools.
+        reading: How images were read.
+        file: Where the scores are from; empty if they are in memory.
+        is_ours: Whether this package wrote them.
     """
 
     frame: pandas.DataFrame

@@ -12,7 +12,7 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     files = [tmp_path / f"{number}.jpg" for number in range(6)]
     for file in files:
         file.write_text(file.name)
-    known = frozenset(hash_file(file)[: 2 * mini_photos.BYTES] for file in files[:3])
+    known = frozenset(hash_file(file)[: 2 * mini_photos.DIGEST_BYTES] for file in files[:3])
     monkeypatch.setattr(mini_photos, "digests_of_mini", lambda: known)
     assert mini_photos.seen_by_mini([*files, tmp_path / "gone.jpg"], FileHashes()) == [True] * 3 + [False] * 4
     splits = ["train"] * 3 + ["val"] * 3

@@ -66,7 +66,7 @@ def path(request, tmp_path):
 
 
 def test_a_file_holds_the_rows_that_were_written_and_pandas_reads_it(path, monkeypatch):
-    monkeypatch.setattr("clipiqa_pyiqa.workbench.results.parquet_file.GROUP", 3)  # several groups of rows
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.results.parquet_file.ROWS_OF_GROUP", 3)  # several groups of rows
     rows = [*ROWS, Row(os.fsdecode(b"caf\xe9.jpg"), (0.5, 0.5), 40, 40, 40, 40, 1)]
     write(path, rows)
     assert read_results(path) == (HEADER, rows) and rows[-1].path == r"caf\xe9.jpg"
