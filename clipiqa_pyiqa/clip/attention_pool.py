@@ -51,6 +51,7 @@ class AttentionPool:
 
     @cached_property
     def _value_of_itself(self) -> tuple[Tensor, Tensor]:
+        """Value and output projection as one layer, weight and bias, for positions that attend to themselves."""
         with untraced():
             tensors = self.v_weight.flatten(0, 1), self.v_bias, self.c_weight, self.c_bias
             values, shift, out, bias = (tensor.cpu().double() for tensor in tensors)  # no float64 on some devices

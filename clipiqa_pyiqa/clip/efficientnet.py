@@ -103,6 +103,7 @@ class EfficientNet:
         warn_of_packing_failure(tensors.device, self.arithmetic_dtype)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
+        """Return the features of each part, not normalised; there is no positional embedding."""
         return [self.readout(statistics) for statistics in self._statistics(x, *parts)]
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
@@ -114,6 +115,7 @@ class EfficientNet:
         return self.readout(statistics), statistics - self.centres
 
     def _statistics(self, x: Tensor, *parts: Part) -> list[Tensor]:
+        """Return, for each part, the mean and then the log deviation of each channel of all maps: ``(N, S, …)``."""
         if not is_traced() and len(x) > 1 and x.device.type == "cpu" and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS:
             singles = [self._statistics(image, *parts) for image in x.split(1)]
             return [torch.cat(images) for images in zip(*singles, strict=True)]
@@ -135,6 +137,7 @@ class EfficientNet:
         return statistics
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the map after each block, and that of the head."""
         x = x * (255 / 128) - 127 / 128
         if self.dtype != x.dtype:  # pixels are rounded, gradients are not
             x = (x + (x.to(self.dtype).to(x.dtype) - x).detach()).to(self.arithmetic_dtype)
@@ -209,6 +212,7 @@ class InvertedBottleneck:
         return torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
 
     def band(self, x: Tensor, start: int, stop: int | None) -> Tensor:
+        """Return the rows of the output from ``start`` to ``stop``; None is the last row."""
         spatial = self.spatial
         stride = self.spatial.stride
         surplus = stride - 1  # first rows and columns of the output, which TensorFlow's padding does not give

@@ -21,6 +21,8 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 class LayerNorm:
+    """Layer normalisation in fp32 or wider; the output has the dtype of the input."""
+
     def __init__(self, tensors: FrozenTensors, name: str):
         self.weight = tensors.read(f"{name}.weight")
         self.bias = tensors.read(f"{name}.bias")
@@ -55,14 +57,19 @@ class AttentionBlock:
         return self._perceptron(x)
 
     def alone(self, x: Tensor) -> Tensor:
-        values = F.linear(self.norm_1(x), *(part[2 * x.shape[-1] :] for part in self.qkv))
+        """Return the output of positions of which each attends only to itself."""
+        value_layer = [part[2 * x.shape[-1] :] for part in self.qkv]  # queries and keys come before it
+        values = F.linear(self.norm_1(x), *value_layer)
         return self._perceptron(x + F.linear(values, *self.out))
 
     def _perceptron(self, x: Tensor) -> Tensor:
-        return x + F.linear(self.activation(F.linear(self.norm_2(x), *self.widen)), *self.narrow)
+        hidden = self.activation(F.linear(self.norm_2(x), *self.widen))
+        return x + F.linear(hidden, *self.narrow)
 
 
 class Transformer:
+    """The residual blocks of a transformer, ``(N, L, width)``."""
+
     def __init__(self, tensors: FrozenTensors, prefix: str, uses_quick_gelu: bool):
         activation = quick_gelu if uses_quick_gelu else F.gelu
         start = f"{prefix}.resblocks."
