@@ -104,7 +104,7 @@ def test_images_that_only_match_after_shrinking_have_no_score(photos):
     for number in range(4):
         Image.open(photos / f"gt/{number}.png").resize((256, 170)).save(photos / f"more/{number}.png")
     found = table({"more": photos / "more"}, "psnr", reference=photos / "gt", max_side=64, **CPU)
-    assert "256×170 px" in found.columns["psnr"].error
+    assert "256×170 px" in found.metrics["psnr"].error
 
 
 def test_protocols_and_metrics_of_sets_refuse_them(clipiqa, photos):
