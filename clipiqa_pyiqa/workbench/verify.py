@@ -1,8 +1,9 @@
 """``clipiqa verify``: check that weights give the published scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import pandas
 import torch
@@ -28,6 +29,32 @@ _OSEDIFF_FILE = Path(__file__).parents[1] / "data" / "osediff_drealsr.csv"
 _FP16, _FOUR_DIGITS = 0.01, 5e-4
 
 
+class Check(NamedTuple):
+    """A published number beside the measured one; ``tolerance`` is the largest accepted difference."""
+
+    input: str
+    prompts: str
+    expected: float
+    got: float
+    tolerance: float
+    source: str
+
+
+class Measurement:
+    """Scores by a CLIP-IQA on a device."""
+
+    def __init__(self, net: CLIPIQA, device: str | torch.device) -> None:
+        self._net, self._device = net, device
+
+    def score(self, x: torch.Tensor, prompts: str) -> float:
+        """Return the score of an image ``(1, 3, H, W)``; its range is not checked, since the noise is unscaled."""
+        with torch.no_grad():
+            return float(self._net.score(self._net.encode_unchecked(x.to(self._device)), prompts).item())
+
+    def score_of_file(self, path: Path, prompts: str) -> float:
+        return self.score(read_image(path).pixels[None].float() / 255, prompts)
+
+
 def verify(
     metric: CLIPIQA | Callable[[], CLIPIQA], images: Sequence[Path] = (), *, device: str | torch.device = "cpu"
 ) -> pandas.DataFrame:
@@ -44,39 +71,15 @@ def verify(
     files = list(map(Path, find_inputs(images) if images else ()))
     net = net_of(metric)
     weights = net.clip.weights
-
-    def score(x: torch.Tensor, prompts: str) -> float:
-        with torch.no_grad():  # without a check of the range, since torchmetrics' noise has pixels from 0 to 254
-            return float(net.score(net.encode_unchecked(x.to(device)), prompts).item())
-
-    def score_of(path: Path, prompts: str) -> float:
-        return score(read_image(path).pixels[None].float() / 255, prompts)
-
-    checks = [
-        (path.name, "quality", expected, score_of(path, "quality"), _FP16, PIQ)
-        for path in files
-        if (expected := PICTURES.get(path.name.lower())) and read_image(path).pixels.shape == _SHAPE
-    ]
-    published = pandas.read_csv(_OSEDIFF_FILE, index_col="sha256")["clipiqa"]
-    hashes = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}
-    distances = [
-        abs(score_of(path, "pyiqa") - published[sha256]) for sha256, path in hashes.items() if sha256 in published
-    ]
-    if distances:
-        subject = f"distance of {len(distances)} images of OSEDiff"
-        checks.append((f"median {subject}", "pyiqa", 0.0, median(distances), 0.002, OSEDIFF))
-        checks.append((f"largest {subject}", "pyiqa", 0.0, max(distances), 0.02, OSEDIFF))
+    measurement = Measurement(net, device)
+    checks = [*_piq_checks(measurement, files), *_osediff_checks(measurement, files)]
     if images and not checks:
         raise ImageError(
             "{images} must hold I01.BMP, i01_01_5.bmp (512 × 384) or OSEDiff's results; none is there.",
             options=("images",),
         )
-    noise = torch.randint(255, (2, 3, 224, 224), generator=torch.Generator().manual_seed(42)).float()
-    for question, scores in NOISE.items():
-        for number, expected in enumerate(scores):
-            got = score(noise[number, None], question)
-            checks.append((f"noise {number + 1} of 2", question, expected, got, _FOUR_DIGITS, TORCHMETRICS))
-    table = pandas.DataFrame(checks, columns=["input", "prompts", "expected", "got", "tolerance", "source"])
+    checks += _noise_checks(measurement)
+    table = pandas.DataFrame(checks, columns=Check._fields)
     table["difference"] = table["got"] - table["expected"]
     is_ours = weights.backbone == "RN50" and weights.tag == "openai"
     is_near = table["difference"].abs() <= table["tolerance"]
@@ -84,3 +87,35 @@ def verify(
     table["source"] = table.pop("source")  # the last column
     table.attrs["weights"] = f"{weights.backbone}, {weights.short}, from {weights.place}: {weights.path}"
     return table
+
+
+def _piq_checks(measurement: Measurement, files: Sequence[Path]) -> Iterator[Check]:
+    """Yield the checks of piq's images among files, which are found by name and size."""
+    for path in files:
+        expected = PICTURES.get(path.name.lower())
+        if expected is not None and read_image(path).pixels.shape == _SHAPE:
+            yield Check(path.name, "quality", expected, measurement.score_of_file(path, "quality"), _FP16, PIQ)
+
+
+def _osediff_checks(measurement: Measurement, files: Sequence[Path]) -> Iterator[Check]:
+    """Yield two checks of all of OSEDiff's images among files, which are found by hash."""
+    published = pandas.read_csv(_OSEDIFF_FILE, index_col="sha256")["clipiqa"]
+    paths = {hash_file(path): path for path in files if path.suffix.lower() == ".png"}  # a copy counts once
+    distances = [
+        abs(measurement.score_of_file(path, "pyiqa") - published[sha256])
+        for sha256, path in paths.items()
+        if sha256 in published
+    ]
+    if distances:
+        subject = f"distance of {len(distances)} images of OSEDiff"
+        yield Check(f"median {subject}", "pyiqa", 0.0, median(distances), 0.002, OSEDIFF)
+        yield Check(f"largest {subject}", "pyiqa", 0.0, max(distances), 0.02, OSEDIFF)
+
+
+def _noise_checks(measurement: Measurement) -> Iterator[Check]:
+    """Yield the checks of the noise that torchmetrics' documentation scores."""
+    noise = torch.randint(255, (2, 3, 224, 224), generator=torch.Generator().manual_seed(42)).float()
+    for question, scores in NOISE.items():
+        for number, expected in enumerate(scores):
+            got = measurement.score(noise[number, None], question)
+            yield Check(f"noise {number + 1} of 2", question, expected, got, _FOUR_DIGITS, TORCHMETRICS)

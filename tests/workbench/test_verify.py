@@ -18,7 +18,7 @@ class Standin(torch.nn.Module):
 
     def __init__(self, error=0.0, tag="openai", backbone="RN50"):
         super().__init__()
-        weights = SimpleNamespace(backbone=backbone, tag=tag, short=tag, source="a test", path="somewhere")
+        weights = SimpleNamespace(backbone=backbone, tag=tag, short=tag, place="a test", path="somewhere")
         self.clip, self.error = SimpleNamespace(weights=weights), error
         self.noise = torch.randint(255, (2, 3, 224, 224), generator=torch.Generator().manual_seed(42)).float()
 
