@@ -7,7 +7,7 @@ from tensors import Operations
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.clip.cpu_precision import is_slow_on_cpu
-from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
+from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_bf16_is_computed_in_bf16_where_the_processor_can(make, backbone):
 def test_metric_and_results_name_the_arithmetic(without_bf16):
     metric = CLIPIQA(backbone="mini", precision="bf16")
     assert "precision='bf16', cpu_arithmetic='fp32'" in repr(metric)
-    assert metric_set(metric).columns[0].record["cpu_arithmetic"] == "fp32"
-    assert "cpu_arithmetic" not in metric_set(metric, device="mps").columns[0].record
+    assert build_metrics(metric).columns[0].record["cpu_arithmetic"] == "fp32"
+    assert "cpu_arithmetic" not in build_metrics(metric, device="mps").columns[0].record
     assert "cpu_arithmetic" not in CLIPIQA(backbone="mini").provenance()
     without_bf16()
     assert ("cpu_arithmetic" in metric.provenance()) == is_slow_on_cpu(torch.bfloat16)

@@ -10,7 +10,7 @@ from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.clip.image_tower import ImageTower
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.scoring_memory import PICTURE_BYTES, scoring_bytes
-from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
+from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 
 CPU = torch.device("cpu")
 V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]
@@ -82,5 +82,5 @@ def test_an_image_too_small_for_one_of_them_keeps_the_scores_of_the_others(clipi
     (row,) = score_paths(metrics, tmp_path / "low.png", device="cpu")
     assert row.scores[0] and row.scores[1] is None and row.kind is Kind.TOO_SMALL
     assert "maclip: the image is 224×200 px" in row.error
-    clipiqa, maclip = (metric.net for metric in metric_set(metrics).metrics)
+    clipiqa, maclip = (metric.net for metric in build_metrics(metrics).of_images)
     assert scoring_bytes(maclip, CPU) == PICTURE_BYTES < scoring_bytes(clipiqa, CPU)  # patches go in chunks

@@ -20,7 +20,7 @@ from ...text import counted, few
 from ..images.image import Image
 from ..images.prefetch import WORKERS
 from ..metrics.description import Takes
-from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric
+from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import parse_metrics
 from ..opinions.data_sets import DataSet, parse_data_sets
@@ -96,7 +96,7 @@ def compare(
     statistics = {"bootstrap": bootstrap, "seed": seed, "fit": fit_parameters if plcc_fit else 0}
     for data, name in zip(sets, names, strict=True):
         hashes = FileHashes()  # each photo is hashed once
-        images = _images_to_score(data, ready.metrics, without_mini_photos, hashes)
+        images = _images_to_score(data, ready.of_images, without_mini_photos, hashes)
         scored = score_all(
             title=data.name,
             images=images,
@@ -113,8 +113,8 @@ def compare(
         left_out = _notes_on_what_is_left_out(data, images, scored)
         for note in left_out:
             log.warning(f"{data.name}: {note}")
-        notes = [*left_out, *_training_notes(data, images, ready.metrics, scored, hashes)]
-        if not ready.metrics and scored.metrics.keys() == {metric.label for metric in built}:
+        notes = [*left_out, *_training_notes(data, images, ready.of_images, scored, hashes)]
+        if not ready.of_images and scored.metrics.keys() == {metric.label for metric in built}:
             notes.append("no image was read, as all scores are in files")
         results.append(_data_set_result(data, scored, notes, options, statistics))
     return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)
@@ -156,7 +156,7 @@ def _data_set_result(
 
 
 def _images_to_score(
-    data: DataSet, metrics: Sequence[BuiltMetric], without_mini_photos: bool, hashes: FileHashes
+    data: DataSet, metrics: Sequence[ImageMetric], without_mini_photos: bool, hashes: FileHashes
 ) -> Sequence[Image]:
     """Return the images of a data set, without ``mini``'s training photos if they are unwanted and it is a metric."""
     has_mini = any(isinstance(metric, ClipMetric) and metric.backbone == "mini" for metric in metrics)
@@ -187,7 +187,7 @@ def _notes_on_what_is_left_out(data: DataSet, images: Sequence[Image], scored: S
 
 
 def _training_notes(
-    data: DataSet, images: Sequence[Image], metrics: Sequence[BuiltMetric], scored: ScoredImages, hashes: FileHashes
+    data: DataSet, images: Sequence[Image], metrics: Sequence[ImageMetric], scored: ScoredImages, hashes: FileHashes
 ) -> list[str]:
     """Return what is known of training on the scored images and their opinions; nothing without opinions."""
     if data.mos is None:

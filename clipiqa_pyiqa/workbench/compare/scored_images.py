@@ -13,7 +13,7 @@ from ...metric import CLIPIQA
 from ...text import counted, few
 from ..images.image import Image
 from ..metrics.description import ObjectDescription, PyiqaDescription
-from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric, FileMetric
+from ..metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
 from ..options import Progress, Sizes
 from ..results.columns import Column, Record
@@ -80,7 +80,7 @@ class ScoredImages:
 def score_all(
     title: str,
     images: Sequence[Image],
-    built: Sequence[BuiltMetric | FileMetric],
+    built: Sequence[ImageMetric | FileMetric],
     ready: MetricSet,
     output: Output | None,
     options: Options,
@@ -120,7 +120,7 @@ def score_all(
     return ScoredImages(scores, metrics, stored.unread, _count_shrunk(stored), unfinished, results)
 
 
-def _result_of(metric: BuiltMetric | FileMetric, stored: Scores, seconds: float, noun: str) -> MetricResult:
+def _result_of(metric: ImageMetric | FileMetric, stored: Scores, seconds: float, noun: str) -> MetricResult:
     error = metric.reason if isinstance(metric, BrokenMetric) else ""
     note = ""
     if not error:
@@ -193,7 +193,7 @@ def limits_text(sizes: Sizes) -> str:
     return f"to at most {' and '.join(limits)}"
 
 
-def published_metric(metric: BuiltMetric | FileMetric) -> PublishedMetric:
+def published_metric(metric: ImageMetric | FileMetric) -> PublishedMetric:
     """Return the metric's name in the published correlations, and in what its weights differ."""
     if isinstance(metric, FileMetric):
         return PublishedMetric("")

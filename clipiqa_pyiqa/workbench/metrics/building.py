@@ -24,9 +24,34 @@ from .configurations import pyiqa_configs
 from .description import CLIPIQA_NAMES, Description, ObjectDescription, PyiqaDescription
 from .downloads import Downloads
 from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, with_fields
+from .metric_set import MetricSet
 from .opened_files import opened_weights
 from .parameters import hash_parameters
+from .parsing import AnyPrompts, parse_metrics
 from .records import record_of_object, record_of_options
+
+
+def build_metrics(
+    metrics: Any,
+    prompts: AnyPrompts = None,
+    device: torch.device | str = "cpu",
+    *,
+    strict: bool = False,
+    **options: Any,
+) -> MetricSet:
+    """Return the metrics that the caller names, ready to score. Raises ``CLIPIQAError`` if all are broken.
+
+    Args:
+        metrics, prompts, options: As for :func:`~clipiqa_pyiqa.workbench.metrics.parsing.parse_metrics`.
+        strict: Raise ``CLIPIQAError`` if one is broken.
+    """
+    device = torch.device(device)
+    named = parse_metrics(metrics, prompts, **options)
+    built = MetricSet(metric.build(device, strict=strict) for metric in named)
+    if built.broken and len(built.broken) == len(built.of_images) + len(built.files):
+        first = built.broken[0]
+        raise CLIPIQAError(f"metric {first.label!r} cannot be used: {first.reason}")
+    return built
 
 
 def build(

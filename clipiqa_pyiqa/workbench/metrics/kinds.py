@@ -1,4 +1,4 @@
-"""The kinds of metrics that are built: on CLIP, of pyiqa, an object, scores in a file, and a broken one."""
+"""The kinds of metrics after building: on CLIP, of pyiqa, an object, scores in a file, and a broken one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BuiltMetric:
-    """A metric that was built from its description, or could not be."""
+class ImageMetric:
+    """A metric that scores images or sets of images; or a broken one, which would."""
 
     description: Description
     columns: tuple[Column, ...]
@@ -63,7 +63,7 @@ class BuiltMetric:
 
 
 @dataclass(frozen=True)
-class ClipMetric(BuiltMetric):
+class ClipMetric(ImageMetric):
     """A metric of this package on CLIP.
 
     Attributes:
@@ -101,7 +101,7 @@ class ClipMetric(BuiltMetric):
 
 
 @dataclass(frozen=True)
-class _FunctionMetric(BuiltMetric):
+class _FunctionMetric(ImageMetric):
     """A metric that a function computes.
 
     Attributes:
@@ -155,7 +155,7 @@ class ObjectMetric(_FunctionMetric):
 
 
 @dataclass(frozen=True)
-class BrokenMetric(BuiltMetric):
+class BrokenMetric(ImageMetric):
     """A metric that could not be built."""
 
     reason: str
@@ -200,4 +200,4 @@ def with_fields(columns: Sequence[Column], fields: Record) -> tuple[Column, ...]
     return tuple(replace(column, record={**column.record, **fields}) for column in columns)
 
 
-AnyMetric = Description | BuiltMetric | FileMetric
+AnyMetric = Description | ImageMetric | FileMetric

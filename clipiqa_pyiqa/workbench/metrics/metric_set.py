@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...logger import log
 from ..results.columns import Column
 from .file_scores import scores_of
-from .kinds import BrokenMetric, BuiltMetric, ClipMetric, FileMetric, ObjectMetric, PyiqaMetric
+from .kinds import BrokenMetric, ClipMetric, FileMetric, ImageMetric, ObjectMetric, PyiqaMetric
 from .view import UNCHANGED
 
 if TYPE_CHECKING:
@@ -16,40 +16,43 @@ if TYPE_CHECKING:
 
 
 class MetricSet:
-    """The built metrics of a run.
+    """The metrics of a run.
+
+    A metric's position is its index in ``of_images``: groups, what is wanted of an image, and answers are by position.
 
     Attributes:
-        metrics: Those that score images or sets; others hold scores of files.
-        groups: Places of CLIP metrics that share the encoding of images.
-        others: Place -> metric, of other metrics that could be built, scored one image at a time.
+        of_images: Those that score images or sets of images, in order; the broken ones are among them.
+        files: Those whose scores are in files.
+        groups: Encoding of images -> positions of the metrics on CLIP that share it; they score batches.
+        one_by_one: Position -> metric, of those that score one image at a time.
         unmatched: Column of a file's scores -> images without a score.
     """
 
-    def __init__(self, metrics: Iterable[BuiltMetric | FileMetric]) -> None:
+    def __init__(self, metrics: Iterable[ImageMetric | FileMetric]) -> None:
         every = tuple(metrics)
-        self.metrics = tuple(metric for metric in every if isinstance(metric, BuiltMetric))
+        self.of_images = tuple(metric for metric in every if isinstance(metric, ImageMetric))
         self.files = tuple(metric for metric in every if isinstance(metric, FileMetric))
         self.groups = dict[Any, list[int]]()
+        self.one_by_one = dict[int, ClipMetric | PyiqaMetric | ObjectMetric]()
         self.unmatched = dict[str, list[str]]()
-        self.others = dict[int, ClipMetric | PyiqaMetric | ObjectMetric]()
-        for place, metric in enumerate(self.metrics):
+        for position, metric in enumerate(self.of_images):
             if isinstance(metric, ClipMetric) and metric.description.view == UNCHANGED:
-                self.groups.setdefault(metric.encoding, []).append(place)
+                self.groups.setdefault(metric.encoding, []).append(position)
             elif isinstance(metric, ClipMetric | PyiqaMetric | ObjectMetric):
-                self.others[place] = metric
+                self.one_by_one[position] = metric
 
     @property
     def broken(self) -> tuple[BrokenMetric, ...]:
-        return tuple(metric for metric in self.metrics if isinstance(metric, BrokenMetric))
+        return tuple(metric for metric in self.of_images if isinstance(metric, BrokenMetric))
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        return tuple(column for metric in self.metrics for column in metric.columns)
+        return tuple(column for metric in self.of_images for column in metric.columns)
 
-    def on_clip(self, places: Iterable[int]) -> list[ClipMetric]:
-        """Return the metrics of a group."""
-        metrics = [self.metrics[place] for place in places]
-        return [metric for metric in metrics if isinstance(metric, ClipMetric)]
+    def on_clip(self, positions: Iterable[int]) -> list[ClipMetric]:
+        """Return the metrics of one of ``groups``."""
+        metrics = [self.of_images[position] for position in positions]
+        return [metric for metric in metrics if isinstance(metric, ClipMetric)]  # all of them, as mypy is told
 
     def join(self, results: Results, images: Sequence[str] = ()) -> None:
         """Join the scores in files to results of these images, or of all rows."""
@@ -65,8 +68,8 @@ class MetricSet:
                 self.unmatched.setdefault(metric.label, []).extend(lost)
 
     def by_column(self, wanted: Sequence[bool]) -> tuple[bool, ...]:
-        """Return what is wanted of each metric for each column."""
+        """Return whether each column is wanted, from whether each metric is, by position."""
         of_columns = list[bool]()
-        for metric, is_wanted in zip(self.metrics, wanted, strict=True):
+        for metric, is_wanted in zip(self.of_images, wanted, strict=True):
             of_columns += [is_wanted] * len(metric.columns)
         return tuple(of_columns)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import CLIPIQAError
 from ...logger import log
@@ -19,13 +19,8 @@ from ..files.named import Specification, check_kinds, parse_specifications
 from .configurations import pyiqa_configs
 from .description import Description, ObjectDescription, PyiqaDescription, Takes
 from .file_scores import read_file_metric
-from .kinds import AnyMetric, BuiltMetric, FileMetric
+from .kinds import AnyMetric, FileMetric, ImageMetric
 from .told_record import told_record
-
-if TYPE_CHECKING:
-    import torch
-
-    from .metric_set import MetricSet
 
 AnyPrompts = Prompts | Mapping[str, Sequence[Question]]
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -84,7 +79,7 @@ def _stands_alone(metric: Any) -> bool:
     net = getattr(metric, "net", None)
     is_pyiqas = net is not None and not hasattr(net, "encode_image")
     is_named = isinstance(metric, str | Mapping | list | tuple)
-    return not is_pyiqas and not is_named and not isinstance(metric, Description | BuiltMetric | FileMetric)
+    return not is_pyiqas and not is_named and not isinstance(metric, Description | ImageMetric | FileMetric)
 
 
 def _asked(first: AnyMetric, prompts: AnyPrompts) -> Description:
@@ -121,31 +116,9 @@ def _check_scores_images(metric: AnyMetric) -> None:
         raise CLIPIQAError(f"metric {metric.label!r} does not score single images, since it {why}.")
 
 
-def metric_set(
-    metrics: Any,
-    prompts: AnyPrompts = None,
-    device: torch.device | str = "cpu",
-    *,
-    strict: bool = False,
-    **options: Any,
-) -> MetricSet:
-    """Return the built metrics of a run; arguments as for :func:`parse_metrics`."""
-    import torch
-
-    from .metric_set import MetricSet
-
-    place = torch.device(device)
-    descriptions = parse_metrics(metrics, prompts, **options)
-    built = MetricSet(metric.build(place, strict=strict) for metric in descriptions)
-    if built.broken and len(built.broken) == len(built.metrics) + len(built.files):
-        first = built.broken[0]
-        raise CLIPIQAError(f"metric {first.label!r} cannot be used: {first.reason}")
-    return built
-
-
 def _metric_of(specification: Specification) -> AnyMetric:
     target = specification.target
-    if isinstance(target, Description | BuiltMetric | FileMetric):
+    if isinstance(target, Description | ImageMetric | FileMetric):
         return target.with_label(specification.label) if specification.label else target
     if not isinstance(target, str):
         return _of_object(specification)

@@ -19,7 +19,7 @@ from ..images.record import ImageRecord
 from ..images.stacking import stacked
 from ..metrics.building import describe_error
 from ..metrics.description import Takes
-from ..metrics.kinds import BrokenMetric, BuiltMetric, ClipMetric, ObjectMetric, PyiqaMetric
+from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric, ObjectMetric, PyiqaMetric
 from ..results.row import Answer
 from .options import Options
 
@@ -46,14 +46,14 @@ def answers_of_group(group: Sequence[ClipMetric], x: Tensor) -> list[list[Answer
 def foreign_answers(
     metrics: Mapping[int, ScoringMetric], options: Options, record: ImageRecord, wanted: Sequence[bool]
 ) -> dict[int, Answer]:
-    """Return the answers of metrics that do not share an encoding, by the metric's place."""
+    """Return the answers of metrics that do not share an encoding, by the metric's position."""
     pythons = random.getstate()
     numpys = np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices), torch.no_grad():
-            chosen = {place: metric for place, metric in metrics.items() if wanted[place]}
-            return {place: _foreign_answer(metric, record, options) for place, metric in chosen.items()}
+            chosen = {position: metric for position, metric in metrics.items() if wanted[position]}
+            return {position: _foreign_answer(metric, record, options) for position, metric in chosen.items()}
     finally:  # what the caller draws does not depend on scoring
         random.setstate(pythons)
         np.random.set_state(numpys)
@@ -80,7 +80,7 @@ def _foreign_answer(metric: ScoringMetric, record: ImageRecord, options: Options
         return _answers_of_call(metric, 1, partial(metric.score, *batches))[0]
 
 
-def _answers_of_call(metric: BuiltMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
+def _answers_of_call(metric: ImageMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
     """Return the answers for ``count`` images from what ``score()`` returns; ``seconds`` were spent before on each."""
     start = time.perf_counter()
     try:

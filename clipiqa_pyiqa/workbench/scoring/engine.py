@@ -30,14 +30,14 @@ Rows = Generator[Row, None, None]
 
 def score_items(tasks: Iterable[ImageTask], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
     """Yield the row of each task, in order; ``count``: images that the run names, None if unknown."""
-    if not metrics.metrics:  # the scores are in files, so that no image is read
+    if not metrics.of_images:  # the scores are in files, so that no image is read
         for task in tasks:
             image = task.image
             yield Row(image.name, (), stamp=image.stamp(), carried=image.carried)
         return
     has_groups = bool(metrics.groups)
     in_processes = metrics_for_processes(metrics) if options.processes else {}
-    here = {place: metric for place, metric in metrics.others.items() if place not in in_processes}
+    here = {position: metric for position, metric in metrics.one_by_one.items() if position not in in_processes}
     work = ScoringWork(metrics, options, in_processes.keys(), processes_of(metrics, in_processes, options))
     limits = Limits(
         batch_size=options.most_in_batch if has_groups else 1,
@@ -54,7 +54,7 @@ def score_items(tasks: Iterable[ImageTask], metrics: MetricSet, options: Options
 
 def _bytes_per_pixel(metrics: MetricSet, options: Options) -> int:
     """Return the memory that the most demanding metric takes for a pixel."""
-    on_clip = [metric for metric in metrics.metrics if isinstance(metric, ClipMetric)]
+    on_clip = [metric for metric in metrics.of_images if isinstance(metric, ClipMetric)]
     return max([PICTURE_BYTES, *(scoring_bytes(metric.net, options.device) for metric in on_clip)])
 
 
@@ -63,8 +63,8 @@ class ScoringWork(BatchWork[ImageTask, LoadedImage, ScoredImage]):
     """Scores images by the metrics that share an encoding, and by those that processes score.
 
     Attributes:
-        in_processes: Places of the metrics that processes score.
-        processes: Takes an image's record and what is wanted, and returns the answers by place.
+        in_processes: Positions of the metrics that processes score.
+        processes: Takes an image's record and what is wanted, and returns the answers by position.
     """
 
     metrics: MetricSet
@@ -86,8 +86,8 @@ class ScoringWork(BatchWork[ImageTask, LoadedImage, ScoredImage]):
         return LoadedImage(stamp, record, answers)
 
     def _answers_of_processes(self, task: ImageTask, record: ImageRecord) -> dict[int, Answer]:
-        """Return the answers of metrics that processes score, by place."""
-        if not any(task.wanted[place] for place in self.in_processes):
+        """Return the answers of metrics that processes score, by position."""
+        if not any(task.wanted[position] for position in self.in_processes):
             return {}
         answers: dict[int, Answer] | None = self.processes(record, task.wanted)
         if answers is None:
@@ -101,23 +101,23 @@ class ScoringWork(BatchWork[ImageTask, LoadedImage, ScoredImage]):
             flag_text = flag(pixels) if min(image.record.size) >= MIN_SIDE else ""
             scored_images.append(ScoredImage(task, image.stamp, image.record, dict(image.answers), flag_text))
         groups = [
-            places
-            for places in self.metrics.groups.values()
-            if any(task.wanted[place] for task in tasks for place in places)
+            positions
+            for positions in self.metrics.groups.values()
+            if any(task.wanted[position] for task in tasks for position in positions)
         ]
         if groups:
             x = stacked([image.record.pixels for image in images], self.options.device)
-        for places in groups:
+        for positions in groups:
             with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
-                answers_of_metrics = answers_of_group(self.metrics.on_clip(places), x)
-            for place, answers in zip(places, answers_of_metrics, strict=True):
+                answers_of_metrics = answers_of_group(self.metrics.on_clip(positions), x)
+            for position, answers in zip(positions, answers_of_metrics, strict=True):
                 for scored, answer in zip(scored_images, answers, strict=True):
-                    scored.answers[place] = answer
+                    scored.answers[position] = answer
         return scored_images
 
     def failed(self, task: ImageTask, image: LoadedImage | None, error: ImageError) -> ScoredImage:
         failure = Answer(error=error.reason, kind=error.kind)
-        answers = dict.fromkeys(range(len(self.metrics.metrics)), failure)
+        answers = dict.fromkeys(range(len(self.metrics.of_images)), failure)
         if image is None:
             stamp = error.stamp if isinstance(error, LoadingError) else UNKNOWN
             return ScoredImage(task, stamp, error, answers)

@@ -18,11 +18,11 @@ from .options import Options
 
 
 def metrics_for_processes(metrics: MetricSet) -> dict[int, PyiqaDescription]:
-    """Return the place and description of each metric of pyiqa that can score in a process of its own."""
+    """Return the position and description of each metric of pyiqa that can score in a process of its own."""
     descriptions = dict[int, PyiqaDescription]()
-    for place, metric in metrics.others.items():
+    for position, metric in metrics.one_by_one.items():
         if isinstance(metric, PyiqaMetric) and metric.takes is not Takes.FOLDERS:
-            descriptions[place] = replace(metric.description, record=metric.columns[0].record)
+            descriptions[position] = replace(metric.description, record=metric.columns[0].record)
     return descriptions
 
 
@@ -48,5 +48,7 @@ def _function_of_process(
     keep_memory()
     keep_large_blocks()  # otherwise allocating NIQE's blocks of 100 MB takes twice as long as NIQE itself
     torch.set_num_threads(1)
-    built = {place: description.build(options.device, options.seed) for place, description in descriptions.items()}
+    built = {
+        position: description.build(options.device, options.seed) for position, description in descriptions.items()
+    }
     return partial(foreign_answers, built, options)

@@ -45,7 +45,7 @@ def _block_size(options: Options) -> int:
 def _tasks_of_all(images: Iterable[Image], metrics: MetricSet, options: Options) -> Iterator[ImageTask]:
     """Yield a task for each image as it comes, since a group of images could take much memory."""
     size = _block_size(options)
-    wanted = [True] * len(metrics.metrics)
+    wanted = [True] * len(metrics.of_images)
     for number, image in enumerate(images):
         yield ImageTask(image, number // size, wanted)
 
@@ -55,7 +55,7 @@ def _tasks_left(
 ) -> Iterator[ImageTask]:
     """Yield tasks for what an earlier run lacks, and count the images."""
     # for a broken metric no image is decoded again
-    is_built = [not isinstance(metric, BrokenMetric) for metric in metrics.metrics]
+    is_built = [not isinstance(metric, BrokenMetric) for metric in metrics.of_images]
     can_score = metrics.by_column(is_built)
     for block, group in enumerate(_groups(images, _block_size(options))):
         plans_of_group = []
@@ -96,12 +96,12 @@ def _broken_off(
     return [
         has_batches
         and isinstance(metric, ClipMetric)
-        and any(CellPlan.NOT_REACHED in plans[place] for plans in plans_of_group)
-        for place, metric in enumerate(metrics.metrics)
+        and any(CellPlan.NOT_REACHED in plans[position] for plans in plans_of_group)
+        for position, metric in enumerate(metrics.of_images)
     ]
 
 
 def _by_metric(plans: Sequence[CellPlan], metrics: MetricSet) -> list[list[CellPlan]]:
     """Return the plans of each metric's columns."""
     coming = iter(plans)
-    return [list(itertools.islice(coming, len(metric.columns))) for metric in metrics.metrics]
+    return [list(itertools.islice(coming, len(metric.columns))) for metric in metrics.of_images]

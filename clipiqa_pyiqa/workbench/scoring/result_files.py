@@ -62,5 +62,5 @@ def score_missing(
             log.warning(f"{title}: left out of all metrics: {row.error}")
         seconds.append(row.seconds)
         progress(title, number, count)
-    labels = [metric.label for metric in metrics.metrics]
+    labels = [metric.label for metric in metrics.of_images]
     return pandas.DataFrame(seconds, columns=labels, dtype=float).median().to_dict()

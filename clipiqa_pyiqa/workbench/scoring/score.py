@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from ...checks import FilePath, check_list
 from ...errors import CLIPIQAError
@@ -29,9 +29,6 @@ from .scored_image import ImageTask
 from .scoring_run import ScoringRun
 from .setup import ScoringSetup
 from .tally import log_tally
-
-if TYPE_CHECKING:
-    pass
 
 Paths = FilePath | Image | Shard | Iterable[FilePath | Image | Shard]
 

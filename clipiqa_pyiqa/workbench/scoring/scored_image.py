@@ -20,7 +20,11 @@ from ..results.row import Answer, Row
 
 @dataclass(frozen=True, slots=True)
 class ImageTask:
-    """An image to score by the wanted metrics; only images of one block share a batch."""
+    """An image to score; only images of one block share a batch.
+
+    Attributes:
+        wanted: Whether each metric is to score it, by the metric's position (see ``MetricSet``).
+    """
 
     image: Image
     block: int
@@ -33,7 +37,7 @@ class LoadedImage:
 
     Attributes:
         stamp: The stamp that the image had before it was read.
-        answers: Those of metrics in processes of their own, by the metric's place.
+        answers: Those of metrics in processes of their own, by the metric's position.
     """
 
     stamp: Stamp
@@ -59,7 +63,7 @@ class ScoredImage:
 
     Attributes:
         record: How the image was read, or why it could not be read.
-        answers: Answers of metrics, by the metric's place.
+        answers: Answers of metrics, by the metric's position.
         flag: As of :func:`~clipiqa_pyiqa.workbench.images.uniform.flag`.
     """
 
@@ -73,7 +77,7 @@ class ScoredImage:
         """Return the image's row."""
         record = self.record
         image = self.task.image
-        answers = [self.answers.get(place, Answer()) for place in range(len(metrics.metrics))]
+        answers = [self.answers.get(position, Answer()) for position in range(len(metrics.of_images))]
         common: dict[str, Any] = {
             "stamp": self.stamp,
             "asked": metrics.by_column(self.task.wanted),
@@ -83,7 +87,7 @@ class ScoredImage:
         if isinstance(record, ImageError):
             return Row(image.name, kind=record.kind, error=str(record), **common)
         scores = list[float | None]()
-        for metric, answer in zip(metrics.metrics, answers, strict=True):
+        for metric, answer in zip(metrics.of_images, answers, strict=True):
             scores.extend(answer.values or [None] * len(metric.columns))
         has_scores = any(score is not None for score in scores)
         failures = self._failures(metrics, answers)
@@ -106,7 +110,7 @@ class ScoredImage:
     def _failures(self, metrics: MetricSet, answers: Sequence[Answer]) -> dict[str, list[str]]:
         """Return why scores are missing -> the labels of these metrics."""
         failures = dict[str, list[str]]()
-        for metric, answer, is_wanted in zip(metrics.metrics, answers, self.task.wanted, strict=True):
+        for metric, answer, is_wanted in zip(metrics.of_images, answers, self.task.wanted, strict=True):
             why = answer.error
             if not why and is_wanted and isinstance(metric, BrokenMetric):
                 why = metric.reason

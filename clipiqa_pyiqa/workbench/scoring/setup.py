@@ -15,8 +15,9 @@ from ...checks import MIN_SIDE
 from ...clip.device import find_device
 from ...version import __version__
 from ..images.image import Image
+from ..metrics.building import build_metrics
 from ..metrics.description import Takes
-from ..metrics.parsing import AnyPrompts, metric_set
+from ..metrics.parsing import AnyPrompts
 from ..options import Reading, RunOptions, check_options
 from ..results.header import Header
 from ..sources.videos import SAMPLING
@@ -42,9 +43,9 @@ class ScoringSetup:
         self.device = find_device(options.pop("device", None))
         reading = dict[str, Any](options)
         building = {name: reading.pop(name) for name in ("trust_weights", "strict") if name in reading}
-        self.metrics = metric_set(metric, prompts, self.device, also=also, **building)
+        self.metrics = build_metrics(metric, prompts, self.device, also=also, **building)
         # a metric of pyiqa has a smallest side of its own
-        self.options = Options(self.device, min_side=1 if self.metrics.others else MIN_SIDE, **reading)
+        self.options = Options(self.device, min_side=1 if self.metrics.one_by_one else MIN_SIDE, **reading)
         limits = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
         self.header = Header(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
 

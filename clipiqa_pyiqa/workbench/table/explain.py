@@ -11,7 +11,7 @@ import torch
 from pandas import DataFrame, concat
 
 from ..metrics.description import PyiqaDescription, Takes
-from ..metrics.kinds import AnyMetric, BrokenMetric, BuiltMetric
+from ..metrics.kinds import AnyMetric, BrokenMetric, ImageMetric
 from ..metrics.parsing import parse_metrics
 from ..metrics.view import View
 from .expected import add_units
@@ -56,7 +56,7 @@ def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> Dat
     for metric in method_table.built:
         label = metric.label
         cells = wrong[wrong["metric"] == label]
-        if cells.empty or not isinstance(metric, BuiltMetric) or metric.takes is Takes.FOLDERS:
+        if cells.empty or not isinstance(metric, ImageMetric) or metric.takes is Takes.FOLDERS:
             continue
         no_alpha: AnyMetric = metric if is_transparent else _broken(metric, "no image has transparency")
         for is_alpha_dropped, options in (
@@ -75,17 +75,17 @@ def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> Dat
     return every[["test_set", "method", "metric", "change", "option", "value", "units", "verdict", "reason"]]
 
 
-def _broken(metric: BuiltMetric, reason: str) -> BrokenMetric:
+def _broken(metric: ImageMetric, reason: str) -> BrokenMetric:
     return BrokenMetric(metric.description, metric.columns, reason)
 
 
-def _changes(metric: BuiltMetric) -> Iterator[tuple[str, str, AnyMetric]]:
+def _changes(metric: ImageMetric) -> Iterator[tuple[str, str, AnyMetric]]:
     """Yield each change in words, its option, and the changed metric."""
     yield from _other_variants(metric)
     yield from _other_views(metric)
 
 
-def _other_variants(metric: BuiltMetric) -> Iterator[tuple[str, str, AnyMetric]]:
+def _other_variants(metric: ImageMetric) -> Iterator[tuple[str, str, AnyMetric]]:
     """Yield the metric's variants, such as SSIM on RGB, with the weights that it has."""
     description = metric.description
     if not isinstance(description, PyiqaDescription):
@@ -109,7 +109,7 @@ def _is_named(metric: AnyMetric) -> TypeGuard[PyiqaDescription]:
     return isinstance(metric, PyiqaDescription)
 
 
-def _other_views(metric: BuiltMetric) -> Iterator[tuple[str, str, AnyMetric]]:
+def _other_views(metric: ImageMetric) -> Iterator[tuple[str, str, AnyMetric]]:
     """Yield the metric with other borders, sizes and precisions."""
     usual = metric.description.view
     views = [replace(usual, crop=crop) for crop in (0, 4)]

@@ -26,7 +26,7 @@ from ..images.record import ImageRecord
 from ..images.sizes import shrunk
 from ..images.stamp import UNKNOWN, Stamp
 from ..metrics.description import Takes
-from ..metrics.kinds import AnyMetric, BrokenMetric, BuiltMetric, FileMetric
+from ..metrics.kinds import AnyMetric, BrokenMetric, FileMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
 from ..options import AnySize, Progress, Reading
 from ..results.output import Output
@@ -117,7 +117,7 @@ class _Scoring:
         stored: Name of a file -> its results.
     """
 
-    built: Sequence[BuiltMetric | FileMetric]
+    built: Sequence[ImageMetric | FileMetric]
     files: Mapping[str, Output]
     options: Options
     progress: Progress

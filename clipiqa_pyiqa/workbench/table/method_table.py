@@ -12,7 +12,7 @@ from pandas import DataFrame, MultiIndex, Series, concat
 from ...prompts.records import files_text
 from ..compare.scored_images import MetricResult, limits_text
 from ..metrics.description import PyiqaDescription, Takes
-from ..metrics.kinds import BuiltMetric, ClipMetric, FileMetric
+from ..metrics.kinds import ClipMetric, FileMetric, ImageMetric
 from ..options import Sizes
 from ..report.pictures import differing_crops
 from ..report.report import PROVENANCE, About, Report, Reported, Shown
@@ -66,7 +66,7 @@ class MethodTable(Reported):
     scores: DataFrame
     sets: DataFrame
     metrics: Mapping[str, MetricResult]
-    built: Sequence[BuiltMetric | FileMetric]
+    built: Sequence[ImageMetric | FileMetric]
     matched: MethodImages
     baseline: str
     protocol: Protocol = NO_PROTOCOL
@@ -243,7 +243,7 @@ class MethodTable(Reported):
         return {metric.label: _describe(metric) for metric in self.built if not self.metrics[metric.label].error}
 
 
-def _describe(metric: BuiltMetric | FileMetric) -> str:
+def _describe(metric: ImageMetric | FileMetric) -> str:
     words = described(metric.columns)
     record = metric.columns[0].record
     if isinstance(metric, FileMetric):

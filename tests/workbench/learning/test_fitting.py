@@ -24,7 +24,7 @@ from clipiqa_pyiqa.training import heads
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.workbench.images.image import read_image
 from clipiqa_pyiqa.workbench.learning import fit as fitting
-from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
+from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
 
@@ -195,7 +195,7 @@ def test_a_head_keeps_the_scale_and_the_direction_of_its_scores(table, fit, tmp_
     assert not wrapped.lower_better and "low scores of this head are good" in caplog.text  # pyiqa's own configuration
     objects = {"loaded": loaded, "wrapped": wrapped}
     named = [f"mine=clipiqa+:pretrained_model_path={path}"]
-    columns = metric_set([objects, named]).columns
+    columns = build_metrics([objects, named]).columns
     assert {(column.lower_better, column.bounds) for column in columns} == {(True, (None, None))}
 
     x = (read_image(ours.frame["path"][0]).pixels[None] / 255).requires_grad_()

@@ -17,10 +17,11 @@ from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.family import MEMBERS
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
+from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.metrics.description import CLIPIQA_NAMES, OTHERS_ON_CLIP, PyiqaDescription, Takes
 from clipiqa_pyiqa.workbench.metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ObjectMetric, PyiqaMetric
-from clipiqa_pyiqa.workbench.metrics.parsing import metric_set, parse_metrics
+from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.results.columns import changes
 from clipiqa_pyiqa.workbench.results.record_text import described
 
@@ -31,7 +32,7 @@ CLIP_FIELDS |= {"range", "lower_better", "questions"}
 
 
 def column(given, prompts=None):
-    (found,) = metric_set(given, prompts).columns
+    (found,) = build_metrics(given, prompts).columns
     return found
 
 

@@ -15,8 +15,8 @@ from photos import BUNDLED, save_grey
 from clipiqa_pyiqa import compare, gate, score_paths, table
 from clipiqa_pyiqa.files.reading import hash_file
 from clipiqa_pyiqa.workbench.metrics import parameters
+from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 from clipiqa_pyiqa.workbench.metrics.opened_files import opened_weights
-from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
 from clipiqa_pyiqa.workbench.results.record_text import described
 
 NIQE, BRISQUE, NRQM = "niqe_modelparameters.mat", "brisque_svm_weights.pth", "NRQM_model.mat"
@@ -67,7 +67,7 @@ def save_cnniqa(path, seed=0):
 
 
 def column(name):
-    (found,) = metric_set([name]).columns
+    (found,) = build_metrics([name]).columns
     return found
 
 
@@ -165,13 +165,13 @@ def test_reports_name_the_files(cache):
     assert all(name in page and hash_file(cache / name) in page for name in (NIQE, BRISQUE))
     said = table({"a": "photos"}, ["niqe"], **OPTIONS).describe()
     assert f"{NIQE} {hash_file(cache / NIQE)[:8]}" in said
-    both = described(metric_set(["niqe", "brisque"]).columns)["files"]
+    both = described(build_metrics(["niqe", "brisque"]).columns)["files"]
     assert both == ", ".join(f"{name} {hash_file(cache / name)[:8]}" for name in (NIQE, BRISQUE))
 
 
 def test_a_process_of_a_run_hashes_nothing_again(cache, monkeypatch):
     save_niqe(cache / NIQE)
-    (metric,) = metric_set(["niqe"]).metrics
+    (metric,) = build_metrics(["niqe"]).of_images
     monkeypatch.setattr(parameters, "_hash", lambda numbers: pytest.fail("hashed again"))
     again = replace(metric.description, record=metric.columns[0].record).build(torch.device("cpu"))
     assert again.columns == metric.columns

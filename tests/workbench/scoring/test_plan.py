@@ -8,7 +8,7 @@ import torch
 from metrics import Brightness
 
 from clipiqa_pyiqa.workbench.images.image import Image
-from clipiqa_pyiqa.workbench.metrics.parsing import metric_set
+from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 from clipiqa_pyiqa.workbench.results.earlier import EarlierRun
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
@@ -38,7 +38,7 @@ class NewPhoto(Photo):
 
 @pytest.fixture(scope="module")
 def metrics():
-    return metric_set(Brightness(), device=CPU)
+    return build_metrics(Brightness(), device=CPU)
 
 
 def earlier_run(metrics, scores, kinds, **options):
