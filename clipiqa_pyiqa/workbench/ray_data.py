@@ -101,8 +101,10 @@ def score_on_ray(
     with folder.locked():
         before = folder.continued(header, resume)
         plan = FolderPlan(folder, header, sources.items)
-        if before is not None:
-            plan.remove_stale(before, drop_vanished)
+        folder.remove_cut_files()
+        stale = None if before is None else plan.stale_rows(before, drop_vanished)
+        if stale is not None:
+            plan.remove_stale(stale)
         plan.remove_repeated()
         tasks = plan.missing()
         if tasks:  # otherwise Ray need not start, which takes seconds
@@ -113,10 +115,11 @@ def score_on_ray(
         for number in range(1, PASSES + 1):
             if tasks:
                 pool.score(tasks, folder, header, schema, is_careful=number == PASSES)
+                folder.remove_cut_files()
                 plan.remove_repeated()
                 tasks = plan.missing()
         folder.save_header(header, is_finished=True)
-        return plan.result(tasks)
+        return plan.result(tasks, stale)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import Kind
@@ -29,40 +30,67 @@ if TYPE_CHECKING:
 LOOSE = 500  # files outside of shards in one task
 
 
+@dataclass(frozen=True)
+class StaleRows:
+    """Rows of an earlier run that a run does not keep.
+
+    Attributes:
+        rows: These rows.
+        images: Image to be scored again, as it has changed or failed -> its shard, or itself.
+        lost_shards: Shards that do not exist now, but whose rows are kept.
+        kept, of_others: Number of rows that are kept, and of rows of images that this run has not.
+    """
+
+    rows: pandas.DataFrame
+    images: Mapping[str, str]
+    lost_shards: Set[str]
+    kept: int
+    of_others: int
+
+
 class FolderPlan:
     """The images and shards of a run into a folder: which rows are stale, and what lacks rows."""
 
     def __init__(self, folder: ParquetFolder, header: Header, items: Sequence[Source]) -> None:
         self._folder, self._header = folder, header
         self._items = {printable(item.name): item for item in items}
-        self._removed = dict[str, str]()  # image whose row was stale -> its shard, or itself
-        self._lost_shards = set[str]()  # which do not exist now, but whose rows are kept
 
-    def remove_stale(self, before: Header, drop_vanished: bool) -> None:
-        """Remove rows of images that have changed, and of failures that may pass, and say how many.
+    def stale_rows(self, before: Header, drop_vanished: bool) -> StaleRows:
+        """Return the rows of images that have changed, and of failures that may pass.
 
         Args:
             before: The header of the earlier run.
-            drop_vanished: Also remove rows of files and shards that do not exist any more.
+            drop_vanished: Rows of files and shards that do not exist any more are stale, too.
         """
-        self._folder.remove_cut_files()
         rows = self._rows("path", SOURCE, "stamp", "kind")
         is_of_run = rows["item"].isin(self._items)
         stamps = rows["item"].map(self._stamps(rows["item"]))
         is_lost = (stamps == MISSING) & (rows["path"] != rows["item"])  # a member of a shard, which may come back
         has_other_stamp = (stamps == UNKNOWN) | (stamps != rows["stamp"])
-        is_stale = is_of_run & ~is_lost & (has_other_stamp | self._may_change(rows, before))
-        self._tell(rows, is_of_run, is_stale)
-        self._lost_shards = set(rows["item"][is_lost])
-        self._removed = rows[is_stale].set_index("path")["item"].to_dict()
+        is_scored_again = is_of_run & ~is_lost & (has_other_stamp | self._may_change(rows, before))
+        is_stale = is_scored_again
         if drop_vanished:
-            is_stale |= is_lost | rows["item"].isin(_gone(rows["item"][~is_of_run]))
-            self._lost_shards = set()
-        self._folder.remove_rows(rows[is_stale])
+            is_stale = is_scored_again | is_lost | rows["item"].isin(_gone(rows["item"][~is_of_run]))
+        return StaleRows(
+            rows[is_stale],
+            images=rows[is_scored_again].set_index("path")["item"].to_dict(),
+            lost_shards=set() if drop_vanished else set(rows["item"][is_lost]),
+            kept=int((is_of_run & ~is_scored_again).sum()),
+            of_others=int((~is_of_run).sum()),
+        )
+
+    def remove_stale(self, stale: StaleRows) -> None:
+        """Remove stale rows, and say how many."""
+        for name in self._unknown_columns()[:1]:
+            log.warning(f"{name} scores all images again, since its changes cannot be seen.")
+        log.info(
+            f"{counted(stale.kept, 'row')} kept, {counted(len(stale.images), 'image')} to be scored again, "
+            f"as they have changed or failed, and {counted(stale.of_others, 'row')} of other images"
+        )
+        self._folder.remove_rows(stale.rows)
 
     def remove_repeated(self) -> None:
-        """Remove cut files, and rows of images that have another row: lost processes left them."""
-        self._folder.remove_cut_files()
+        """Remove rows of images that have another row, which lost processes left."""
         rows = self._rows("path", SOURCE, IMAGES).sort_values(IMAGES)  # rows without it come last
         self._folder.remove_rows(rows[rows.duplicated("path")])
 
@@ -84,15 +112,21 @@ class FolderPlan:
                 tasks.append(ShardTask(item, done.get(name, frozenset())))
         return tasks + [ShardTask(files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
 
-    def result(self, missing: Sequence[ShardTask]) -> FolderResult:
-        """Return what the folder holds now of this run's images, but for what is missing."""
+    def result(self, missing: Sequence[ShardTask], stale: StaleRows | None) -> FolderResult:
+        """Return what the folder holds now of this run's images, but for what is missing.
+
+        Args:
+            stale: The rows of an earlier run that were removed; None: there was no run.
+        """
         unfinished = [name for task in missing for name in task.names]
         rows = self._rows("path", SOURCE, "kind", "error", *self._header.carried.values())
         is_here = rows["item"].isin(self._items)
-        gone = self._lost_shards | _gone(rows["item"][~is_here])
-        for image in self._removed.keys() - set(rows["path"]):  # members that their changed shards lack
-            if self._removed[image] not in unfinished:
-                gone.add(image)
+        gone = _gone(rows["item"][~is_here])
+        if stale is not None:
+            gone |= stale.lost_shards
+            for image in stale.images.keys() - set(rows["path"]):  # members that their changed shards lack
+                if stale.images[image] not in unfinished:
+                    gone.add(image)
         rows = rows[is_here]
         failed = rows[rows["kind"].notna()]
         return FolderResult(
@@ -140,15 +174,6 @@ class FolderPlan:
             return {name: item.stamp() for name, item in items.items()}
         with ThreadPoolExecutor(16) as pool:  # a store takes long to answer each request
             return dict(zip(items, pool.map(lambda item: item.stamp(), items.values()), strict=True))
-
-    def _tell(self, rows: pandas.DataFrame, is_of_run: pandas.Series, is_stale: pandas.Series) -> None:
-        for name in self._unknown_columns()[:1]:
-            log.warning(f"{name} scores all images again, since its changes cannot be seen.")
-        others = counted(int((~is_of_run).sum()), "row")
-        log.info(
-            f"{counted(int((is_of_run & ~is_stale).sum()), 'row')} kept, {counted(int(is_stale.sum()), 'image')} to be "
-            f"scored again, as they have changed or failed, and {others} of other images"
-        )
 
     def _absent(self, rows: pandas.DataFrame) -> dict[str, list[str]]:
         is_member = rows[SOURCE].notna()
