@@ -222,8 +222,8 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
         raise PromptError(f"unknown prompt {shown(name)}: did you mean {PREFIX + text!r}, which asks a single text?")
     if key not in PRESETS:
         raise PromptError(
-            f"unknown prompt pair {shown(name)}: {hint_for(key, [*NAMED_PAIRS, *PRESETS])} Pass your own words "
-            "as a pair, ('Crisp photo.', 'Hazy photo.'), in YAML [['Crisp photo.', 'Hazy photo.']]."
+            f"unknown prompt pair {shown(name)}: {hint_for(key, [*NAMED_PAIRS, *PRESETS])} Your own words are a "
+            f"pair, such as 'Crisp photo.|Hazy photo.', or a single text, {PREFIX + ' '.join(name.split())!r}."
         )
     if template is not None:
         raise PromptError(f"the preset {key!r} has its own wording: pass it without a template.")

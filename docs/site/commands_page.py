@@ -7,7 +7,7 @@ import re
 
 from clipiqa_pyiqa.workbench.commands.app import COMMANDS, WHOLE_HELP, command_app, examples_of
 from clipiqa_pyiqa.workbench.commands.command_line import CommandLine
-from clipiqa_pyiqa.workbench.commands.layout import WORDS
+from clipiqa_pyiqa.workbench.commands.layout import WORDS, Layout
 
 INTRODUCTION = (
     "All commands, as `clipiqa COMMAND --help-all` describes them. `clipiqa COMMAND --help` shows less, on one screen."
@@ -28,7 +28,7 @@ def page() -> str:
 
 def command_part(command: str) -> str:
     """Return what a command does, its arguments, options and examples."""
-    app = command_app((command, WHOLE_HELP), CommandLine())
+    app = command_app((command, WHOLE_HELP), CommandLine(), Layout(is_whole=True))
     with app.app_stack([command]):  # within it, options have the forms that the application gives them
         described = app[command].generate_docs("markdown", heading_level=len(HEADING), recursive=False)
     _, _, body = described.partition("```console\n")  # what precedes it is the heading

@@ -6,11 +6,12 @@ from cyclopts.argument import Argument
 
 from clipiqa_pyiqa.workbench.commands.app import NAMES, command_app
 from clipiqa_pyiqa.workbench.commands.command_line import CommandLine
+from clipiqa_pyiqa.workbench.commands.layout import Layout
 
 
 def arguments_of(command: str) -> list[Argument]:
     """Return the arguments and options of a command, without the groups that hold them."""
-    app = command_app([], CommandLine())
+    app = command_app([], CommandLine(), Layout(is_whole=True))
     with app.app_stack([command]):
         arguments = app[command].assemble_argument_collection(parse_docstring=True)
     return [argument for argument in arguments if not argument.children]

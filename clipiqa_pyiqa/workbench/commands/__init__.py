@@ -6,6 +6,7 @@ A module's ``run`` declares the command's options, which cyclopts reads; see :mo
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from cyclopts import CycloptsError
@@ -13,9 +14,10 @@ from cyclopts import CycloptsError
 from ...errors import CLIPIQAError, ConfigError, OptionError
 from ...files.printable import plain_lines
 from ...files.writing import protected_files
-from ...text import hint_for
-from .app import NAMES, WHOLE_HELP, command_app, examples_of
+from ...text import counted, hint_for
+from .app import NAMES, WHOLE_HELP, command_app, examples_of, exit_codes_of
 from .command_line import CommandLine
+from .layout import WIDEST, Layout
 from .options.terminal import ESCAPED_MESSAGES, Terminated, drop, invoked, sigterm_as_interrupt, speaking
 from .refusals import refusal
 
@@ -107,11 +109,13 @@ def _run(words: list[str], line: CommandLine) -> int:
     command = _command_in(words)
     if words and not command and not words[0].startswith("-"):
         raise OptionError(f"there is no command {words[0]!r}: {hint_for(words[0], NAMES)}")
-    app = command_app(words, line)
+    layout = Layout(is_whole=WHOLE_HELP in words)
+    app = command_app(words, line, layout)
     function, bound, _ = app.parse_args(_with_stdin_last(words))
     if function.__name__ == "help_print":
         function(*bound.args, **bound.kwargs)
-        _print_examples(command, WHOLE_HELP in words)
+        if command:
+            _print_end_of_help(command, layout)
         return 0
     protected_files.set(line.named_files())
     line.check_outputs()
@@ -129,11 +133,13 @@ def _with_stdin_last(words: list[str]) -> list[str]:
     return [*others, STDIN]
 
 
-def _print_examples(command: str, is_whole: bool) -> None:
-    if not command:
-        return
+def _print_end_of_help(command: str, layout: Layout) -> None:
+    """Print a command's examples; below short help, also its exit codes, and where the other options are."""
     examples = examples_of(command)
     if examples:
         print(f"Examples:\n{examples}")
-    if not is_whole:
-        print(f"\nAll options: clipiqa {command} {WHOLE_HELP}")
+    if layout.is_whole:
+        return
+    print(f"\n{textwrap.fill(exit_codes_of(command), WIDEST)}")
+    also = ", such as --device," if "--device" in layout.hidden_flags else ""
+    print(f"{counted(len(layout.hidden_flags), 'more option')}{also} and details: clipiqa {command} {WHOLE_HELP}")

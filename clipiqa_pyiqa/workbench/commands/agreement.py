@@ -36,7 +36,7 @@ def run(
       clipiqa agreement -c fig7 votes.csv
 
     Args:
-        votes: CSV files; see above
+        votes: CSV files of votes, as the page of `clipiqa agreement --make-pairs` saves them
         count: make N pairs of photos for each attribute, and a page on which people choose
         root: folder of the images; default: the CSV file's folder
     """

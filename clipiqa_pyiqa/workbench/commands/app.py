@@ -48,6 +48,7 @@ COMMANDS = {
 NAMES = tuple(name for commands in COMMANDS.values() for name in commands)
 HELP = ("--help", "-h")
 WHOLE_HELP = "--help-all"
+_EXIT_CODES = "0 all done, 1 something failed that the messages name, 2 bad input."
 _SHELLS = Literal["bash", "zsh", "fish"]
 
 
@@ -63,14 +64,14 @@ _FORM = Parameter(  # of every option
 )
 
 
-def command_app(words: Sequence[str], command_line: CommandLine) -> App:
+def command_app(words: Sequence[str], command_line: CommandLine, layout: Layout) -> App:
     """Return the application for a command line; a command's module is imported when it is called, or helped with."""
     app = App(
         name="clipiqa",
         help="CLIP-IQA measures the look and feel of photos in numbers.",
         help_flags=(*HELP, WHOLE_HELP),
         help_format="plaintext",
-        help_formatter=Layout(is_whole=WHOLE_HELP in words),
+        help_formatter=layout,
         version=f"clipiqa-pyiqa {__version__}",
         version_format="plaintext",
         default_parameter=_FORM,
@@ -99,6 +100,10 @@ def command_app(words: Sequence[str], command_line: CommandLine) -> App:
     _add_commands(app, words)
     for flag in (*app.help_flags, *app.version_flags):
         app[flag].group = OPTIONS
+    for flag in app.help_flags:
+        app[flag].help = f"show help; {WHOLE_HELP} after a command shows all of its options"
+    for flag in app.version_flags:
+        app[flag].help = "print the version"
     return app
 
 
@@ -127,6 +132,13 @@ def description_of(command: str, is_whole: bool) -> str:
 def examples_of(command: str) -> str:
     """Return lines that show how a command is called; an empty text if there are none."""
     return _docstring(command).partition("\n\nArgs:\n")[0].partition("\n\nexamples:\n")[2]
+
+
+def exit_codes_of(command: str) -> str:
+    """Return a sentence about a command's exit codes."""
+    description = " ".join(description_of(command, is_whole=True).split())
+    own_sentence = description.partition("Exit code: ")[2]
+    return f"Exit code: {own_sentence or _EXIT_CODES}"
 
 
 def _docstring(command: str) -> str:

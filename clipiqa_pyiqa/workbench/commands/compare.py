@@ -59,7 +59,7 @@ def run(
       clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
-        data: data sets; see above
+        data: data sets: [LABEL=]NAME of pyiqa, a CSV file of paths and scores, or a folder
     """
     metrics = comparing.metrics.labelled((Takes.NAME,))
     if not metrics or not data:

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from ...errors import CLIPIQAError
 from .command_line import CommandLine
 from .options.flags import COLUMNS
-from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
+from .options.groups import MetricOptions, OutputOptions, Scoring, Settings
 from .options.running import check_inputs, start
 from .options.terminal import numbers_by_name, progress, stored, tell
 
@@ -40,7 +40,6 @@ def run(
     output: OutputOptions = OutputOptions(),
     metrics: MetricOptions = MetricOptions(),
     scoring: Scoring = Scoring(),
-    strictness: Strictness = Strictness(),
     settings: Settings = Settings(),
 ) -> int:
     """Check whether a second run over the same inputs got worse, for continuous integration.
@@ -49,7 +48,8 @@ def run(
     of results on Ray. Rows match if their paths (below each run's common folder, without suffix) or their values in
     --key COLUMN are equal. The last line is PASSED, or FAILED with the reasons. It also fails if new images have equal
     pixels where the base's differ, another size or a new flag, or are missing or damaged. --out receives gate.json,
-    gate.xml (JUnit), rows.csv, provenance.json, and the scores of folders. Exit code: 0 passed, 1 failed, 2 bad input.
+    gate.xml (JUnit), rows.csv, provenance.json, and the scores of folders. Exit code: 0 passed, 1 failed, 2 bad
+    input, or a metric that cannot be built.
 
     examples:
       clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
@@ -80,8 +80,8 @@ def run(
     from ..gate.gating import gate
 
     options: dict[str, Any] = {name: getattr(output, name) for name in ("out", "resume", "overwrite")}
-    if metrics != MetricOptions() or strictness != Strictness():
-        options |= {"metrics": metrics.chosen(), "trust_weights": metrics.trust_weights, "strict": strictness.strict}
+    if metrics != MetricOptions():
+        options |= {"metrics": metrics.chosen(), "trust_weights": metrics.trust_weights}
     if "metrics" in options or scoring != Scoring():
         check_inputs(base, new)
         options |= {"device": start(scoring.batches), **scoring.keywords()}

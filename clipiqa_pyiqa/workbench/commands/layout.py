@@ -27,9 +27,14 @@ class Layout:
 
     def __init__(self, is_whole: bool) -> None:
         self.is_whole = is_whole
+        self.hidden_flags = list[str]()
+        """The options in groups that were not shown."""
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
-        if not panel.entries or (panel.title in ONLY_IN_HELP_ALL and not self.is_whole):
+        if panel.title in ONLY_IN_HELP_ALL and not self.is_whole:
+            self.hidden_flags += [name for entry in panel.entries for name in entry.positive_names[:1]]
+            return
+        if not panel.entries:
             return
         lines = [f"{panel.title}:"]
         for entry in panel.entries:

@@ -24,7 +24,7 @@ from ..results.printing import printing
 from ..scoring.absent_values import sentence_about_absent
 from ..sources.shards import TABLES
 from .options.flags import RAY
-from .options.groups import MetricOptions, OutputOptions, Scoring, Settings, Strictness
+from .options.groups import MetricOptions, OutputOptions, ScoreFile, Scoring, Settings, Strictness
 from .options.running import start
 from .options.terminal import frame_as_text, note, progress, stored, tell
 
@@ -110,7 +110,7 @@ def run(
     format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
     drop_vanished: bool = False,
     metrics: MetricOptions = MetricOptions(),
-    output: OutputOptions = OutputOptions(),
+    output: ScoreFile = ScoreFile(),
     scoring: Scoring = Scoring(),
     shards: Shards = Shards(),
     videos: Videos = Videos(),

@@ -32,7 +32,8 @@ def run(
 
     Args:
         paths: images, folders, quoted globs, or a data set: NAME or FILE.csv[:split=SPLIT]
-        changes: changes to make; default: brightness noisiness colorfulness sharpness contrast
+        changes: changes to make, each asks its own question; default: brightness noisiness colorfulness
+            sharpness contrast
         steps: steps, from the least to the most of the attribute
         scales: factors that resize images first; default: 1 and 0.5
         sample: draw this many of the images at random; default: all

@@ -19,7 +19,7 @@ class Methods:
     """Table.
 
     Args:
-        methods: methods; see above
+        methods: the methods and the folders of their images
         reference: reference images, for psnr-y, lpips, fid, …
         baseline: method to compare with; default: the first
         protocol: use a paper's metrics and settings; see `clipiqa protocols`

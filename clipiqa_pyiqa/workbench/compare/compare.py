@@ -114,7 +114,7 @@ def compare(
         for note in left_out:
             log.warning(f"{data.name}: {note}")
         notes = [*left_out, *_training_notes(data, images, ready.of_images, scored, hashes)]
-        if not ready.of_images and scored.metrics.keys() == {metric.label for metric in built}:
+        if not needs_images:
             notes.append("no image was read, as all scores are in files")
         results.append(_data_set_result(data, scored, notes, options, statistics))
     return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)

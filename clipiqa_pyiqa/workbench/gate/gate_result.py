@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,8 @@ class Gate(Reported):
         rows: ``NAME base``, ``NAME new``, ``NAME difference`` (new minus base) for each column.
         notes: Sentences about what else to know.
         findings: What fails the gate whatever the scores say, and what an option accepts.
+        paths: Both runs' names of the images in both runs, ``base`` and ``new``.
+        unpaired: Row -> the run that alone has the image, and its name there.
         can_be_unclear: Whether a column that is unclear passes.
     """
 
@@ -53,6 +55,7 @@ class Gate(Reported):
     paths: DataFrame
     metrics: Mapping[str, Mapping[str, Any]]
     about: Mapping[str, Any]
+    unpaired: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     can_be_unclear: bool = False
 
     @property
@@ -186,6 +189,10 @@ class Gate(Reported):
         remarkable = [row for finding in self.findings for row in [*finding.rows][:_SHOWN]]
         worst = [row for pair in self.pairs for row in self.worst(pair.name, _SHOWN).index]
         some = self.paths.sample(min(_SHOWN // 2, len(self.paths)), random_state=0).index
-        chosen = dict.fromkeys([*remarkable, *worst, *some])
-        rows = [row for row in chosen if row in self.paths.index and os.path.exists(self.paths.loc[row, "new"])]
-        return {"Images": block("pairs", self, rows)}
+        in_findings = [row for row in remarkable if any(map(os.path.exists, self.files_of(row).values()))]
+        others = [row for row in (*worst, *some) if os.path.exists(self.files_of(row)["new"])]
+        return {"Images": block("pairs", self, [*dict.fromkeys([*in_findings, *others])])}
+
+    def files_of(self, row: str) -> Mapping[str, str]:
+        """Return run -> the file of an image, of the runs that have the image."""
+        return self.paths.loc[row].to_dict() if row in self.paths.index else self.unpaired.get(row, {})

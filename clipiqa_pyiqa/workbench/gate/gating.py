@@ -87,10 +87,11 @@ def gate(
         out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
         page: Folder for ``gate.html``, a page with pictures.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
-        options: As for :func:`~clipiqa_pyiqa.score_paths`.
+        options: As for :func:`~clipiqa_pyiqa.score_paths`, but ``strict`` is true by default.
 
     Raises:
-        CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways.
+        CLIPIQAError: The runs share no columns or too few rows, or were scored in different ways; or a metric cannot be
+            built.
     """
     check_options(options, inspect.signature(gate).parameters)
     check_one_of("unclear", unclear, ("fail", "warn"))
@@ -105,6 +106,7 @@ def gate(
     check_storage(out, resume, overwrite and page is None)
     out = None if out is None else make_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=places.values())
     page = None if page is None else make_folder(page, [PAGE], overwrite=overwrite or resume)
+    options.setdefault("strict", True)  # that a metric cannot be built tells nothing about the images
     scores = {side: read_scores(path, columns=by, key=key) for side, path in places.items() if side not in folders}
     for side, images in folders.items():
         from ..scoring.score import score_paths  # loads torch
@@ -121,8 +123,8 @@ def gate(
     directions = {name: find_direction(runs, name, lows.get(name)) for name in judged}
     pairs = judge(pairing.rows, directions, limits, runs)
     verdict = Gate(
-        pairs,
-        pairing.rows,
+        pairs=pairs,
+        rows=pairing.rows,
         base=places["base"],
         new=places["new"],
         notes=[*notes, *finding_notes],
@@ -130,6 +132,7 @@ def gate(
         paths=pairing.paths,
         metrics={name: column.record for name, column in runs[1].columns.items() if name in names},
         about=_about(runs[1]),
+        unpaired=pairing.unpaired,
         can_be_unclear=unclear == "warn",
     )
     if out is not None:

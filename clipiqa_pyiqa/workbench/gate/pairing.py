@@ -34,6 +34,12 @@ class Pairing:
     def base_count(self) -> int:
         return len(self.paths) + len(self.base_only)
 
+    @property
+    def unpaired(self) -> dict[str, dict[str, str]]:
+        """Row -> the run that alone has it, and its name there."""
+        of_base = {row: {"base": name} for row, name in self.base_only.items()}
+        return of_base | {row: {"new": name} for row, name in self.new_only.items()}
+
 
 def pair_rows(runs: Sequence[Scores], names: Sequence[str], has_key: bool) -> Pairing:
     """Return which rows belong together, with their scores; raise if no row is in both runs."""

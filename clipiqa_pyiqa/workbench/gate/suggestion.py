@@ -18,9 +18,9 @@ class Suggestion:
     """The limits of each column, or why there are none.
 
     Attributes:
-        options: The options to copy into a command line; empty if no margin follows.
+        options: The options to copy into a command line; empty if none can be suggested.
         sentences: What each margin finds.
-        refusals: Column -> why no margin follows.
+        refusals: Column -> why no margin can be suggested.
     """
 
     options: str
@@ -34,8 +34,8 @@ class Suggestion:
             yield self.options
         yield from self.sentences
         for name, why in self.refusals.items():
-            yield f"{name}: {why}, so no margin follows"
-        yield f"FAILED: no margin follows for {', '.join(self.refusals)}" if self.refusals else "PASSED"
+            yield f"{name}: {why}, so no margin can be suggested"
+        yield f"FAILED: no margin can be suggested for {', '.join(self.refusals)}" if self.refusals else "PASSED"
 
 
 def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
@@ -65,7 +65,7 @@ def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
 
 
 def _refusal(pair: ColumnPair) -> str:
-    """Return why no margin follows from a column; empty if one does."""
+    """Return why no margin can be suggested for a column; empty if one can."""
     if pair.equal:
         return "the runs are equal"
     if pair.n < FEW:

@@ -118,7 +118,7 @@ class ColumnPair:
     def _judged_by_chance(self) -> tuple[str, str]:
         low, _, high = self.gains
         verdict = "no change"
-        text = f" (a loss of {self.noticed:.2g} would have shown four times in five)"
+        text = f" (a loss of {self.noticed:.2g} would be detected 80 % of the time)"
         if self.caveat:
             text = f", {self.caveat}"
         if 0 < abs(self.difference) <= self.rounding:
@@ -157,8 +157,8 @@ class ColumnPair:
             return of_mean
         mean_verdict, _ = self._mean_judged
         if mean_verdict == "worse":
-            return f"{of_mean}, that of an image by {self.largest_loss:.2g}"
-        return f"{self.name} of an image is worse by {self.largest_loss:.2g}"
+            return f"{of_mean}, and by {self.largest_loss:.2g} for one image"
+        return f"{self.name} is worse by {self.largest_loss:.2g} for one image"
 
     @property
     def line(self) -> str:

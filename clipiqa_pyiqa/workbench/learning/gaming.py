@@ -22,6 +22,7 @@ from ..stats.intervals import cases_needed, mean_difference
 
 PROMPTS = ("quality", "sharpness", "noisiness")
 LEVEL = 0.05  # probability that chance confirms a change of a score in any of the calls
+_ADVICE = "lower the weight of the loss, or stop earlier"
 BEHIND_DB = 0.2  # lag behind a training without the loss that is no alarm
 
 
@@ -136,7 +137,7 @@ class GamingAlarm:
         if is_blamed and gain_of_psnr <= 0 and len(worse) > len(now) / 2:
             reasons.append(f"{', '.join(worse)} got worse")
         if is_blamed and gain_of_psnr < -(BEHIND_DB if is_beside_another else self.allow_db):
-            reasons.append(f"PSNR is {-gain_of_psnr:.2f} dB behind")
+            reasons.append(f"PSNR is {-gain_of_psnr:.2f} dB lower")
         if above_clean > 0.5 and changes.get("loss", 0) > 0:
             reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
         if changes.get("fixed pattern", 0) < -1:
@@ -144,7 +145,7 @@ class GamingAlarm:
         if not reasons:
             return ""
         base_name = "the training without the loss" if is_beside_another else "the first call"
-        return f"Against {base_name}, {' and '.join(reasons)} (loss {changed:+.3g}): lower its weight, or stop earlier."
+        return f"Compared with {base_name}, {' and '.join(reasons)}, and {_change_of_loss(changed.item())}: {_ADVICE}."
 
     def _fall_since_best(self, now: dict[str, Tensor]) -> str:
         """Return the alarm if PSNR fell since it was highest, and the loss with it; honest trainings waver too."""
@@ -155,8 +156,8 @@ class GamingAlarm:
         gain_of_loss = changes.get("loss", 0)
         if fall <= self.allow_db or gain_of_loss <= 0:
             return ""
-        fall_text = f"PSNR is {fall:.2f} dB behind (loss {-gain_of_loss:+.3g})"
-        return f"Against the best call so far, {fall_text}: lower its weight, or stop earlier."
+        fall_text = f"PSNR is {fall:.2f} dB lower, and {_change_of_loss(-gain_of_loss)}"
+        return f"Compared with the best call so far, {fall_text}: {_ADVICE}."
 
     def _changes(self, base: dict[str, Tensor], now: dict[str, Tensor]) -> dict[str, float]:
         """Return the changes of means that chance does not explain, above 0 if better."""
@@ -199,3 +200,8 @@ class GamingAlarm:
 
     def _psnr(self, outputs: Tensor, others: Tensor) -> Tensor:
         return torch.tensor([*map(psnr, self._unit(outputs), self._unit(others))])
+
+
+def _change_of_loss(change: float) -> str:
+    """Return how a loss changed, as a clause."""
+    return f"the loss is {abs(change):.3g} {'lower' if change < 0 else 'higher'}"

@@ -74,10 +74,10 @@ def build(
         # in a metric's name, its options are written as in clipiqa:backbone=mini
         spelled = {option: f"{name}:{option}" for option in inspect.signature(CLIPIQA).parameters}
         whole = error.text(spelled) if isinstance(error, CLIPIQAError) else str(error)
-        log.error(f"metric {description.label} cannot be built: {whole}{fetch}")
         reason = f"it cannot be built: {describe_error(error, spelled)}{fetch}."
         if strict:
             raise CLIPIQAError(f"metric {description.label}: {reason}") from error
+        log.error(f"metric {description.label} cannot be built: {whole}{fetch}")
         if _is_ours(description):  # its record lacks all that its weights would tell
             columns = with_fields(columns, {"error": reason})
         return BrokenMetric(description, columns, reason)

@@ -13,6 +13,7 @@ from typing import Any
 from ...errors import CLIPIQAError
 from ...logger import log
 from ...prompts.pairs import Prompts, Question
+from ...prompts.single import is_single
 from ...pyiqa_package import import_pyiqa
 from ...text import hint_for, shown
 from ..files.named import Specification, check_kinds, parse_specifications
@@ -166,6 +167,8 @@ def _check_name(name: str) -> None:
         return
     if not known:
         import_pyiqa()
+    if "|" in name or is_single(name):
+        raise CLIPIQAError(f"{name!r} is no metric but a question: pass it to `{{prompts}}`.", options=("prompts",))
     raise CLIPIQAError(f"unknown metric {name!r}: {hint_for(name, [*known, *NAMES])}")
 
 

@@ -106,7 +106,7 @@ class Ranking(ExperimentResult):
         notes = []
         flags = self.scores.flags
         if flags:
-            notes.append(f"flagged, with nothing to judge: {first_of(map(printable, flags))}")
+            notes.append(f"flagged as probably not photos: {first_of(map(printable, flags))}")
         if self.unknown:
             backbone = self.provenance["backbone"]
             notes.append(f"left out: {few(self.unknown)}, as {backbone} never saw their words")

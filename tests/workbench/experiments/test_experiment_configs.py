@@ -10,6 +10,7 @@ import yaml
 
 from clipiqa_pyiqa.workbench.commands.app import command_app
 from clipiqa_pyiqa.workbench.commands.command_line import CommandLine
+from clipiqa_pyiqa.workbench.commands.layout import Layout
 from clipiqa_pyiqa.workbench.files.yaml import shipped
 
 pytestmark = pytest.mark.quick
@@ -23,7 +24,7 @@ def arguments_of(line):
     """Return what a command line and its files come to, without running it."""
     words = shlex.split(line)
     command_line = CommandLine()
-    command_app(words, command_line).parse_args(words)
+    command_app(words, command_line, Layout(is_whole=False)).parse_args(words)
     given = [argument for argument in command_line.arguments if argument.has_tokens and not argument.children]
     return SimpleNamespace(**{argument.field_info.name: argument.value for argument in given})
 

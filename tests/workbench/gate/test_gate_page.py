@@ -32,7 +32,7 @@ def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
         files = runs(q=(base, base + draw.normal(0, 0.02, 100)))
         if margin is None:
             equal = clipiqa("gate base.csv base.csv --suggest-margin", 1).out
-            assert "--margin" not in equal and equal.endswith("FAILED: no margin follows for q\n")
+            assert "--margin" not in equal and equal.endswith("FAILED: no margin can be suggested for q\n")
             said = clipiqa("gate base.csv new.csv --suggest-margin", 0).out
             assert said.count("--margin") == 1 and said.count("--worst-loss") == 1
             margin = float(said.split("--margin q=")[1].split()[0])
@@ -59,3 +59,14 @@ def test_the_page_and_the_summary(clipiqa, folders, command):
     assert "3</bdi>: " in text
     clipiqa(asked, 2)
     clipiqa(f"{asked} --overwrite", 1)
+
+
+def test_the_page_shows_images_that_one_run_lacks(clipiqa, folders, command):
+    (folders / "new/3.png").unlink()
+    (folders / "base/5.png").unlink()
+    clipiqa(f"{command} mini --page {folders / 'page'}", 1)
+    text = (folders / "page/gate.html").read_text()
+    for row, side in (("3", "new"), ("5", "base")):
+        shown = text.partition(f"{row}</bdi>: ")[2].partition("<h3>")[0]
+        assert shown.count("data:image/jpeg") == 1
+        assert f"missing in this run</span><figcaption><b>{side}</b>" in shown

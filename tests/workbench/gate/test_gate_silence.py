@@ -81,12 +81,21 @@ def test_names_that_look_alike_are_told_apart(clipiqa, runs, tmp_path):
     assert "'é'" in said and said.count(r"'e\u0301'") == 1
 
 
-def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders, command):
-    given = f"{command} mini niqe=niqe:pretrained_model_path=/nope.mat"
-    said = clipiqa(given, 1, out="'niqe' has no score of 20 images").out
-    assert said.count("No such file") == 2  # once for each run
-    clipiqa(f"{given} --resume --allow-missing 1", 1)  # no row is left to judge
-    assert [each["name"] for each in json.loads((folders / "gate/gate.json").read_text())["columns"]] == ["mini"]
+def test_a_metric_that_cannot_be_built_is_bad_input_and_no_regression(clipiqa, folders, command):
+    said = clipiqa(f"{command} mini niqe=niqe:pretrained_model_path=/nope.mat", 2).err
+    assert said.count("No such file") == 1
+    assert not (folders / "gate/gate.json").exists()
+    clipiqa(f"{command} mini --resume", 0)
+
+
+def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders):
+    metrics = ["mini", "niqe=niqe:pretrained_model_path=/nope.mat"]
+    options = {"metrics": metrics, "device": "cpu", "out": folders / "gate", "strict": False}
+    verdict = gate(folders / "base", folders / "new", **options)
+    assert any("'niqe' has no score of 20 images" in reason for reason in verdict.reasons)
+    verdict = gate(folders / "base", folders / "new", **options, resume=True, allow_missing=1)
+    assert verdict.reasons  # no row is left to judge
+    assert [column["name"] for column in json.loads((folders / "gate/gate.json").read_text())["columns"]] == ["mini"]
     clipiqa(f"rank {folders}/gate/base.parquet --by niqe", 2, "no photo has a score of 'niqe'")
 
 

@@ -95,7 +95,7 @@ def test_an_unclear_column_says_which_margin_so_many_rows_can_decide_and_may_be_
     made({"q": normal(-0.03, 8)})
     clipiqa(f"{asked} --unclear warn", 1, out="less certain with fewer than 20 rows")
     said = clipiqa(f"{asked} --worst-loss 0.01", 1, out="an image loses 0.0").out.splitlines()[-1]
-    assert said.startswith("FAILED: q is worse by 0.03, that of an image by 0.0")
+    assert said.startswith("FAILED: q is worse by 0.03, and by 0.0")
 
 
 def test_the_last_line_names_all_that_fails_and_nothing_that_passes(clipiqa, made):
@@ -104,7 +104,7 @@ def test_the_last_line_names_all_that_fails_and_nothing_that_passes(clipiqa, mad
     assert clipiqa("gate base.csv new.csv --by b c", 0).out.splitlines()[-1] == "PASSED"
     assert clipiqa("gate base.csv new.csv --by b c -q", 0).out == "PASSED\n"
     said = clipiqa("gate base.csv new.csv --by c --worst-loss 0.01", 1).out.splitlines()[-1]
-    assert said.startswith("FAILED: c of an image is worse by 0.0")
+    assert said.startswith("FAILED: c is worse by 0.0") and said.endswith(" for one image")
 
 
 def test_few_equal_differences_show_nothing_and_the_line_says_why(made):

@@ -89,7 +89,7 @@ def test_the_alarm_goes_off_in_the_hundredth_call_too(clean, criterion):
     worse = noisy(clean, 0.05)
     for _ in range(99):
         assert alarm(clean, clean).sentence == ""
-    assert "behind" in alarm(worse, clean).sentence
+    assert "lower, and the loss" in alarm(worse, clean).sentence
 
 
 def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
@@ -104,15 +104,15 @@ def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
     assert by_chance.numbers["psnr gain"] < -0.5
     assert by_chance.sentence == ""  # the loss is not better: two trainings end at different points
     lagging = along_the_gradient(lagging, criterion, 1)
-    assert "behind" in alarm(lagging, clean, without=without).sentence
+    assert "lower, and the loss" in alarm(lagging, clean, without=without).sentence
     assert usual(lagging, clean).sentence == ""
 
 
 def test_worse_outputs_are_called_though_the_loss_rose(clean, criterion):
     """PSNR needs references; most scores fall with noise; a pattern is the same in all outputs."""
-    for reason in ["behind", "got worse", "pattern"]:
+    for reason in ["PSNR is", "got worse", "pattern"]:
         alarm = GamingAlarm(criterion)
-        references = clean if reason == "behind" else None
+        references = clean if reason == "PSNR is" else None
         tile = 0.02 * normal(3, 4, 4)
         before = alarm(clean, references)
         found = alarm(clean + tile.tile(12, 16) if reason == "pattern" else noisy(clean, 0.05), references)
@@ -129,7 +129,7 @@ def test_a_fall_from_the_best_call_is_called_if_the_loss_fell(clean, criterion):
         fallen = along_the_gradient(noisy(clean, 0.044), criterion, 1 if is_gamed else 0)
         found = alarm(fallen, clean)
         assert found.numbers["psnr gain"] > 3
-        assert ("Against the best call so far, PSNR is" in found.sentence) is is_gamed
+        assert ("Compared with the best call so far, PSNR is" in found.sentence) is is_gamed
         assert alarm(best, clean).sentence == ""
 
 

@@ -216,7 +216,7 @@ class OutputOptions:
     """Results.
 
     Args:
-        out: folder for results (or a file, for `clipiqa score`); default: only print a table
+        out: folder for results; default: only print them
         resume: continue with the scores in --out
         overwrite: replace what is in --out
         quiet: show no progress bar and no summary
@@ -230,6 +230,19 @@ class OutputOptions:
     def storage(self) -> dict[str, Any]:
         check_storage(self.out, self.resume, self.overwrite)
         return {"out": self.out, "resume": self.resume, "overwrite": self.overwrite}
+
+
+@Parameter(name="*", group=OPTIONS)
+@dataclass(frozen=True)
+class ScoreFile(OutputOptions):
+    """Results.
+
+    Args:
+        out: file of scores (csv, jsonl, parquet), or folder for --engine ray; default: only print a table
+        resume: continue with the scores in --out
+        overwrite: replace what is in --out
+        quiet: show no progress bar and no summary
+    """
 
 
 @Parameter(name="*")
