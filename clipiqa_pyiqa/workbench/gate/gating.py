@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -109,11 +109,9 @@ def gate(
     options.setdefault("strict", True)  # that a metric cannot be built tells nothing about the images
     scores = {side: read_scores(path, columns=by, key=key) for side, path in places.items() if side not in folders}
     for side, images in folders.items():
-        from ..scoring.score import score_paths  # loads torch
-
-        output = out and Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
-        scoring = score_paths(metrics, images.items, out=output, **options)
-        scores[side] = replace(scoring.scores(partial(progress, side)), file=places[side])
+        output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
+        scores_of_folder = _scores_of_images(images, metrics, output, partial(progress, side), options)
+        scores[side] = replace(scores_of_folder, file=places[side])
     runs, names, notes = comparable_runs(per_video(scores["base"]), per_video(scores["new"]), by, folders)
     limits = {"margin": _limits("margin", margin, names), "worst_loss": _limits("worst_loss", worst_loss, names)}
     _check_names({**limits, "lower_better": lower_better, "higher_better": higher_better}, names)
@@ -140,6 +138,18 @@ def gate(
     if page is not None:
         write_text(page / PAGE, verdict.report().text("html"))
     return verdict
+
+
+def _scores_of_images(
+    images: FoundSources,
+    metrics: Any,
+    output: Output | None,
+    progress: Callable[[int, int], object],
+    options: Mapping[str, Any],
+) -> Scores:
+    from ..scoring.score import score_paths  # loads torch
+
+    return score_paths(metrics, images.items, out=output, **options).scores(progress)
 
 
 def _about(run: Scores) -> dict[str, Any]:

@@ -92,9 +92,10 @@ def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders)
     metrics = ["mini", "niqe=niqe:pretrained_model_path=/nope.mat"]
     options = {"metrics": metrics, "device": "cpu", "out": folders / "gate", "strict": False}
     verdict = gate(folders / "base", folders / "new", **options)
-    assert any("'niqe' has no score of 20 images" in reason for reason in verdict.reasons)
+    assert not verdict.has_passed
+    assert any("'niqe' has no score of 20 images" in check.sentence for check in verdict.checks())
     verdict = gate(folders / "base", folders / "new", **options, resume=True, allow_missing=1)
-    assert verdict.reasons  # no row is left to judge
+    assert not verdict.has_passed  # no row is left to judge
     assert [column["name"] for column in json.loads((folders / "gate/gate.json").read_text())["columns"]] == ["mini"]
     clipiqa(f"rank {folders}/gate/base.parquet --by niqe", 2, "no photo has a score of 'niqe'")
 
