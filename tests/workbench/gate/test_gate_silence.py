@@ -93,7 +93,7 @@ def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders)
     options = {"metrics": metrics, "device": "cpu", "out": folders / "gate", "strict": False}
     verdict = gate(folders / "base", folders / "new", **options)
     assert not verdict.has_passed
-    assert any("'niqe' has no score of 20 images" in check.sentence for check in verdict.checks())
+    assert any("'niqe' has no score of 20 images" in line for check in verdict.checks() for line in check.lines)
     verdict = gate(folders / "base", folders / "new", **options, resume=True, allow_missing=1)
     assert not verdict.has_passed  # no row is left to judge
     assert [column["name"] for column in json.loads((folders / "gate/gate.json").read_text())["columns"]] == ["mini"]
