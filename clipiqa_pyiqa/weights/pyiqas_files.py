@@ -14,7 +14,7 @@ _NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # formats of scipy and 
 _ADVICE = "pass {trust_weights} if you trust the author of the file"
 
 
-def check_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
+def check_files_of_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:
     """Raise WeightsError if an option of pyiqa's metrics names a file that could run code, unless it is trusted."""
     if trust_weights:
         return

@@ -15,7 +15,7 @@ from weights_fakes import VIT, Trap, fake_state_dict, poison_archive, save_archi
 
 from clipiqa_pyiqa.weights.architecture import check_architecture
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
-from clipiqa_pyiqa.weights.pyiqas_files import check_options
+from clipiqa_pyiqa.weights.pyiqas_files import check_files_of_options
 
 Tensors = dict[str, torch.Tensor]
 
@@ -189,9 +189,9 @@ def test_files_that_could_run_code_need_trust(tmp_path, tensors):
     save_state_dict(tmp_path / "x.pt", VIT)
     good = [f"{tmp_path}/{name}" for name in ("good.pth", "niqe.mat", "x.pt")]
     for value in (*good, get_url_from_name("musiq_koniq_ckpt-e95806b9.pth"), 3):
-        check_options({"pretrained_model_path": value})
+        check_files_of_options({"pretrained_model_path": value})
     bad = [f"{tmp_path}/{name}" for name in ("trap.pth", "old.pth", "brace.pth")]
     for value in (*bad, "https://example.org/a.pth", get_url_from_name("../../../other/repo/resolve/main/a.pth")):
-        refused(check_options, {"nested": [{"pretrained_model_path": value}]})
-        check_options({"pretrained_model_path": value}, trust_weights=True)
+        refused(check_files_of_options, {"nested": [{"pretrained_model_path": value}]})
+        check_files_of_options({"pretrained_model_path": value}, trust_weights=True)
     assert not canary.exists()

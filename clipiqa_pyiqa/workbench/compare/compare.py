@@ -28,7 +28,7 @@ from ..opinions.mini_photos import count_learned_from, seen_by_mini, seen_warnin
 from ..options import ComparisonOptions, Progress, SharedOptions, silent
 from ..results.store import Results
 from ..scoring.options import Options
-from ..scoring.result_files import prepare_result_files
+from ..scoring.result_files import create_result_files
 from ..scoring.setup import circumstances
 from .comparison import OTHERS, Comparison, scores_name
 from .data_set_result import DataSetResult
@@ -86,7 +86,7 @@ def compare(
         )
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     names = [scores_name(data.name) for data in sets]
-    files = prepare_result_files(out, names, OTHERS, inputs, resume=resume, overwrite=overwrite)
+    files = create_result_files(out, names, OTHERS, inputs, resume=resume, overwrite=overwrite)
     if 0 < len(files) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     built = [metric.build(options.device, seed, strict) for metric in asked]

@@ -20,8 +20,8 @@ from ..results.columns import Column, Record
 from ..results.output import Output
 from ..results.scores import Scores
 from ..results.store import Results, open_results
+from ..scoring.missing_scores import score_missing
 from ..scoring.options import Options
-from ..scoring.result_files import score_missing
 from ..scoring.setup import circumstances
 from .published_metric import PublishedMetric, published_clipiqa, published_in_record, published_unbuilt_clipiqa
 

@@ -12,7 +12,7 @@ from ..images.image import File, Image
 from ..metrics.kinds import AnyMetric
 from ..options import silent
 from ..results.output import Output
-from ..scoring.result_files import prepare_result_files
+from ..scoring.result_files import create_result_files
 from ..scoring.score import score_paths
 from .experiment_result import ExperimentResult, end_with_reasons, file_names
 from .options import ExperimentOptions
@@ -78,7 +78,7 @@ def scores_output(
     others = list[str]()
     for name in ("summary.json", *written):
         others += file_names(questions, name.replace("*", pictures)).values()
-    files = prepare_result_files(
+    files = create_result_files(
         options.get("out"),
         ["scores.csv"],
         others,

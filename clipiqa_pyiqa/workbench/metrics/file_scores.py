@@ -1,8 +1,11 @@
 """Scores in files of any tool, as a metric."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
 from ...files.printable import on_disk
@@ -12,6 +15,9 @@ from ...text import counted, few
 from ..files.named import Settings, check_kinds
 from ..results.columns import Column, Record
 from .kinds import FileMetric
+
+if TYPE_CHECKING:
+    import pandas
 
 METHOD = "{method}"  # in a file's name: one file for each method of a table
 _OF_FILES = {"column": str, "key": str, "lower_better": bool}
@@ -30,34 +36,38 @@ def read_file_metric(label: str, path: str, options: Settings, path_as_written: 
 
     label = label or Path(path).stem
     check_kinds(options, _OF_FILES, f"metric {label!r}")
-    if METHOD in path:
+    if METHOD in path:  # the files are read when the methods are known
         return FileMetric(label, path, options)
     column = options.get("column")
     scores = read_scores(path, columns=column and [column], key=options.get("key"))
-    first, *others = scores.names
-    if not column and others and label not in scores.names:
-        raise CLIPIQAError(
-            f"{path!r} has the scores {', '.join(scores.names)}: name one, as in '{label}={path}:column={first}'."
-        )
-    column = column or (label if others else first)
+    column = column or _chosen_column(scores.names, label, path)
     record = scores.columns.get(column, Column(column)).record or _record_of_file(Path(path).expanduser(), column)
-    is_low_good = _direction(label, column, options.get("lower_better"), record)
-    if is_low_good is None:
+    lower_better = _direction(label, column, options.get("lower_better"), record)
+    if lower_better is None:
         raise CLIPIQAError(
             f"nothing says whether low or high scores of {label!r} are good: pass '{label}={path_as_written or path}:"
             "lower_better=true', or false."
         )
     values = scores.frame[column].dropna()
-    is_repeated = values.index.duplicated()
-    if is_repeated.any():
-        raise CLIPIQAError(f"{path!r} has several scores {column!r} of {values.index[is_repeated][0]!r}: keep one.")
+    _check_unique(values.index, column, path)
     changed = scores.changed(values.index, on_disk)
     if changed:
         log.warning(
             f"left out: {path!r} has scores of {counted(len(changed), 'image')} that changed since: {few(changed)}"
         )
         values = values.drop(changed)
-    return FileMetric(label, path, options, {**record, "lower_better": is_low_good}, values.to_dict())
+    return FileMetric(label, path, options, {**record, "lower_better": lower_better}, values.to_dict())
+
+
+def _chosen_column(names: Sequence[str], label: str, path: str) -> str:
+    """Return the column of a file's scores, where the user names none: the only one, or that of the label."""
+    if len(names) == 1:
+        return names[0]
+    if label not in names:
+        raise CLIPIQAError(
+            f"{path!r} has the scores {', '.join(names)}: name one, as in '{label}={path}:column={names[0]}'."
+        )
+    return label
 
 
 def _record_of_file(file: Path, column: str) -> Record:
@@ -69,10 +79,17 @@ def _direction(label: str, column: str, told: bool | None, record: Record) -> bo
     from ..results.directions import direction_by_name, known_word
 
     by_label = None if known_word(column) else direction_by_name(label)
-    for is_low_good in (told, record.get("lower_better"), direction_by_name(column), by_label):
-        if is_low_good is not None:
-            return is_low_good
+    for lower_better in (told, record.get("lower_better"), direction_by_name(column), by_label):
+        if lower_better is not None:
+            return lower_better
     return None
+
+
+def _check_unique(images: pandas.Index, column: str, path: str) -> None:
+    """Raise ``CLIPIQAError`` if an image has several scores."""
+    is_repeated = images.duplicated()
+    if is_repeated.any():
+        raise CLIPIQAError(f"{path!r} has several scores {column!r} of {images[is_repeated][0]!r}: keep one.")
 
 
 def scores_of(metric: FileMetric, images: Sequence[str]) -> dict[str, float]:

@@ -1,8 +1,7 @@
-"""Metrics as users name them: names, configurations, files and objects."""
+"""Metrics as users name them, alone or in lists: each becomes a description that can be built, or scores of a file."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -13,28 +12,15 @@ from typing import Any
 from ...errors import CLIPIQAError
 from ...logger import log
 from ...prompts.pairs import Prompts, Question
-from ...prompts.single import is_single
-from ...pyiqa_package import import_pyiqa
-from ...text import hint_for, shown
-from ..files.named import Specification, check_kinds, parse_specifications
-from .configurations import pyiqa_configs
+from ...text import shown
+from ..files.named import Specification, parse_specifications
 from .description import Description, ObjectDescription, PyiqaDescription, Takes
 from .file_scores import read_file_metric
 from .kinds import AnyMetric, FileMetric, ImageMetric
+from .named_metric import OF_SETS, architecture_of, named_metric, takes_of_mode
 from .told_record import told_record
 
 AnyPrompts = Prompts | Mapping[str, Sequence[Question]]
-NAMES: dict[str, tuple[str, dict[str, Any]]] = {
-    "mini": ("clipiqa", {"backbone": "mini"}),
-    "psnr-y": ("psnry", {"color_space": "ycbcr"}),
-    "psnr-rgb": ("psnr", {}),
-    "ssim-y": ("ssim", {"color_space": "ycbcr"}),
-    "ssim-rgb": ("ssimc", {}),
-}
-"""Our name -> pyiqa's, and options."""
-_ENTRY = {"metric": str, "metric_opts": Mapping, "metric_mode": str, "lower_better": bool, "score_range": str}
-_LEARNED = (".safetensors", ".pth")  # learned prompts, or a head
-_OF_SETS = ("FID", "InceptionScore")  # their mode in pyiqa is NR
 _OTHERWISE = {
     Takes.FOLDERS: "rates a set of images: use `clipiqa table`",
     Takes.PAIR: "needs a reference image: use `clipiqa table`",
@@ -62,16 +48,16 @@ def parse_metrics(
     for specification, metric in zip(specifications, parsed, strict=True):
         _warn_of_missing_direction(specification.target, metric)
     if prompts is not None:
-        parsed[0] = _asked(parsed[0], prompts)
+        parsed[0] = _with_prompts(parsed[0], prompts)
     labels = [metric.label for metric in parsed]
     for metric in parsed:
         _check_label(metric.label, labels)
         if metric.takes not in also:
             _check_scores_images(metric)
         if isinstance(metric, PyiqaDescription) and metric.options and not metric.is_ours:
-            from ...weights.pyiqas_files import check_options  # imports torch
+            from ...weights.pyiqas_files import check_files_of_options  # imports torch
 
-            check_options(metric.options, trust_weights)
+            check_files_of_options(metric.options, trust_weights)
     return parsed
 
 
@@ -83,7 +69,7 @@ def _stands_alone(metric: Any) -> bool:
     return not is_pyiqas and not is_named and not isinstance(metric, Description | ImageMetric | FileMetric)
 
 
-def _asked(first: AnyMetric, prompts: AnyPrompts) -> Description:
+def _with_prompts(first: AnyMetric, prompts: AnyPrompts) -> Description:
     """Return a CLIP-IQA with a column for each of the prompts."""
     can_be_asked = isinstance(first, ObjectDescription) or (isinstance(first, PyiqaDescription) and first.is_clipiqa)
     if not isinstance(first, Description) or not can_be_asked:
@@ -111,7 +97,7 @@ def _check_label(label: str, labels: Sequence[str]) -> None:
 
 def _check_scores_images(metric: AnyMetric) -> None:
     why = _OTHERWISE.get(metric.takes, "")
-    if not why and isinstance(metric, PyiqaDescription) and _architecture(metric) == "CLIPScore":
+    if not why and isinstance(metric, PyiqaDescription) and architecture_of(metric) == "CLIPScore":
         why = "needs a caption for each image"
     if why:
         raise CLIPIQAError(f"metric {metric.label!r} does not score single images, since it {why}.")
@@ -122,104 +108,24 @@ def _metric_of(specification: Specification) -> AnyMetric:
     if isinstance(target, Description | ImageMetric | FileMetric):
         return target.with_label(specification.label) if specification.label else target
     if not isinstance(target, str):
-        return _of_object(specification)
+        return _object_metric(specification)
     if Path(target).suffix or os.path.isdir(target):
         from ..results.score_files import is_score_file  # many modules
 
         if is_score_file(target):
             return read_file_metric(specification.label, target, dict(specification.options))
-    return _of_name(specification)
+    return named_metric(specification)
 
 
-def _of_name(specification: Specification) -> PyiqaDescription:
-    """Return a metric named as in pyiqa, a file of learned prompts or a head, or options of pyiqa under a label."""
-    entry = _configured(specification)
-    is_learned = entry.get("metric") == "clipiqa+" and specification.target.endswith(_LEARNED)
-    label = specification.label or (Path(specification.target).stem if is_learned else "")
-    check_kinds(entry, _ENTRY, f"metric {specification.label or specification.target!r}")
-    options = entry.get("metric_opts") or {}
-    asked = _asked_name(entry, label)
-    name, preset = NAMES.get(asked, (asked, {}))
-    _check_name(name)
-    changed = _changed_options(name, {**preset, **options})
-    description = PyiqaDescription(label or _label_of(asked, options), name, options=changed)
-    architecture = _architecture(description)
-    config = pyiqa_configs().get(name, {}) | {key: value for key, value in entry.items() if value is not None}
-    takes = _takes(config.get("metric_mode"), architecture in _OF_SETS)
-    record = told_record(description.label, name or architecture, config.get)
-    return replace(description, takes=takes, record=record)
-
-
-def _asked_name(entry: Mapping[str, Any], label: str) -> str:
-    """Return the name of the metric in an entry as pyiqa or we spell it; empty if its options give an architecture."""
-    known = pyiqa_configs()
-    name = entry.get("metric") or label
-    if "metric" not in entry and name not in known and (entry.get("metric_opts") or {}).get("type"):
-        return ""
-    spellings = {spelling.lower(): spelling for spelling in (*known, *NAMES)}
-    return spellings.get(name.lower(), name)
-
-
-def _check_name(name: str) -> None:
-    """Raise ``CLIPIQAError`` for a name of no metric; where pyiqa is missing, tell that instead."""
-    known = pyiqa_configs()
-    if not name or name in known or PyiqaDescription("", name).is_ours:
-        return
-    if not known:
-        import_pyiqa()
-    if "|" in name or is_single(name):
-        raise CLIPIQAError(f"{name!r} is no metric but a question: pass it to `{{prompts}}`.", options=("prompts",))
-    raise CLIPIQAError(f"unknown metric {name!r}: {hint_for(name, [*known, *NAMES])}")
-
-
-def _changed_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those options that differ from pyiqa's for this metric."""
-    usual = pyiqa_configs().get(name, {}).get("metric_opts", {})
-    return {key: value for key, value in options.items() if key not in usual or usual[key] != value}
-
-
-def _configured(specification: Specification) -> dict[str, Any]:
-    """Return pyiqa's entry of a metric: its name, and changes to its options."""
-    if not specification.target:
-        return dict(specification.options)
-    if specification.target.endswith(_LEARNED):
-        return {
-            "metric": "clipiqa+",
-            "metric_opts": {"pretrained_model_path": specification.target, **specification.options},
-        }
-    return {"metric": specification.target, "metric_opts": dict(specification.options)}
-
-
-def _label_of(name: str, options: Mapping[str, Any]) -> str:
-    """Return a metric's name with its options, but for the files that they name."""
-    texts = [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in options.items()
-        if not (isinstance(value, str) and os.path.exists(value))
-    ]
-    return f"{name}:{','.join(texts)}" if texts else name
-
-
-def _takes(mode: Any, is_of_sets: bool) -> Takes:
-    """Return what a metric takes, from pyiqa's mode; it calls metrics of sets no-reference ones, too."""
-    if is_of_sets:
-        return Takes.FOLDERS
-    return Takes.PAIR if mode == "FR" else Takes.IMAGE
-
-
-def _architecture(metric: PyiqaDescription) -> str:
-    usual = pyiqa_configs().get(metric.name, {}).get("metric_opts", {})
-    return str({**usual, **metric.options}.get("type", ""))
-
-
-def _of_object(specification: Specification) -> ObjectDescription:
+def _object_metric(specification: Specification) -> ObjectDescription:
+    """Return the metric that is an object, or a function, of the caller."""
     instance = specification.target
     if not callable(instance):
         raise CLIPIQAError(f"a metric must be a name, options, or a function of images; got {shown(instance)}.")
     kind = instance if hasattr(instance, "__qualname__") else type(instance)
     name = getattr(instance, "metric_name", f"{kind.__module__}.{kind.__qualname__}")
     label = specification.label or name.rpartition(".")[2]
-    is_of_sets = getattr(instance, "of_sets", False) or type(getattr(instance, "net", instance)).__name__ in _OF_SETS
-    takes = _takes(getattr(instance, "metric_mode", "NR"), is_of_sets)
+    is_of_sets = getattr(instance, "of_sets", False) or type(getattr(instance, "net", instance)).__name__ in OF_SETS
+    takes = takes_of_mode(getattr(instance, "metric_mode", "NR"), is_of_sets)
     record = told_record(label, name, partial(getattr, instance))
     return ObjectDescription(label, name, takes, record=record, instance=instance)

@@ -17,10 +17,10 @@ def told_record(label: str, name: str, told: Callable[[str, Any], Any]) -> Recor
         told: Function of an attribute's name and a default, which returns what the metric tells.
     """
     score_range = told("score_range", None)
-    is_low_good = told("lower_better", None)
-    if isinstance(is_low_good, str):
-        raise CLIPIQAError(f"lower_better of metric {label!r} must be True or False; got {shown(is_low_good)}.")
-    return {"metric": name, "range": _range(label, score_range), "lower_better": bool(is_low_good)}
+    lower_better = told("lower_better", None)
+    if isinstance(lower_better, str):
+        raise CLIPIQAError(f"lower_better of metric {label!r} must be True or False; got {shown(lower_better)}.")
+    return {"metric": name, "range": _range(label, score_range), "lower_better": bool(lower_better)}
 
 
 def _range(label: str, score_range: Any) -> list[float | None]:

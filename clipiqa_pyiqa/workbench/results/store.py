@@ -167,6 +167,10 @@ class Results:
         """Unlock the file, and leave the rows in the journal."""
         self._end(publish=False)
 
+    def publish(self) -> None:
+        """Write the file if something is new, and unlock it."""
+        self._end(publish=True)
+
     def __enter__(self) -> Results:
         return self
 

@@ -91,6 +91,7 @@ class ScoredImage:
             scores.extend(answer.values or [None] * len(metric.columns))
         has_scores = any(score is not None for score in scores)
         failures = self._failures(metrics, answers)
+        # only broken metrics have a failure but no answer, and so no kind
         kind = worst_kind([answer.kind for answer in answers]) or (Kind.NOT_ASKED if failures else None)
         return Row(
             image.name,

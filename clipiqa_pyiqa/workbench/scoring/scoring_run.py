@@ -63,15 +63,10 @@ class ScoringRun(Iterator[Row]):
             self.close()
             raise
         if row is None:
-            self._finish()
+            self.results.publish()
             raise StopIteration
         self._done += 1
         return self.results.completed(row)
-
-    def _finish(self) -> None:
-        """Write the file of a run that has stored its last row."""
-        with self.results:
-            pass
 
     def run(self) -> None:
         """Score all images."""

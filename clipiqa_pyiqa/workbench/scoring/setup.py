@@ -27,7 +27,13 @@ from .plan import plan
 
 
 class ScoringSetup:
-    """The checked metrics, questions and options of :func:`score_paths`; ``elsewhere(device=…)`` makes them again."""
+    """The checked metrics, questions and options of :func:`score_paths`.
+
+    Attributes:
+        elsewhere: ``elsewhere(device=…)`` makes them again, in another process; without ``sampling``, which stands only
+            in the header.
+        header: The columns of the metrics, and how images are read.
+    """
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from ..options import ComparisonOptions, Progress, SharedOptions, Sizes, silent
 from ..report.report import About
 from ..results.output import Output
 from ..scoring.options import Options
-from ..scoring.result_files import prepare_result_files
+from ..scoring.result_files import create_result_files
 from .differences import differences
 from .expected import read_earlier_tables, read_published, with_published
 from .explain import explain as try_changes
@@ -159,7 +159,7 @@ def _check_references(metrics: Iterable[AnyMetric], reference: FilePath | None) 
 
 def _output_files(out: FilePath | None, images: MethodImages, resume: bool, overwrite: bool) -> dict[str, Output]:
     """Return name -> file of scores in the folder of results; nothing without a folder."""
-    files = prepare_result_files(out, (IMAGES, SETS), OTHERS, images.inputs, resume=resume, overwrite=overwrite)
+    files = create_result_files(out, (IMAGES, SETS), OTHERS, images.inputs, resume=resume, overwrite=overwrite)
     if files:
         files[SETS].drop_vanished = False  # their rows name no files
         # columns of trials may have been made in another way
