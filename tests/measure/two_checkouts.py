@@ -31,7 +31,7 @@ class Number:
     def encode_image(self, x): return x[:, :1, 0, 0]
     def score(self, features, *_): return features
     def provenance(self):
-        return {"metric": "number", "scores": {"number": {"range": (0.0, 1.0), "lower_better": False}}}
+        return {"metric": "number", "scores": {"number": {"range": [0.0, 1.0], "lower_better": False}}}
 torch.set_num_threads(1)
 score_paths(Number(), sys.argv[1], out=sys.argv[2], resume=True, device="cpu", workers=1).run()
 """
@@ -90,12 +90,14 @@ def link_images(folder, count):
 
 def cost(words, variables, folder):
     """Return the processor seconds and the megabytes that a process of Python takes."""
-    process = subprocess.Popen(
-        [sys.executable, *words], env=variables, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{words}: {os.waitstatus_to_exitcode(status)}")
+    with (folder / "messages").open("w+") as messages:
+        process = subprocess.Popen(
+            [sys.executable, *words], env=variables, cwd=folder, stdout=subprocess.DEVNULL, stderr=messages
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            messages.seek(0)
+            raise SystemExit(f"exit code {os.waitstatus_to_exitcode(status)}: {messages.read()}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 
 
