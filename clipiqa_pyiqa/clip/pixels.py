@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..checks import OVERSHOOT
 from ..errors import ImageError, Kind
-from ..text import shown
+from ..text import reason, shown
 
 
 def to_tensors(images: Any) -> list[Tensor]:
@@ -81,7 +81,10 @@ def _samples(image: Any, name: str) -> Tensor:
             raise ImageError(
                 f"is a PIL image in mode {image.mode}, not RGB or L: use image.convert('RGB')", Kind.NOT_AN_IMAGE, name
             )
-        return torch.from_numpy(np.array(ImageOps.exif_transpose(image)))
+        try:
+            return torch.from_numpy(np.array(ImageOps.exif_transpose(image)))
+        except (OSError, ValueError, SyntaxError) as error:  # PIL reads the file only now
+            raise ImageError(f"cannot be read: {reason(error)}", Kind.UNREADABLE, name) from error
     if hasattr(image, "__array__"):
         array = np.array(image, order="C")  # a copy: torch warns of read-only arrays
         if array.dtype.kind in "buif":

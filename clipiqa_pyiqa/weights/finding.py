@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from huggingface_hub import constants
 
 from ..checks import FilePath
-from ..errors import WeightsError
+from ..errors import OptionError, WeightsError
 from ..files.reading import sha256_of
 from ..logger import log
+from ..text import shown
 from .architecture import check_architecture
 from .checkpoint import open_checkpoint
 from .copies import VARIABLE, Copy, Place, download_addresses, search, warn_of_problems
@@ -50,6 +51,11 @@ def find_weights(
         return _published_weights(published_clip(backbone), quick_gelu)
     if _is_tag(clip_weights, backbone):
         return _published_weights(published_clip(backbone, str(clip_weights)), quick_gelu)
+    if not isinstance(clip_weights, (str, os.PathLike)):
+        raise OptionError(
+            f"{{clip_weights}} must be a path or a tag of open_clip; got {shown(clip_weights)}.",
+            options=("clip_weights",),
+        )
     path = Path(clip_weights).expanduser()
     if not path.is_file():
         raise WeightsError(

@@ -110,3 +110,16 @@ def test_psnr_by_hand():
     """An error of 0.1 everywhere is 20 dB; equal images have that of rounding to 8 bits, 10 log10(12 · 255²)."""
     assert psnr(torch.full((3, 4, 4), 0.5), torch.full((3, 4, 4), 0.6)) == pytest.approx(20, abs=1e-5)
     assert psnr(AS_TENSOR, AS_TENSOR) == pytest.approx(58.92, abs=0.005)
+
+
+def test_a_picture_that_pil_cannot_finish_is_named(tmp_path):
+    file = tmp_path / "cut.png"
+    Image.fromarray(RGB).save(file)
+    file.write_bytes(file.read_bytes()[:700])
+    closed = Image.fromarray(RGB)
+    closed.close()
+    with Image.open(file) as cut:
+        for picture in (cut, closed):
+            with pytest.raises(ImageError, match="'image 1' cannot be read") as caught:
+                to_tensors([RGB, picture])
+            assert caught.value.kind == Kind.UNREADABLE

@@ -228,3 +228,7 @@ def test_pickled_weights_are_found_again_by_hash(home, folder, tmp_path):
     assert pickle.loads(pickled).weights.path == elsewhere
     damage(elsewhere)
     refused(pickle.loads, pickled)
+
+
+def test_what_is_neither_a_path_nor_a_tag_is_named():
+    assert "clip_weights must be a path or a tag of open_clip; got 3" in refused(find_weights, "RN50", 3)

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, OptionError
 from .command_line import CommandLine
 from .options.flags import COLUMNS
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings
 from .options.running import check_inputs, start
 from .options.terminal import numbers_by_name, progress, stored, tell
+
+if TYPE_CHECKING:
+    from ..gate.gate_result import Gate
 
 ALLOWED = "What else may differ"
 
@@ -79,6 +82,8 @@ def run(
     from ...files.printable import one_line
     from ..gate.gating import gate
 
+    if suggest_margin:
+        _check_no_verdict(margin, worst_loss, unclear, format)
     options: dict[str, Any] = {name: getattr(output, name) for name in ("out", "resume", "overwrite")}
     if metrics != MetricOptions():
         options |= {"metrics": metrics.chosen(), "trust_weights": metrics.trust_weights}
@@ -105,10 +110,7 @@ def run(
             **options,
         )
     if suggest_margin:
-        suggestion = gate_result.suggestion()
-        print(*map(one_line, suggestion.lines), sep="\n")
-        tell(*(one_line(finding.line) for finding in gate_result.findings))
-        return 1 if suggestion.refusals else 0
+        return _print_suggestion(gate_result)
     if format == "markdown":
         print(gate_result.job_summary(), end="")
         return 0 if gate_result.has_passed else 1
@@ -118,6 +120,23 @@ def run(
     tell(*map(one_line, gate_result.notes))
     print(one_line(gate_result.line))
     return 0 if gate_result.has_passed else 1
+
+
+def _print_suggestion(gate_result: "Gate") -> int:
+    """Print limits to begin with, and return the exit code."""
+    from ...files.printable import one_line
+
+    suggestion = gate_result.suggestion()
+    print(*map(one_line, suggestion.lines), sep="\n")
+    tell(*(one_line(finding.line) for finding in gate_result.findings))
+    return 1 if suggestion.refusals else 0
+
+
+def _check_no_verdict(margin: Sequence[str], worst_loss: Sequence[str], unclear: str, format: str) -> None:
+    """Raise ``OptionError`` if options of the verdict stand beside --suggest-margin, which gives none."""
+    if margin or worst_loss or unclear != "fail" or format != "text":
+        of_verdict = "--margin, --worst-loss, --unclear and --format"
+        raise OptionError(f"--suggest-margin gives no verdict: leave out {of_verdict}.")
 
 
 def publish_error(words: Sequence[str], text: str) -> None:

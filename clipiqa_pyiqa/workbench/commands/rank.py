@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ...checks import check_whole
-from ...errors import OptionError
+from ...errors import CLIPIQAError, OptionError
 from ...text import counted, few
-from ..options import check_storage
+from ..options import Reading, check_storage
 from .options.flags import COLUMNS, OPTIONS, RARE
 from .options.groups import MetricOptions, Settings
 from .options.reports import Experiment
@@ -189,10 +189,15 @@ def _score_or_read(
     direction = order.direction
     metrics = experiment.metrics
     output = experiment.output
-    if len(sources) == 1 and is_score_file(sources[0]):
+    score_files = list(filter(is_score_file, sources))
+    if score_files and len(sources) > 1:
+        raise OptionError(f"{score_files[0]!r} is a score file, which is ranked alone: name no other PATH beside it.")
+    if score_files:
         if metrics != MetricOptions() or output.out is not None:
             needing = "--prompts, --metrics, --backbone, other options of a metric, and --out"
             raise OptionError(f"{needing} need images; a score file holds scores: leave them out.")
+        if experiment.scoring.reading != Reading() or experiment.pictures != "png":
+            raise OptionError("--max-side, other options of reading, and --pictures need images: leave them out.")
         photos = replace(_photos_in(sources[0], order, direction), conditions=conditions)
         tell(*unscored_note(photos.unscored))
         return photos, photos.unreadable.issuperset(photos.unscored)
@@ -212,7 +217,10 @@ def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Pho
     from ..results.score_files import read_scores
 
     key = next(iter(order.columns), None)
-    scores = read_scores(file, key=key, columns=order.columns[1:] or None)
+    try:
+        scores = read_scores(file, key=key, columns=order.columns[1:] or None)
+    except CLIPIQAError as error:
+        raise CLIPIQAError(error.text({"key": "--columns"})) from error  # which names the column of paths here
     if "kind" in scores.other:  # another tool may have scored what cannot be read
         is_unread = scores.other["kind"].isin(UNREAD)
         scores.frame[is_unread.to_numpy()] = None

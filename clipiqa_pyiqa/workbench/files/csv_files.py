@@ -42,6 +42,9 @@ def csv_rows(path: Path) -> Iterator[tuple[int, CsvRow]]:
         repeated = twice_in(header)
         if repeated:
             raise ValueError(f"it has two columns called {repeated!r}: rename one")
+        other_separator = re.search("[;\t]", header[0]) if len(header) == 1 else None
+        if other_separator:
+            raise ValueError(f"its columns are separated by {other_separator[0]!r}: separate them by commas")
         for cells in lines:
             if not any(cells):
                 continue  # spreadsheets write rows of empty cells
@@ -77,19 +80,19 @@ def find_column(
 
     ``usual`` holds such names, separated by spaces. If there is none and it is not needed, return an empty text.
     """
-    remedy = f"its columns are {', '.join(map(repr, header))}; say which with `{option}`."
+    remedy = f"its columns are {', '.join(map(repr, header))}; say which with `{{{option}}}`."
     if chosen is not None:
         name = _name_of(chosen, header)
         if name in header:
             return name
-        raise CLIPIQAError(f"{path} has no column called {name!r}: {remedy}")
+        raise CLIPIQAError(f"{path} has no column called {name!r}: {remedy}", options=(option,))
     candidates = _with_usual_names(header, usual)
     if candidates:
         return candidates[0]
     if not needed:
         return ""
     example = usual.split()[0]
-    raise CLIPIQAError(f"{path} has no column such as {example!r}: {remedy}")
+    raise CLIPIQAError(f"{path} has no column such as {example!r}: {remedy}", options=(option,))
 
 
 def log_other_columns(path: Path, header: Sequence[str], chosen: str | int | None, usual: str) -> None:

@@ -247,7 +247,9 @@ def _limits(option: str, limit: float | Mapping[str, float] | None, names: Seque
     limits = {name: loss for name, loss in stated.items() if loss is not None}
     for loss in limits.values():
         if not 0 < loss < math.inf:
-            raise CLIPIQAError(f"`{option}` must be above 0, in the column's units; got {loss!r}.")
+            raise CLIPIQAError(
+                f"`{{{option}}}` must be above 0, in the column's units; got {loss!r}.", options=(option,)
+            )
     return limits
 
 
@@ -255,7 +257,10 @@ def _check_names(options: Mapping[str, Collection[str]], names: Collection[str])
     for option, columns in options.items():
         for name in columns:
             if name not in names:
-                raise CLIPIQAError(f"`{option}` names {name!r}, which is not compared: {hint_for(name, names)}")
+                raise CLIPIQAError(
+                    f"`{{{option}}}` names {name!r}, which is not compared: {hint_for(name, names)}",
+                    options=(option,),
+                )
 
 
 def _newly_flagged(runs: Sequence[Scores], paths: DataFrame) -> dict[str, str]:

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...checks import check_number
+from ...checks import check_number, check_truth
+from ...errors import CLIPIQAError
 from ...metric import CLIPIQA
 from ...prompts.pairs import Columns, Prompts
+from ...text import shown
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ def quality_map(
         ``(N, P, h, w)`` in [0, 1], a map for each question; ``(N, P, H, W)`` with ``upsample``.
     """
     check_scale(scale)
+    check_truth("smooth", smooth)
+    check_truth("upsample", upsample)
+    if not hasattr(metric, "score_map"):
+        raise CLIPIQAError(f"metric must be a CLIPIQA, such as CLIPIQA(backbone='mini'); got {shown(metric)}.")
     scores = metric.score_map(enlarged(x, scale), prompts)
     if smooth:
         scores = smoothed(scores)

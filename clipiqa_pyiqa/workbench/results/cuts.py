@@ -70,7 +70,9 @@ def _counts(cuts: Mapping[str, Any], quality: NDArray[np.float64], lower_better:
     counts = {name: _count(name, cut, quality, lower_better) for name, cut in cuts.items() if cut is not None}
     if counts.get("above", 0) > counts.get("below", len(quality)):
         raise CLIPIQAError(
-            f"above and below leave no image, as {'low' if lower_better else 'high'} scores are good: exchange the two."
+            f"{{above}} and {{below}} leave no image, as {'low' if lower_better else 'high'} scores are good: "
+            "exchange the two.",
+            options=("above", "below"),
         )
     return counts
 

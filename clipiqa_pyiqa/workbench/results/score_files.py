@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
@@ -73,13 +73,17 @@ def read_scores(
     candidates = [column for column in table if str(column).lower().strip() not in _NO_SCORES]
     values = {column: numbers_in(table[column]) for column in columns or candidates if column in table}
     numbers = [column for column in values if column in known or values[column].notna().any()]
-    if missing := [column for column in columns or () if column not in numbers]:
-        raise CLIPIQAError(
-            f"{str(path)!r} has no numbers called {missing[0]!r}: {hint_for(missing[0], map(str, candidates))}"
-        )
+    without = [column for column in columns or candidates if column not in numbers]
+    if columns and without:
+        raise CLIPIQAError(_no_such_numbers(path, without[0], table, candidates))
+    spoilt = [_without_numbers(column, table[column]) for column in without if _looks_like_numbers(table[column])]
     if not numbers:
         names = ", ".join(map(str, (path_column, *table.columns)))
-        raise CLIPIQAError(f"{str(path)!r} has no column of numbers: its columns are {names}.")
+        raise CLIPIQAError(
+            "; ".join([f"{str(path)!r} has no column of numbers: its columns are {names}", *spoilt]) + "."
+        )
+    for phrase in spoilt:
+        log.warning(f"{str(path)!r}: left out: {phrase}.")
     chosen = columns or [column for column in numbers if column in known] or numbers
     for column in chosen:
         texts = [cell for cell in table[column][values[column].isna()] if isinstance(cell, str) and cell.strip()]
@@ -87,19 +91,39 @@ def read_scores(
             _warn_of_texts(texts, f"{str(column)!r} in {str(path)!r}")
     frame = pandas.DataFrame({str(column): values[column].astype(float) for column in chosen})
     is_ours = bool(known) or _looks_like_ours(table)
-    used = list(chosen)
-    if is_ours:
-        used += [SCALE, METRIC]
-    other = table.drop(columns=used, errors="ignore")
+    ours = [SCALE, METRIC] if is_ours else []
+    other = table.drop(columns=[*chosen, *ours], errors="ignore")
     return Scores(frame, other, known, header.reading if header else {}, str(path), is_ours)
+
+
+def _no_such_numbers(path: Path, column: str, table: pandas.DataFrame, candidates: Iterable[Any]) -> str:
+    """Return the sentence about a column that is not there, or holds no number."""
+    if column in table:
+        return f"{str(path)!r}: {_without_numbers(column, table[column])}."
+    return f"{str(path)!r} has no numbers called {column!r}: {hint_for(column, map(str, candidates))}"
+
+
+def _without_numbers(column: str, cells: pandas.Series) -> str:
+    """Return a phrase about a column whose cells hold no number."""
+    texts = dict.fromkeys(str(cell) for cell in cells if str(cell).strip())
+    return (
+        f"the column {str(column)!r} holds no number ({few(texts) or 'its cells are empty'}): write numbers as 1234.5, "
+        "without a comma or a sign of percent"
+    )
+
+
+def _looks_like_numbers(cells: pandas.Series) -> bool:
+    """Return whether all cells that are not empty have digits beside a comma or a sign of percent."""
+    texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
+    return bool(texts) and all(re.fullmatch(r"[+-]?\d[\d.,]*\s*%?", text) for text in texts)
 
 
 def _warn_of_texts(texts: Sequence[str], where: str) -> None:
     """Log the cells of a column of scores that hold no number."""
     has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text) for text in texts)
+    remedy = "; a decimal comma must be a point, and a comma between thousands left out" if has_comma else ""
     log.warning(
-        f"no number, so missing: {counted(len(texts), 'score')} of {where} "
-        f"({few(dict.fromkeys(texts))}{'; a decimal comma must be a point' if has_comma else ''})."
+        f"no number, so missing: {counted(len(texts), 'score')} of {where} ({few(dict.fromkeys(texts))}{remedy})."
     )
 
 

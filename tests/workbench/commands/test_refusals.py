@@ -120,3 +120,48 @@ def test_bounds_that_exclude_each_other(said, clipiqa):
         assert "leave no image" in said(f"rank s.csv --paths {bounds}")
     assert clipiqa("rank s.csv --above 9 --paths", 0, "no photo").out == ""
     refused(read_score_table, "s.csv", score_range=(5, 1))
+
+
+def test_score_files_are_ranked_one_at_a_time(said):
+    for paths in ("s.csv s.csv", "s.csv .", ". s.csv"):  # before weights are looked for
+        assert "'s.csv' is a score file, which is ranked alone" in said(f"rank {paths}")
+
+
+def test_a_ranking_of_scores_takes_no_options_of_reading(said):
+    for more in ("--max-side 64", "--no-exif", "--damaged keep", "--pictures svg"):
+        assert "need images" in said(f"rank s.csv {more}")
+
+
+def test_a_column_is_named_by_the_options_of_the_command(said):
+    assert "say which with --columns" in said("rank s.csv --columns image score")
+    assert "say which with --key" in said("gate s.csv s.csv --key image")
+    assert "say which with `key`" in said("compare -m x=s.csv:key=image -d s.csv")
+    assert "--margin names 'q'" in said("gate s.csv s.csv --margin q=1")
+    assert "--worst-loss must be above 0" in said("gate s.csv s.csv --worst-loss inf")
+    assert "--above and --below leave no image" in said("rank s.csv --above 3 --below 2")
+
+
+def test_a_suggested_margin_takes_no_limits(said):
+    for more in ("--margin 0.1", "--worst-loss 0.1", "--unclear warn", "--format markdown"):
+        assert "--suggest-margin gives no verdict" in said(f"gate s.csv s.csv --suggest-margin {more}")
+
+
+def test_parameters_of_a_fit_need_the_fit(said):
+    assert "--fit-parameters needs --plcc-fit" in said("compare -m x=s.csv -d s.csv --fit-parameters 5")
+
+
+def test_columns_that_other_marks_separate_are_named(said):
+    for mark in (";", "\t"):
+        Path("other.csv").write_text(f"image{mark}mos\na.png{mark}0,5\n")
+        for command in ("rank other.csv", "gate other.csv s.csv", "fit other.csv --out head.safetensors -b mini"):
+            assert f"separated by {mark!r}: separate them by commas" in said(command)
+
+
+def test_numbers_with_commas_or_signs_of_percent_are_named(said, clipiqa):
+    for cell in ('"0,5"', '"1,234"', "10%"):
+        Path("n.csv").write_text(f"image,sharp,scene\na.png,{cell},x\nb.png,{cell},y\n")
+        line = said("rank n.csv")
+        assert "the column 'sharp' holds no number" in line and cell.strip('"') in line and "1234.5" in line
+        assert "'sharp' holds no number" in said("rank n.csv --columns image sharp")
+    Path("n.csv").write_text("image,mos,sharp,scene\na.png,1,9%,x\nb.png,2,8%,y\n")
+    clipiqa("rank n.csv", 0, "left out: the column 'sharp' holds no number ('9%', '8%')")
