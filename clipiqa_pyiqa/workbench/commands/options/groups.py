@@ -71,7 +71,8 @@ class Questions:
     """Questions.
 
     Args:
-        prompts: named pairs (see `clipiqa prompts`), presets, 'positive|negative', or 'single:text'; default: quality
+        prompts: named pairs (see `clipiqa prompts`), presets, 'positive|negative', or 'single:text'; default: quality,
+            or as the command says
         template: wording of the pairs, such as 'A photo of {}.'
         learned_prompts: a file that `clipiqa train` or `clipiqa fit` wrote, or a published name: clipiqa+,
             clipiqa+_rn50_512, clipiqa+_vitL14_512
