@@ -22,7 +22,8 @@ from .errors import CLIPIQAError, PromptError
 from .gradient_share import BESIDE, GradientShare, PixelLoss
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
-from .prompts.pairs import Prompts, parse_prompts
+from .prompts.pairs import Prompts
+from .prompts.parsing import parse_prompts
 from .prompts.questions import only_pairs
 from .text import shown
 

@@ -21,7 +21,8 @@ from .prompts.antonym import antonym_scores
 from .prompts.fields import check_backbone, warn_of_positions
 from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import PromptLearner
-from .prompts.pairs import Columns, Prompts, Question, check_averaged, parse_prompts, score_range
+from .prompts.pairs import Columns, Prompts, Question, check_averaged, score_range
+from .prompts.parsing import parse_prompts
 from .prompts.prompt_files import (
     PUBLISHED,
     ModelType,
@@ -43,8 +44,9 @@ from .prompts.questions import (
 from .prompts.records import column_records
 from .tower_metric import Precision, encoding_of
 from .weights.checkpoint import open_checkpoint
-from .weights.finding import find_file, find_weights
+from .weights.finding import find_weights
 from .weights.names import canonical_backbone, pyiqa_file
+from .weights.obtaining import find_file
 
 
 class CLIPIQA(ImageEncoder):

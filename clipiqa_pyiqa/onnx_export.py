@@ -21,7 +21,8 @@ from .files.writing import check_output, replacing
 from .logger import log
 from .metric import CLIPIQA
 from .prompts.antonym import antonym_scores, column_means
-from .prompts.pairs import Columns, Prompts, parse_columns
+from .prompts.pairs import Columns, Prompts
+from .prompts.parsing import parse_columns
 from .prompts.questions import only_pairs
 from .prompts.records import as_texts, column_records
 from .text import pip_install

@@ -15,7 +15,7 @@ from .clip.pixels import blackened, to_tensors
 from .errors import CLIPIQAError, ImageError
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
-from .prompts.pairs import parse_prompts
+from .prompts.parsing import parse_prompts
 from .prompts.questions import only_pairs
 from .text import shown
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from .metric import CLIPIQA
-from .prompts.pairs import parse_columns
+from .prompts.parsing import parse_columns
 from .prompts.questions import only_pairs
 from .text import pip_install
 

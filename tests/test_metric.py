@@ -15,7 +15,7 @@ from torch.multiprocessing import get_context
 
 from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.clip import strips as strips_module
-from clipiqa_pyiqa.prompts.pairs import parse_columns
+from clipiqa_pyiqa.prompts.parsing import parse_columns
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from ..clip.model import frozen_clip
 from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
 from ..tower_metric import Precision, TowerMetric, encoding_of
-from ..weights.finding import Weights, find_file, find_weights, weights_in
+from ..weights.finding import Weights, checked_weights, find_weights
 from ..weights.names import pyiqa_file
+from ..weights.obtaining import find_file
 
 SIDE = 224  # pixels of CLIP's own square input
 CHUNK = 16  # patches that are encoded at once
@@ -106,7 +107,7 @@ class FamilyMetric(TowerMetric):
         if clip_weights is not None:
             return find_weights(name, clip_weights, quick_gelu)
         file = pyiqa_file(self.tower_file)
-        return weights_in(find_file(file), file, quick_gelu)
+        return checked_weights(find_file(file), file, quick_gelu)
 
     @property
     def has_own_file(self) -> bool:

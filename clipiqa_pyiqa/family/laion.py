@@ -7,10 +7,10 @@ from torch import Tensor
 
 from ..checks import FilePath
 from ..errors import WeightsError
-from ..files.reading import sha256_of
+from ..files.hashes import remembered_sha256
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.finding import find_file
 from ..weights.names import LAION_HEADS, head_file
+from ..weights.obtaining import find_file
 from .base import CROP, FamilyMetric
 
 
@@ -30,7 +30,7 @@ class LAIONAes(FamilyMetric):
         name = "v2" if path is None else str(path)
         file = find_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
         self.weight, self.bias = _one_layer(open_checkpoint(file))
-        self.file = {"file": file.name, "file_sha256": sha256_of(file)}
+        self.file = {"file": file.name, "file_sha256": remembered_sha256(file)}
         if len(self.weight) != self.clip.width:
             raise WeightsError(
                 f"{file} is for features of {len(self.weight)} numbers, but {self.clip.weights.backbone} "

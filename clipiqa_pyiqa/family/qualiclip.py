@@ -12,12 +12,12 @@ from ..clip.text import tokenize
 from ..clip.threads import one_thread
 from ..clip.tracing import untraced
 from ..errors import CLIPIQAError, WeightsError
-from ..files.reading import sha256_of
+from ..files.hashes import remembered_sha256
 from ..prompts.antonym import antonym_scores
 from ..prompts.learned import woven
 from ..prompts.prompt_files import read_prompt_file
-from ..weights.finding import find_file
 from ..weights.names import pyiqa_file
+from ..weights.obtaining import find_file
 from .base import WHOLE, FamilyMetric
 
 TEMPERATURE = 2.0
@@ -75,7 +75,7 @@ class QualiCLIP(FamilyMetric):
         published = pyiqa_file(LEARNED[self.model_type])
         file = find_file(published).path if path is None else Path(path).expanduser()
         self._embeddings, self._end_places = self._read_learned(file)
-        self.file = {"file": file.name, "file_sha256": sha256_of(file)}
+        self.file = {"file": file.name, "file_sha256": remembered_sha256(file)}
 
     def _texts_in_tower_file(self) -> Tensor:
         """Return the text features of ``TEXTS`` that QualiCLIP.pth holds beside its tower."""

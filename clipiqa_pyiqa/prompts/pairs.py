@@ -1,19 +1,12 @@
 """Prompt pairs of the paper (https://arxiv.org/abs/2207.12396), of the demo and of users."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
-from ..clip.tokenizer import tokenizer
 from ..errors import PromptError
-from ..text import hint_for, shown
-from .single import PREFIX, RANGE, SingleText, is_single, words_of_single
+from .single import RANGE, SingleText
 
-if TYPE_CHECKING:
-    from ..clip.model import FrozenCLIP
-
-CONTEXT_LENGTH = 77  # tokens that CLIP's text tower reads, its start and end marks included
 DEFAULT_PAIR = "quality"
 DEFAULT_TEMPLATE = "{} photo."  # the paper's template (1), Sec. 4.1
 
@@ -39,7 +32,7 @@ class Columns(dict[str, tuple[Question, ...]]):
 
 
 Prompts: TypeAlias = str | Question | tuple[str, str] | Sequence[str | Question | Sequence[str]] | None
-"""Values that a user may pass as prompts: see :func:`parse_prompts`."""
+"""Values that a user may pass as prompts: see :func:`~clipiqa_pyiqa.prompts.parsing.parse_prompts`."""
 
 
 _BARE = {  # name -> words, positive first
@@ -66,13 +59,14 @@ _BARE = {  # name -> words, positive first
 }
 
 
-def _named(name: str, template: str | None = None) -> PromptPair:
+def named_pair(name: str, template: str | None = None) -> PromptPair:
+    """Return one of the named pairs, in another wording than the paper's if there is a template."""
     positive, negative = _BARE[name].split("|")
     wording = template or DEFAULT_TEMPLATE
     return PromptPair(name, wording.replace("{}", positive), wording.replace("{}", negative))
 
 
-NAMED_PAIRS = {name: _named(name) for name in _BARE}
+NAMED_PAIRS = {name: named_pair(name) for name in _BARE}
 ALIASES = {
     "colourfulness": "colorfulness",
     "colorfullness": "colorfulness",  # torchmetrics' spelling
@@ -80,13 +74,14 @@ ALIASES = {
 }
 
 
-def _free(positive: str, negative: str) -> PromptPair:
+def free_pair(positive: str, negative: str) -> PromptPair:
+    """Return the pair of a user's own texts."""
     return PromptPair(f"{positive}|{negative}", positive, negative)
 
 
 PRESETS = {
     "pyiqa": tuple(  # the pairs that pyiqa's built-in CLIPIQA averages, in pyiqa's wording
-        _free(*pair.split("|"))
+        free_pair(*pair.split("|"))
         for pair in (
             "Good image|bad image",
             "Sharp image|blurry image",
@@ -96,43 +91,6 @@ PRESETS = {
         )
     )
 }
-
-
-def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple[Question, ...]:
-    """Return the pairs and single texts that a user passes as ``prompts``, at least one.
-
-    Args:
-        prompts: A string names a pair or a preset. A tuple of two strings, or ``'positive|negative'``, is a free
-            pair, and ``'single:text'`` a single text. A list holds several of these; in a list, a list of two strings
-            is also a free pair. ``None`` is the paper's ``'quality'``.
-        template: A wording, such as ``'A photo of {}.'`` (Sec. 4.1, Table 2); ``{}`` stands for the words of named
-            pairs ('Good', 'Bad') and the texts of free pairs and of single texts.
-
-    Raises:
-        PromptError: A name is unknown, CLIP cannot read a text, both texts have the same tokens, or a type is wrong.
-    """
-    if template is not None:
-        rest = template.replace("{}", "", 1) if isinstance(template, str) else "{"
-        if rest == template or "{" in rest or "}" in rest:
-            raise PromptError(
-                f"{{template}} must be a text with one {{}} and no other brace; got {shown(template)}.",
-                options=("template",),
-            )
-    return tuple(_checked(question) for item in _items(prompts) for question in _parse_item(item, template))
-
-
-def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> Columns:
-    """Return one score column per item of ``prompts`` (see :func:`parse_prompts`) or per name in a mapping."""
-    if isinstance(prompts, Mapping):
-        columns = Columns({name: parse_prompts(pairs, template) for name, pairs in prompts.items()})
-        for questions in columns.values():
-            check_averaged(questions)
-    else:
-        parsed = [(item, parse_prompts([item], template)) for item in _items(prompts)]
-        columns = Columns({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in parsed})
-    if not columns:
-        raise PromptError("there are no columns: pass at least one, such as ['quality'].")
-    return columns
 
 
 def check_averaged(questions: Sequence[Question]) -> None:
@@ -150,116 +108,3 @@ def score_range(questions: Iterable[Question]) -> tuple[float, float]:
     """Return the lowest and the highest score of a column of pairs, or of a single text."""
     has_single = any(isinstance(question, SingleText) for question in questions)
     return RANGE if has_single else (0.0, 1.0)
-
-
-def unknown_names(clip: "FrozenCLIP", columns: Mapping[str, Iterable[Question]]) -> list[str]:
-    """Return the names of columns with words that a CLIP never saw."""
-    texts = {name: [text for pair in pairs for text in pair.texts] for name, pairs in columns.items()}
-    return [name for name in texts if not clip.knows(*texts[name])]
-
-
-def _are_texts(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def _items(prompts: Any) -> list[Any]:
-    if prompts is None:
-        return [DEFAULT_PAIR]
-    if not isinstance(prompts, list | tuple) or (isinstance(prompts, tuple) and _are_texts(prompts)):
-        return [prompts]
-    if not prompts:
-        raise PromptError("the list of prompts is empty: pass at least one pair, such as ['quality'].")
-    return list(prompts)
-
-
-def _parse_item(item: Any, template: str | None) -> Iterable[Question]:
-    if isinstance(item, PromptPair | SingleText):
-        return [item]
-    if isinstance(item, str):
-        if is_single(item):
-            return [_single(item, template)]
-        sides = item.split("|")
-        if len(sides) == 1:
-            return _look_up(item, template)
-        item = sides
-    if not isinstance(item, list | tuple) or len(item) != 2 or not _are_texts(item):
-        raise PromptError(
-            f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
-            f"{shown(item)} ({type(item).__name__})."
-        )
-    if any(map(is_single, item)):
-        raise PromptError(
-            f"a pair has two plain texts; got {shown(item)}: leave out {PREFIX!r}, or pass a list of single texts."
-        )
-    if isinstance(item, tuple) and set(item) <= {*NAMED_PAIRS, *PRESETS, *ALIASES}:
-        raise PromptError(
-            f"{shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(item))}."
-        )
-    positive, negative = item
-    return [_free(_worded(positive, template), _worded(negative, template))]
-
-
-def _worded(text: str, template: str | None) -> str:
-    """Return a text of a free pair in a wording; no words stay no words, which are refused."""
-    words = " ".join(text.split())
-    return template.replace("{}", words) if words and template else words
-
-
-def _single(prompt: str, template: str | None) -> SingleText:
-    text = words_of_single(prompt)
-    if "|" in text:
-        raise PromptError(f"{PREFIX!r} takes one text; got {shown(prompt)}: leave out {PREFIX!r} to ask a pair.")
-    return SingleText(_worded(text, template))
-
-
-def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
-    key = " ".join(name.lower().split())
-    key = ALIASES.get(key, key)
-    if key in NAMED_PAIRS:
-        return [_named(key, template)]
-    if key not in PRESETS and ":" in key:
-        text = " ".join(name.partition(":")[2].split())
-        raise PromptError(f"unknown prompt {shown(name)}: did you mean {PREFIX + text!r}, which asks a single text?")
-    if key not in PRESETS:
-        raise PromptError(
-            f"unknown prompt pair {shown(name)}: {hint_for(key, [*NAMED_PAIRS, *PRESETS])} Your own words are a "
-            f"pair, such as 'Crisp photo.|Hazy photo.', or a single text, {PREFIX + ' '.join(name.split())!r}."
-        )
-    if template is not None:
-        raise PromptError(f"the preset {key!r} has its own wording: pass it without a template.")
-    return PRESETS[key]
-
-
-def _checked(question: Question) -> Question:
-    for text in question.texts:
-        _check_text(text, isinstance(question, SingleText))
-    if isinstance(question, PromptPair) and _tokens(question.positive) == _tokens(question.negative):
-        raise PromptError(
-            f"CLIP reads both texts of the pair as the same text ({shown(question.positive)}, "
-            f"{shown(question.negative)}): pass a text and its antonym."
-        )
-    return question
-
-
-def _check_text(text: str, is_alone: bool) -> None:
-    """Raise PromptError for a text that CLIP cannot read, or not whole."""
-    if not _tokens(text):
-        needed = (
-            f"{PREFIX!r} needs a text with words in it" if is_alone else "a pair needs two texts with words in them"
-        )
-        raise PromptError(f"CLIP reads nothing in {shown(text)}: {needed}.")
-    count = len(_tokens(text)) + 2
-    if count > CONTEXT_LENGTH:
-        raise PromptError(
-            f"the prompt {shown(text)} has {count} tokens with its start and end marks, but CLIP reads "
-            f"{CONTEXT_LENGTH}: shorten it."
-        )
-
-
-@lru_cache(maxsize=4096)
-def _tokens(text: str) -> tuple[int, ...]:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise PromptError(f"the prompt {shown(text)} is not valid Unicode text: check its encoding.") from None
-    return tuple(tokenizer().encode(text))  # without start and end marks

@@ -21,7 +21,8 @@ from .context_options import CONTEXT_OPTIONS, check_context
 from .fields import check_backbone, check_weights, read_fields, warn_of_positions
 from .heads import is_head, read_head
 from .learned import STATE_KEYS, PromptLearner
-from .pairs import Question, parse_prompts
+from .pairs import Question
+from .parsing import parse_prompts
 from .questions import only_pairs
 from .records import value_text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -108,3 +108,9 @@ def _cosines(features: Tensor, texts: Tensor) -> Tensor:
         texts: Unit text features ``(T, D)``.
     """
     return (exact(features) @ exact(texts).T).to(features.dtype)
+
+
+def unknown_names(clip: FrozenCLIP, columns: Mapping[str, Iterable[Question]]) -> list[str]:
+    """Return the names of columns with words that a CLIP never saw."""
+    texts = {name: [text for pair in pairs for text in pair.texts] for name, pairs in columns.items()}
+    return [name for name in texts if not clip.knows(*texts[name])]

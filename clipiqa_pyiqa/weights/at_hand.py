@@ -10,8 +10,9 @@ from huggingface_hub import constants
 from ..checks import check_list
 from ..errors import WeightsError
 from .copies import Copy, download_addresses, search, warn_of_problems
-from .finding import find_file, weights_in, weights_named
+from .finding import checked_weights, weights_by_name
 from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
+from .obtaining import find_file
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _copy_here(file: PublishedFile) -> Copy | None:
 def _is_published(copy: Copy, file: PublishedFile) -> bool:
     """Return whether a copy is the published file; raise WeightsError if it does not hold the file's CLIP."""
     if file.title not in PYIQA_FILES:
-        return weights_named(copy, file).tag == file.tag
+        return weights_by_name(copy, file).tag == file.tag
     if file.backbone:  # pyiqa's file holds a tower
-        weights_in(copy, file)
+        checked_weights(copy, file)
     return True

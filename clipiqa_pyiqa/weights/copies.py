@@ -12,7 +12,7 @@ from typing import NamedTuple
 from huggingface_hub import constants
 
 from ..errors import WeightsError
-from ..files.reading import sha256_of
+from ..files.hashes import remembered_sha256
 from ..logger import log
 from .names import PublishedFile
 
@@ -57,7 +57,7 @@ def search(file: PublishedFile) -> Search:
     """Look for a good copy on this machine; raise WeightsError if the copy in the user's folder is damaged."""
     problems = list[str]()
     for path, place, expected in candidates(file):
-        sha256 = sha256_of(path)
+        sha256 = remembered_sha256(path)
         if not expected or sha256.startswith(expected):
             return Search(Copy(path, place, sha256), problems)
         hashes = " or ".join(f"{start[:8]}…" for start in expected)

@@ -1,23 +1,21 @@
-"""Weights and other published files: found on this machine, or downloaded, and checked by their hashes."""
+"""Weights: which checkpoint a user means, what is known of it, and whether hash and architecture agree with that."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
-
-from huggingface_hub import constants
 
 from ..checks import FilePath
 from ..errors import OptionError, WeightsError
-from ..files.reading import sha256_of
+from ..files.hashes import remembered_sha256
 from ..logger import log
 from ..text import shown
 from .architecture import check_architecture
 from .checkpoint import open_checkpoint
-from .copies import VARIABLE, Copy, Place, download_addresses, search, warn_of_problems
+from .copies import VARIABLE, Copy, Place, search
 from .names import BACKBONES, PublishedFile, canonical_backbone, published_clip, tags
+from .obtaining import find_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +60,11 @@ def find_weights(
             f"{{clip_weights}}={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
             options=("clip_weights",),
         )
-    copy = Copy(path, Place.GIVEN, sha256_of(path))
+    copy = Copy(path, Place.GIVEN, remembered_sha256(path))
     recognised = recognise(path, copy.sha256)
     if recognised is None or recognised.backbone != backbone:
         return _unpublished_weights(copy, published_clip(backbone), quick_gelu)
-    return weights_in(copy, recognised, quick_gelu)
+    return checked_weights(copy, recognised, quick_gelu)
 
 
 def _is_tag(clip_weights: FilePath, backbone: str) -> bool:
@@ -88,15 +86,16 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
 
 
 def _published_weights(published: PublishedFile, quick_gelu: bool | None) -> Weights:
+    # a copy in the user's folder may be an unpublished file, for which the option is allowed
     if quick_gelu not in (None, published.quick_gelu) and search(published).copy is None:
         check_activation(published, quick_gelu)  # raises before a download
-    return weights_named(find_file(published), published, quick_gelu)
+    return weights_by_name(find_file(published), published, quick_gelu)
 
 
-def weights_named(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+def weights_by_name(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
     """Return the weights in a file that has a published file's name; in the user's folder its hash decides."""
     if copy.place is not Place.USERS_FOLDER or copy.sha256.startswith(published.hashes):
-        return weights_in(copy, published, quick_gelu)
+        return checked_weights(copy, published, quick_gelu)
     recognised = recognise(copy.path, copy.sha256)
     if recognised is not None and recognised.backbone == published.backbone:
         raise WeightsError(
@@ -110,8 +109,8 @@ def weights_named(copy: Copy, published: PublishedFile, quick_gelu: bool | None 
 def _unpublished_weights(copy: Copy, like: PublishedFile, quick_gelu: bool | None) -> Weights:
     """Return the weights in a file whose hash is not known; what is not given is as in the published file ``like``."""
     if quick_gelu is not None:
-        return weights_in(copy, replace(like, tag="file", quick_gelu=quick_gelu))
-    weights = weights_in(copy, replace(like, tag="file"))
+        return checked_weights(copy, replace(like, tag="file", quick_gelu=quick_gelu))
+    weights = checked_weights(copy, replace(like, tag="file"))
     assumed, other = ("QuickGELU", "GELU") if like.quick_gelu else ("GELU", "QuickGELU")
     log.warning(
         f"{copy.path} is not a published file: {assumed} is assumed; if its model uses {other}, "
@@ -130,7 +129,7 @@ def check_activation(published: PublishedFile, quick_gelu: bool | None) -> None:
         )
 
 
-def weights_in(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+def checked_weights(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
     """Return the weights in a copy of a published file; raise WeightsError if its architecture is another."""
     check_activation(published, quick_gelu)
     check_architecture(open_checkpoint(copy.path), published.backbone)
@@ -150,58 +149,9 @@ def found_again(weights: Weights) -> Weights:
     """Return weights that another process pickled; the file on this machine must have the same hash."""
     folder = Path(os.environ.get(VARIABLE) or ".").expanduser()
     for path in (weights.path, folder / weights.path.name):
-        if path.is_file() and sha256_of(path) == weights.sha256:
+        if path.is_file() and remembered_sha256(path) == weights.sha256:
             return replace(weights, path=path)
     raise WeightsError(
         f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}), and no file with that "
         f"SHA-256 is on this machine: put the file there, or into the folder that {VARIABLE} names."
-    )
-
-
-def find_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file on this machine, downloaded if there is none."""
-    result = search(file)
-    warn_of_problems(file, result)
-    if result.copy is not None:
-        return result.copy
-    addresses = download_addresses(file)
-    if not addresses:
-        raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
-    if constants.HF_HUB_OFFLINE:
-        raise _not_downloaded(file, ["HF_HUB_OFFLINE is set"])
-    failures = list[str]()
-    for address in addresses:
-        log.warning(f"Downloading {file.title} from {address} …")  # a warning, since a download may take minutes
-        try:
-            path = _download(file, address)
-            return Copy(path, Place.DOWNLOAD, sha256_of(path))
-        except Exception as error:  # the hub's client raises many kinds of errors; the message below lists all
-            failures.append(f"{urlsplit(address).netloc}: {' '.join((str(error) or repr(error)).split())[:200]}")
-    raise _not_downloaded(file, failures)
-
-
-def _download(file: PublishedFile, address: str) -> Path:
-    """Download a file from one of its addresses, and return its path."""
-    from .download import download_from_hub, download_from_url  # loads the hub's client
-
-    if address not in file.urls:
-        return download_from_hub(file)
-    return download_from_url(address, file.caches[-1] / address.rpartition("/")[2], file.sha256)
-
-
-def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:
-    """Return the error that says what to do without a file."""
-    from huggingface_hub import hf_hub_url  # loads the hub's client
-
-    address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
-    advice = (
-        "to try clipiqa, use {backbone}=mini, the small CLIP in this package, or name a file by {clip_weights}=PATH"
-        if file.backbone
-        else "name a file of your own instead"
-    )
-    return WeightsError(
-        f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): {advice}.\n"
-        f"The file is at {address}: save it as {file.caches[-1] / file.names[0]}, or under that name in the folder "
-        f"that {VARIABLE} names. Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com.",
-        options=("backbone", "clip_weights"),
     )

@@ -9,7 +9,7 @@ import pandas
 import torch
 
 from ..errors import ImageError
-from ..files.reading import hash_file
+from ..files.hashes import hash_file
 from ..metric import CLIPIQA
 from ..tower_metric import net_of
 from .images.image import read_image

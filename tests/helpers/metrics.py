@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.antonym import column_means
-from clipiqa_pyiqa.prompts.pairs import Columns, parse_prompts
+from clipiqa_pyiqa.prompts.pairs import Columns
+from clipiqa_pyiqa.prompts.parsing import parse_prompts
 from clipiqa_pyiqa.prompts.records import question_record
 from clipiqa_pyiqa.weights.architecture import Tower
 

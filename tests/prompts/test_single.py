@@ -8,7 +8,8 @@ import torch
 from photos import BUNDLED, photo_like
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, PromptError, draw_maps, export_onnx, quality_map
-from clipiqa_pyiqa.prompts.pairs import Columns, parse_columns, parse_prompts
+from clipiqa_pyiqa.prompts.pairs import Columns
+from clipiqa_pyiqa.prompts.parsing import parse_columns, parse_prompts
 from clipiqa_pyiqa.prompts.records import record_text
 from clipiqa_pyiqa.prompts.single import SingleText
 

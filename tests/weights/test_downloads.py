@@ -23,7 +23,8 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.weights import names
-from clipiqa_pyiqa.weights.finding import find_file, find_weights
+from clipiqa_pyiqa.weights.finding import find_weights
+from clipiqa_pyiqa.weights.obtaining import find_file
 
 pytest_plugins = ["weights_fakes"]
 

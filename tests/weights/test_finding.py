@@ -23,7 +23,7 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.clip.model import frozen_clip
-from clipiqa_pyiqa.files import reading
+from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.weights import finding, names
 from clipiqa_pyiqa.weights.at_hand import weights_at_hand
 from clipiqa_pyiqa.weights.finding import find_weights
@@ -174,44 +174,44 @@ def test_hashes_are_kept_and_a_damaged_store_is_no_error(home, tmp_path, monkeyp
     path.write_bytes(b"one")
     store.write_text(content.replace("PATH", str(path.resolve())))
     expected = sha256(path)
-    assert reading.FileHashes(store).of([path]) == [expected]
+    assert hashes.FileHashes(store).of([path]) == [expected]
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "hash_file", lambda path: pytest.fail("hashed again"))
-        assert reading.FileHashes(store).of([path, path]) == [expected] * 2
+        patch.setattr(hashes, "hash_file", lambda path: pytest.fail("hashed again"))
+        assert hashes.FileHashes(store).of([path, path]) == [expected] * 2
     (tmp_path / "other").write_bytes(b"two")  # of equal size and time
     os.utime(tmp_path / "other", ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     os.replace(tmp_path / "other", path)
     with monkeypatch.context() as patch:  # changed while it is read
-        patch.setattr(reading, "hash_file", lambda path: Path(path).write_bytes(b"three") and "0")
-        reading.FileHashes(store).of([path])
-    assert reading.FileHashes(store).of([path]) == [sha256(path)] != [expected]
+        patch.setattr(hashes, "hash_file", lambda path: Path(path).write_bytes(b"three") and "0")
+        hashes.FileHashes(store).of([path])
+    assert hashes.FileHashes(store).of([path]) == [sha256(path)] != [expected]
 
 
 def test_a_new_hash_is_one_more_line_and_the_rest_is_not_read_again(tmp_path):
     store = tmp_path / "hashes.jsonl"
-    hashes = reading.FileHashes(store)
+    known = hashes.FileHashes(store)
     (tmp_path / "x").write_bytes(b"one")
-    hashes.of([tmp_path / "x"])
+    known.of([tmp_path / "x"])
     store.write_text("damaged meanwhile\n")
     (tmp_path / "y").write_bytes(b"two")
-    assert hashes.of([tmp_path / name for name in "xyx"]) == [sha256(tmp_path / name) for name in "xyx"]
+    assert known.of([tmp_path / name for name in "xyx"]) == [sha256(tmp_path / name) for name in "xyx"]
     damaged, empty, line = store.read_text().splitlines()
     assert (damaged, empty) == ("damaged meanwhile", "") and json.loads(line)[0] == str(tmp_path / "y")
 
 
 def test_hashes_of_weights_are_kept_in_the_users_cache(home, tmp_path, monkeypatch):
     (tmp_path / "x").write_bytes(b"one")
-    expected = reading.sha256_of(tmp_path / "x")
-    assert reading.FileHashes(home / "cache/clipiqa/hashes.jsonl").of([tmp_path / "x"]) == [expected]
-    monkeypatch.setattr(reading, "hash_file", lambda path: pytest.fail("hashed again"))
-    assert reading.sha256_of(tmp_path / "x") == expected
+    expected = hashes.remembered_sha256(tmp_path / "x")
+    assert hashes.FileHashes(home / "cache/clipiqa/hashes.jsonl").of([tmp_path / "x"]) == [expected]
+    monkeypatch.setattr(hashes, "hash_file", lambda path: pytest.fail("hashed again"))
+    assert hashes.remembered_sha256(tmp_path / "x") == expected
 
 
 def test_hashes_need_no_store_that_can_be_written(home, tmp_path, monkeypatch):
     path = tmp_path / "x"
     path.write_bytes(b"one")
     monkeypatch.setenv("XDG_CACHE_HOME", str(path))
-    assert reading.sha256_of(path) == sha256(path)
+    assert hashes.remembered_sha256(path) == sha256(path)
 
 
 # Weights that another process found

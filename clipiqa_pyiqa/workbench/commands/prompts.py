@@ -4,7 +4,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ...prompts.pairs import NAMED_PAIRS, PRESETS, PromptPair, parse_prompts
+from ...prompts.pairs import NAMED_PAIRS, PRESETS, PromptPair
+from ...prompts.parsing import parse_prompts
 from .options.groups import Settings
 from .options.terminal import aligned
 

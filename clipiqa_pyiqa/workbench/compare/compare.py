@@ -13,7 +13,7 @@ import torch
 
 from ...checks import check_one_of, check_whole
 from ...errors import CLIPIQAError
-from ...files.reading import FileHashes
+from ...files.hashes import FileHashes
 from ...logger import log
 from ...options import lists_options
 from ...text import counted, few

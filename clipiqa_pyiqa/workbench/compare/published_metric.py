@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from ...errors import PromptError
 from ...metric import CLIPIQA
-from ...prompts.pairs import PRESETS, parse_prompts
+from ...prompts.pairs import PRESETS
+from ...prompts.parsing import parse_prompts
 from ...weights.names import OPENAI, published_clip
 from ..files.named import Settings
 from ..opinions.published import ENSEMBLE, is_published, variant

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from ...errors import CLIPIQAError
-from ...prompts.pairs import parse_columns, unknown_names
+from ...prompts.parsing import parse_columns
+from ...prompts.questions import unknown_names
 from ...text import few
 from ...tower_metric import metric_from, net_of
 from ..metrics.building import build_clipiqa

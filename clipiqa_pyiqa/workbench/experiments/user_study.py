@@ -13,7 +13,8 @@ from ...clip.device import find_device
 from ...errors import CLIPIQAError, ImageError
 from ...files.writing import resolved, write_text
 from ...options import lists_options
-from ...prompts.pairs import Columns, PromptPair, Prompts, parse_columns
+from ...prompts.pairs import Columns, PromptPair, Prompts
+from ...prompts.parsing import parse_columns
 from ...prompts.questions import only_pairs
 from ...text import counted, few
 from ..metrics.kinds import AnyMetric

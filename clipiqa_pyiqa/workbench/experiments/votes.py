@@ -12,7 +12,8 @@ import pandas
 from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...files.printable import on_disk
-from ...prompts.pairs import Columns, parse_columns
+from ...prompts.pairs import Columns
+from ...prompts.parsing import parse_columns
 from ...text import hint_for
 from ..files.csv_files import check_images_exist, read_rows
 from ..sources.paths import each_of

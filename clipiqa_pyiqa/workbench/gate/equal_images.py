@@ -16,7 +16,8 @@ from ..images.prefetch import prefetch
 from ..names.members import images_named, split_name
 from ..options import AnySize
 from ..results.scores import Scores
-from ..sources.stores import image_at, is_remote
+from ..sources.image_files import image_at
+from ..sources.stores import is_remote
 from .findings import Finding
 from .verdicts import rounding_of_rows
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ...checks import FilePath
 from ...errors import ImageError, Kind
-from ...files.reading import FileHashes, user_cache
+from ...files.hashes import FileHashes, user_cache
 from ...files.writing import as_output_error
 from ...logger import log
 from ...metric import CLIPIQA

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...checks import FilePath
-from ...files.reading import FileHashes
+from ...files.hashes import FileHashes
 from ...metric import CLIPIQA
 from ...training.recipe import Augmentation, Recipe, augmentations_of
 from .feature_store import read_or_encode_features

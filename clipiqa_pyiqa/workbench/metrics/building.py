@@ -12,10 +12,10 @@ import torch
 
 from ...checks import check_keys
 from ...errors import CLIPIQAError, ConfigError
-from ...files.reading import sha256_of
+from ...files.hashes import remembered_sha256
 from ...logger import log
 from ...metric import CLIPIQA
-from ...prompts.pairs import parse_columns
+from ...prompts.parsing import parse_columns
 from ...prompts.records import column_records
 from ...pyiqa_package import import_pyiqa
 from ...tower_metric import TowerMetric, net_of
@@ -180,7 +180,7 @@ def _of_pyiqa(
     fields = dict[str, Any]()
     if paths:
         files_of_options = columns[0].record.get("files", {})
-        fields["files"] = {**files_of_options, **{path.name: sha256_of(path) for path in paths}}
+        fields["files"] = {**files_of_options, **{path.name: remembered_sha256(path) for path in paths}}
     parameters = hash_parameters(getattr(metric, "net", metric))
     if parameters:
         fields["parameters"] = parameters

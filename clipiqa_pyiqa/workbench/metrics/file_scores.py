@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
+from ...files.hashes import hash_file
 from ...files.printable import on_disk
-from ...files.reading import hash_file
 from ...logger import log
 from ...text import counted, few
 from ..files.named import Settings, check_kinds

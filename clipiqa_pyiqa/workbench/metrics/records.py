@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...files.reading import sha256_of
+from ...files.hashes import remembered_sha256
 from ..files.named import Settings
 from ..results.columns import Record
 from .parameters import hash_state
@@ -18,9 +18,11 @@ def record_of_options(options: Settings) -> Record:
     files = {
         key: Path(value)
         for key, value in options.items()
-        if isinstance(value, str) and os.path.exists(value) and not os.path.isdir(value)  # sha256_of refuses a pipe
+        if isinstance(value, str)
+        and os.path.exists(value)
+        and not os.path.isdir(value)  # remembered_sha256 refuses a pipe
     }
-    hashes = {key: sha256_of(file) for key, file in files.items()}
+    hashes = {key: remembered_sha256(file) for key, file in files.items()}
     record: dict[str, Any] = {"pyiqa": version("pyiqa"), "options": {**options, **hashes}}
     if files:
         record["files"] = {file.name: hashes[key] for key, file in files.items()}

@@ -10,8 +10,8 @@ from ...text import reason
 from ..images.formats import VIDEOS
 from ..images.image import Image, NoImage
 from ..sources.finding import shard_class
+from ..sources.image_files import image_at
 from ..sources.shards import ARCHIVES, TABLES
-from ..sources.stores import image_at
 
 _SHARD_SUFFIXES = "|".join(map(re.escape, (*ARCHIVES, *TABLES, *VIDEOS)))
 _MEMBER = re.compile(f"(.+?(?:{_SHARD_SUFFIXES}))::(.+)", re.IGNORECASE | re.DOTALL)

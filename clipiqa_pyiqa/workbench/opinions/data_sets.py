@@ -12,8 +12,8 @@ from typing import Any
 
 from ...checks import FilePath, check_path
 from ...errors import CLIPIQAError
+from ...files.hashes import hash_file
 from ...files.printable import printable
-from ...files.reading import hash_file
 from ...text import counted, shown, twice_in
 from ..files.named import Settings, Specification, check_kinds, parse_specifications
 from ..images.image import File, Image

@@ -10,7 +10,7 @@ import pandas
 
 from ...checks import FilePath, check_number, check_seed
 from ...errors import CLIPIQAError
-from ...files.reading import FileHashes
+from ...files.hashes import FileHashes
 from ...logger import log
 from ...text import counted, few, hint_for
 from ..files.csv_files import check_images_exist

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...checks import FilePath
+from ...files.hashes import hash_file
 from ...files.printable import one_line
-from ...files.reading import hash_file
 from ...files.writing import resolved, write_bytes, write_text
 from ...logger import log
 from ...text import hint_for

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ...files.reading import hash_file, open_file
+from ...files.hashes import hash_file
+from ...files.reading import open_file
 from ...text import reason
 from ..files.csv_files import csv_rows
 from ..files.journal import Cells, is_journal, read_journal

@@ -7,7 +7,7 @@ from ...files.printable import on_disk, printable
 from ..images.image import Image
 from ..names.members import file_of, spellings, split_name
 from ..names.versions import path_of_version
-from ..sources.stores import image_at
+from ..sources.image_files import image_at
 from .earlier import EarlierRun
 
 

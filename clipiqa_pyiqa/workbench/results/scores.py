@@ -11,7 +11,7 @@ from ...errors import Kind
 from ...files.printable import printable
 from ..files.journal import Cells
 from ..names.members import split_name
-from ..sources.stores import image_at
+from ..sources.image_files import image_at
 from .columns import Column, Record
 from .header import Header
 from .row import NUMBERS

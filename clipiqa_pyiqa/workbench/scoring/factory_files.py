@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...files.reading import sha256_of
+from ...files.hashes import remembered_sha256
 
 
 def hashes_of_files(factory: Any) -> list[str]:
@@ -16,4 +16,4 @@ def hashes_of_files(factory: Any) -> list[str]:
         variables = inspect.getclosurevars(function)
         named += [*function.__code__.co_consts, *(function.__defaults__ or ())]
         named += [*variables.nonlocals.values(), *variables.globals.values()]
-    return [sha256_of(path) for path in named if isinstance(path, str | Path) and os.path.isfile(path)]
+    return [remembered_sha256(path) for path in named if isinstance(path, str | Path) and os.path.isfile(path)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..images.image import Image
 from ..images.stamp import UNKNOWN, Stamp
-from .stores import image_at
+from .image_files import image_at
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = (".parquet", ".pq")

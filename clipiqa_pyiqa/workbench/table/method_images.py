@@ -8,8 +8,8 @@ from pandas import DataFrame, Series
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
+from ...files.hashes import FileHashes
 from ...files.printable import printable
-from ...files.reading import FileHashes
 from ...text import few
 from ..files.named import name_and_value
 from ..names.folder_images import by_set, images_by_name, in_all

@@ -18,7 +18,7 @@ from pandas import DataFrame, concat
 from torch import Tensor
 
 from ...errors import ImageError
-from ...files.reading import FileHashes
+from ...files.hashes import FileHashes
 from ...text import counted
 from ..compare.scored_images import MetricResult, limits_text, score_all
 from ..images.image import File, Image

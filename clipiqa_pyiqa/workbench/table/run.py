@@ -11,8 +11,8 @@ from typing import Any, Unpack
 
 from ...checks import FilePath, check_list, check_number, check_whole_or_none
 from ...errors import CLIPIQAError
+from ...files.hashes import hash_file
 from ...files.printable import printable
-from ...files.reading import hash_file
 from ...logger import log
 from ...options import lists_options
 from ...text import hint_for

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tensors import assert_close, uniform
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.files import reading
+from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.prompts.checksum import content_checksum
 from clipiqa_pyiqa.training import heads
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
@@ -117,8 +117,8 @@ def copies(tmp_path_factory):
 
 def test_each_photo_is_hashed_once(table, fit, monkeypatch):
     counts = Counter()
-    hash_file = reading.hash_file
-    monkeypatch.setattr(reading, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
+    hash_file = hashes.hash_file
+    monkeypatch.setattr(hashes, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
     fit(table, method="affine", splits=0)
     photos = [path for path in counts if path.endswith(".png")]
     assert len(photos) == 36 and {*counts.values()} == {1}

@@ -3,7 +3,7 @@
 import pandas as pd
 from assertions import refused
 
-from clipiqa_pyiqa.files.reading import FileHashes, hash_file
+from clipiqa_pyiqa.files.hashes import FileHashes, hash_file
 from clipiqa_pyiqa.workbench.opinions import mini_photos, score_table
 from clipiqa_pyiqa.workbench.opinions.score_table import ScoreTable
 

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from result_files import read_results, write_results
 
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.files.reading import hash_file
+from clipiqa_pyiqa.files.hashes import hash_file
 from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError
 from clipiqa_pyiqa.workbench.results.earlier import CellPlan
 from clipiqa_pyiqa.workbench.results.failures import OF_THE_IMAGE

@@ -10,8 +10,8 @@ from weights_fakes import Response
 from clipiqa_pyiqa.workbench.images.image import BytesImage, File
 from clipiqa_pyiqa.workbench.images.stamp import MISSING, UNKNOWN
 from clipiqa_pyiqa.workbench.sources.finding import find_sources
+from clipiqa_pyiqa.workbench.sources.image_files import image_at
 from clipiqa_pyiqa.workbench.sources.shard_images import images_in
-from clipiqa_pyiqa.workbench.sources.stores import image_at
 
 pytest_plugins = ["weights_fakes"]
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
 from clipiqa_pyiqa import table
-from clipiqa_pyiqa.files import reading
+from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.workbench.files.yaml import shipped
 from clipiqa_pyiqa.workbench.table.formula import formula_value
 from clipiqa_pyiqa.workbench.table.prepared_images import fit_sizes
@@ -242,8 +242,8 @@ def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, op
 
 def test_trials_hash_no_file_again(small, tmp_path, monkeypatch):
     counts = Counter()
-    hash_file = reading.hash_file
-    monkeypatch.setattr(reading, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
+    hash_file = hashes.hash_file
+    monkeypatch.setattr(hashes, "hash_file", lambda path: counts.update([str(path)]) or hash_file(path))
     found = compare(small, ["m=psnr", "x=mini"], expect="ours: m=1.00 x=0.123", explain=True, out=tmp_path / "out")
     assert found.explained["change"].nunique() > 5
     assert {*found.matched.inputs} <= {*counts} and {*counts.values()} == {1}

@@ -88,7 +88,7 @@ class Questions:
 
     def asked(self, model: Model) -> PyiqaDescription:
         """Return the CLIP-IQA that the options describe, before it is built; it has a column for each question."""
-        from ....prompts.pairs import parse_columns
+        from ....prompts.parsing import parse_columns
         from ...metrics.description import PyiqaDescription
 
         name = self.learned_prompts

@@ -39,7 +39,7 @@ def invoked(argv: Sequence[str], option_files: Sequence[str]) -> Iterator[None]:
     for path in option_files:
         file = Path(path).expanduser()
         if file.is_file():  # others are shipped with this package
-            from ....files.reading import hash_file  # imports hashlib
+            from ....files.hashes import hash_file  # imports hashlib
 
             told[f"options in {printable(path)}"] = {"sha256": hash_file(file)}
     token = _invocation.set(told)
