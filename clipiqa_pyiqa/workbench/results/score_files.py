@@ -52,10 +52,9 @@ def read_scores(
     """
     import pandas
 
-    is_folder = is_folder_of_rows(path)
     address = address_of(path)
     path = Path(path).expanduser()
-    rows, header = _rows_of_folder(address) if is_folder else _rows(path)
+    rows, header = _rows_of_folder(address) if is_folder_of_rows(address) else _rows(path)
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
     table = pandas.DataFrame(rows)
@@ -78,6 +77,7 @@ def read_scores(
         raise CLIPIQAError(_no_such_numbers(path, without[0], table, candidates))
     spoilt = [_without_numbers(column, table[column]) for column in without if _looks_like_numbers(table[column])]
     if not numbers:
+        spoilt = spoilt or [_without_numbers(column, table[column]) for column in without[:1]]
         names = ", ".join(map(str, (path_column, *table.columns)))
         raise CLIPIQAError(
             "; ".join([f"{str(path)!r} has no column of numbers: its columns are {names}", *spoilt]) + "."

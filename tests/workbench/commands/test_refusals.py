@@ -163,5 +163,7 @@ def test_numbers_with_commas_or_signs_of_percent_are_named(said, clipiqa):
         line = said("rank n.csv")
         assert "the column 'sharp' holds no number" in line and cell.strip('"') in line and "1234.5" in line
         assert "'sharp' holds no number" in said("rank n.csv --columns image sharp")
+    Path("n.csv").write_text("image,score\na.png,1_0\n")
+    assert "the column 'score' holds no number ('1_0')" in said("rank n.csv")
     Path("n.csv").write_text("image,mos,sharp,scene\na.png,1,9%,x\nb.png,2,8%,y\n")
     clipiqa("rank n.csv", 0, "left out: the column 'sharp' holds no number ('9%', '8%')")
