@@ -14,7 +14,7 @@ from photos import save_grey
 from result_files import read_results
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.workbench.commands.options.terminal import signals_deferred
+from clipiqa_pyiqa.workbench.commands.options.signals import signals_deferred
 from clipiqa_pyiqa.workbench.sources.finding import find_inputs
 
 IMAGES = 8

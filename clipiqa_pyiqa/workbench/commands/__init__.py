@@ -18,7 +18,9 @@ from ...text import counted, hint_for
 from .app import NAMES, WHOLE_HELP, command_app, examples_of, exit_codes_of
 from .command_line import CommandLine
 from .layout import WIDEST, Layout
-from .options.terminal import ESCAPED_MESSAGES, Terminated, drop, invoked, sigterm_as_interrupt, speaking
+from .options.invocation import invoked
+from .options.messages import ESCAPED_MESSAGES, drop, speaking
+from .options.signals import Terminated, sigterm_as_interrupt
 from .refusals import refusal
 
 STDIN = "-"

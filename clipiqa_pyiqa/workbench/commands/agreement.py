@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from ...checks import check_whole
 from ...errors import OptionError
 from .options.groups import Settings
+from .options.messages import note
 from .options.reports import Experiment
-from .options.terminal import note
 
 
 def run(

@@ -7,9 +7,10 @@ from cyclopts import Parameter
 
 from ...errors import OptionError
 from ..options import Machine
+from .options.console_tables import frame_as_text
 from .options.groups import Settings
+from .options.messages import note
 from .options.running import start
-from .options.terminal import frame_as_text, note
 
 EXPLANATION = """\
 Scores are between 0 and 1; a high score is good.

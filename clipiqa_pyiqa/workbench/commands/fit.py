@@ -10,9 +10,9 @@ from cyclopts import Parameter
 
 from ...errors import OptionError
 from ...text import counted
+from .options.console_tables import frame_as_text
 from .options.groups import Settings
 from .options.learning import Learning, creation
-from .options.terminal import frame_as_text
 
 if TYPE_CHECKING:
     import pandas

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from ...errors import CLIPIQAError, OptionError
+from ..files.named import numbers_by_name
 from .command_line import CommandLine
+from .options.continuing import saying_where_results_are
 from .options.flags import COLUMNS
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings
+from .options.messages import tell
+from .options.progress import progress
 from .options.running import check_inputs, start
-from .options.terminal import numbers_by_name, progress, stored, tell
 
 if TYPE_CHECKING:
     from ..gate.gate_result import Gate
@@ -90,7 +93,7 @@ def run(
     if "metrics" in options or scoring != Scoring():
         check_inputs(base, new)
         options |= {"device": start(scoring.batches), **scoring.keywords()}
-    with stored(output.out), progress() as show:
+    with saying_where_results_are(output.out), progress() as show:
         gate_result = gate(
             base,
             new,

@@ -6,10 +6,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...files.printable import printable
+from .options.console_tables import frame_as_text
 from .options.flags import RARE
 from .options.groups import Model, Out, Questions, Quiet, Scoring, Settings
+from .options.messages import note, tell
+from .options.progress import progress
 from .options.running import check_inputs, start
-from .options.terminal import frame_as_text, note, progress, tell
 
 
 def run(

@@ -6,8 +6,8 @@ from cyclopts import Parameter
 
 from ...prompts.pairs import NAMED_PAIRS, PRESETS, PromptPair
 from ...prompts.parsing import parse_prompts
+from .options.console_tables import rows_as_text
 from .options.groups import Settings
-from .options.terminal import aligned
 
 
 def run(
@@ -31,5 +31,5 @@ def run(
         rows.append((question.name, question.texts[0], negative))
     if not prompts:
         rows += [(name, *pair.texts) for name in PRESETS for pair in PRESETS[name]]
-    print(aligned(rows))
+    print(rows_as_text(rows))
     return 0

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from .options.console_tables import rows_as_text
 from .options.groups import Settings
-from .options.terminal import aligned
 
 
 def run(name: Annotated[str | None, Parameter(metavar="NAME")] = None, /, *, settings: Settings = Settings()) -> int:
@@ -31,5 +31,5 @@ def run(name: Annotated[str | None, Parameter(metavar="NAME")] = None, /, *, set
         return 0
     protocols = [read_protocol(name) for name in shipped(protocols=True)]
     rows = [(protocol.name, protocol.title, CERTAINTY[protocol.certainty]) for protocol in protocols]
-    print(aligned([("name", "whose", "known"), *rows]))
+    print(rows_as_text([("name", "whose", "known"), *rows]))
     return 0

@@ -17,9 +17,10 @@ from ...text import counted, few
 from ..options import Reading, check_storage
 from .options.flags import COLUMNS, OPTIONS, RARE
 from .options.groups import MetricOptions, Settings
+from .options.messages import note, tell
+from .options.progress import progress
 from .options.reports import Experiment
 from .options.running import check_inputs, start
-from .options.terminal import note, progress, tell
 
 if TYPE_CHECKING:
     from ..rank.conditions import Condition

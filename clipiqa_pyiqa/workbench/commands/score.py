@@ -23,10 +23,13 @@ from ..results.output import Output
 from ..results.printing import printing
 from ..scoring.absent_values import sentence_about_absent
 from ..sources.shards import TABLES
+from .options.console_tables import frame_as_text
+from .options.continuing import saying_where_results_are
 from .options.flags import RAY
 from .options.groups import MetricOptions, OutputOptions, ScoreFile, Scoring, Settings, Strictness
+from .options.messages import note, tell
+from .options.progress import progress
 from .options.running import start
-from .options.terminal import frame_as_text, note, progress, stored, tell
 
 if TYPE_CHECKING:
     from ..metrics.kinds import AnyMetric
@@ -215,7 +218,7 @@ def _score_into_file(
     from ..scoring.score import score_paths
 
     keep = how["keep"]
-    with stored(output.out), progress() as show:
+    with saying_where_results_are(output.out), progress() as show:
         scoring = score_paths(metrics, sources.items, out=into, overwrite=output.overwrite, **how)
         if not _has_videos(sources):
             scoring.results.keep_no_rows()
@@ -240,7 +243,7 @@ def _score_on_ray(
 
     options: dict[str, Any] = {"out": output.out, "resume": output.resume, "progress": not output.quiet}
     # Ray prints on standard output
-    with stored(output.out), output_as_messages():
+    with saying_where_results_are(output.out), output_as_messages():
         result = score_on_ray(metrics, sources, **options, **how)
     for sentence in result.sentences():
         (note if result.is_complete else tell)(sentence)

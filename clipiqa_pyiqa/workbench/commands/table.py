@@ -7,10 +7,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...errors import OptionError
+from ..files.named import numbers_by_name
 from ..metrics.description import Takes
 from .options.groups import Settings
 from .options.reports import Comparing
-from .options.terminal import numbers_by_name
 
 
 @Parameter(name="*", group="Table")

@@ -8,9 +8,9 @@ from cyclopts import Parameter
 
 from ...files.printable import one_line
 from ...text import counted
+from .options.continuing import on_interrupt
 from .options.groups import Settings
 from .options.learning import Learning, creation
-from .options.terminal import on_interrupt
 
 
 @Parameter(name="*", group="Recipe")

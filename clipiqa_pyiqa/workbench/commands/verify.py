@@ -7,9 +7,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..options import Machine
+from .options.console_tables import frame_as_text
 from .options.groups import Settings
+from .options.messages import tell
 from .options.running import start
-from .options.terminal import frame_as_text, tell
 
 
 def run(

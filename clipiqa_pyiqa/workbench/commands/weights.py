@@ -5,8 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from .options.console_tables import rows_as_text
 from .options.groups import Settings
-from .options.terminal import aligned
 
 
 def run(
@@ -37,7 +37,7 @@ def run(
     for file in files:
         size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
         rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
-    print(aligned(rows))
+    print(rows_as_text(rows))
     bad = {"damaged", "failed"}
     if backbone or prompt_files:
         bad.add("missing (offline)")

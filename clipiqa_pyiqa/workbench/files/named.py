@@ -1,12 +1,13 @@
 """Texts with names: ``NAME=VALUE``, and metrics and data sets, ``[LABEL=]NAME:KEY=VALUE``, as typed or in YAML."""
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from ...checks import check_keys
-from ...errors import CLIPIQAError, ConfigError
+from ...errors import CLIPIQAError, ConfigError, OptionError
 from ...text import shown
 
 Settings = Mapping[str, Any]
@@ -35,6 +36,18 @@ def label_and_value(text: str) -> tuple[str | None, str]:
     """Return LABEL and VALUE of ``[LABEL=]VALUE``; a label may hold ``=``, and is None if the text has none."""
     label, equals, value = text.rpartition("=")
     return (label.strip() if equals else None), value
+
+
+def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """Return NAME -> number of texts such as ``NAME=0.5``; a number alone has the name ``''``."""
+    labels_and_values = [label_and_value(text) for text in texts]
+    with contextlib.suppress(ValueError):
+        numbers = {label or "": float(value) for label, value in labels_and_values}
+        if len(numbers) == len(texts):
+            return numbers
+    raise OptionError(
+        f"{{{option}}} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.", options=(option,)
+    )
 
 
 def parse_argument(text: str) -> Specification:

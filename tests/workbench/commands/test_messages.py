@@ -7,7 +7,8 @@ from photos import save_grey
 from PIL import Image
 
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.workbench.commands.options import terminal
+from clipiqa_pyiqa.workbench.commands.options import progress
+from clipiqa_pyiqa.workbench.commands.options.messages import speaking
 
 pytest_plugins = ["weights_fakes"]
 
@@ -42,8 +43,8 @@ def test_a_metric_without_weights_is_named_with_its_options(clipiqa, command, tm
 
 def test_progress_without_a_terminal(monkeypatch, capsys):
     for state, expected in [(("methods", 17, 36), "methods: 17 of 36 images, "), ((315, None), ": 315 images\n")]:
-        monkeypatch.setattr(terminal, "EVERY", 0)
-        with terminal.speaking("score", False), terminal.progress() as show:
+        monkeypatch.setattr(progress, "EVERY", 0)
+        with speaking("score", False), progress.progress() as show:
             show(*state)
         assert expected in capsys.readouterr().err
 

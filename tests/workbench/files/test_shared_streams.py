@@ -9,7 +9,7 @@ import pytest
 
 from clipiqa_pyiqa.logger import log
 from clipiqa_pyiqa.workbench.commands import main
-from clipiqa_pyiqa.workbench.commands.options.terminal import speaking
+from clipiqa_pyiqa.workbench.commands.options.messages import speaking
 from clipiqa_pyiqa.workbench.files.streams import output_as_messages, output_of_this_thread
 
 

@@ -14,7 +14,7 @@ from ....errors import OptionError
 from ...options import Batches, Machine, Reading, Sizes, check_storage
 from ..command_line import as_given
 from .flags import CLIP, IMAGES, MACHINE, OPTIONS, QUESTIONS, RARE, TABLES
-from .terminal import invocation
+from .invocation import invocation
 
 if TYPE_CHECKING:
     from ...metrics.description import PyiqaDescription, Takes

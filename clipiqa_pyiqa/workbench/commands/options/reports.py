@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from ...options import Batches, Sizes
 from .flags import RARE
 from .groups import MetricOptions, OutputOptions, Scoring, Strictness, TableOptions, batch_keywords
+from .messages import note, tell
 from .running import check_inputs, running
-from .terminal import note, tell
 
 if TYPE_CHECKING:
     from ...experiments.experiment_result import ExperimentResult

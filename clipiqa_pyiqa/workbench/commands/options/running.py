@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from ....errors import ImageError
 from ...options import Machine
+from .continuing import saying_where_results_are
 from .groups import OutputOptions
-from .terminal import note, progress, signals_deferred, stored
+from .messages import note
+from .progress import progress
+from .signals import signals_deferred
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +73,7 @@ def check_inputs(*inputs: Any) -> None:
 def running(machine: Machine, output: OutputOptions, function: str, *inputs: Any, **options: Any) -> Iterator[Any]:
     """Yield what a function of the package returns; if it is interrupted, say how to continue."""
     device = start(machine)
-    with stored(output.out), progress() as show:
+    with saying_where_results_are(output.out), progress() as show:
         yield getattr(import_module("clipiqa_pyiqa"), function)(
             *inputs, progress=show, device=device, **output.storage(), **options
         )
