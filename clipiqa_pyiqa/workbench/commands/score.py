@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ...checks import check_whole_or_none
-from ...errors import ImageError, Kind, OptionError
+from ...errors import ImageError, OptionError
 from ...files.writing import check_output, write_text
 from ...text import counted
 from ..files.streams import output_as_messages
@@ -21,7 +20,7 @@ from ..metrics.description import Takes
 from ..options import check_storage
 from ..results.output import Output
 from ..results.printing import printing
-from ..scoring.absent_values import sentence_about_absent
+from ..scoring.row_counts import RowCounts, is_scored
 from ..sources.shards import TABLES
 from .options.console_tables import frame_as_text
 from .options.continuing import saying_where_results_are
@@ -215,6 +214,7 @@ def _score_into_file(
     how: Mapping[str, Any],
 ) -> int:
     """Score into a file or on the terminal; return the exit code."""
+    from ..scoring.absent_values import lacks_of
     from ..scoring.score import score_paths
 
     keep = how["keep"]
@@ -222,7 +222,11 @@ def _score_into_file(
         scoring = score_paths(metrics, sources.items, out=into, overwrite=output.overwrite, **how)
         if not _has_videos(sources):
             scoring.results.keep_no_rows()
-        is_incomplete = bool(_follow(scoring, keep, None if into else format or "table", show))
+        counts = _print_rows(scoring, None if into else format or "table", show)
+        note(counts.sentence(scoring.tally.failed_before(list(counts.by_column))))
+        lacks = lacks_of(scoring, keep)
+        tell(*lacks)
+        is_incomplete = bool(counts.failed or lacks or scoring.tally.failed or scoring.metrics.broken)
         if scoring.results.images.gone and not (into and into.drop_vanished):
             tell("to leave out rows of images that are gone, pass --drop-vanished, too")
             is_incomplete = True
@@ -252,49 +256,20 @@ def _score_on_ray(
     return 0 if result.is_complete else 1
 
 
-def _follow(run: ScoringRun, keep: Sequence[str], format: str | None, show: Callable[..., None]) -> Any:
-    """Print rows in a format, and report what happens; return whether images or metrics failed."""
-    from ..names.members import split_name
-
-    scored, failed, lacks = 0, 0, dict[str, set[str]]()  # source -> names of values
-    by = dict.fromkeys(run.header.scores, 0)
+def _print_rows(run: ScoringRun, format: str | None, show: Callable[..., None]) -> RowCounts:
+    """Score: print each row in a format (None: nowhere) and the reason of each failure; return the counts of rows."""
+    counts = RowCounts(dict.fromkeys(run.header.scores, 0))
     total = run.count
     printed = printing(sys.stdout.buffer, format, run.header) if format else contextlib.nullcontext(lambda row: None)
     try:
         with printed as write, run:
             for row in run:
                 write(row)
-                if row.kind in (None, Kind.NOT_ASKED, Kind.NOT_IN_FILE):  # the log names metrics and files
-                    scored += 1
-                else:
-                    failed += 1
+                counts.add(row)
+                if not is_scored(row):
                     tell(row.error)
-                for name, score in zip(by, row.scores or (), strict=False):
-                    if score is not None:
-                        by[name] += 1
-                show(scored + failed, total)
+                show(counts.rows, total)
     except KeyboardInterrupt as error:
-        rest = "some" if total is None else total - scored - failed
-        raise type(error)(f"{scored} scored, {failed} failed, {rest} left") from error
-    told = ", ".join(filter(None, [f"{scored} scored", f"{failed} failed", run.tally.failed_before(list(by))]))
-    counts = ", ".join(f"{count:,} by {name}" for name, count in by.items())
-    note(f"{told}{f'; {counts}' if len(set(by.values())) > 1 else ''}")
-    others = [name for name in run.results.header.scores if name not in by]  # of earlier runs
-    unasked = Counter[str]()
-    columns = run.header.carried
-    unseen = set(run.results.images.unmet)
-    rows = run.results.rows() if others or keep or unseen else iter(())
-    for cells in rows:
-        here = {name for name in (*by, *others, *columns.values()) if cells[name] not in (None, "")}
-        if cells["kind"] == Kind.NOT_ASKED:
-            not_asked = {*others, *by} if cells["path"] in unseen else set(others)
-            unasked.update(not_asked - here)
-        if cells["kind"] != Kind.MISSING:
-            lacking = lacks.setdefault(split_name(cells["path"])[0] or "loose photos", set(keep))
-            lacking.difference_update(name for name, column in columns.items() if column in here)
-    absent = {name: [source for source, lacking in lacks.items() if name in lacking] for name in keep}
-    notes = [sentence_about_absent(name, shards) for name, shards in absent.items() if shards]
-    tell(*notes)
-    how = "not asked for; to fill them, score all images again with the metrics of all columns"
-    tell(*(f"{counted(count, 'cell')} of {name} {how}" for name, count in unasked.items()))
-    return failed or notes or unasked or run.tally.failed or bool(run.metrics.broken)
+        rest = "some" if total is None else total - counts.rows
+        raise type(error)(f"{counts.scored} scored, {counts.failed} failed, {rest} left") from error
+    return counts
