@@ -112,24 +112,16 @@ class CLIPIQALoss(nn.Module):
         self.form, self.reduction, self.nan = form, reduction, nan
         self.double_backward, self.local, self.crop = double_backward, local, crop
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
+        _check_share(share, beside, loss_weight)
         self.share = share
         self.last_weight = 0.0 if share else loss_weight
-        if share is not None:
-            check_number("share", share)
-        if beside is not None and not callable(beside):
-            check_one_of("beside", beside, BESIDE)
-        if (share is None) != (beside is None) or (share is not None and (share <= 0 or loss_weight != 1)):
-            raise CLIPIQAError(
-                "share, a number above 0, and beside, the pixel loss ('l1', 'mse' or a function), go together and "
-                f"without loss_weight; got share={share}, beside={shown(beside)}, loss_weight={loss_weight}."
-            )
         ready = criterion if metric is None else metric
         if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
         _check_kinds(metric, criterion)
-        if ready is None:  # before the weights, which may be downloaded
+        if ready is None:  # checked here, before CLIP's weights are downloaded
             pairs = only_pairs(parse_prompts(prompts, options.get("template")), "CLIPIQALoss")
-            _weights(prompt_weights, len(pairs))
+            _check_prompt_weights(prompt_weights, len(pairs))
         # Neither is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
         self.__dict__.update(
             metric=CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready,
@@ -142,7 +134,8 @@ class CLIPIQALoss(nn.Module):
                 )
         else:
             pairs = only_pairs(self.metric.prompts, "CLIPIQALoss")
-            self.prompt_weights = _weights(prompt_weights, len(pairs))
+            _check_prompt_weights(prompt_weights, len(pairs))
+            self.prompt_weights = _shares_of_pairs(prompt_weights, len(pairs))
         if local:
             self.metric.check_map()
 
@@ -167,7 +160,8 @@ class CLIPIQALoss(nn.Module):
             # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
             marked = pred * unusable.view(-1, 1, 1, 1)
             pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
-        images = self._prepare(pred)
+        self._warn_of_range(pred)
+        images = self._images_to_score(pred)
         path = general_path() if self.double_backward else nullcontext()
         with path, torch.autocast(images.device.type, enabled=False):
             losses = per_image(self._losses, images)
@@ -193,21 +187,27 @@ class CLIPIQALoss(nn.Module):
         names = ("form", "local", "loss_weight", "share", "reduction", "input_range", "crop", "nan")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names) + f", {self.metric.extra_repr()}"
 
-    def _prepare(self, pred: Tensor) -> Tensor:
+    def _warn_of_range(self, pred: Tensor) -> None:
+        """Warn, at one of the first calls, if the prediction leaves ``input_range``."""
+        if not self._checks_left or is_traced():
+            return
+        self._checks_left -= 1
         low, high = self.input_range
-        if self._checks_left and not is_traced():
-            self._checks_left -= 1
-            lowest, highest = map(float, pred.detach().aminmax())
-            tolerance = OVERSHOOT * (high - low)
-            if lowest < low - tolerance or highest > high + tolerance:
-                self._checks_left = 0
-                share_outside = ((pred < low) | (pred > high)).float().mean().item()
-                warnings.warn(
-                    f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: "
-                    f"{share_outside:.1%} are clamped and get no gradient. Pass the network's range as input_range, "
-                    "such as (-1, 1).",
-                    stacklevel=3,
-                )
+        lowest, highest = map(float, pred.detach().aminmax())
+        tolerance = OVERSHOOT * (high - low)
+        if lowest < low - tolerance or highest > high + tolerance:
+            self._checks_left = 0
+            share_outside = ((pred < low) | (pred > high)).float().mean().item()
+            warnings.warn(
+                f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: "
+                f"{share_outside:.1%} are clamped and get no gradient. Pass the network's range as input_range, "
+                "such as (-1, 1).",
+                stacklevel=3,
+            )
+
+    def _images_to_score(self, pred: Tensor) -> Tensor:
+        """Return the prediction in [0, 1], or a random square of each image."""
+        low, high = self.input_range
         if self.crop is not None:
             from torchvision.transforms.v2 import RandomCrop  # imports torch's compiler, which takes two seconds
 
@@ -237,9 +237,25 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def _weights(weights: Sequence[float] | None, count: int) -> Tensor:
+def _check_share(share: float | None, beside: Any, loss_weight: float) -> None:
+    """Raise unless ``share`` and ``beside`` are given together, and then without ``loss_weight``; or none of both."""
+    if share is not None:
+        check_number("share", share)
+    if beside is not None and not callable(beside):
+        check_one_of("beside", beside, BESIDE)
+    if share is None and beside is None:
+        return
+    if share is None or beside is None or share <= 0 or loss_weight != 1:
+        raise CLIPIQAError(
+            "share, a number above 0, and beside, the pixel loss ('l1', 'mse' or a function), go together and "
+            f"without loss_weight; got share={share}, beside={shown(beside)}, loss_weight={loss_weight}."
+        )
+
+
+def _check_prompt_weights(weights: Sequence[float] | None, count: int) -> None:
+    """Raise PromptError unless there is a weight for each of ``count`` pairs, or None."""
     try:
-        values = torch.tensor([1.0] * count if weights is None else weights, dtype=torch.float64, device="cpu")
+        values = _as_tensor(weights, count)
     except (TypeError, ValueError):
         values = torch.empty(0)
     if values.shape != (count,) or not (values.isfinite().all() and values.min() >= 0 and values.sum() > 0):
@@ -247,4 +263,13 @@ def _weights(weights: Sequence[float] | None, count: int) -> Tensor:
             f"prompt_weights must be {count} finite numbers, one for each prompt pair, at least 0 and not all 0; "
             f"got {shown(weights)}."
         )
+
+
+def _shares_of_pairs(weights: Sequence[float] | None, count: int) -> Tensor:
+    """Return the share of each pair in the loss; their sum is 1."""
+    values = _as_tensor(weights, count)
     return values / values.sum()
+
+
+def _as_tensor(weights: Sequence[float] | None, count: int) -> Tensor:
+    return torch.tensor([1.0] * count if weights is None else weights, dtype=torch.float64, device="cpu")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .checks import FilePath
 from .errors import CLIPIQAError
 from .files.writing import check_output, replacing
+from .given_metric import net_of
 from .logger import log
 from .metric import CLIPIQA
 from .prompts.antonym import antonym_scores, column_means
@@ -26,7 +27,6 @@ from .prompts.parsing import parse_columns
 from .prompts.questions import only_pairs
 from .prompts.records import as_texts, column_records
 from .text import pip_install
-from .tower_metric import net_of
 
 if TYPE_CHECKING:
     import onnx

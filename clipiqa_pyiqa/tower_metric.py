@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from functools import partial
-from types import FunctionType
 from typing import Any, Literal
 
 import torch
@@ -16,42 +13,13 @@ from .clip.cpu_precision import is_slow_on_cpu, warn_of_unknown_speed
 from .clip.image_tower import ImageTower
 from .clip.inputs import check_images
 from .clip.model import FrozenCLIP
-from .errors import CLIPIQAError
 from .prompts.records import as_texts
-from .text import shown
 from .version import __version__
 from .weights.finding import Weights
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def is_factory(metric: Any) -> bool:
-    return isinstance(metric, type | FunctionType | partial)
-
-
-def metric_from(metric: Any) -> Any:
-    """Return a metric, or the one that a function without arguments makes."""
-    if not is_factory(metric):
-        return metric
-    if isinstance(metric, FunctionType):
-        try:
-            inspect.signature(metric).bind()
-        except TypeError as error:
-            raise CLIPIQAError(
-                f"a function in place of a metric makes one without arguments; got {shown(metric)}: {error}."
-            ) from error
-    return metric()
-
-
-def net_of(metric: Any) -> Any:
-    """Return the network of a metric, or of a function that makes one; raise ``CLIPIQAError`` for other objects."""
-    metric = metric_from(metric)
-    net = getattr(metric, "net", metric)
-    if not hasattr(net, "encode_image"):
-        raise CLIPIQAError(f"metric must be a CLIP-IQA metric; got a {type(net).__name__}.")
-    return net
 
 
 def encoding_of(weights: Weights, precision: Precision, view: str, on_stages: bool) -> tuple[Any, ...]:

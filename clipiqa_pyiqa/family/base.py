@@ -88,6 +88,8 @@ class FamilyMetric(TowerMetric):
         self.clip = frozen_clip(weights)
         self.columns = (self.model_type,)
         self.min_side = self.view.min_side or self.clip.cell
+        # as CLIP-IQA's options would say it, since memory and shared encodings depend on them; what the tower gets is
+        # the view's own pos_embedding
         if self.view is WHOLE:
             self.pos_embedding = "none"
             view_name = "none"

@@ -10,8 +10,8 @@ import torch
 
 from ..errors import ImageError
 from ..files.hashes import hash_file
+from ..given_metric import net_of
 from ..metric import CLIPIQA
-from ..tower_metric import net_of
 from .images.image import read_image
 from .sources.finding import find_inputs
 

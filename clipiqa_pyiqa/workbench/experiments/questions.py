@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from ...errors import CLIPIQAError
+from ...given_metric import metric_from, net_of
 from ...prompts.parsing import parse_columns
 from ...prompts.questions import unknown_names
 from ...text import few
-from ...tower_metric import metric_from, net_of
 from ..metrics.building import build_clipiqa
 from ..metrics.description import Description, ObjectDescription, PyiqaDescription
 from ..metrics.kinds import AnyMetric, ClipMetric

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from ...checks import FilePath, check_one_of
 from ...errors import CLIPIQAError, ImageError
+from ...given_metric import net_of
 from ...metric import CLIPIQA
 from ...options import lists_options
 from ...prompts.pairs import Columns, PromptPair, Prompts
 from ...prompts.parsing import parse_columns
 from ...prompts.questions import only_pairs
-from ...tower_metric import net_of
 from ..images.batches import BatchLoop, BatchWork, Limits
 from ..images.image import Image
 from ..images.record import ImageRecord

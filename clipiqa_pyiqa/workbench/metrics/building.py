@@ -13,12 +13,13 @@ import torch
 from ...checks import check_keys
 from ...errors import CLIPIQAError, ConfigError
 from ...files.hashes import remembered_sha256
+from ...given_metric import net_of
 from ...logger import log
 from ...metric import CLIPIQA
 from ...prompts.parsing import parse_columns
 from ...prompts.records import column_records
 from ...pyiqa_package import import_pyiqa
-from ...tower_metric import TowerMetric, net_of
+from ...tower_metric import TowerMetric
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs
 from .description import CLIPIQA_NAMES, Description, ObjectDescription, PyiqaDescription

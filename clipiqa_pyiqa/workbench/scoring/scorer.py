@@ -9,8 +9,8 @@ from functools import cache, partial
 from typing import Any, Unpack
 
 from ...errors import CLIPIQAError
+from ...given_metric import is_factory
 from ...options import lists_options
-from ...tower_metric import is_factory
 from ..metrics.parsing import AnyPrompts
 from ..options import RunOptions, SharedOptions, check_options
 from ..sources.parquet import IMAGE_COLUMNS
