@@ -152,11 +152,15 @@ def publish_error(words: Sequence[str], text: str) -> None:
     if output.out:
         from ...files.writing import write_bytes
         from ..files.folders import make_folder
-        from ..gate.gate_result import WRITTEN
+        from ..files.locking import locked
+        from ..gate.gate_result import SCORES, WRITTEN
         from ..gate.junit import Check, junit
 
         with suppress(CLIPIQAError):
             folder = make_folder(output.out, WRITTEN, overwrite=output.overwrite or output.resume)
+            for name in SCORES:
+                with locked(folder / name):  # raises if another gate writes here, whose verdict this would hinder
+                    pass
             write_bytes(folder / "gate.xml", junit("clipiqa gate", [Check("gate", "error", text)]))
 
 

@@ -20,6 +20,7 @@ from .junit import Check, junit
 from .suggestion import Suggestion, suggest
 from .verdicts import ColumnPair
 
+SCORES = ("base.parquet", "new.parquet")  # of folders
 WRITTEN = ("gate.json", "gate.xml", "rows.csv", PROVENANCE)
 PAGE = "gate.html"
 _TABLE = {  # heading -> attribute of a column, or of a finding

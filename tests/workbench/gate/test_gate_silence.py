@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from clipiqa_pyiqa import gate
+from clipiqa_pyiqa.workbench.files.locking import locked
 
 
 def with_cell(values, cell, place=5):
@@ -86,6 +87,13 @@ def test_a_metric_that_cannot_be_built_is_bad_input_and_no_regression(clipiqa, f
     assert said.count("No such file") == 1
     assert not (folders / "gate/gate.json").exists()
     clipiqa(f"{command} mini --resume", 0)
+
+
+def test_a_gate_that_is_refused_leaves_the_folder_to_the_one_that_writes_there(clipiqa, folders, command):
+    (folders / "gate").mkdir()
+    with locked(folders / "gate/base.parquet"):
+        assert "is being written" in clipiqa(f"{command} mini", 2).err
+    assert not (folders / "gate/gate.xml").exists()
 
 
 def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders):
