@@ -41,14 +41,14 @@ def run(
         root: folder of the images; default: the CSV file's folder
     """
     if count is None:
-        return experiment.report("agreement", list(votes), root=root)
+        return experiment.run_and_print("agreement", list(votes), root=root)
     check_whole("count", count, 1, 500)
     out = experiment.output.out
     if root is not None:
         raise OptionError("{root} belongs to votes, and {count} to photos.", options=("root", "count"))
     if out is None:
         raise OptionError("{count} needs a folder for the page: add {out} DIR.", options=("count", "out"))
-    code = experiment.report("make_pairs", list(votes), count=count)
+    code = experiment.run_and_print("make_pairs", list(votes), count=count)
     page = out / "pairs.html"
     files = f"{shlex.quote(os.fspath(out))}/votes-*.csv"
     note(f"send {page} to people, and put their files beside it; then: clipiqa agreement {files}")

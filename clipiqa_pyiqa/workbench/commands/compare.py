@@ -70,4 +70,4 @@ def run(
     from ..opinions.data_sets import check_data_sets
 
     check_data_sets(data, options.data_root)
-    return comparing.report("compare", metrics=metrics, data_sets=data, **vars(options))
+    return comparing.run_and_print("compare", metrics=metrics, data_sets=data, **vars(options))

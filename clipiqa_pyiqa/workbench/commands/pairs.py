@@ -32,4 +32,4 @@ def run(
         high: folder or quoted pattern of the high-quality images
         skip_missing: leave out images without a partner
     """
-    return experiment.report("pairs", low, high, skip_missing=skip_missing)
+    return experiment.run_and_print("pairs", low, high, skip_missing=skip_missing)

@@ -26,4 +26,4 @@ def run(
     Args:
         paths: images, up to 8
     """
-    return experiment.report("radar", list(paths))
+    return experiment.run_and_print("radar", list(paths))

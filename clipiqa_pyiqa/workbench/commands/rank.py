@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ...checks import check_whole
 from ...errors import CLIPIQAError, OptionError
 from ...text import counted, few
 from ..options import Reading, check_storage
@@ -19,16 +18,14 @@ from .options.flags import COLUMNS, OPTIONS, RARE
 from .options.groups import MetricOptions, Settings
 from .options.messages import note, tell
 from .options.progress import progress
-from .options.reports import Experiment
+from .options.reports import Experiment, tell_lacks
 from .options.running import check_inputs, start
 
 if TYPE_CHECKING:
     from ..rank.conditions import Condition
     from ..rank.page import RankingPage
     from ..rank.photos import Photos
-
-Parts = Mapping[str, Sequence[str]]
-"""Heading of a table -> the names of its photos."""
+    from ..rank.picked import Picked
 
 
 @Parameter(name="*", group=COLUMNS)
@@ -137,6 +134,8 @@ def run(
         count: best images to show, and worst
         page: folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
+    from ..rank.picked import pick, worst_and_best
+
     conditions = picks.conditions()  # a PATH may stand among names of flags
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
@@ -147,34 +146,30 @@ def run(
     is_picking = bool(cuts or conditions)
     if picks.paths and not is_picking:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
-    photos, is_complete = _score_or_read(sources, experiment, order, conditions, count)
-    is_complete = is_complete or picks.skip_missing
-    parts = _picked(photos, cuts) if is_picking else _worst_and_best(photos, count)
-    missing = photos.missing(_names_in(parts)) if is_picking else set()
-    # where no picked photo is found, the photos lie elsewhere, and the table of scores alone is asked
-    are_all_missing = len(missing) == len(_names_in(parts))
-    if missing and (picks.skip_missing or not are_all_missing):
+    photos, are_all_scored = _score_or_read(sources, experiment, order, conditions, count)
+    picked = pick(photos, cuts) if is_picking else worst_and_best(photos, count)
+    missing = _missing(picked, picks) if is_picking else set()
+    if missing:
         tell(f"{counted(len(missing), 'picked photo')} gone: {few(sorted(map(photos.path, missing)))}")
-        is_complete = is_complete and picks.skip_missing
     if picks.skip_missing:
-        parts = {title: [name for name in names if name not in missing] for title, names in parts.items()}
-    names = _names_in(parts) if is_picking else photos.best_first()
+        picked = picked.without(missing)
+    exit_code = 0 if picks.skip_missing or (are_all_scored and not missing) else 1
+    names = picked.names if is_picking else photos.best_first()
     if not names:
         tell(f"no photo is picked; {photos.by}: {photos.direction}")
-        return 0 if is_complete else 1
+        return exit_code
     if (picks.paths or page is not None) and not picks.despite_changes:
         photos.check_unchanged(names)
-    note(f"{photos.by}: {photos.direction}")
-    _note_overlap(photos, cuts, parts)
+    _note_order(picked)
     if page is not None:
         shown = _page_of(photos, names, cuts, page)
         _write_page(shown, experiment)
-        is_complete = is_complete and not shown.unreadable
+        exit_code = 1 if shown.unreadable else exit_code
     if picks.paths:
         _print_paths(map(photos.path, names), picks.null)
     elif is_picking or page is None:
-        print(photos.report(parts).text(), end="")
-    return 0 if is_complete else 1
+        print(photos.report(picked.parts).text(), end="")
+    return exit_code
 
 
 def _score_or_read(
@@ -206,9 +201,9 @@ def _score_or_read(
         raise OptionError(f"--columns and --root need a score file; got {sources[0]!r}.")
     of_scores = replace(output, overwrite=output.overwrite and output.out is not None)  # else of the page
     scoring = replace(experiment, output=of_scores)
-    ranking = scoring.result("rank", sources, count=count)
-    code = experiment.conclude(ranking)
-    return replace(ranking.photos(order.by, direction), conditions=conditions), code == 0
+    ranking = scoring.run("rank", sources, count=count)
+    tell_lacks(ranking)
+    return replace(ranking.photos(order.by, direction), conditions=conditions), ranking.is_complete
 
 
 def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Photos:
@@ -228,32 +223,17 @@ def _photos_in(file: str, order: OrderOptions, lower_better: bool | None) -> Pho
     return Photos(scores, scores.names[0] if order.by is None else order.by, lower_better, order.root)
 
 
-def _picked(photos: Photos, cuts: Mapping[str, Any]) -> Parts:
-    worst, best = photos.picked(**cuts)
-    parts = {}
-    if len(worst):
-        parts["Worst" if "worst" in cuts else "Picked"] = list(worst.index)
-    if len(best):
-        parts["Best" if "best" in cuts else "Picked"] = list(best.index)
-    return parts
+def _missing(picked: Picked, picks: PickOptions) -> set[str]:
+    """Return the picked photos that are gone; none if all are: they lie elsewhere, and scores alone are asked for."""
+    missing = picked.missing()
+    are_elsewhere = len(missing) == len(picked.names)
+    return set() if are_elsewhere and not picks.skip_missing else missing
 
 
-def _worst_and_best(photos: Photos, count: int) -> Parts:
-    """Return at most ``count`` of the worst and of the best photos; no photo is among both."""
-    half = len(photos.best_first()) // 2
-    check_whole("count", count)
-    return _picked(photos, {"worst": min(count, half) or None, "best": count})
-
-
-def _names_in(parts: Parts) -> list[str]:
-    return [name for names in parts.values() for name in names]
-
-
-def _note_overlap(photos: Photos, cuts: Mapping[str, Any], parts: Parts) -> None:
-    if {"worst", "best"} <= cuts.keys():
-        _, best_alone = photos.picked(**{**cuts, "worst": None})
-        if len(best_alone) > len(parts.get("Best", ())):
-            note("worst and best overlap: photos of both count as worst")
+def _note_order(picked: Picked) -> None:
+    note(f"{picked.photos.by}: {picked.photos.direction}")
+    if picked.has_overlap:
+        note("worst and best overlap: photos of both count as worst")
 
 
 def _page_of(photos: Photos, names: Sequence[str], cuts: Mapping[str, Any], folder: Path) -> RankingPage:

@@ -45,4 +45,4 @@ def run(
     check_inputs([path for path in paths if not names_data_set(path)])
     changed_options = {name: value for name, value in {"changes": changes, "scales": scales}.items() if value}
     sampling = {"sample": sample, "seed": seed, "data_root": data_root}
-    return experiment.report("sweep", paths=list(paths), steps=steps, **sampling, **changed_options)
+    return experiment.run_and_print("sweep", paths=list(paths), steps=steps, **sampling, **changed_options)

@@ -76,4 +76,4 @@ def run(
     if not metrics and options.protocol is None:
         raise OptionError("no metric is named: use -m METRIC, --protocol NAME or a --config file.")
     values = numbers_by_name("value", value)
-    return comparing.report("table", metrics=metrics, values=values, describe=describe, **vars(options))
+    return comparing.run_and_print("table", metrics=metrics, values=values, describe=describe, **vars(options))

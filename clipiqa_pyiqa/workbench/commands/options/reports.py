@@ -29,7 +29,8 @@ class Comparing:
     batches: Batches = Batches()
     strictness: Strictness = Strictness()
 
-    def report(self, function: str, **options: Any) -> int:
+    def run_and_print(self, function: str, **options: Any) -> int:
+        """Call a function of the package that compares, save and print its tables, and return the exit code."""
         look = self.tables.look()
         options |= {"trust_weights": self.metrics.trust_weights, "strict": self.strictness.strict}
         options |= {**vars(self.sizes), **batch_keywords(self.batches)}
@@ -63,7 +64,8 @@ class Experiment:
     scoring: Scoring = Scoring()
     pictures: Annotated[str, Parameter(metavar="KIND", group=RARE)] = "png"
 
-    def result(self, experiment: str, *inputs: Any, **options: Any) -> Any:
+    def run(self, experiment: str, *inputs: Any, **options: Any) -> Any:
+        """Call a function of the package that makes an experiment, and return its result."""
         questions = self.metrics.questions
         template = questions.template
         if not questions.prompts:  # a template alone words the questions of the experiment
@@ -75,11 +77,14 @@ class Experiment:
         with running(self.scoring.batches, self.output, experiment, metrics, *inputs, **options) as result:
             return result
 
-    def report(self, experiment: str, *inputs: Any, **options: Any) -> int:
-        result = self.result(experiment, *inputs, **options)
+    def run_and_print(self, experiment: str, *inputs: Any, **options: Any) -> int:
+        """Run an experiment, print its tables and what they lack, and return the exit code."""
+        result = self.run(experiment, *inputs, **options)
         print(result.report().text(), end="")
-        return self.conclude(result)
-
-    def conclude(self, result: ExperimentResult) -> int:
-        tell(*(f"left out: {reason}" for reason in result.failed.values()), *result.notes())
+        tell_lacks(result)
         return 0 if result.is_complete else 1
+
+
+def tell_lacks(result: ExperimentResult) -> None:
+    """Tell which images an experiment left out, and why."""
+    tell(*(f"left out: {reason}" for reason in result.failed.values()), *result.notes())

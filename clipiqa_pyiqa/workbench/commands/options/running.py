@@ -27,6 +27,7 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per per
 
 
 def start(machine: Machine) -> torch.device:
+    """Load PyTorch, set threads, memory and warnings for this process, and return the device."""
     if "torch" not in sys.modules:  # the import takes seconds
         note("loading PyTorch …")
         gc.disable()  # what the import makes stays: to look for garbage in it takes a quarter of a command's start

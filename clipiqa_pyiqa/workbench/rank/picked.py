@@ -1,0 +1,63 @@
+"""The photos that a user picks, in parts: the worst and the best."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...checks import check_whole
+from .photos import Photos
+
+Parts = Mapping[str, Sequence[str]]
+"""Heading of a table -> the names of its photos."""
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Picked photos.
+
+    Attributes:
+        has_overlap: Whether a photo is among the worst and the best; it is in the part of the worst.
+    """
+
+    photos: Photos
+    parts: Parts
+    has_overlap: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return [name for names in self.parts.values() for name in names]
+
+    def missing(self) -> set[str]:
+        """Return the photos whose file or shard does not exist."""
+        return self.photos.missing(self.names)
+
+    def without(self, left_out: Collection[str]) -> "Picked":
+        """Return the picked photos but those that are left out."""
+        parts = {heading: [name for name in names if name not in left_out] for heading, names in self.parts.items()}
+        return replace(self, parts=parts)
+
+
+def pick(photos: Photos, cuts: Mapping[str, Any]) -> Picked:
+    """Return the photos that ``cuts`` pick; see :func:`~..results.cuts.choose`."""
+    parts = _parts_of(photos, cuts)
+    if not {"worst", "best"} <= cuts.keys():
+        return Picked(photos, parts)
+    _, best_alone = photos.picked(**{**cuts, "worst": None})
+    return Picked(photos, parts, has_overlap=len(best_alone) > len(parts.get("Best", ())))
+
+
+def worst_and_best(photos: Photos, count: int) -> Picked:
+    """Return at most ``count`` of the worst and of the best photos; no photo is among both."""
+    half = len(photos.best_first()) // 2
+    check_whole("count", count)
+    return Picked(photos, _parts_of(photos, {"worst": min(count, half) or None, "best": count}))
+
+
+def _parts_of(photos: Photos, cuts: Mapping[str, Any]) -> Parts:
+    worst, best = photos.picked(**cuts)
+    parts = {}
+    if len(worst):
+        parts["Worst" if "worst" in cuts else "Picked"] = list(worst.index)
+    if len(best):
+        parts["Best" if "best" in cuts else "Picked"] = list(best.index)
+    return parts
