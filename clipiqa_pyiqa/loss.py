@@ -78,8 +78,6 @@ class CLIPIQALoss(nn.Module):
     metric: Any  # a CLIPIQA, or a metric of the family
     share: Any
     _gradient_share: GradientShare
-    last_weight: float
-    """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
 
     @lists_options(CLIPIQAOptions, of=CLIPIQA)
     def __init__(
@@ -114,7 +112,6 @@ class CLIPIQALoss(nn.Module):
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
         _check_share(share, beside, loss_weight)
         self.share = share
-        self.last_weight = 0.0 if share else loss_weight
         ready = criterion if metric is None else metric
         if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
@@ -170,8 +167,12 @@ class CLIPIQALoss(nn.Module):
             loss = losses if self.reduction == "none" else getattr(losses, self.reduction)()  # mean or sum
             if self.share and needs_gradient(pred):
                 self._gradient_share.update(self.share, pred, target, loss)
-                self.last_weight = self._gradient_share.weight
-            return (self.last_weight if self.share else self.loss_weight) * loss
+            return self.last_weight * loss
+
+    @property
+    def last_weight(self) -> float:
+        """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
+        return self._gradient_share.weight if self.share else self.loss_weight
 
     def _losses(self, images: Tensor) -> Tensor:
         if not isinstance(self.metric, CLIPIQA):

@@ -69,11 +69,16 @@ class Convolution:
         """
         padding = self.padding if has_padded_rows else 0, self.padding
         # operations on packed weights have no derivative and trace badly
-        if not can_pack or not x.is_cpu or x.dtype == torch.float64 or needs_gradient(x) or is_traced():
-            return self.unpacked_output(x, padding, onto)
-        if packing_failure(x.dtype):
-            return self.unpacked_output(x, padding, onto)
-        return self.packed_output(x, padding, onto)
+        is_differentiated = needs_gradient(x) or is_traced()
+        if (
+            can_pack
+            and x.is_cpu
+            and x.dtype != torch.float64
+            and not is_differentiated
+            and not packing_failure(x.dtype)
+        ):
+            return self.packed_output(x, padding, onto)
+        return self.unpacked_output(x, padding, onto)
 
     def unpacked_output(self, x: Tensor, padding: tuple[int, int], onto: Tensor | None = None) -> Tensor:
         dilation = idle_dilation(x, self.kernel)

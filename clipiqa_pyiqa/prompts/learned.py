@@ -109,7 +109,7 @@ class PromptLearner(nn.Module):
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
-        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)  # NaN if a file gave another context
+        self.register_buffer("initial_ctx", ctx.clone(), persistent=False)
         self._is_loaded = False
         self._tower: TextTower | None = None
         self._remembered: dict[tuple[torch.dtype, torch.device], EncodedTexts] = {}
@@ -222,16 +222,13 @@ class PromptLearner(nn.Module):
         if len(new) == len(STATE_KEYS):
             self._check_context(new["ctx"])
             self.clip.warn_of_unknown(self.pair.texts)
-            self.has_fixed_words = self._are_words_fixed(**new)
-            n_ctx = new["ctx"].shape[-2]
-            self.token_counts = self._embedded_words(n_ctx, self.has_fixed_words).token_counts
+            self.has_fixed_words, self.token_counts = self._words_in(**new)
             self.source = None
             self._is_loaded = True
             for name, value in new.items():
                 old = getattr(self, name)
                 if old.shape != value.shape:
                     old.data = torch.empty_like(value, dtype=old.dtype, device=old.device)
-            self.initial_ctx = torch.full_like(self.ctx.data, torch.nan)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_context(self, ctx: Tensor) -> None:
@@ -245,13 +242,16 @@ class PromptLearner(nn.Module):
                 options=("n_ctx",),
             )
 
-    def _are_words_fixed(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> bool:
-        """Return whether the pair's words stand between halves of a context; raise PromptError for other words."""
+    def _words_in(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> tuple[bool, tuple[int, int]]:
+        """Return whether the pair's words stand between halves of a context, and the number of tokens of each text.
+
+        Raises PromptError for other words.
+        """
         for has_fixed_words in (False, True):
             words = self._embedded_words(ctx.shape[-2], has_fixed_words)
             used = slice(max(words.token_counts) + 1)  # without the padding
             if _are_equal(token_prefix, words.prefix, used) and _are_equal(token_suffix, words.suffix, used):
-                return has_fixed_words
+                return has_fixed_words, words.token_counts
         raise PromptError(
             f"the learned prompts belong to another CLIP than {self._clip_name}, or to other words than "
             f"{self.pair.name!r}: build the metric with the backbone, weights and words that they were learned on."

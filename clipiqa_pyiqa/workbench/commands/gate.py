@@ -158,7 +158,7 @@ def publish_error(words: Sequence[str], text: str) -> None:
 
         with suppress(CLIPIQAError):
             folder = make_folder(output.out, WRITTEN, overwrite=output.overwrite or output.resume)
-            for name in SCORES:
+            for name in SCORES.values():
                 with locked(folder / name):  # raises if another gate writes here, whose verdict this would hinder
                     pass
             write_bytes(folder / "gate.xml", junit("clipiqa gate", [Check("gate", "error", text)]))

@@ -134,8 +134,6 @@ def run(
         count: best images to show, and worst
         page: folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
-    from ..rank.picked import pick, worst_and_best
-
     conditions = picks.conditions()  # a PATH may stand among names of flags
     if not sources:
         raise OptionError("no PATH given: name a folder of images, or a score file.")
@@ -147,6 +145,8 @@ def run(
     if picks.paths and not is_picking:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
     photos, are_all_scored = _score_or_read(sources, experiment, order, conditions, count)
+    from ..rank.picked import pick, worst_and_best  # loads pandas
+
     picked = pick(photos, cuts) if is_picking else worst_and_best(photos, count)
     missing = _missing(picked, picks) if is_picking else set()
     if missing:

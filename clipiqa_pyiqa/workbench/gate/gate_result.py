@@ -20,7 +20,8 @@ from .junit import Check, junit
 from .suggestion import Suggestion, suggest
 from .verdicts import ColumnPair
 
-SCORES = ("base.parquet", "new.parquet")  # of folders
+SCORES = {"base": "base.parquet", "new": "new.parquet"}
+"""Run -> its file of scores, if it is a folder of images."""
 WRITTEN = ("gate.json", "gate.xml", "rows.csv", PROVENANCE)
 PAGE = "gate.html"
 _TABLE = {  # heading -> attribute of a column, or of a finding

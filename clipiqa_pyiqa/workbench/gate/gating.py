@@ -32,7 +32,7 @@ from .absent import absent_rows, note_on_infinite
 from .comparable import comparable_runs
 from .equal_images import equal_findings
 from .findings import BAND, Accepted, Finding, flag_findings, size_findings
-from .gate_result import PAGE, WRITTEN, Gate
+from .gate_result import PAGE, SCORES, WRITTEN, Gate
 from .pairing import Pairing, pair_rows
 from .verdicts import judge, too_few_rows
 
@@ -109,7 +109,7 @@ def gate(
     options.setdefault("strict", True)  # that a metric cannot be built tells nothing about the images
     scores = {side: read_scores(path, columns=by, key=key) for side, path in places.items() if side not in folders}
     for side, images in folders.items():
-        output = None if out is None else Output(out / f"{side}.parquet", resume=resume, overwrite=overwrite)
+        output = None if out is None else Output(out / SCORES[side], resume=resume, overwrite=overwrite)
         scores_of_folder = _scores_of_images(images, metrics, output, partial(progress, side), options)
         scores[side] = replace(scores_of_folder, file=places[side])
     runs, names, notes = comparable_runs(per_video(scores["base"]), per_video(scores["new"]), by, folders)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...checks import FilePath, check_one_of, check_whole
@@ -21,25 +19,13 @@ from ...logger import log
 from ...metric import CLIPIQA
 from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.records import as_texts
-from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
+from ...training.heads import RatedPhotos, predict
 from ..opinions.mini_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
-from ..opinions.splits import draw_groups
 from ..options import SharedOptions, check_workers
-from ..stats.correlation import plcc, srocc
+from .cross_validation import NEEDED, FitAgreement, ValidatedFit, fit_agreement, random_split, validated_fit
 from .feature_store import read_or_encode_features
 from .judgement import Judgement, judge
-
-NEEDED = {"affine": 3, "ridge": 6, "auto": 10}  # method -> smallest number of rated photos
-FOLDS = 5
-
-
-class FitAgreement(NamedTuple):
-    """Agreement of predicted with given scores; ``rmse`` is a share of the score range."""
-
-    srocc: float
-    plcc: float
-    rmse: float
 
 
 @dataclass(frozen=True)
@@ -110,8 +96,9 @@ def fit(
     if metric.head is not None or len(metric.prompts) > 1 or len(metric.prompts[0].texts) == 1:
         asked = "a head" if metric.head is not None else ", ".join(question.name for question in metric.prompts)
         raise CLIPIQAError(f"a head is fitted to one pair of texts, such as 'quality'; got {asked}.")
-    warn_of_mini_photos(table, metric.clip.weights.backbone, without_mini_photos)
-    table = table.without(photos_of_mini(table, metric.clip.weights.backbone)) if without_mini_photos else table
+    seen = photos_of_mini(table, metric.clip.weights.backbone)
+    warn_of_mini_photos(seen, without_mini_photos)
+    table = table.without(seen) if without_mini_photos else table
     table.check_splits(("train",))
     train = table.part("train")
     _check_enough(method, train)
@@ -123,15 +110,15 @@ def fit(
     photos = _rated_photos(encoded, direction, table.frame, fit_on)
     parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
     groups = train["group"].factorize()[0]
-    best = _fit(method, parts["train"], groups, seed)
+    best = validated_fit(method, parts["train"], groups, seed)
     tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
-    before = {split: _agreement(part.zero_shot, part.shares) for split, part in tested.items()}
+    before = {split: fit_agreement(part.zero_shot, part.shares) for split, part in tested.items()}
     _warn_of_few_opinions(parts["train"], best, before["train"])
     unseen = {split: part for split, part in tested.items() if split != "train"}
-    held_out = {split: _agreement(predict(best.head, part), part.shares) for split, part in unseen.items()}
+    held_out = {split: fit_agreement(predict(best.head, part), part.shares) for split, part in unseen.items()}
     judgement = _judge(table, parts, best, seed).advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
     draws = range(seed, seed + splits)
-    random_splits = [_random_split(method, train, parts["train"], groups, draw, seed) for draw in draws]
+    random_splits = [random_split(method, train, parts["train"], groups, draw, seed) for draw in draws]
     fields = {**_provenance(metric, table, seed), **_scale(table, own_scale), "fit_on": fit_on, "method": best.method}
     tensors = {name: torch.from_numpy(array).float() for name, array in best.head.items()}
     return FitResult(
@@ -157,7 +144,7 @@ def _check_enough(method: str, train: pandas.DataFrame) -> None:
         )
 
 
-def _warn_of_few_opinions(photos: RatedPhotos, best: _Fit, zero_shot: FitAgreement) -> None:
+def _warn_of_few_opinions(photos: RatedPhotos, best: ValidatedFit, zero_shot: FitAgreement) -> None:
     if np.ptp(photos.shares) < 0.5:
         log.warning("the ratings cover less than half of the range: scores beyond them are extrapolated")
     if best.method == "affine" and zero_shot.plcc < 0:
@@ -201,69 +188,7 @@ def _provenance(metric: CLIPIQA, table: ScoreTable, seed: int) -> dict[str, Any]
     }
 
 
-class _RandomSplit(NamedTuple):
-    """The agreement of predictions with opinions in the rows that a random split tests."""
-
-    agreement: FitAgreement
-    tested_rows: list[int]
-
-
-def _random_split(
-    method: str, train: pandas.DataFrame, photos: RatedPhotos, groups: NDArray[np.int64], draw: int, seed: int
-) -> _RandomSplit:
-    """Fit a head to 80 % of the groups, and let it predict the rest.
-
-    Args:
-        draw: Seed of the groups that are drawn.
-        seed: Seed of the fit's own cross-validation.
-    """
-    rows = draw_groups(train["group"], 0.2, draw)
-    is_out = train.index.isin(rows)
-    fitted_count = len(train) - len(rows)
-    if len(rows) < 2 or fitted_count < NEEDED[method] or np.ptp(groups[~is_out]) == 0:
-        raise CLIPIQAError(
-            f"{len(train)} photos in {max(groups) + 1} groups are too few for random splits: two groups or more must "
-            "be left to fit to, and a group of up to 40 % of the photos is held out."
-        )
-    head = _fit(method, photos.at(~is_out), groups[~is_out], seed).head
-    tested = photos.at(is_out)
-    return _RandomSplit(_agreement(predict(head, tested), tested.shares), rows)
-
-
-class _Fit(NamedTuple):
-    """The chosen method's fit to all photos, and each method's cross-validation.
-
-    Attributes:
-        predicted: The chosen method's predictions of each photo, by a head that was fitted to other groups.
-        folds: The number of such heads.
-    """
-
-    method: str
-    head: FittedHead
-    agreements: dict[str, FitAgreement]
-    predicted: Array
-    folds: int
-
-
-def _fit(method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int) -> _Fit:
-    """Fit the method, or of all methods the one whose predictions of other groups are clearly better."""
-    names = list(FITS) if method == "auto" else [method]
-    numbers = np.unique(groups)
-    predicted = pandas.DataFrame(index=range(len(groups)), columns=names, dtype=float)
-    order = np.random.default_rng(seed).permutation(numbers)
-    folds = min(FOLDS, len(numbers))
-    for fold, name in itertools.product(np.array_split(order, folds), names):
-        is_out = np.isin(groups, fold)
-        predicted.loc[is_out, name] = predict(FITS[name](photos.at(~is_out)), photos.at(is_out))
-    agreements = {name: _agreement(predicted[name].to_numpy(), photos.shares) for name in names}
-    squares = (predicted.sub(photos.shares, axis=0) ** 2).groupby(groups).mean()
-    gain = squares[names[0]] - squares[names[-1]]
-    # ridge must be better by more than a standard error of the groups' mean squared errors
-    best = names[-1] if gain.mean() > gain.sem() else names[0]
-    return _Fit(best, FITS[best](photos), agreements, predicted[best].to_numpy(), folds)
-
-
-def _judge(table: ScoreTable, parts: Mapping[str, RatedPhotos], best: _Fit, seed: int) -> Judgement:
+def _judge(table: ScoreTable, parts: Mapping[str, RatedPhotos], best: ValidatedFit, seed: int) -> Judgement:
     """Return the judgement on the test images, those of validation, or by cross-validation: the first that tells.
 
     Images that share a photo or a scene with those that were fitted do not count.
@@ -284,7 +209,7 @@ def _judge(table: ScoreTable, parts: Mapping[str, RatedPhotos], best: _Fit, seed
     return judge(photos.zero_shot, best.predicted, train, on, seed)
 
 
-def _tries(asked: str, best: _Fit, fit_on: str) -> str:
+def _tries(asked: str, best: ValidatedFit, fit_on: str) -> str:
     """Return what to try where a head gained nothing."""
     tries = ["more rated photos"]
     if asked == "affine":
@@ -293,8 +218,3 @@ def _tries(asked: str, best: _Fit, fit_on: str) -> str:
         tries.append("a fit on stages")
     is_monotonic = best.method == "affine" and best.head["prior"][0] > 0
     return ", or ".join(tries) + (" (affine changes the scale, never the order of photos)" if is_monotonic else "")
-
-
-def _agreement(predicted: Array, shares: Array) -> FitAgreement:
-    rmse = float(np.sqrt(np.mean((predicted - shares) ** 2)))
-    return FitAgreement(srocc(predicted, shares), plcc(predicted, shares), rmse)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import pandas
 import torch
 from torch import Tensor
 
 from ...checks import FilePath, check_truth
 from ...clip.device import find_device
-from ...errors import CLIPIQAError
-from ...files.writing import write_bytes, write_text
 from ...logger import log
 from ...metric import CLIPIQA
 from ...options import lists_options
 from ...prompts.checksum import content_checksum
 from ...prompts.pairs import Prompts
-from ...prompts.prompt_files import pickled, save_prompt_file
-from ...training.prompts import EpochResult, PromptTraining
+from ...training.prompts import PromptTraining
 from ...training.recipe import Recipe, TrainingOptions, with_options
-from ...weights.checkpoint import load_pickled
 from ..files.folders import make_folder
 from ..files.locking import locked
 from ..opinions.mini_photos import written_digests
@@ -34,10 +28,7 @@ from ..stats.correlation import krcc, plcc, srocc
 from ..stats.intervals import Array
 from .judgement import Judgement, judge
 from .rated_images import FeatureStore, RatedImages
-
-BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
-FILES = (STATE, LAST, BEST, LOG)
-Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against given scores
+from .training_files import BEST, FILES, Agreement, TrainingFiles, TrainingProgress, remove_earlier_run
 
 
 @dataclass(frozen=True)
@@ -92,12 +83,13 @@ def train(
     folder = make_folder(out, () if resume else FILES, overwrite=True)
     with locked(folder):
         if not resume:
-            _remove_earlier_run(folder, overwrite)
+            remove_earlier_run(folder, overwrite)
         device = find_device(device)
         metric = _metric_to_train(recipe, device)
         backbone = metric.clip.weights.backbone
-        warn_of_mini_photos(table, backbone, without_mini_photos)
-        table = table.without(photos_of_mini(table, backbone)) if without_mini_photos else table
+        seen = photos_of_mini(table, backbone)
+        warn_of_mini_photos(seen, without_mini_photos)
+        table = table.without(seen) if without_mini_photos else table
         table.check_splits(("train", "val"))
         store = FeatureStore(metric, device, features, workers, table.hashes)
         train_images = store.rated_views(table.part("train"), recipe)
@@ -116,17 +108,6 @@ def train(
         judgement = _judge(table, first_scores, last_scores, recipe.seed)
         judgement = judgement.advised(_TRIES, backbone, _CONFIRM[judgement.on])
         return TrainingResult(metric.eval(), recipe, table, folder, after, before, judgement)
-
-
-def _remove_earlier_run(folder: Path, overwrite: bool) -> None:
-    for name in FILES:
-        file = folder / name
-        if file.exists() and not overwrite:
-            raise CLIPIQAError(
-                f"{str(file)!r} exists already: set `{{resume}}` to continue its run, or `{{overwrite}}`.",
-                options=("overwrite", "resume"),
-            )
-        file.unlink(missing_ok=True)
 
 
 def _metric_to_train(recipe: Recipe, device: torch.device) -> CLIPIQA:
@@ -194,8 +175,8 @@ def train_context(
     val_images = RatedImages(val_images.features.to(training.targets.device), val_images.targets)
     setup: dict[str, Any] = {"pos_embedding": metric.pos_embedding, "precision": metric.precision}
     setup["recipe"] = asdict(replace(recipe, network={}))
-    files = _RunFiles(folder, _identity(training, val_images.features, setup), {**setup, **(metadata or {})})
-    progress = files.restore(training) if resume else _Progress()
+    files = TrainingFiles(folder, _identity(training, val_images.features, setup), {**setup, **(metadata or {})})
+    progress = files.restore(training) if resume else TrainingProgress()
     for _ in range(training.epochs_done, recipe.epochs):
         epoch = training.epoch()
         reached = agreement(predict(metric, val_images.features), val_images.targets)
@@ -218,69 +199,6 @@ def _identity(training: PromptTraining, val_features: Tensor, setup: Mapping[str
     }
     on_cpu = {name: tensor.cpu() for name, tensor in tensors.items()}
     return content_checksum(on_cpu, {**setup, "weights": training.metric.clip.weights.sha256})
-
-
-@dataclass
-class _Progress:
-    """The agreement of the best epoch with the validation scores, and a row of the log for each epoch."""
-
-    best: Agreement = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def is_best(self, reached: Agreement) -> bool:
-        """Return whether an agreement is better than that of all epochs so far."""
-        best_srocc = self.best.get("srocc", math.nan)
-        return math.isnan(best_srocc) or reached["srocc"] > best_srocc
-
-    def add(self, epoch: EpochResult, reached: Agreement) -> None:
-        """Note an epoch."""
-        if self.is_best(reached):
-            self.best = reached
-        self.history.append({"epoch": epoch.number, "loss": epoch.loss, **reached})
-
-
-@dataclass(frozen=True)
-class _RunFiles:
-    """The files of a run.
-
-    Attributes:
-        identity: A run with another one cannot be resumed.
-        metadata: Metadata of the files of prompts.
-    """
-
-    folder: Path
-    identity: str
-    metadata: Mapping[str, Any]
-
-    def restore(self, training: PromptTraining) -> _Progress:
-        """Bring a training to where an earlier run stopped, if there was one; return how far that came."""
-        path = self.folder / STATE
-        if not path.is_file():
-            return _Progress()
-        state = load_pickled(path)
-        if not isinstance(state, dict) or state.get("run") != self.identity:
-            raise CLIPIQAError(
-                f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that "
-                "run, or choose another folder."
-            )
-        try:
-            training.restore(state, len(state["log"]))
-        except ValueError as error:
-            raise CLIPIQAError(f"{path} is damaged: begin the training again in another folder.") from error
-        return _Progress(state["best"], state["log"])
-
-    def save(self, training: PromptTraining, progress: _Progress, is_best: bool) -> None:
-        """Write the prompts, the log and, last, the state, so that it never runs ahead of them."""
-        epoch = progress.history[-1]
-        reached = {name: epoch[name] for name in epoch if name not in ("epoch", "loss")}
-        metadata = {**self.metadata, "epoch": epoch["epoch"], "scores": reached}
-        save_prompt_file(training.learner, self.folder / LAST, metadata)
-        if is_best:
-            save_prompt_file(training.learner, self.folder / BEST, metadata)
-        rows = pandas.DataFrame(progress.history)
-        write_text(self.folder / LOG, rows.to_csv(index=False, na_rep="nan", lineterminator="\n"))
-        state = {"run": self.identity, "best": progress.best, "log": progress.history, **training.state()}
-        write_bytes(self.folder / STATE, pickled(state))
 
 
 def predict(metric: CLIPIQA, features: Tensor, prompts: Prompts = None) -> Array:

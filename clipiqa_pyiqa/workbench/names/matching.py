@@ -7,12 +7,8 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..files.shown_text import below_common
-
-if TYPE_CHECKING:
-    pass
 
 
 class NameForm(enum.Enum):

@@ -218,9 +218,8 @@ def photos_of_mini(table: ScoreTable, backbone: str) -> list[bool]:
     return seen_by_mini(table.frame["path"], table.hashes)
 
 
-def warn_of_mini_photos(table: ScoreTable, backbone: str, is_left_out: bool) -> None:
-    """Log how many of a table's photos ``mini`` was trained on, if there are any and it is the backbone."""
-    seen = photos_of_mini(table, backbone)
+def warn_of_mini_photos(seen: Sequence[bool], is_left_out: bool) -> None:
+    """Log how many photos the metric was trained on, if there are any; ``seen``: as :func:`photos_of_mini` tells."""
     count = sum(seen)
     if count and is_left_out:
         log.warning(f"left out: {count:,} images that mini was trained on")

@@ -82,7 +82,8 @@ class ScoringWork(BatchWork[ImageTask, LoadedImage, ScoredImage]):
             answers = self._answers_of_processes(task, record)
         except ImageError as error:
             raise LoadingError(error, stamp) from error
-        task.image.release()  # a task outlives its batch, and must not keep the bytes of its file
+        finally:
+            task.image.release()  # a task outlives its batch, and must not keep the bytes of its file
         return LoadedImage(stamp, record, answers)
 
     def _answers_of_processes(self, task: ImageTask, record: ImageRecord) -> dict[int, Answer]:

@@ -82,8 +82,8 @@ def _unpickled(again: partial[Scorer], files: Sequence[str]) -> Scorer:
     except (pickle.PicklingError, AttributeError, TypeError):  # some functions need cloudpickle or dill
         return again()
     key = (digest, getattr(again.args[0], "__code__", None))
-    scorer = _scorers.get(key) or again()
-    _scorers[key] = scorer
+    scorer = _scorers.pop(key, None) or again()
+    _scorers[key] = scorer  # at the end: the first one is that which was not asked for the longest
     if len(_scorers) > _MOST_KEPT:
-        del _scorers[next(iter(_scorers))]  # the oldest
+        del _scorers[next(iter(_scorers))]
     return scorer

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,21 +15,20 @@ from ..files.csv_files import read_rows
 from .method_images import MethodImages
 from .method_table import MethodTable
 
+Expected = Mapping[FilePath, DataFrame]
+"""A source of published numbers, or a file ``images.csv`` of an earlier table -> its rows, whose cells are texts."""
+
 _CELL = ["test_set", "method", "image"]
 
 
-def read_published(sources: FilePath | Iterable[FilePath], images: MethodImages) -> DataFrame | None:
+def published_numbers(expected: Expected, images: MethodImages) -> DataFrame | None:
     """Return published numbers; None if there are only earlier tables.
 
     The columns are ``test_set``, ``method``, ``averaged``, ``metric``, ``published`` (as text).
-
-    Args:
-        sources: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
-            ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
     """
     tables = []
     has_earlier_table = False
-    for rows in _rows_by_source(sources).values():
+    for rows in expected.values():
         if _are_of_table(rows):
             has_earlier_table = True
             continue
@@ -60,14 +59,10 @@ def read_published(sources: FilePath | Iterable[FilePath], images: MethodImages)
     return published
 
 
-def read_earlier_tables(sources: FilePath | Iterable[FilePath]) -> dict[Path, DataFrame]:
-    """Return file ``images.csv`` of an earlier table -> its rows, then those of ``sets.csv`` beside it.
-
-    Args:
-        sources: As for :func:`read_published`; published numbers are passed over.
-    """
+def earlier_tables(expected: Expected) -> dict[Path, DataFrame]:
+    """Return file ``images.csv`` of an earlier table -> its rows, then those of ``sets.csv`` beside it."""
     earlier = {}
-    for source, rows in _rows_by_source(sources).items():
+    for source, rows in expected.items():
         if _are_of_table(rows):
             path = Path(source).expanduser()
             sets = path.with_name("sets.csv")
@@ -75,8 +70,13 @@ def read_earlier_tables(sources: FilePath | Iterable[FilePath]) -> dict[Path, Da
     return earlier
 
 
-def _rows_by_source(sources: FilePath | Iterable[FilePath]) -> dict[FilePath, DataFrame]:
-    """Return a text such as ``'ours: psnr=27.92'``, or a CSV file -> its rows, whose cells are texts."""
+def read_expected(sources: FilePath | Iterable[FilePath]) -> Expected:
+    """Return the rows of each source.
+
+    Args:
+        sources: CSV files (a row per method, or per image with a column ``image``; a column per metric, optionally
+            ``test_set``), texts such as ``'ours: psnr=27.92 ssim=0.7835'``, and ``images.csv`` of earlier tables.
+    """
     if isinstance(sources, str | os.PathLike):
         sources = [sources]
     rows_by_source = dict[FilePath, DataFrame]()

@@ -29,7 +29,7 @@ from ..results.output import Output
 from ..scoring.options import Options
 from ..scoring.result_files import create_result_files
 from .differences import differences
-from .expected import read_earlier_tables, read_published, with_published
+from .expected import earlier_tables, published_numbers, read_expected, with_published
 from .explain import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods
 from .method_scores import TRIALS, score_versions
@@ -73,7 +73,7 @@ def table(
         protocol: Name or file of a protocol; ``metrics`` add to its metrics, or replace metrics of the same label.
         values: Numbers for the protocol's formula: ``{'speedup': 113.85}``.
         crop_border: Pixels cut off each side before full-reference metrics; default the protocol's, or 0.
-        expect: As for :func:`~clipiqa_pyiqa.workbench.table.expected.read_published`.
+        expect: As for :func:`~clipiqa_pyiqa.workbench.table.expected.read_expected`.
         explain: Try changes that may explain differences from published numbers.
         skip_missing: Leave out images that a method or the reference lacks; otherwise raise.
         describe: Build the metrics for :meth:`MethodTable.describe`, and without ``out`` score no image.
@@ -105,8 +105,9 @@ def table(
     paths = images.files.map(printable).to_dict("list")
     wanted = [with_scores_of_methods(metric, paths) if isinstance(metric, FileMetric) else metric for metric in wanted]
     files = _output_files(out, images, resume, overwrite)
-    published = None if expect is None else read_published(expect, images)
-    earlier = {} if expect is None else read_earlier_tables(expect)
+    expected = None if expect is None else read_expected(expect)
+    published = None if expected is None else published_numbers(expected, images)
+    earlier = {} if expected is None else earlier_tables(expected)
     if explain and published is None:
         raise CLIPIQAError("`{explain}` needs published numbers in `{expect}`.", options=("explain", "expect"))
     score = functools.partial(score_versions, images, baseline_name, files, options, progress, chosen.unequal)

@@ -23,11 +23,11 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     assert table.without([False] * 6).frame.equals(table.frame)
     seen = score_table.photos_of_mini(table, "mini")
     assert seen == [True] * 3 + [False] * 3
-    score_table.warn_of_mini_photos(table, "RN50", is_left_out=True)
+    score_table.warn_of_mini_photos(score_table.photos_of_mini(table, "RN50"), is_left_out=True)
     assert not caplog.text
-    score_table.warn_of_mini_photos(table, "mini", is_left_out=False)
+    score_table.warn_of_mini_photos(seen, is_left_out=False)
     assert "mini was trained on 3 of these 6 images" in caplog.text
-    score_table.warn_of_mini_photos(table, "mini", is_left_out=True)
+    score_table.warn_of_mini_photos(seen, is_left_out=True)
     assert "left out: 3 images that mini was trained on" in caplog.text
     others = table.without(seen)
     assert others.frame.equals(table.frame[3:])
