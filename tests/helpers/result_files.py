@@ -37,7 +37,7 @@ def read_results(path):
         cells = list(read_cells(path, format, damage))
         if damage:
             raise CLIPIQAError(f"damaged: {damage}")
-        names = header.scores if header else list(cells[0])[1 : list(cells[0]).index(FIELDS[0])]
+        names = header.score_names if header else list(cells[0])[1 : list(cells[0]).index(FIELDS[0])]
         return header, [_row(each, names) for each in cells]
 
 

@@ -258,7 +258,7 @@ def _score_on_ray(
 
 def _print_rows(run: ScoringRun, format: str | None, show: Callable[..., None]) -> RowCounts:
     """Score: print each row in a format (None: nowhere) and the reason of each failure; return the counts of rows."""
-    counts = RowCounts(dict.fromkeys(run.header.scores, 0))
+    counts = RowCounts(dict.fromkeys(run.header.score_names, 0))
     total = run.count
     printed = printing(sys.stdout.buffer, format, run.header) if format else contextlib.nullcontext(lambda row: None)
     try:

@@ -42,7 +42,7 @@ def scored_images(
     output = scores_output(written, column_names(metrics), [*names, *inputs], options)
     run = score_paths(metrics, sources, out=output, strict=True, **scoring_options(options))
     scores = run.scores(options.get("progress", silent)).under(names)
-    has_scores = scores.frame[run.header.scores].notna().all(axis=1)
+    has_scores = scores.frame[run.header.score_names].notna().all(axis=1)
     failed = {name: scores.errors[name] for name in has_scores.index[~has_scores]}
     failed |= {name: f"{name!r} is gone since an earlier run." for name in run.results.images.gone}
     if not has_scores.any():

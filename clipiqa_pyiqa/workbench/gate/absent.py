@@ -7,6 +7,7 @@ from pandas import DataFrame, Series
 
 from ...errors import Kind
 from ...text import counted, few, first_of
+from ..results.error_texts import error_without_name
 from ..results.failures import UNREAD
 from ..results.scores import Scores
 from .findings import Absent
@@ -87,9 +88,6 @@ def _lost_scores(name: str, rows: DataFrame, paths: DataFrame, runs: Sequence[Sc
 
 
 def _differing_errors(paths: Iterable[str], errors: Mapping[str, str]) -> list[str]:
-    """Return the errors of images, of those that differ in the image's name alone only the last.
-
-    A result file stores a failure as one sentence, which begins with the image's name.
-    """
-    error_by_reason = {errors[path].removeprefix(repr(path)): errors[path] for path in paths if path in errors}
+    """Return the errors of images, of those that differ in the image's name alone only the last."""
+    error_by_reason = {error_without_name(path, errors[path]): errors[path] for path in paths if path in errors}
     return list(error_by_reason.values())

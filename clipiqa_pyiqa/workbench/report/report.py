@@ -96,14 +96,14 @@ class Report:
         for column in columns_to_show:
             cells = [replace(cell, text=shown(cell.text)) if column.is_wordy else cell for cell in column.cells]
             columns.append(replace(column, name=shown(column.name), group=shown(column.group), cells=cells))
-        has_marks = any("†" in cell.text for column in columns for cell in column.cells)
+        has_daggers = any(cell.has_dagger for column in columns for cell in column.cells)
         return replace(
             table,
             title=shown(table.title),
             columns=columns,
             before=list(map(shown, table.before)),
             reasons={shown(name): reason for name, reason in table.reasons.items()},
-            legend=[shown(line) for line in table.legend if has_marks or not line.startswith("†")],
+            legend=[shown(line) for line in table.legend if has_daggers or line != table.dagger_line],
             section=shown(table.section),
         )
 

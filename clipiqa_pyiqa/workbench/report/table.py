@@ -25,6 +25,7 @@ _LATEX: dict[Mark, str] = {
     "second": r"\underline{%s}",
     "loss": r"\textcolor{orange!70!black}{%s\,{\scriptsize$\bigtriangledown$}}",
 }
+DAGGER = "†"
 PACKAGES = r"\usepackage{booktabs,graphicx,xcolor}"
 
 
@@ -35,12 +36,14 @@ class Cell:
     Attributes:
         detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
+        has_dagger: Whether ``†`` stands behind the text.
     """
 
     text: str
     detail: str = ""
     value: float = math.nan
     mark: Mark = ""
+    has_dagger: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Table:
 
     Attributes:
         reasons: Name of a row or column -> why cells are empty, or a remark.
+        dagger_line: Line of the legend that says what ``†`` means; it is shown if a cell has one.
         on_console: Sentence that stands on a console in place of a table that is too long for it.
     """
 
@@ -86,6 +90,7 @@ class Table:
     is_heat_map: bool = False
     section: str = ""
     on_console: str = ""
+    dagger_line: str = ""
 
     @property
     def titles(self) -> list[str]:
@@ -252,7 +257,7 @@ _SPELT = str.maketrans(
         "↓": r"$\downarrow$",
         "−": "$-$",
         "≤": r"$\le$",
-        "†": r"$^\dagger$",
+        DAGGER: r"$^\dagger$",
         "≈": r"$\approx$",
         "▼": r"$\bigtriangledown$",
         "✓": r"$\surd$",

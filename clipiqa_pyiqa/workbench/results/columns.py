@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import OutputError
 from ...prompts.records import files_text, value_text
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "files", "decoders")
@@ -16,10 +15,6 @@ Record = Mapping[str, Any]
 """What scores depend on, or how images were read, as values of JSON."""
 Changes = list[tuple[str, str, str]]
 """Fields that differ between two records, with both values as texts."""
-
-
-class ResultsError(OutputError):
-    """A result file that cannot be written, read or continued."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +48,10 @@ class Column:
             return ""
         if "hash" in self.record:
             return str(self.record["hash"])
-        return hashlib.sha256(json.dumps(of_scores(self.record), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(fields_of_scores(self.record), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def of_scores(record: Record) -> dict[str, Any]:
+def fields_of_scores(record: Record) -> dict[str, Any]:
     """Return the fields on which scores depend; learned prompts and heads are told by their hash."""
     return {
         key: value.get("sha256", value) if isinstance(value, Mapping) else value
@@ -67,8 +62,8 @@ def of_scores(record: Record) -> dict[str, Any]:
 
 def changes(before: Record, now: Record) -> Changes:
     """Return the fields on which scores depend and that differ between two records, with both values as texts."""
-    earlier_fields = of_scores(before)
-    fields = of_scores(now)
+    earlier_fields = fields_of_scores(before)
+    fields = fields_of_scores(now)
     differing = []
     for key in {**earlier_fields, **fields}:
         earlier_value = earlier_fields.get(key)

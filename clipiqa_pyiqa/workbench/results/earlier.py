@@ -29,11 +29,17 @@ class CellPlan(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an image has no score: a kind for code, and words; ``is_of_image``: no metric can score it."""
+    """Why an image has no score.
+
+    Attributes:
+        kind: The reason for code.
+        error: The reason for people.
+        is_of_all_metrics: Whether no metric can score the image, as it could not be read.
+    """
 
     kind: Kind
     error: str
-    is_of_image: bool
+    is_of_all_metrics: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +122,8 @@ class EarlierRun:
             self._is_reached[name][place] = name in cells
         self._failures.pop(place, None)
         if cells["kind"]:
-            is_of_image = not cells["width"] and cells["kind"] != Kind.TOO_SMALL  # metrics of pyiqa take any size
-            self._failures[place] = Failure(Kind(cells["kind"]), cells["error"], is_of_image)
+            is_readable = bool(cells["width"]) or cells["kind"] == Kind.TOO_SMALL  # metrics of pyiqa take any size
+            self._failures[place] = Failure(Kind(cells["kind"]), cells["error"], is_of_all_metrics=not is_readable)
 
     def _append_place(self) -> None:
         self._stamps.append("")
@@ -164,7 +170,7 @@ class EarlierRun:
         failure = row.failure
         is_reached = column in row.scores
         has_failed = is_reached and row.scores[column] is None
-        if has_failed or (failure is not None and failure.is_of_image):
+        if has_failed or (failure is not None and failure.is_of_all_metrics):
             kind = None if failure is None else failure.kind
             return CellPlan.KEPT if is_final(kind, self._has_same_decoders) else CellPlan.SCORED_AGAIN
         return CellPlan.KEPT if is_reached else CellPlan.NOT_REACHED

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..files.csv_files import csv_line
 from ..files.journal import Cells
-from .columns import ResultsError
+from .results_error import ResultsError
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 JOURNAL = ".part.jsonl"  # added to the name of the result

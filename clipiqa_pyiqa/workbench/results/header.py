@@ -14,12 +14,12 @@ from .columns import (
     Changes,
     Column,
     Record,
-    ResultsError,
     changes,
     column_changes,
     lacks_parameters,
 )
 from .record_text import metric_line, shared_and_own
+from .results_error import ResultsError
 from .row import FIELDS
 from .scales import short_scale_text
 
@@ -49,7 +49,7 @@ class Header:
             raise ResultsError(f"a score cannot be called {name!r}, because another column has this name.")
 
     @cached_property
-    def scores(self) -> list[str]:
+    def score_names(self) -> list[str]:
         return [column.name for column in self.columns]
 
     @property
@@ -64,7 +64,7 @@ class Header:
     @property
     def row_names(self) -> list[str]:
         """The columns whose cells differ from row to row."""
-        return ["path", *self.scores, *FIELDS, *self.joined]
+        return ["path", *self.score_names, *FIELDS, *self.joined]
 
     @property
     def names(self) -> list[str]:

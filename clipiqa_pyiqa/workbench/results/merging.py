@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..files.journal import Cells
 from .earlier import EarlierRow, Failure
-from .failures import worst_kind
+from .failures import kind_of_row
 from .row import Row
 
 
@@ -58,6 +58,6 @@ def merged(
 def _failure_of_both(row: Row, earlier: Failure | None) -> Cells:
     """Return ``kind`` and ``error`` of a row that has also failed before."""
     if earlier is None:
-        return {"kind": worst_kind([row.kind]), "error": row.error}
+        return {"kind": kind_of_row([row.kind]), "error": row.error}
     errors = dict.fromkeys(filter(None, [row.error, earlier.error]))
-    return {"kind": worst_kind([row.kind, earlier.kind]), "error": " ".join(errors)}
+    return {"kind": kind_of_row([row.kind, earlier.kind]), "error": " ".join(errors)}

@@ -8,8 +8,8 @@ from pathlib import Path
 from ...checks import check_one_of
 from ...files.writing import check_output
 from ..files.locking import locked
-from .columns import ResultsError
 from .formats import SUFFIXES, format_of, journal_of, provenance_of, unfinished
+from .results_error import ResultsError
 
 
 @dataclass

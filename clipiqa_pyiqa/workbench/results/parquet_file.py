@@ -32,7 +32,7 @@ ROWS_OF_GROUP = 10_000  # rows of a row group, and in memory at a time
 def schema_of(header: Header) -> pyarrow.Schema:
     """Return the columns of a Parquet file, but for joined values, whose types are not known."""
     types = {name: pyarrow.string() for name in header.names if name not in (*header.joined, SCALE)}
-    types |= dict.fromkeys(header.scores, pyarrow.float64()) | dict.fromkeys(NUMBERS, pyarrow.int32())
+    types |= dict.fromkeys(header.score_names, pyarrow.float64()) | dict.fromkeys(NUMBERS, pyarrow.int32())
     attributes = {**header.provenance, SCALE: scale_text(header.columns)}
     return pyarrow.schema(types, {PANDAS_KEY: json.dumps(attributes)})
 

@@ -22,10 +22,11 @@ from ..files.locking import locked
 from ..sources.parquet import opened_table
 from ..sources.shard_error import ShardError
 from ..sources.stores import address_of, files_below, is_remote, joined, opened, remove, write_new, write_whole
-from .columns import ResultsError, changes_text
+from .columns import changes_text
 from .formats import RECORD
 from .header import Header, header_changes
 from .parquet_file import metadata_of, schema_of
+from .results_error import ResultsError
 
 if TYPE_CHECKING:
     import pandas
@@ -106,8 +107,8 @@ class ParquetFolder:
                 options=("resume",),
             )
         differing = header_changes(before, header)
-        if before.scores != header.scores:
-            differing.insert(0, ("columns", ", ".join(before.scores), ", ".join(header.scores)))
+        if before.score_names != header.score_names:
+            differing.insert(0, ("columns", ", ".join(before.score_names), ", ".join(header.score_names)))
         if differing:
             raise ResultsError(
                 f"{self.path!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "

@@ -26,7 +26,7 @@ def printing(stream: IO[bytes], format: str, header: Header) -> Iterator[Callabl
     constants = header.constants
     if format == "csv":
         _put(stream, csv_line(header.names))
-    yield lambda row: _put(stream, line_of(format, row.as_dict(header.scores) | constants))
+    yield lambda row: _put(stream, line_of(format, row.as_dict(header.score_names) | constants))
 
 
 def _put(stream: IO[bytes], text: str) -> None:
@@ -50,7 +50,7 @@ class _TableOfRows:
             f"{key} {value}" for key, value in described(self.header.columns, self.header.reading).items()
         )
         _put(self.stream, f"# {one_line(texts)}\n")
-        self._write_line(self.header.scores, "path")
+        self._write_line(self.header.score_names, "path")
 
     def write(self, row: Row) -> None:
         if row.scores is not None:
@@ -58,7 +58,7 @@ class _TableOfRows:
         size = f"{row.width}×{row.height}" if row.width else ""  # only metrics that read the image know it
         notes = ", ".join(filter(None, [row.kind or size, row.converted, row.flag]))
         path = f"{row.path} ({notes})" if notes else row.path
-        self._write_line(row.scores or [None] * len(self.header.scores), path)
+        self._write_line(row.scores or [None] * len(self.header.score_names), path)
 
     def write_means(self) -> None:
         if len(self._scored) < 2:
@@ -69,7 +69,7 @@ class _TableOfRows:
 
     def _write_line(self, cells: Sequence[Any], path: str) -> None:
         texts = map(_text_of, cells)
-        aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, self.header.scores, strict=True))
+        aligned = (f"{text:>{max(len(name), 6)}}" for text, name in zip(texts, self.header.score_names, strict=True))
         _put(self.stream, one_line("  ".join([*aligned, path])) + "\n")
 
 

@@ -16,9 +16,9 @@ from ...text import reason
 from ..files.csv_files import csv_rows
 from ..files.journal import Cells, is_journal, read_journal
 from .checks import check_header, check_row
-from .columns import ResultsError
 from .formats import journal_of, provenance_of, unfinished
 from .header import Header
+from .results_error import ResultsError
 
 
 def read_header(path: Path, format: str) -> Header | None:

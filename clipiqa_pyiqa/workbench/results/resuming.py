@@ -10,12 +10,13 @@ from pathlib import Path
 from ...logger import log
 from ...text import first_of
 from ..files.journal import Cells
-from .columns import Column, ResultsError, changes, changes_text, lacks_parameters
+from .columns import Column, changes, changes_text, lacks_parameters
 from .earlier import EarlierRun
 from .formats import provenance_of
 from .header import METRIC, SCALE, Header, header_changes
 from .output import Output
 from .reading import read_cells, read_header
+from .results_error import ResultsError
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,13 @@ def read_earlier_run(path: Path, output: Output, header: Header) -> Resumed | No
     sources = {column.name: _source(column, before) for column in header.columns}
     _tell_sources(path, before, header.columns, sources)
     earlier = EarlierRun(
-        before.scores,
+        before.score_names,
         sources,
         is_interrupted=path != output.path,
         has_same_decoders=before.reading.get("decoders") == header.reading.get("decoders"),
     )
     newest = array("q")
-    _read_rows(path, format, before.scores, earlier, newest)
+    _read_rows(path, format, before.score_names, earlier, newest)
     joined = {**before.joined, **header.joined}
     header_of_both = before.with_columns(header.columns, reading=header.reading, joined=joined)
     return Resumed(path, format, header_of_both, earlier, newest)

@@ -1,9 +1,8 @@
 """Rows: the scores of one image by the columns of a run, or the reason why there are none."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import Kind
 from ...files.printable import printable
@@ -14,15 +13,6 @@ FIELDS = (*NUMBERS, "converted", "flag", "kind", "error", "stamp")
 """The columns after the scores; each is an attribute of ``Row``."""
 
 
-class Answer(NamedTuple):
-    """The scores of one metric for one image, or None with a reason; ``seconds`` is the time of scoring."""
-
-    values: tuple[float, ...] | None = None
-    seconds: float = math.nan
-    error: str = ""
-    kind: Kind | None = None
-
-
 @dataclass(frozen=True)
 class Row:
     r"""The result of one image: a row of a result file.
@@ -31,9 +21,10 @@ class Row:
         path: The file, as given; a byte that is not UTF-8 becomes ``\\xNN``.
         scores: One score per column, or None where a metric failed; None if there is no score at all.
         scored_width, scored_height: The size of the scored image in pixels.
-        kind, error: Why scores are missing: ``kind`` for code (:func:`~.failures.worst_kind`), ``error`` for people.
+        kind, error: Why scores are missing: ``kind`` for code (:func:`~.failures.kind_of_row`), ``error`` for people.
         stamp: The state of the image, such as size and time of the file; empty if unknown.
         asked: Whether each column was asked for; empty: all.
+        seconds: The time that each metric took for the image; empty if nobody measures it.
         carried: Values of its shard that stand beside the scores.
     """
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..files.journal import Cells, Journal
-from .columns import ResultsError
 from .earlier import EarlierRun
 from .header import Header
 from .reading import read_cells
+from .results_error import ResultsError
 from .resuming import Resumed
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from ..files.csv_files import PATH_COLUMNS, find_column
 from ..files.journal import Cells
 from ..sources.stores import address_of, is_remote
 from .checks import check_row
+from .columns import Column, Record
 from .formats import RECORD, SUFFIXES, format_of
 from .header import METRIC, SCALE, Header
 from .reading import checked_reading, read_cells, read_header, read_scale_attribute
@@ -52,55 +55,126 @@ def read_scores(
     """
     import pandas
 
+    table = _read_table(path, key)
+    numbers = table.chosen_numbers(columns)
+    if not columns:
+        table.warn_of_spoilt_columns()
+    for column, values in numbers.items():
+        table.warn_of_texts(column, values.isna())
+    frame = pandas.DataFrame({str(column): values.astype(float) for column, values in numbers.items()})
+    is_ours = bool(table.known) or _looks_like_ours(table.cells)
+    written_by_us = [SCALE, METRIC] if is_ours else []
+    other = table.cells.drop(columns=[*numbers, *written_by_us], errors="ignore")
+    return Scores(frame, other, table.known, table.reading, str(table.path), is_ours)
+
+
+def _read_table(path: FilePath, key: str | None) -> _TableOfScores:
+    """Return the table in a file of scores, or in a folder of results of a run on Ray."""
+    import pandas
+
     address = address_of(path)
     path = Path(path).expanduser()
     rows, header = _rows_of_folder(address) if is_folder_of_rows(address) else _rows(path)
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
-    table = pandas.DataFrame(rows)
+    cells = pandas.DataFrame(rows)
     try:
-        known = header.by_name if header else read_scales(_scales(path, table))
+        known = header.by_name if header else read_scales(_scales(path, cells))
     except ValueError as error:
         raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
     key = key or ("path" if header else None)
-    path_column = find_column(path, list(table.columns), key, PATH_COLUMNS, option="key")
-    table.index = pandas.Index(table.pop(path_column).map(str), name="path", dtype=object)
-    if "" in table.index:
+    path_column = find_column(path, list(cells.columns), key, PATH_COLUMNS, option="key")
+    cells.index = pandas.Index(cells.pop(path_column).map(str), name="path", dtype=object)
+    if "" in cells.index:
         raise CLIPIQAError(
             f"{str(path)!r} has a row without a name in the column {path_column!r}: add it, or delete the row."
         )
-    candidates = [column for column in table if str(column).lower().strip() not in _NO_SCORES]
-    values = {column: numbers_in(table[column]) for column in columns or candidates if column in table}
-    numbers = [column for column in values if column in known or values[column].notna().any()]
-    without = [column for column in columns or candidates if column not in numbers]
-    if columns and without:
-        raise CLIPIQAError(_no_such_numbers(path, without[0], table, candidates))
-    spoilt = [_without_numbers(column, table[column]) for column in without if _looks_like_numbers(table[column])]
-    if not numbers:
-        spoilt = spoilt or [_without_numbers(column, table[column]) for column in without[:1]]
-        names = ", ".join(map(str, (path_column, *table.columns)))
-        raise CLIPIQAError(
-            "; ".join([f"{str(path)!r} has no column of numbers: its columns are {names}", *spoilt]) + "."
+    return _TableOfScores(path, cells, path_column, known, header.reading if header else {})
+
+
+@dataclass(frozen=True)
+class _TableOfScores:
+    """A table in a file of scores, before columns are chosen.
+
+    Attributes:
+        cells: The cells as they are in the file; the index holds image names.
+        path_column: The column that held the image names.
+        known: Column of scores -> what the file says of it.
+        reading: How images were read.
+    """
+
+    path: Path
+    cells: pandas.DataFrame
+    path_column: str
+    known: Mapping[str, Column]
+    reading: Record
+
+    @property
+    def candidates(self) -> list[Any]:
+        """The columns that may hold scores, by their names."""
+        return [column for column in self.cells if str(column).lower().strip() not in _NO_SCORES]
+
+    def chosen_numbers(self, columns: Sequence[str] | None) -> dict[Any, pandas.Series]:
+        """Return column -> its numbers (NaN: none), of the columns asked for; None chooses all of scores.
+
+        Raises ``CLIPIQAError`` if a column that was asked for holds no number, or if no column holds one.
+        """
+        if columns:
+            return self._asked_numbers(columns)
+        numbers = self._numbers_of_candidates
+        if not numbers:
+            raise CLIPIQAError(self._no_numbers())
+        return {column: values for column, values in numbers.items() if column in self.known} or numbers
+
+    def _asked_numbers(self, columns: Sequence[str]) -> dict[Any, pandas.Series]:
+        numbers = self._columns_with_numbers(columns)
+        for column in columns:
+            if column not in numbers:
+                raise CLIPIQAError(self._no_such_numbers(column))
+        return numbers
+
+    @cached_property
+    def _numbers_of_candidates(self) -> dict[Any, pandas.Series]:
+        return self._columns_with_numbers(self.candidates)
+
+    def _columns_with_numbers(self, columns: Iterable[Any]) -> dict[Any, pandas.Series]:
+        numbers = {column: numbers_in(self.cells[column]) for column in columns if column in self.cells}
+        return {column: values for column, values in numbers.items() if column in self.known or values.notna().any()}
+
+    def _spoilt_columns(self) -> list[Any]:
+        """Return the columns whose cells look like numbers, but are none, as they have commas or signs of percent."""
+        without = [column for column in self.candidates if column not in self._numbers_of_candidates]
+        return [column for column in without if _looks_like_numbers(self.cells[column])]
+
+    def warn_of_spoilt_columns(self) -> None:
+        """Log the columns that look like numbers and are left out."""
+        for column in self._spoilt_columns():
+            log.warning(f"{str(self.path)!r}: left out: {_without_numbers(column, self.cells[column])}.")
+
+    def warn_of_texts(self, column: Any, is_missing: pandas.Series) -> None:
+        """Log the texts in a column of scores, among those cells that hold no number."""
+        texts = [cell for cell in self.cells[column][is_missing] if isinstance(cell, str) and cell.strip()]
+        if not texts:
+            return
+        has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text) for text in texts)
+        remedy = "; a decimal comma must be a point, and a comma between thousands left out" if has_comma else ""
+        log.warning(
+            f"no number, so missing: {counted(len(texts), 'score')} of {str(column)!r} in {str(self.path)!r} "
+            f"({few(dict.fromkeys(texts))}{remedy})."
         )
-    for phrase in spoilt:
-        log.warning(f"{str(path)!r}: left out: {phrase}.")
-    chosen = columns or [column for column in numbers if column in known] or numbers
-    for column in chosen:
-        texts = [cell for cell in table[column][values[column].isna()] if isinstance(cell, str) and cell.strip()]
-        if texts:
-            _warn_of_texts(texts, f"{str(column)!r} in {str(path)!r}")
-    frame = pandas.DataFrame({str(column): values[column].astype(float) for column in chosen})
-    is_ours = bool(known) or _looks_like_ours(table)
-    ours = [SCALE, METRIC] if is_ours else []
-    other = table.drop(columns=[*chosen, *ours], errors="ignore")
-    return Scores(frame, other, known, header.reading if header else {}, str(path), is_ours)
 
+    def _no_such_numbers(self, column: str) -> str:
+        """Return the sentence about a column that is not there, or holds no number."""
+        if column in self.cells:
+            return f"{str(self.path)!r}: {_without_numbers(column, self.cells[column])}."
+        return f"{str(self.path)!r} has no numbers called {column!r}: {hint_for(column, map(str, self.candidates))}"
 
-def _no_such_numbers(path: Path, column: str, table: pandas.DataFrame, candidates: Iterable[Any]) -> str:
-    """Return the sentence about a column that is not there, or holds no number."""
-    if column in table:
-        return f"{str(path)!r}: {_without_numbers(column, table[column])}."
-    return f"{str(path)!r} has no numbers called {column!r}: {hint_for(column, map(str, candidates))}"
+    def _no_numbers(self) -> str:
+        """Return the sentence about a file in which no column holds a number."""
+        names = ", ".join(map(str, (self.path_column, *self.cells.columns)))
+        examples = self._spoilt_columns() or self.candidates[:1]
+        phrases = [_without_numbers(column, self.cells[column]) for column in examples]
+        return "; ".join([f"{str(self.path)!r} has no column of numbers: its columns are {names}", *phrases]) + "."
 
 
 def _without_numbers(column: str, cells: pandas.Series) -> str:
@@ -116,15 +190,6 @@ def _looks_like_numbers(cells: pandas.Series) -> bool:
     """Return whether all cells that are not empty have digits beside a comma or a sign of percent."""
     texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
     return bool(texts) and all(re.fullmatch(r"[+-]?\d[\d.,]*\s*%?", text) for text in texts)
-
-
-def _warn_of_texts(texts: Sequence[str], where: str) -> None:
-    """Log the cells of a column of scores that hold no number."""
-    has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text) for text in texts)
-    remedy = "; a decimal comma must be a point, and a comma between thousands left out" if has_comma else ""
-    log.warning(
-        f"no number, so missing: {counted(len(texts), 'score')} of {where} ({few(dict.fromkeys(texts))}{remedy})."
-    )
 
 
 def _looks_like_ours(table: pandas.DataFrame) -> bool:
@@ -154,7 +219,7 @@ def _rows_of_folder(address: str) -> tuple[list[Cells], Header]:
     rows = folder.table().to_pylist()
     with checked_reading(Path(address), "parquet"):
         for row in rows:
-            check_row(row, header.scores)
+            check_row(row, header.score_names)
     return rows, header
 
 

@@ -78,10 +78,10 @@ class Scores:
 
         table = pandas.DataFrame(list(rows), columns=header.row_names)
         table.index = pandas.Index(table.pop("path").map(str), name="path", dtype=object)
-        for name in (*header.scores, *NUMBERS):
+        for name in (*header.score_names, *NUMBERS):
             table[name] = numbers_in(table[name])
-        frame = table[header.scores].astype(float)
-        other = table.drop(columns=header.scores)
+        frame = table[header.score_names].astype(float)
+        other = table.drop(columns=header.score_names)
         return cls(frame, other, header.by_name, header.reading, file, is_ours=True)
 
     def under(self, names: Iterable[str]) -> Scores:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ...errors import Kind
 from ..files.journal import Cells
 from ..files.locking import locked
-from .columns import Column, Record, ResultsError
+from .columns import Column, Record
 from .earlier import EarlierRun, lasting_stamp
-from .failures import with_lacks, with_unasked
+from .error_texts import with_lacks, with_unasked
 from .formats import journal_of
 from .header import Header
 from .joined import JoinedValues, digest_of
@@ -24,6 +24,7 @@ from .merging import MergedRow, merged, unmerged
 from .output import Output
 from .publishing import publish
 from .reading import read_cells
+from .results_error import ResultsError
 from .resuming import Resumed, read_earlier_run
 from .row import FIELDS, Row
 from .row_storage import JournalledRows, RowsInMemory
@@ -45,7 +46,7 @@ def open_results(output: Output | None, columns: Sequence[Column], reading: Reco
         ResultsError: If the file exists and is neither continued nor replaced, or if it cannot be continued.
     """
     header = Header(tuple(columns), reading)
-    names = header.scores
+    names = header.score_names
     if output is None:
         return Results(header, names)
     with contextlib.ExitStack() as stack:
@@ -160,7 +161,7 @@ class Results:
         if earlier_row is None or not stamp:
             return unmerged(row, self._asked)
         scored = row.asked_scores(self._asked)
-        not_scored = [name for name in self.header.scores if name not in scored]
+        not_scored = [name for name in self.header.score_names if name not in scored]
         return merged(row, self._asked, earlier_row, self.earlier.scores(row.path, not_scored), stamp)
 
     def close(self) -> None:
@@ -215,7 +216,7 @@ class Results:
         cells = {**cells, **self._joined.cells_of(path, earlier_cells)}
         lacks = {name: cells[name] in (None, "") for name in self._joined.scores}
         cells.update(with_lacks(path, cells["kind"], cells["error"], lacks))
-        missing = [name for name in self.header.scores if name not in cells]
+        missing = [name for name in self.header.score_names if name not in cells]
         if missing and (cells["width"] or cells["kind"] in (None, "", Kind.NOT_IN_FILE)):
             cells.update(with_unasked(cells, missing))
         return cells

@@ -26,8 +26,8 @@ def lacks_of(run: ScoringRun, keep: Sequence[str]) -> list[str]:
 
     These are values to ``keep`` that no sample of a shard has, and cells of scores that were never asked for.
     """
-    names = run.header.scores
-    earlier_names = [name for name in run.results.header.scores if name not in names]
+    names = run.header.score_names
+    earlier_names = [name for name in run.results.header.score_names if name not in names]
     unseen_paths = set(run.results.images.unmet)
     if not (earlier_names or keep or unseen_paths):  # no row can lack anything
         return []

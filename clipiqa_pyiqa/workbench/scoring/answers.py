@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,17 @@ from ..images.stacking import stacked
 from ..metrics.building import describe_error
 from ..metrics.description import Takes
 from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric, ObjectMetric, PyiqaMetric
-from ..results.row import Answer
 from .options import Options
+
+
+class Answer(NamedTuple):
+    """The scores of one metric for one image, or None with a reason; ``seconds`` is the time of scoring."""
+
+    values: tuple[float, ...] | None = None
+    seconds: float = math.nan
+    error: str = ""
+    kind: Kind | None = None
+
 
 ScoringMetric = ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric
 

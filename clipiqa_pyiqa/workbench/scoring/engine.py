@@ -19,8 +19,8 @@ from ..images.threads import images_at_once
 from ..images.uniform import flag
 from ..metrics.kinds import ClipMetric
 from ..metrics.metric_set import MetricSet
-from ..results.row import Answer, Row
-from .answers import answers_of_group, foreign_answers
+from ..results.row import Row
+from .answers import Answer, answers_of_group, foreign_answers
 from .metric_processes import metrics_for_processes, processes_of
 from .options import Options
 from .scored_image import ImageTask, LoadedImage, LoadingError, ScoredImage

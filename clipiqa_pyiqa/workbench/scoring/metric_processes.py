@@ -12,8 +12,7 @@ from ..images.system_memory import keep_large_blocks, keep_memory
 from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import PyiqaMetric
 from ..metrics.metric_set import MetricSet
-from ..results.row import Answer
-from .answers import foreign_answers
+from .answers import Answer, foreign_answers
 from .options import Options
 
 

@@ -45,6 +45,6 @@ def frame_of_scores(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
 def _frame(rows: Iterable[Row], header: Header) -> pandas.DataFrame:
     import pandas
 
-    cells = [row.as_dict(header.scores) for row in rows]
-    frame = pandas.DataFrame(cells, columns=["path", *header.scores, "flag", "error"]).set_index("path")
-    return frame.astype(dict.fromkeys(header.scores, float))
+    cells = [row.as_dict(header.score_names) for row in rows]
+    frame = pandas.DataFrame(cells, columns=["path", *header.score_names, "flag", "error"]).set_index("path")
+    return frame.astype(dict.fromkeys(header.score_names, float))

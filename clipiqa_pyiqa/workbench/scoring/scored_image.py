@@ -14,8 +14,9 @@ from ..images.record import ImageRecord
 from ..images.stamp import Stamp
 from ..metrics.kinds import BrokenMetric
 from ..metrics.metric_set import MetricSet
-from ..results.failures import worst_kind
-from ..results.row import Answer, Row
+from ..results.failures import kind_of_row
+from ..results.row import Row
+from .answers import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class ScoredImage:
         has_scores = any(score is not None for score in scores)
         failures = self._failures(metrics, answers)
         # only broken metrics have a failure but no answer, and so no kind
-        kind = worst_kind([answer.kind for answer in answers]) or (Kind.NOT_ASKED if failures else None)
+        kind = kind_of_row([answer.kind for answer in answers]) or (Kind.NOT_ASKED if failures else None)
         return Row(
             image.name,
             scores=tuple(scores) if has_scores or not kind else None,

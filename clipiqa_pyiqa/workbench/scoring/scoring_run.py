@@ -110,7 +110,7 @@ class ScoringRun(Iterator[Row]):
         self.run()
         scores = self._all_scores()
         texts = scores.other[["flag", "error"]].fillna("")
-        rows = scores.frame[self.header.scores].assign(**{name: texts[name].to_numpy() for name in texts})
+        rows = scores.frame[self.header.score_names].assign(**{name: texts[name].to_numpy() for name in texts})
         return rows[~rows.index.isin(self.results.images.unmet)]
 
     def _all_scores(self) -> Scores:

@@ -91,7 +91,7 @@ class ShardScorer:
         return row
 
     def _cells_of(self, row: Row) -> dict[str, Any]:
-        cells = {**row.as_dict(self._header.scores), **self._header.constants_beside_header}
+        cells = {**row.as_dict(self._header.score_names), **self._header.constants_beside_header}
         for name, column in self._header.carried.items():
             value = row.carried.get(name)
             kind = self._schema.field(column).type

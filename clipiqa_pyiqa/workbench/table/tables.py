@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pandas import DataFrame, Series
 
 from ...text import counted
-from ..report.table import Cell, Mark, Table, TableColumn, interval, number, p_value, words
+from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, interval, number, p_value, words
 from ..stats.intervals import FEW, LEVEL, cases_needed
 
 if TYPE_CHECKING:
@@ -43,14 +43,18 @@ def _means(method_table: "MethodTable") -> Table:
     scored = counts.groupby("test_set").max().sum() or len(method_table.matched.files)  # 0: all metrics are of sets
     title = f"{counted(len(method_table.methods), 'method')} on {counted(scored, 'image')}"
     what = "Mean ± standard deviation" if method_table.sd else "Mean"
+    dagger_line = (
+        f"{DAGGER} differs from {method_table.baseline} by more than chance (p < {LEVEL} after Holm's correction)."
+    )
     legend = [
         f"{what} over the images of a test set; an image on which a metric failed is left out of every method. The "
         "best is bold, the second best underlined; ↑ higher and ↓ lower is better.",
-        f"† differs from {method_table.baseline} by more than chance (p < {LEVEL} after Holm's correction).",
+        dagger_line,
         *_note_on_fewer(counts),
         *method_table.notes,
     ]
-    return Table(title, _columns_of(method_table, cells, _mean), reasons=_reasons(method_table), legend=legend)
+    columns = _columns_of(method_table, cells, _mean)
+    return Table(title, columns, reasons=_reasons(method_table), legend=legend, dagger_line=dagger_line)
 
 
 def _note_on_fewer(counts: Series) -> Iterator[str]:
@@ -113,10 +117,9 @@ def _changes(method_table: "MethodTable") -> Table | None:
 
 def _mean(value: Series, digits: int) -> Cell:
     detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
-    text = number(value["mean"], digits)
-    if value["significant"]:
-        text += "†"
-    return Cell(text, detail, value["mean"], value["mark"])
+    is_significant = bool(value["significant"])
+    text = number(value["mean"], digits) + (DAGGER if is_significant else "")
+    return Cell(text, detail, value["mean"], value["mark"], has_dagger=is_significant)
 
 
 def _difference(value: Series, digits: int) -> Cell:

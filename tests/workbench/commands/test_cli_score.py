@@ -100,7 +100,7 @@ def test_columns(score):
     asked = "--prompts sharpness pyiqa 'Crisp photo.|Hazy photo.' --prompts Brightness"
     score(f"photos {asked} --out scores.csv", 0)
     header, found = read_results("scores.csv")
-    assert header.scores == ["sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "brightness"]
+    assert header.score_names == ["sharpness", "pyiqa", "Crisp photo.|Hazy photo.", "brightness"]
     assert len(header.columns[1].record["questions"]) == 5
     halves = [0.4 / 2**n for n in range(8)]  # the stand-in's score of each pair
     means = (halves[0], sum(halves[1:6]) / 5, halves[6], halves[7])

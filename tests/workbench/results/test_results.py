@@ -17,12 +17,13 @@ from result_files import read_results, write_results
 
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.hashes import hash_file
-from clipiqa_pyiqa.workbench.results.columns import Column, ResultsError
+from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.earlier import CellPlan
-from clipiqa_pyiqa.workbench.results.failures import OF_THE_IMAGE
+from clipiqa_pyiqa.workbench.results.failures import LASTING
 from clipiqa_pyiqa.workbench.results.formats import format_of, journal_of
 from clipiqa_pyiqa.workbench.results.header import Header
 from clipiqa_pyiqa.workbench.results.output import Output
+from clipiqa_pyiqa.workbench.results.results_error import ResultsError
 from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.scales import scale_text
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
@@ -291,7 +292,7 @@ def test_weights_of_another_name_and_equal_hash_are_the_same(path):
 def test_failures_of_the_image_are_kept_and_others_tried_again(path, kind):
     run(path, [A, B], [ONE, TWO], lambda photo, column: kind if (photo, column) == (A, "one") else None)
     scored, results = run(path, [A, B], [ONE, TWO])
-    is_kept = kind in (*OF_THE_IMAGE, Kind.DAMAGED)
+    is_kept = kind in (*LASTING, Kind.DAMAGED)
     assert scored == ([] if is_kept else [("a", "one")]) and results.earlier.row("a").has_failed
     assert (cells(path)["a"].kind is kind) == is_kept
 

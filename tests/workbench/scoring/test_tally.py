@@ -10,7 +10,7 @@ pytestmark = pytest.mark.quick
 
 
 def test_failures_of_an_earlier_run_are_counted_by_metric_unless_all_failed_alike():
-    failure = Failure(Kind.DAMAGED, "it is damaged", is_of_image=False)
+    failure = Failure(Kind.DAMAGED, "it is damaged", is_of_all_metrics=False)
     tally = Tally()
     tally.count(EarlierRow("1", {"niqe": 0.5, "piqe": 0.5}, None), "1", is_complete=True)
     assert tally.failed_before(["niqe", "piqe"]) == ""

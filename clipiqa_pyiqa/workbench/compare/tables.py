@@ -1,0 +1,202 @@
+"""The tables of ``compare``: correlations with people, between metrics, and published ones, with how to read them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...text import counted, first_of
+from ..opinions.published import CORRELATIONS, PAPER, PublishedRow, published_rows
+from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
+from ..stats.correlation import MIN_IMAGES
+from ..stats.intervals import LEVEL
+from .data_set_result import DataSetResult
+
+_MOST_COMPARED_ON_CONSOLE = 5  # metrics, of which every two are compared
+
+
+def legend(results: Sequence[DataSetResult]) -> list[str]:
+    """Return how to read the tables, in sentences; nothing without opinion scores."""
+    rated = next((data for data in results if len(data.mos)), None)
+    if rated is None:
+        return []
+    intervals = "No intervals: the bootstrap was switched off."
+    if rated.bootstrap:
+        intervals = (
+            f"In brackets: the 95 % bootstrap interval of each value alone ({rated.bootstrap} resamples, seed "
+            f"{rated.seed})."
+        )
+    plcc = "PLCC is raw, without a fit, as pyiqa and the official code report it"
+    if rated.fit:
+        plcc += (
+            f"; PLCC fitted is the PLCC after a logistic fit with {rated.fit} parameters, and RMSE fitted "
+            "is the remaining error in the units of the opinion scores"
+        )
+    lines = [
+        "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated before "
+        "the correlation.",
+        intervals,
+        f"{plcc}.",
+        "Pair accuracy is the share of pairs of images that the metric orders as people do, among the pairs whose "
+        "opinion scores differ by at least one standard deviation.",
+    ]
+    if any(data.groups for data in results):
+        lines.append(
+            "SROCC within is the mean of the groups' SROCC, top-1 within the share of groups whose best image by the "
+            "metric is the best by opinion; their intervals resample groups."
+        )
+    return lines
+
+
+def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
+    """Return the tables of all data sets, each data set's in a section of its own."""
+    return [
+        replace(table, section=data.name)
+        for data in results
+        for table_of in (_metrics, _agreement, _differences, _published)
+        if (table := table_of(data))
+    ]
+
+
+def _metrics(data: DataSetResult) -> Table:
+    frame = data.frame
+    before = [data.note] if data.note else []
+    statistics = []
+    if data.mos.empty:
+        before.append("There are no opinion scores here, so no correlations.")
+    else:
+        if data.mos_lower_better:
+            before.append("The opinion scores are DMOS: lower is better.")
+        statistics = [_estimates(data, statistic) for statistic in data.statistics]
+    columns = [
+        words("metric", frame["metric"]),
+        words("better", frame["direction"]),
+        *statistics,
+        numbers("n", frame["n"], 0),
+        words("range", frame["range"].replace("", "–")),
+        numbers("ms/image", 1000 * frame["seconds per image"], 1),
+    ]
+    reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
+    if data.skipped:
+        before.append(f"{counted(len(data.skipped), 'image')} left out of all metrics.")
+        reasons["left out"] = f"{first_of(data.skipped.values(), 20)}."
+    dagger_line = (
+        f"{DAGGER} marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL} after "
+        "Holm's correction, as in the differences); other statistics are not tested."
+    )
+    return Table(data.name, columns, before, reasons, [dagger_line], dagger_line=dagger_line)
+
+
+def _agreement(data: DataSetResult) -> Table | None:
+    labels = data.scored
+    if len(labels) < 2:
+        return None
+    correlations = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
+    columns = [words("metric", labels), *(numbers(label, correlations[label], 2) for label in labels)]
+    reading = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
+    return Table(f"{data.name}: SROCC between metrics", columns, [reading], is_heat_map=True)
+
+
+def _differences(data: DataSetResult) -> Table | None:
+    pairs = data.pairs
+    if not data.bootstrap or pairs.empty:
+        return None
+    resamples = pairs["resamples"][0]
+    columns = [words("metrics", (pairs["first"] + " − " + pairs["second"]).unique())]
+    for statistic, rows in pairs.groupby("statistic", sort=False):
+        gaps = []
+        chances = []
+        for row in rows.to_dict("records"):
+            gap = row["difference"]
+            p = row["p Holm"]
+            gaps.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
+            is_lowest = row["p"] <= max(2 / (resamples + 1), 2.0 ** (1 - row["n"]))
+            chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
+        columns.append(TableColumn("difference [95 %, uncorrected]", gaps, group=statistic))
+        columns.append(TableColumn("p (Holm)", chances, group=statistic))
+    count = counted(len(columns[0].cells), "pair")
+    before = [
+        "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
+        f"scored, with p from a paired bootstrap ({resamples:,} resamples).",
+        f"In brackets: the 95 % interval of each difference alone. p is corrected by Holm's rule for {count} within "
+        f"each statistic, so it may be above {LEVEL} beside an interval without 0. Where p < {LEVEL}, it is marked: "
+        "the difference is larger than chance explains. “p ≤” means that p cannot be lower with so many resamples "
+        "and images.",
+    ]
+    on_console = ""
+    if len({*pairs["first"], *pairs["second"]}) > _MOST_COMPARED_ON_CONSOLE:
+        on_console = (
+            f"The differences of {count} of metrics are in differences.csv and report.html (with --out DIR); "
+            f"{counted(len(pairs[pairs['significant']]), 'difference')} in SROCC, PLCC and KRCC together are larger "
+            "than chance explains."
+        )
+    return Table(f"{data.name}: differences", columns, before, on_console=on_console)
+
+
+def _published(data: DataSetResult) -> Table | None:
+    if data.mos.empty:
+        return None
+    labels: dict[str, str] = {}
+    for label, metric in data.metrics.items():
+        labels.setdefault(metric.published_as, label)
+    rows = published_rows(data.published_as, labels)
+    if not rows:
+        return None
+    differences = [_unlike(data, labels.get(row.metric, ""), row) for row in rows]
+    columns = [
+        words("metric", [{PAPER: "clipiqa", **labels}.get(row.metric, row.metric) for row in rows]),
+        words("trained on", [row.trained_on or "–" for row in rows]),
+        words("source", [row.source for row in rows]),
+        words("images", [row.images_text for row in rows]),
+    ]
+    for statistic in CORRELATIONS:
+        cells = []
+        for row, difference in zip(rows, differences, strict=True):
+            cells.append(_published_cell(data, labels.get(row.metric, ""), row, statistic, is_alike=not difference))
+        columns.append(TableColumn(f"{statistic} published", cells))
+    columns.append(words("not compared, because of", [difference or "–" for difference in differences]))
+    reading = (
+        "Beside a published value of a metric that is computed here is our value minus the published value, with ✓ if "
+        "the published value lies in our interval: only on as many images of the same part of the data set, and with "
+        "the same weights, CLIP's by their hash. Else the row says what differs. The paper's rows come first, then "
+        "pyiqa's, then those of later judges, whose images the source names only as KonIQ-10k, LIVE-itW or SPAQ."
+    )
+    failed = {label: data.metrics[label].error for row in rows if (label := labels.get(row.metric, ""))}
+    reasons = {label: error for label, error in failed.items() if error}
+    return Table(f"{data.name}: beside published values", columns, [reading], reasons)
+
+
+def _unlike(data: DataSetResult, label: str, row: PublishedRow) -> str:
+    """Return why a published row is not compared; empty if it is."""
+    if not label:
+        return row.difference or "not in this run"
+    return "no score: see below" if data.metrics[label].error else data.unlike_published(label, row)
+
+
+def _published_cell(data: DataSetResult, label: str, row: PublishedRow, statistic: str, *, is_alike: bool) -> Cell:
+    value = row.values[statistic]
+    detail = ""
+    if is_alike:
+        ours = data.estimates[label][statistic]
+        gap = ours.value - value
+        if not math.isnan(gap):
+            is_met = ours.low <= value <= ours.high
+            detail = f"{number(gap, 3, '+')} ✓" if is_met else number(gap, 3, "+")
+    return Cell(number(value), detail, value)
+
+
+def _estimates(data: DataSetResult, statistic: str) -> TableColumn:
+    estimates = {label: of_metric[statistic] for label, of_metric in data.estimates.items()}
+    sign = -1 if statistic.startswith("RMSE") else 1
+    defined = [label for label, estimate in estimates.items() if not math.isnan(estimate.value)]
+    best = max(defined, key=lambda label: sign * estimates[label].value, default="")
+    # a best value that is alone, has a caveat or is not above 0 gets no mark
+    has_best = len(defined) > 1 and estimates[best].value > 0 and not estimates[best].caveat
+    pairs = data.pairs.query("significant and statistic == @statistic")
+    below = {*pairs["first"][pairs["second"] == best], *pairs["second"][pairs["first"] == best]}
+    cells = []
+    for label, estimate in estimates.items():
+        mark: Mark = "best" if has_best and estimate.value == estimates[best].value else ""
+        has_dagger = label in below
+        text = number(estimate.value) + (DAGGER if has_dagger else "")
+        cells.append(Cell(text, interval(estimate.low, estimate.high), estimate.value, mark, has_dagger))
+    return TableColumn(statistic, cells, "lower" if sign < 0 else "higher")
