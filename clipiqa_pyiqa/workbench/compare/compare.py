@@ -24,7 +24,7 @@ from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import parse_metrics
 from ..opinions.data_sets import DataSet, parse_data_sets
-from ..opinions.mini_photos import count_learned_from, seen_by_mini, seen_warning
+from ..opinions.learned_photos import count_learned_from, seen_by_mini, seen_warning
 from ..options import ComparisonOptions, Progress, SharedOptions, silent
 from ..results.store import Results
 from ..scoring.options import Options

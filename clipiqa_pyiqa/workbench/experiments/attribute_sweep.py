@@ -23,10 +23,10 @@ from ..options import Reading, SharedOptions
 from ..report.pictures import COLOURS, STYLE, captioned
 from ..sources.paths import each_of
 from ..stats.correlation import srocc
-from .changed_images import ChangedImage, changed_images
 from .changes import CHANGES, Change
 from .duration import tell_duration
 from .experiment_result import ExperimentResult, end_with_reasons
+from .image_versions import ImageVersion, image_versions
 from .options import ExperimentOptions, Paths
 from .questions import metrics_with_questions
 from .sampled_files import drawn, image_files
@@ -46,10 +46,10 @@ class Sweep(ExperimentResult):
     Attributes:
         frame: One row per image, scale, change and step. Columns: ``path``; ``scale``; ``change``; ``step`` (step 0 has
             the least of the attribute); ``amount``; one column per question.
-        limits: How the images were read and shrunk.
+        reading: How the images were read and shrunk.
     """
 
-    limits: Mapping[str, Any]
+    reading: Mapping[str, Any]
 
     def spearman(self) -> pandas.DataFrame:
         """Return Spearman's correlation of score with step per image, scale and change; NaN for constant scores."""
@@ -96,7 +96,7 @@ class Sweep(ExperimentResult):
         questions = {str(change): self.questions_of(str(change)) for change in frame["change"].unique()}
         keys = zip(frame["path"].map(printable), frame["scale"], frame["change"], strict=True)
         of_rows = [correlations.at[key, questions[key[2]][0]] for key in keys]
-        return strip(frame.assign(correlation=of_rows), questions, self.limits)
+        return strip(frame.assign(correlation=of_rows), questions, self.reading)
 
     @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
@@ -186,8 +186,8 @@ def sweep(
         )
     files = drawn(image_files(paths, options.get("out"), data_root), sample, seed)
     metrics = metrics_with_questions(metric, prompts, template, chosen)
-    limits = {name: limit for name, limit in options.items() if name in Reading.__dataclass_fields__}
-    versions = changed_images(files, list(dict.fromkeys(scales)), [CHANGES[name] for name in chosen], steps, limits)
+    reading = {name: setting for name, setting in options.items() if name in Reading.__dataclass_fields__}
+    versions = image_versions(files, list(dict.fromkeys(scales)), [CHANGES[name] for name in chosen], steps, reading)
     different_versions = list({version.name: version for version in versions}.values())
     as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}  # versions have their size
     probes = [version for version in different_versions if version.path == files[len(files) // 2]][::_EVERY]
@@ -198,12 +198,12 @@ def sweep(
     if frame.empty:
         raise ImageError("none of the images could be scored" + end_with_reasons(failed))
     drawing = {} if sample is None else {"sample": sample, "seed": seed}
-    result = Sweep(frame, failed, {**scored.provenance, **limits, **drawing}, scored.scores, limits)
+    result = Sweep(frame, failed, {**scored.provenance, **reading, **drawing}, scored.scores, reading)
     result.save_if_asked(options)
     return result
 
 
-def _frame(versions: Iterable[ChangedImage], scores: pandas.DataFrame) -> pandas.DataFrame:
+def _frame(versions: Iterable[ImageVersion], scores: pandas.DataFrame) -> pandas.DataFrame:
     """Return a row for each version, with its scores."""
     rows = [
         (version.path, version.scale, version.change.question, version.step, version.amount, version.name)

@@ -60,7 +60,7 @@ def without_unknown(metric: ClipMetric) -> tuple[ClipMetric, list[str]]:
     return metric.only([name for name in metric.questions if name not in unknown]), unknown
 
 
-def with_known_questions(metric: AnyMetric, device: torch.device) -> tuple[ClipMetric, list[str]]:
+def built_with_known_questions(metric: AnyMetric, device: torch.device) -> tuple[ClipMetric, list[str]]:
     """Return a CLIP-IQA, built without the questions whose words its CLIP never saw, and these questions' names.
 
     Raises ``CLIPIQAError`` if no question is left.
@@ -71,6 +71,16 @@ def with_known_questions(metric: AnyMetric, device: torch.device) -> tuple[ClipM
             f"{clipiqa.backbone} never saw the words of any attribute ({few(unknown)}): use another backbone."
         )
     return clipiqa, unknown
+
+
+def is_asked_prompts(metric: AnyMetric) -> bool:
+    """Return whether a metric is a CLIP-IQA that is asked prompts, each in a column of its own."""
+    return getattr(metric, "questions", None) is not None and not metric.label
+
+
+def is_asked_defaults(metrics: Sequence[AnyMetric], prompts: Any, defaults: Iterable[str]) -> bool:
+    """Return whether the metrics are one CLIP-IQA that is asked an experiment's own questions, as nobody named any."""
+    return prompts is None and column_names(metrics) == list(defaults)
 
 
 def column_names(metrics: Iterable[AnyMetric]) -> list[str]:

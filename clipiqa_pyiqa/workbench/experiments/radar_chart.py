@@ -27,8 +27,8 @@ from ..results.columns import Column
 from ..sources.finding import find_inputs
 from .experiment_result import ExperimentResult
 from .options import ExperimentOptions, Paths
-from .questions import column_names, metrics_with_questions, without_unknown
-from .scoring import check_output, scored_images
+from .questions import column_names, is_asked_defaults, metrics_with_questions, without_unknown
+from .scoring import check_results_can_be_written, scored_images
 
 CHARTS = {
     "look": ("quality", "brightness", "sharpness", "noisiness", "colorfulness", "contrast"),
@@ -153,8 +153,8 @@ def radar(
         raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
     metrics = metrics_with_questions(metric, prompts, template, _ATTRIBUTES)
     charts = dict[str, Sequence[str]]()
-    if prompts is None and column_names(metrics) == _ATTRIBUTES:
-        check_output(_WRITTEN, _ATTRIBUTES, files, options)  # before weights are read
+    if is_asked_defaults(metrics, prompts, _ATTRIBUTES):
+        check_results_can_be_written(_WRITTEN, _ATTRIBUTES, files, options)  # before weights are read
         clipiqa, unknown = without_unknown(build_clipiqa(metrics[0], find_device(options.get("device"))))
         metrics = [clipiqa]
         charts = _charts_without(unknown)

@@ -58,7 +58,7 @@ def scoring_options(options: ExperimentOptions) -> dict[str, Any]:
     return {name: setting for name, setting in options.items() if name not in _OPTIONS_OF_OUTPUT}
 
 
-def check_output(
+def check_results_can_be_written(
     written: Iterable[str], questions: Sequence[str], inputs: Iterable[str], options: ExperimentOptions
 ) -> None:
     """Raise if a file in ``out`` must not be replaced; arguments as for :func:`scores_output`."""

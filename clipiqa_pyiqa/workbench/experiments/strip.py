@@ -12,8 +12,8 @@ from PIL import Image
 
 from ...files.printable import printable
 from ..report.pictures import contact_sheet
-from .changed_images import changed_images
 from .changes import CHANGES
+from .image_versions import image_versions
 
 _PICTURES = 5  # of a change, so that they stay large enough to see it
 
@@ -24,28 +24,28 @@ def typical_photo(correlations: pandas.Series) -> Any:
     return correlations.index[0] if ordered.empty else ordered.index[(len(ordered) - 1) // 2]
 
 
-def strip(frame: pandas.DataFrame, questions: Mapping[str, Sequence[str]], limits: Mapping[str, Any]) -> Figure:
+def strip(frame: pandas.DataFrame, questions: Mapping[str, Sequence[str]], reading: Mapping[str, Any]) -> Figure:
     """Return a row of pictures for each change: a typical photo in up to five of its steps.
 
     Args:
         frame: Rows of a sweep at one scale, with the columns of :attr:`~.attribute_sweep.Sweep.frame` and
             ``correlation``, of the photo and change.
         questions: Change -> the questions whose scores stand below the pictures.
-        limits: As for :func:`~.changed_images.changed_images`.
+        reading: As for :func:`~.image_versions.image_versions`.
     """
     groups = {}
     for change, rows in frame.groupby("change", sort=False):
         photo = typical_photo(rows.drop_duplicates("path").set_index("path")["correlation"])
         steps = rows[rows["path"] == photo]
         heading = f"{change}: {CHANGES[str(change)].unit}; {printable(str(photo))}"
-        groups[heading] = _pictures(steps, questions[str(change)], limits)
+        groups[heading] = _pictures(steps, questions[str(change)], reading)
     return contact_sheet(groups, "Of each change: the photo with the median correlation of score and step.")
 
 
-def _pictures(steps: pandas.DataFrame, questions: Sequence[str], limits: Mapping[str, Any]) -> list[tuple[Any, str]]:
+def _pictures(steps: pandas.DataFrame, questions: Sequence[str], reading: Mapping[str, Any]) -> list[tuple[Any, str]]:
     """Return pictures of a photo at some steps, with captions."""
     first = steps.iloc[0]
-    versions = changed_images([first["path"]], [first["scale"]], [CHANGES[first["change"]]], len(steps), limits)
+    versions = image_versions([first["path"]], [first["scale"]], [CHANGES[first["change"]]], len(steps), reading)
     places = np.linspace(0, len(steps) - 1, min(_PICTURES, len(steps))).round().astype(int)
     pictures = list[tuple[Image.Image, str]]()
     for place in places:

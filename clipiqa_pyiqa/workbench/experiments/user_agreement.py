@@ -23,8 +23,8 @@ from ..sources.paths import each_of
 from ..stats.intervals import clustered_share, share
 from .experiment_result import ExperimentResult
 from .options import ExperimentOptions, Paths
-from .questions import column_names, metrics_with_questions, with_known_questions
-from .scoring import check_output, scored_images
+from .questions import built_with_known_questions, column_names, is_asked_defaults, metrics_with_questions
+from .scoring import check_results_can_be_written, scored_images
 from .votes import SIDES, read_votes
 
 _WRITTEN = ("agreement.csv", "agreement.*")
@@ -138,11 +138,11 @@ def agreement(
     tally, columns = read_votes(vote_files, root=root, template=template)
     metrics = metrics_with_questions(metric, prompts, template, columns)
     inputs = [*_images(tally), *vote_files]
-    check_output(_WRITTEN, column_names(metrics), inputs, options)  # before weights are read
+    check_results_can_be_written(_WRITTEN, column_names(metrics), inputs, options)  # before weights are read
     unknown = dict[str, int]()
-    if prompts is None and column_names(metrics) == list(columns):
+    if is_asked_defaults(metrics, prompts, columns):
         device = find_device(options.get("device"))
-        clipiqa, unknown_attributes = with_known_questions(metrics[0], device)
+        clipiqa, unknown_attributes = built_with_known_questions(metrics[0], device)
         metrics = [clipiqa]
         columns = columns if clipiqa.questions is None else clipiqa.questions
         unknown = {name: int((tally["attribute"] == name).sum()) for name in unknown_attributes}

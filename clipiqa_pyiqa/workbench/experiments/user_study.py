@@ -22,8 +22,8 @@ from ..options import SharedOptions
 from ..sources.finding import find_inputs
 from .experiment_result import ExperimentResult
 from .options import ExperimentOptions, Paths
-from .questions import column_names, metrics_with_questions, with_known_questions
-from .scoring import check_output, scored_images
+from .questions import built_with_known_questions, column_names, is_asked_prompts, metrics_with_questions
+from .scoring import check_results_can_be_written, scored_images
 from .study_page import study_page
 
 ATTRIBUTES = ("complex", "natural", "happy", "scary", "new")
@@ -127,8 +127,8 @@ def make_pairs(
         )
     metrics = metrics_with_questions(metric, prompts, template, list(ATTRIBUTES))
     _check_questions(metrics)
-    check_output((_TABLE, PAGE), column_names(metrics), files, options)  # before weights are read
-    clipiqa, unknown = with_known_questions(metrics[0], find_device(options.get("device")))
+    check_results_can_be_written((_TABLE, PAGE), column_names(metrics), files, options)  # before weights are read
+    clipiqa, unknown = built_with_known_questions(metrics[0], find_device(options.get("device")))
     texts = _texts(clipiqa.questions or Columns())
     scored = scored_images([clipiqa], files, (_TABLE, PAGE), options)
     frames = [_pairs_of(name, scored.frame[name], count) for name in texts]
@@ -142,13 +142,12 @@ def make_pairs(
 
 def _check_questions(metrics: Sequence[AnyMetric]) -> None:
     (first, *others) = metrics
-    questions = getattr(first, "questions", None)
-    if others or first.label or questions is None:
+    if others or not is_asked_prompts(first):
         raise CLIPIQAError(
             "people choose by the texts of prompts, so the pairs need one CLIP-IQA that is asked prompts: pass prompts "
             "such as 'happy', and no other metrics."
         )
-    _texts(parse_columns(questions))
+    _texts(parse_columns(getattr(first, "questions", None)))  # raises for presets of several pairs
 
 
 def _texts(questions: Columns) -> dict[str, PromptPair]:

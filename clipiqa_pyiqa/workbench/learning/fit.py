@@ -20,7 +20,7 @@ from ...metric import CLIPIQA
 from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.records import as_texts
 from ...training.heads import RatedPhotos, predict
-from ..opinions.mini_photos import written_digests
+from ..opinions.learned_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
 from ..options import SharedOptions, check_workers
 from .cross_validation import NEEDED, FitAgreement, ValidatedFit, fit_agreement, random_split, validated_fit

@@ -21,7 +21,7 @@ from ...training.prompts import PromptTraining
 from ...training.recipe import Recipe, TrainingOptions, with_options
 from ..files.folders import make_folder
 from ..files.locking import locked
-from ..opinions.mini_photos import written_digests
+from ..opinions.learned_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
 from ..options import SharedOptions, check_workers
 from ..stats.correlation import krcc, plcc, srocc

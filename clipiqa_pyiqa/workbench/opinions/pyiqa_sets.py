@@ -88,10 +88,10 @@ class PyiqaSet:
         """Return the images of these opinions, changed by pyiqa if the settings say so."""
         if self.settings["type"] in _READ_HERE and not self.settings.get("augment"):
             return tuple(map(File, opinions.paths))
-        from .changed_images import ChangedImage  # imports torch
+        from .pyiqa_images import PyiqaImage  # imports torch
 
         places = {path: place for place, path in enumerate(self._pyiqas_paths)}
-        return tuple(ChangedImage(path, self._pyiqa_data_set, places[path]) for path in opinions.paths)
+        return tuple(PyiqaImage(path, self._pyiqa_data_set, places[path]) for path in opinions.paths)
 
     def _normalised(self, scores: Sequence[float]) -> tuple[float, ...]:
         if not self.settings.get("mos_normalize"):

@@ -15,7 +15,7 @@ from ...logger import log
 from ...text import counted, few, hint_for
 from ..files.csv_files import check_images_exist
 from ..stats.correlation import undefined
-from .mini_photos import seen_by_mini, seen_warning, short_digests
+from .learned_photos import seen_by_mini, seen_warning, short_digests
 from .pyiqa_sets import known_sets, locate
 from .splits import draw_groups
 from .table_file import Column, OpinionFile, Opinions, read_opinions

@@ -17,8 +17,8 @@ from ...options import lists_options
 from ...text import few, first_of
 from ..experiments.experiment_result import ExperimentResult, file_names
 from ..experiments.options import ExperimentOptions, Paths
-from ..experiments.questions import column_names, metrics_with_questions, with_known_questions
-from ..experiments.scoring import check_output, scored_images
+from ..experiments.questions import built_with_known_questions, column_names, is_asked_prompts, metrics_with_questions
+from ..experiments.scoring import check_results_can_be_written, scored_images
 from ..files.shown_text import below_common
 from ..options import SharedOptions
 from ..report.pictures import contact_sheet
@@ -136,9 +136,9 @@ def rank(
     files = find_inputs(paths, options.get("out"))
     metrics = metrics_with_questions(metric, prompts, template)
     unknown = list[str]()
-    if getattr(metrics[0], "questions", None) is not None and not metrics[0].label:
-        check_output(_WRITTEN, column_names(metrics), files, options)  # before weights are read
-        first, unknown = with_known_questions(metrics[0], find_device(options.get("device")))
+    if is_asked_prompts(metrics[0]):
+        check_results_can_be_written(_WRITTEN, column_names(metrics), files, options)  # before weights are read
+        first, unknown = built_with_known_questions(metrics[0], find_device(options.get("device")))
         metrics = [first, *metrics[1:]]
     scored = scored_images(metrics, files, _WRITTEN, options)
     result = Ranking(scored.frame, scored.failed, scored.provenance, scored.scores, count, unknown)

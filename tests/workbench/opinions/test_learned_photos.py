@@ -4,7 +4,7 @@ import pandas as pd
 from assertions import refused
 
 from clipiqa_pyiqa.files.hashes import FileHashes, hash_file
-from clipiqa_pyiqa.workbench.opinions import mini_photos, score_table
+from clipiqa_pyiqa.workbench.opinions import learned_photos, score_table
 from clipiqa_pyiqa.workbench.opinions.score_table import ScoreTable
 
 
@@ -12,9 +12,9 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     files = [tmp_path / f"{number}.jpg" for number in range(6)]
     for file in files:
         file.write_text(file.name)
-    known = frozenset(hash_file(file)[: 2 * mini_photos.DIGEST_BYTES] for file in files[:3])
-    monkeypatch.setattr(mini_photos, "digests_of_mini", lambda: known)
-    assert mini_photos.seen_by_mini([*files, tmp_path / "gone.jpg"], FileHashes()) == [True] * 3 + [False] * 4
+    known = frozenset(hash_file(file)[: 2 * learned_photos.DIGEST_BYTES] for file in files[:3])
+    monkeypatch.setattr(learned_photos, "digests_of_mini", lambda: known)
+    assert learned_photos.seen_by_mini([*files, tmp_path / "gone.jpg"], FileHashes()) == [True] * 3 + [False] * 4
     splits = ["train"] * 3 + ["val"] * 3
     paths = [*map(str, files)]
     targets = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]

@@ -22,12 +22,12 @@ _IMAGES_KEPT = 2  # decoded images at a scale, which all of their versions share
 
 
 @dataclass(frozen=True)
-class ChangedImage(AnyImage):
-    """A changed image.
+class ImageVersion(AnyImage):
+    """A version of an image: resized, and changed by a step.
 
     Attributes:
         scaled: Returns the image at a scale.
-        limits: What the image depends on, besides its file, scale and change.
+        reading_text: What the image depends on, besides its file, scale and change.
     """
 
     path: str
@@ -36,7 +36,7 @@ class ChangedImage(AnyImage):
     step: int
     amount: float
     scaled: Callable[[str, float], Image.Image]
-    limits: str
+    reading_text: str
 
     @property
     def name(self) -> str:  # type: ignore[override]  # changes that leave the image as it is have one name
@@ -44,7 +44,7 @@ class ChangedImage(AnyImage):
         return version_name(self.path, self.scale, words)
 
     def stamp(self) -> Stamp:
-        return Stamp(f"{File(self.path).stamp()} {self.limits}")
+        return Stamp(f"{File(self.path).stamp()} {self.reading_text}")
 
     def picture(self) -> Image.Image:
         return self.change.apply(self.scaled(self.path, self.scale), self.amount)
@@ -55,32 +55,32 @@ class ChangedImage(AnyImage):
         return file.getvalue()
 
 
-def changed_images(
+def image_versions(
     files: Sequence[str],
     scales: Sequence[float],
     changes: Sequence[Change],
     steps: int,
-    limits: Mapping[str, Any],
-) -> list[ChangedImage]:
+    reading: Mapping[str, Any],
+) -> list[ImageVersion]:
     """Return all versions of the images; those of one image at one scale follow each other.
 
     Args:
-        limits: Options of :func:`~clipiqa_pyiqa.workbench.images.image.read_image`.
+        reading: Options of :func:`~clipiqa_pyiqa.workbench.images.image.read_image`.
     """
-    scaled = _scaled_images(limits)
+    scaled = _scaled_images(reading)
     return [
-        ChangedImage(path, scale, change, step, amount, scaled, str(limits))
+        ImageVersion(path, scale, change, step, amount, scaled, str(reading))
         for path, scale, change in itertools.product(files, scales, changes)
         for step, amount in enumerate(change.amounts(steps))
     ]
 
 
-def _scaled_images(limits: Mapping[str, Any]) -> Callable[[str, float], Image.Image]:
+def _scaled_images(reading: Mapping[str, Any]) -> Callable[[str, float], Image.Image]:
     """Return a function that reads an image, if there is memory for it, and multiplies its sides by a scale."""
 
     @functools.lru_cache(_IMAGES_KEPT)
     def scaled(path: str, scale: float) -> Image.Image:
-        record = read_image(path, **limits)
+        record = read_image(path, **reading)
         width, height = [max(1, round(side * scale)) for side in record.size]
         set_aside(path, width, height)
         if scale == 1:

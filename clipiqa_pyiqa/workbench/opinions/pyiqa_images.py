@@ -15,7 +15,7 @@ from ..options import Reading
 
 
 @dataclass(frozen=True)
-class ChangedImage(File):
+class PyiqaImage(File):
     """An image as pyiqa's data set changes it.
 
     Attributes:
