@@ -14,8 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
 from PIL import Image
-from timing import arguments, command_of, entry_points_of, environment, head, new_folder, ratio, row
+from safetensors.torch import load_file
+from timing import arguments, command_of, entry_points_of, environment, head, new_folder, ratio, row, seeded
 
 # isort: split
 from photos import BUNDLED
@@ -54,6 +56,20 @@ with torch.no_grad():
     for _ in range(10):
         metric.score_map(x)
 """
+FAMILY = """
+import sys
+import torch
+import pyiqa
+from pyiqa.utils.registry import ARCH_REGISTRY
+torch.set_num_threads(1)
+name, option, file = sys.argv[1:]
+metric = ARCH_REGISTRY.get(name)(**{option: file}).eval()
+assert type(metric).__module__.startswith("clipiqa_pyiqa."), "built by pyiqa"
+x = torch.rand(2, 3, 384, 512, generator=torch.Generator().manual_seed(0))
+with torch.no_grad():
+    for _ in range(8):
+        metric(x)
+"""
 MEMORY = ("loss",)
 """Jobs whose memory is compared as well."""
 
@@ -70,10 +86,18 @@ def all_jobs(command, photos, niqe, folder):
         "resumed": ["-c", NUMBER, folder.parent / "many", folder / "many.csv"],
         "loss": ["-c", LOSS],
         "map": ["-c", MAP],
+        "maclip": ["-c", FAMILY, "MACLIP", "clip_weights", seeded("RN50", folder.parent)["clip_weights"]],
+        "liqe": ["-c", FAMILY, "LIQE", "pretrained_model_path", folder.parent / "liqe.pt"],
     }
     if niqe:
         jobs["niqe"] = [*score, photos, "-m", f"niqe:pretrained_model_path={Path(niqe).resolve()}", "--processes", "2"]
     return jobs
+
+
+def write_liqe(file):
+    """Write a file as LIQE's, with a seeded tower."""
+    tower = load_file(seeded("ViT-B/32", file.parent)["clip_weights"])
+    torch.save({"params": {f"clip_model.{name}": tensor for name, tensor in tower.items()}}, file)
 
 
 def link_images(folder, count):
@@ -106,6 +130,7 @@ def main():
     with new_folder() as stage:
         link_images(stage / "small", 2000)
         link_images(stage / "many", ROWS)
+        write_liqe(stage / "liqe.pt")
         sides = {}
         for checkout in (args.old.resolve(), args.new.resolve()):
             compileall.compile_dir(checkout / "clipiqa_pyiqa", quiet=1)
