@@ -19,7 +19,7 @@ from .options.progress import progress
 from .options.running import check_inputs, start
 
 if TYPE_CHECKING:
-    from ..gate.gate_result import Gate
+    from ..gate.gate_result import GateResult
 
 ALLOWED = "What else may differ"
 
@@ -125,7 +125,7 @@ def run(
     return 0 if gate_result.has_passed else 1
 
 
-def _print_suggestion(gate_result: "Gate") -> int:
+def _print_suggestion(gate_result: "GateResult") -> int:
     """Print limits to begin with, and return the exit code."""
     from ...files.printable import one_line
 

@@ -1,6 +1,7 @@
 """Which rows of two runs have no partner or no score, and why."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pandas import DataFrame, Series
@@ -10,8 +11,81 @@ from ...text import counted, few, first_of
 from ..results.error_texts import error_without_name
 from ..results.failures import UNREAD
 from ..results.scores import Scores
-from .findings import Absent
+from .accepted import Accepted
+from .findings import Finding
 from .pairing import Pairing
+
+FEWEST_COMPARED = 0.9
+"""Share of the base's images that the new run must have scores of: below, nothing passes."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """The rows that have no partner or no score.
+
+    Attributes:
+        base_only, new_only: Rows of one run alone.
+        damaged: Row -> why an image of either run cannot be read.
+        lacking: Row -> remark, of rows in both runs that lack a score.
+        details: Sentences about missing scores.
+        unscored: Sentences about columns without any score in a run.
+        base_count: Number of images in the base.
+    """
+
+    base_only: Sequence[str]
+    new_only: Sequence[str]
+    damaged: Mapping[str, str]
+    lacking: Mapping[str, str]
+    details: Sequence[str]
+    unscored: Sequence[str]
+    base_count: int
+
+    def findings(self, accepted: Accepted) -> list[Finding]:
+        """Return what is missing; each finding says whether it is accepted."""
+        findings = []
+        if self.new_only:
+            reason = f"{counted(len(self.new_only), 'image')} in the new run only"
+            rows = dict.fromkeys(self.new_only, "not in the base")
+            details = [f"the base lacks {few(self.new_only)}"]
+            findings.append(Finding("new", reason, reason, rows, details, accepted.new))
+        if self.damaged:
+            reason = f"{counted(len(self.damaged), 'image')} cannot be read"
+            findings.append(Finding("damaged", reason, f"{reason}: {few(self.damaged)}", self.damaged, self._damage()))
+        if self.unscored:
+            findings.append(Finding("scores", "a column has no scores", "a column has no scores", {}, self.unscored))
+        count = len(self.base_only) + len(self.lacking)
+        if count:
+            findings.append(self._missing(count, accepted.count_of(self.base_count)))
+        if not any(finding.name != "new" and not finding.is_accepted for finding in findings):
+            findings += self._too_few()
+        return findings
+
+    def _damage(self) -> list[str]:
+        first = list(self.damaged.values())[:5]
+        hidden = len(self.damaged) - len(first)
+        return [*first, f"and {hidden:,} more"] if hidden else first
+
+    def _missing(self, count: int, most: int) -> Finding:
+        phrases = []
+        if self.base_only:
+            phrases.append(f"{counted(len(self.base_only), 'image')} missing in the new run")
+        if self.lacking:
+            phrases.append(f"{counted(len(self.lacking), 'image')} without a score in one run")
+        reason = " and ".join(phrases)
+        sentence = f"{reason} (of {self.base_count:,} in the base; allowed: {most:,})"
+        rows = {**dict.fromkeys(self.base_only, "missing in the new run"), **self.lacking}
+        details = [*self.details]
+        if self.base_only:
+            details.insert(0, f"the new run lacks {few(self.base_only)}")
+        return Finding("missing", reason, sentence, rows, details, count <= most)
+
+    def _too_few(self) -> list[Finding]:
+        compared = self.base_count - len(self.base_only) - len(self.lacking)
+        share = compared / self.base_count
+        if share >= FEWEST_COMPARED:
+            return []
+        reason = f"only {compared:,} of the base's {counted(self.base_count, 'image')} compared"
+        return [Finding("compared", reason, f"{reason} ({share:.0%}): a verdict needs {FEWEST_COMPARED:.0%}")]
 
 
 def absent_rows(pairing: Pairing, names: Sequence[str], judged: Sequence[str], runs: Sequence[Scores]) -> Absent:

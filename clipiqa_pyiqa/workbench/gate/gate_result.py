@@ -36,7 +36,7 @@ _SHOWN = 6
 
 
 @dataclass(frozen=True)
-class Gate(Reported):
+class GateResult(Reported):
     """Two runs, compared column by column.
 
     Attributes:

@@ -11,14 +11,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Unpack
 
-import numpy as np
-from pandas import DataFrame, to_numeric
+from pandas import DataFrame
 
 from ...checks import FilePath, check_list, check_one_of
 from ...errors import CLIPIQAError
 from ...files.writing import write_text
 from ...options import lists_options
-from ...text import counted, few, hint_for
+from ...text import hint_for
 from ...version import __version__
 from ..files.folders import make_folder
 from ..options import Progress, RunOptions, SharedOptions, check_options, check_storage, silent
@@ -29,10 +28,11 @@ from ..results.scores import Scores
 from ..results.video_scores import per_video
 from ..sources.finding import FoundSources, find_sources, tell_skipped
 from .absent import absent_rows, note_on_infinite
+from .accepted import Accepted
 from .comparable import comparable_runs
-from .equal_images import equal_findings
-from .findings import BAND, Accepted, Finding, flag_findings, size_findings
-from .gate_result import PAGE, SCORES, WRITTEN, Gate
+from .findings import Finding
+from .gate_result import PAGE, SCORES, WRITTEN, GateResult
+from .image_findings import image_findings
 from .pairing import Pairing, pair_rows
 from .verdicts import judge, too_few_rows
 
@@ -60,7 +60,7 @@ def gate(
     overwrite: bool = False,
     progress: Progress = silent,
     **options: Unpack[RunOptions],
-) -> Gate:
+) -> GateResult:
     """Return the comparison of two runs over the same inputs.
 
     Whatever the scores say, the gate fails if new images have equal pixels where the base's differ, have another size,
@@ -84,7 +84,7 @@ def gate(
         allow_resize: Accept images of another size in the new run.
         allow_flag: Flags that images of the new run alone may have: ``'cut'``, ``'almost black'``, ….
         unclear: ``'warn'``: a column with a margin that so few rows cannot decide does not fail the gate.
-        out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`Gate.save`.
+        out: Folder for ``base.parquet``, ``new.parquet`` (scores of folders) and the files of :meth:`GateResult.save`.
         page: Folder for ``gate.html``, a page with pictures.
         progress: Called with the run (``'base'`` or ``'new'``) and the numbers of finished and of all images.
         options: As for :func:`~clipiqa_pyiqa.score_paths`, but ``strict`` is true by default.
@@ -120,7 +120,7 @@ def gate(
     lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
     directions = {name: find_direction(runs, name, lows.get(name)) for name in judged}
     pairs = judge(pairing.rows, directions, limits, runs)
-    verdict = Gate(
+    result = GateResult(
         pairs=pairs,
         rows=pairing.rows,
         base=places["base"],
@@ -134,10 +134,10 @@ def gate(
         can_be_unclear=unclear == "warn",
     )
     if out is not None:
-        verdict.save(out, overwrite=overwrite or resume)
+        result.save(out, overwrite=overwrite or resume)
     if page is not None:
-        write_text(page / PAGE, verdict.report().text("html"))
-    return verdict
+        write_text(page / PAGE, result.report().text("html"))
+    return result
 
 
 def _scores_of_images(
@@ -173,11 +173,11 @@ def _findings(
     has_failed = any(not finding.is_accepted for finding in findings)
     shortages = _shortages(scored, rows, margins) if has_failed else {}
     judged = [name for name in scored if name not in shortages]
-    image_findings, notes = _image_findings(pairing, judged, runs, accepted, has_new_images)
+    findings_in_images, notes = image_findings(pairing, judged, runs, accepted, has_new_images)
     notes += [f"not judged: {shortage}" for shortage in shortages.values()]
     for name in names:
         notes += note_on_infinite(name, rows)
-    return judged, [*image_findings, *findings], notes
+    return judged, [*findings_in_images, *findings], notes
 
 
 def _shortages(names: Sequence[str], rows: DataFrame, margins: Collection[str]) -> dict[str, str]:
@@ -185,30 +185,6 @@ def _shortages(names: Sequence[str], rows: DataFrame, margins: Collection[str]) 
     count = max(1, len([name for name in names if name not in margins]))
     shortages = {name: too_few_rows(name, rows, has_margin=name in margins, count=count) for name in names}
     return {name: shortage for name, shortage in shortages.items() if shortage}
-
-
-def _image_findings(
-    pairing: Pairing, judged: Sequence[str], runs: Sequence[Scores], accepted: Accepted, has_new_images: bool
-) -> tuple[list[Finding], list[str]]:
-    """Return what the new images show: equal pixels, other sizes and flags; and notes."""
-    notes = []
-    flagged = _newly_flagged(runs, pairing.paths)
-    if has_new_images:
-        from .bands import cut_rows  # imports torch
-
-        cut, unknown = cut_rows(pairing.paths.drop(index=[*flagged]))
-        flagged |= dict.fromkeys(cut, BAND)
-        if unknown:
-            images = counted(len(unknown), "image")
-            notes.append(
-                f"{images} with a band of one colour, perhaps cut, as the base images cannot be read: {few(unknown)}"
-            )
-    findings = [
-        *equal_findings(pairing.rows, pairing.paths, judged, runs),
-        *size_findings(_resized(runs, pairing.paths), accepted),
-        *flag_findings(flagged, accepted),
-    ]
-    return findings, notes
 
 
 def _check_runs(
@@ -261,24 +237,3 @@ def _check_names(options: Mapping[str, Collection[str]], names: Collection[str])
                     f"`{{{option}}}` names {name!r}, which is not compared: {hint_for(name, names)}",
                     options=(option,),
                 )
-
-
-def _newly_flagged(runs: Sequence[Scores], paths: DataFrame) -> dict[str, str]:
-    """Return the rows that have a flag in the new run alone."""
-    flags_of_base = paths["base"].map(runs[0].flags)
-    flags_of_new = paths["new"].map(runs[1].flags)
-    return dict(flags_of_new[flags_of_base.isna()].dropna())
-
-
-def _resized(runs: Sequence[Scores], paths: DataFrame) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
-    """Return row -> both sizes, of images whose known sizes differ."""
-    sizes = []
-    for side, run in zip(("base", "new"), runs, strict=True):
-        size = run.other.reindex(columns=["width", "height"]).loc[paths[side]]
-        sizes.append(size.apply(to_numeric, errors="coerce").to_numpy())
-    are_known = np.isfinite(sizes[0]).all(axis=1) & np.isfinite(sizes[1]).all(axis=1)
-    resized = {}
-    for row, is_known, base, new in zip(paths.index, are_known, *sizes, strict=True):
-        if is_known and tuple(base) != tuple(new):
-            resized[row] = ((int(base[0]), int(base[1])), (int(new[0]), int(new[1])))
-    return resized

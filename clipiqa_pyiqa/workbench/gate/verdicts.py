@@ -239,7 +239,7 @@ def rounding_of_rows(
 ) -> NDArray[np.float64]:
     """Return the difference of each row that other threads or another processor may cause."""
     of_rows = np.maximum(abs(base), abs(new)) * ROUNDING
-    for run in reversed(runs):
+    for run in reversed(runs):  # the base comes last, as its range counts if both have one
         column = run.columns.get(name, Column(name))
         low, high = column.bounds
         if low is not None and high is not None:
