@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, GamingAlarm, quality_map, read_image
 from clipiqa_pyiqa.workbench.maps.pictures import overlay
-from clipiqa_pyiqa.workbench.report.pictures import contact_sheet
+from clipiqa_pyiqa.workbench.report.contact_sheet import contact_sheet
 from clipiqa_pyiqa.workbench.sources.finding import find_inputs
 
 Scores = dict[str, float]

@@ -16,7 +16,7 @@ from result_files import read_results
 from clipiqa_pyiqa.files.printable import one_line, plain_lines, printable
 from clipiqa_pyiqa.workbench.commands import main
 from clipiqa_pyiqa.workbench.files.csv_files import csv_line
-from clipiqa_pyiqa.workbench.report.table import csv_table
+from clipiqa_pyiqa.workbench.report.csv_text import csv_table
 
 NAMES = [
     "=cmd|' (C calc'!A0.png", "\u202egpj.exe.png", "a\rb\nc.png", '"quoted", #1.png', "\x1b[31mred\x1b]0;t\x07.png",

@@ -146,7 +146,7 @@ def publish_error(words: Sequence[str], text: str) -> None:
     """Put an error in place of what a job would publish: an earlier run's ``gate.xml``, or an empty summary."""
     output = _published_output(words)
     if output.format == "markdown":
-        from ..report.table import markdown
+        from ..report.markdown import markdown
 
         print(f"## error\n\n{markdown(text)}")
     if output.out:

@@ -94,7 +94,7 @@ class Videos:
 
     def judge(self, scores: Scores) -> None:
         """Show each video's verdict, and write the table."""
-        from ..report.table import csv_table
+        from ..report.csv_text import csv_table
         from ..results.scales import scale_text
         from ..results.video_scores import judge_videos
 

@@ -10,10 +10,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from ..files.shown_text import below_common
+from ..report.cell_texts import number
 from ..report.html import block, image, plot
 from ..report.pictures import BLUE, ORANGE, STYLE, WORDS
 from ..report.report import Shown
-from ..report.table import number
 from ..stats.logistic import fit_logistic
 from .data_set_result import DataSetResult
 

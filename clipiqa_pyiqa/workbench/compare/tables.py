@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from ...text import counted, first_of
 from ..opinions.published import CORRELATIONS, PAPER, PublishedRow, published_rows
-from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, interval, number, numbers, p_value, words
+from ..report.cell_texts import interval, number, p_value
+from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, number_column, word_column
 from ..stats.correlation import MIN_IMAGES
 from ..stats.intervals import LEVEL
 from .data_set_result import DataSetResult
@@ -68,12 +69,12 @@ def _metrics(data: DataSetResult) -> Table:
             before.append("The opinion scores are DMOS: lower is better.")
         statistics = [_estimates(data, statistic) for statistic in data.statistics]
     columns = [
-        words("metric", frame["metric"]),
-        words("better", frame["direction"]),
+        word_column("metric", frame["metric"]),
+        word_column("better", frame["direction"]),
         *statistics,
-        numbers("n", frame["n"], 0),
-        words("range", frame["range"].replace("", "–")),
-        numbers("ms/image", 1000 * frame["seconds per image"], 1),
+        number_column("n", frame["n"], 0),
+        word_column("range", frame["range"].replace("", "–")),
+        number_column("ms/image", 1000 * frame["seconds per image"], 1),
     ]
     reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
     if data.skipped:
@@ -91,7 +92,7 @@ def _agreement(data: DataSetResult) -> Table | None:
     if len(labels) < 2:
         return None
     correlations = data.oriented_scores[labels].corr("spearman", MIN_IMAGES)
-    columns = [words("metric", labels), *(numbers(label, correlations[label], 2) for label in labels)]
+    columns = [word_column("metric", labels), *(number_column(label, correlations[label], 2) for label in labels)]
     reading = "How similarly two metrics order the images; scores of lower-better metrics are negated first."
     return Table(f"{data.name}: SROCC between metrics", columns, [reading], is_heat_map=True)
 
@@ -101,7 +102,7 @@ def _differences(data: DataSetResult) -> Table | None:
     if not data.bootstrap or pairs.empty:
         return None
     resamples = pairs["resamples"][0]
-    columns = [words("metrics", (pairs["first"] + " − " + pairs["second"]).unique())]
+    columns = [word_column("metrics", (pairs["first"] + " − " + pairs["second"]).unique())]
     for statistic, rows in pairs.groupby("statistic", sort=False):
         gaps = []
         chances = []
@@ -143,17 +144,17 @@ def _published(data: DataSetResult) -> Table | None:
         return None
     differences = [_unlike(data, labels.get(row.metric, ""), row) for row in rows]
     columns = [
-        words("metric", [{PAPER: "clipiqa", **labels}.get(row.metric, row.metric) for row in rows]),
-        words("trained on", [row.trained_on or "–" for row in rows]),
-        words("source", [row.source for row in rows]),
-        words("images", [row.images_text for row in rows]),
+        word_column("metric", [{PAPER: "clipiqa", **labels}.get(row.metric, row.metric) for row in rows]),
+        word_column("trained on", [row.trained_on or "–" for row in rows]),
+        word_column("source", [row.source for row in rows]),
+        word_column("images", [row.images_text for row in rows]),
     ]
     for statistic in CORRELATIONS:
         cells = []
         for row, difference in zip(rows, differences, strict=True):
             cells.append(_published_cell(data, labels.get(row.metric, ""), row, statistic, is_alike=not difference))
         columns.append(TableColumn(f"{statistic} published", cells))
-    columns.append(words("not compared, because of", [difference or "–" for difference in differences]))
+    columns.append(word_column("not compared, because of", [difference or "–" for difference in differences]))
     reading = (
         "Beside a published value of a metric that is computed here is our value minus the published value, with ✓ if "
         "the published value lies in our interval: only on as many images of the same part of the data set, and with "

@@ -20,7 +20,7 @@ from ...prompts.pairs import Prompts
 from ...text import shown
 from ..names.versions import path_of_version
 from ..options import Reading, SharedOptions
-from ..report.pictures import COLOURS, STYLE, captioned
+from ..report.pictures import COLOURS, STYLE, add_caption
 from ..sources.paths import each_of
 from ..stats.correlation import srocc
 from .changes import CHANGES, Change
@@ -108,7 +108,8 @@ class Sweep(ExperimentResult):
             self._draw_curves(axes, CHANGES[str(name)], frame)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
         figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
-        return captioned(figure, self.caption)
+        add_caption(figure, self.caption)
+        return figure
 
     def _draw_curves(self, axes: Axes, change: Change, frame: pandas.DataFrame) -> None:
         """Draw a curve for each scale and question of a change."""

@@ -9,7 +9,8 @@ from PIL import Image
 
 from ...checks import FilePath
 from ...metric import CLIPIQA
-from ..report.pictures import contact_sheet, save_figure
+from ..report.contact_sheet import contact_sheet
+from ..report.pictures import save_figure
 from ..scoring.score_images import score_images
 from .changes import CHANGES
 

@@ -16,7 +16,7 @@ from ...prompts.pairs import Prompts
 from ...text import counted, few
 from ..names.folder_images import images_by_name, in_all
 from ..options import SharedOptions
-from ..report.pictures import contact_sheet
+from ..report.contact_sheet import contact_sheet
 from ..sources.picture_folders import check_pictures_outside
 from ..stats.intervals import mean_difference, share
 from .experiment_result import ExperimentResult, file_names

@@ -22,7 +22,9 @@ from ...prompts.pairs import Prompts
 from ..files.shown_text import below_common
 from ..metrics.building import build_clipiqa
 from ..options import SharedOptions
-from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, fitted, thumbnail, wrapped
+from ..report.fitted_text import fitted, wrapped
+from ..report.pictures import COLOURS, INK, STYLE, WORDS, add_caption
+from ..report.thumbnail import thumbnail
 from ..results.columns import Column
 from ..sources.finding import find_inputs
 from .experiment_result import ExperimentResult
@@ -73,7 +75,8 @@ class RadarCharts(ExperimentResult):
         for axes, (title, questions) in zip(panels, self.charts.items(), strict=True):
             self._draw_chart(axes, questions)
             axes.set_title(title, loc="center", fontsize=11, pad=16)
-        return captioned(figure, self.caption)
+        add_caption(figure, self.caption)
+        return figure
 
     def _draw_chart(self, axes: Axes, questions: Sequence[str]) -> None:
         """Draw a spoke for each question, and a closed line for each image."""

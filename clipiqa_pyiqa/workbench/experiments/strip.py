@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ...files.printable import printable
-from ..report.pictures import contact_sheet
+from ..report.contact_sheet import contact_sheet
 from .changes import CHANGES
 from .image_versions import image_versions
 

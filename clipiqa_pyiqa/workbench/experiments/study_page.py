@@ -15,7 +15,7 @@ from ...files.printable import printable
 from ...prompts.pairs import PromptPair
 from ...text import counted
 from ..report.html import render
-from ..report.pictures import thumbnail
+from ..report.thumbnail import thumbnail
 
 SIDE = 640  # pixels, at most, of a photo on the page
 _QUALITY = 80  # of its JPEG

@@ -18,7 +18,8 @@ from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import counted, few
 from ..options import SharedOptions
-from ..report.pictures import COLOURS, INK, STYLE, WORDS, captioned, wrapped
+from ..report.fitted_text import wrapped
+from ..report.pictures import COLOURS, INK, STYLE, WORDS, add_caption
 from ..sources.paths import each_of
 from ..stats.intervals import clustered_share, share
 from .experiment_result import ExperimentResult
@@ -79,7 +80,8 @@ class Agreement(ExperimentResult):
         axes.set(ylim=(0, 1), ylabel="agreement with people")
         axes.axhline(0.5, color=INK, linewidth=0.6)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False, fontsize=7.5)
-        return captioned(figure, self.caption)
+        add_caption(figure, self.caption)
+        return figure
 
     def details(self) -> dict[str, Any]:
         return {"unknown": dict(self.unknown)}

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from pandas import DataFrame, Series
 
+from ..report.markdown import markdown_list, markdown_table
 from ..report.report import PROVENANCE, Report, Reported, Shown
-from ..report.table import Table, markdown_list, markdown_table, words
+from ..report.table import Table, word_column
 from ..results.columns import Column
 from ..results.record_text import described
 from .findings import Finding
@@ -181,7 +182,7 @@ class GateResult(Reported):
         checked = [*self.pairs, *self.findings]
         columns = []
         for heading, attribute in _TABLE.items():
-            columns.append(words(heading, [str(getattr(part, attribute, "") or "–") for part in checked]))
+            columns.append(word_column(heading, [str(getattr(part, attribute, "") or "–") for part in checked]))
         title = f"{self.verdict.upper()}: {Path(self.new).name} compared with {Path(self.base).name}"
         return Table(title, columns, before=[self.line], section="Verdict")
 

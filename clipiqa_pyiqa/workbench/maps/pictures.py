@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...prompts.records import as_texts
-from ..report.pictures import contact_sheet, thumbnail
+from ..report.contact_sheet import contact_sheet
+from ..report.thumbnail import thumbnail
 from .places import PhotoMap, upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision

@@ -20,7 +20,7 @@ from ..images.prefetch import prefetch
 from ..names.members import file_of, images_named
 from ..options import AnySize, Progress, silent
 from ..report.html import render
-from ..report.pictures import thumbnail
+from ..report.thumbnail import thumbnail
 from ..results.record_text import metric_line
 from .photos import Photos
 

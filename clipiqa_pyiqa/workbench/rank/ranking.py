@@ -21,7 +21,7 @@ from ..experiments.questions import built_with_known_questions, column_names, is
 from ..experiments.scoring import check_results_can_be_written, scored_images
 from ..files.shown_text import below_common
 from ..options import SharedOptions
-from ..report.pictures import contact_sheet
+from ..report.contact_sheet import contact_sheet
 from ..results.scales import scale_text
 from ..sources.finding import find_inputs
 from .photos import Photos

@@ -18,7 +18,8 @@ from PIL import Image
 
 from ...errors import ImageError
 from ...files.printable import one_line, plain_lines
-from .pictures import INK, plain_texts, thumbnail
+from .pictures import INK, make_texts_plain
+from .thumbnail import thumbnail
 
 
 def render(package: str, template: str, **values: Any) -> str:
@@ -49,6 +50,7 @@ def _environment(package: str) -> Environment:
 
 
 def _joined(environment: Environment, suffix: str) -> str:
+    """Return the style sheets or the scripts of a package's templates, one after another."""
     assert environment.loader is not None
     names = sorted(environment.list_templates([suffix]), key=lambda name: not name.startswith("report."))  # ours first
     return "\n".join(environment.loader.get_source(environment, name)[0].strip() for name in names)
@@ -63,9 +65,8 @@ def plot(figure: Figure, description: str, names: Sequence[str] = ()) -> Markup:
     """Return a figure as a transparent ``<svg>`` in the page's text colour; names show on hovering the first points."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
-        plain_texts(figure).savefig(
-            buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None}
-        )
+        make_texts_plain(figure)
+        figure.savefig(buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
     # ids such as figure_1 would occur again in the page's other pictures

@@ -18,7 +18,11 @@ from ...logger import log
 from ...text import hint_for
 from ..files.folders import make_folder
 from ..files.locking import locked
-from .table import Table, console_table, csv_table, latex_document, markdown_list, markdown_table
+from .console import console_table
+from .csv_text import csv_table
+from .latex import latex_document
+from .markdown import markdown_list, markdown_table
+from .table import Table
 
 if TYPE_CHECKING:
     import pandas

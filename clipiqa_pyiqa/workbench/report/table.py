@@ -1,32 +1,21 @@
-"""Tables, and their writers for a console, Markdown, LaTeX and CSV."""
+"""Tables of a report: cells, columns and what stands around them."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...files.printable import one_line
-from ..files.csv_files import csv_line
+from .cell_texts import number
 
 if TYPE_CHECKING:
     import pandas
 
 Mark = Literal["", "best", "second", "gain", "loss"]
-_CONSOLE: dict[Mark, str] = {"best": "*", "gain": "*", "second": "°", "loss": "▼"}
-_MARKDOWN: dict[Mark, str] = {"best": "**{}**", "gain": "**{}**", "second": "<ins>{}</ins>", "loss": "{} ▼"}
-_LATEX: dict[Mark, str] = {
-    "best": r"\textbf{%s}",
-    "gain": r"\textbf{%s}",
-    "second": r"\underline{%s}",
-    "loss": r"\textcolor{orange!70!black}{%s\,{\scriptsize$\bigtriangledown$}}",
-}
 DAGGER = "†"
-PACKAGES = r"\usepackage{booktabs,graphicx,xcolor}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +99,8 @@ class Table:
         return [f"{name}: {reason}" for name, reason in self.reasons.items()]
 
 
-def words(name: str, texts: Iterable[str]) -> TableColumn:
+def word_column(name: str, texts: Iterable[str]) -> TableColumn:
+    """Return a column of texts."""
     return TableColumn(name, list(map(Cell, texts)))
 
 
@@ -141,140 +131,6 @@ def _text(value: Any) -> str:
     return f"{value:.1e}" if is_tiny else f"{value:.4f}"
 
 
-def number(value: float, digits: int = 3, sign: str = "") -> str:
-    return "–" if math.isnan(value) else f"{value:{sign}z.{digits}f}"
-
-
-def interval(low: float, high: float, digits: int = 3) -> str:
-    return "" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
-
-
-def numbers(name: str, values: Iterable[float], digits: int) -> TableColumn:
+def number_column(name: str, values: Iterable[float], digits: int) -> TableColumn:
+    """Return a column of numbers with so many decimals."""
     return TableColumn(name, [Cell(number(value, digits), value=value) for value in values])
-
-
-def p_value(p: float, is_lowest: bool) -> str:
-    """Return a p-value as text, with ≤ if it is the lowest p-value that the test can give."""
-    return "p < 0.001" if p < 0.001 else f"p {'≤' if is_lowest else '='} {p:.3f}"
-
-
-def console_table(table: Table) -> str:
-    if table.on_console:
-        return f"{one_line(table.title)}\n  {one_line(table.on_console)}"
-    columns = list(map(_aligned, table.columns))
-    lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
-    before = [f"  {one_line(line)}" for line in table.before]
-    after = [f"  {one_line(line)}" for line in table.after]
-    if table.title:
-        lines.insert(1, "  ".join("-" * len(column[0]) for column in columns))
-        before.insert(0, one_line(table.title))
-    return "\n".join([*before, *lines, *after])
-
-
-def markdown_table(table: Table) -> str:
-    lines = [f"## {markdown(table.title)}", ""] if table.title else []
-    lines += [line for text in table.before for line in (markdown(text), "")]
-    lines.append("| " + " | ".join(map(markdown, table.titles)) + " |")
-    lines.append("|" + "|".join("---" if column.is_wordy else "---:" for column in table.columns) + "|")
-    for row in table.rows:
-        cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
-        lines.append(f"| {' | '.join(cells)} |")
-    if table.after:
-        lines += ["", markdown_list(table.after)]
-    return "\n".join(lines)
-
-
-def markdown_list(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {markdown(line)}" for line in lines)
-
-
-def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: str, key: str) -> str:
-    """Return tables in LaTeX, which need ``PACKAGES``; the caption is the first table's."""
-    parts = ["\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])]
-    for number, table in enumerate(tables, 1):
-        parts.append(latex_table(table, caption, key and (key if number == 1 else f"{key}-{number}")))
-        caption = ""
-    return "\n\n".join(parts) + "\n"
-
-
-def latex_table(table: Table, caption: str, key: str) -> str:
-    import pandas
-
-    full = [column for column in table.columns if {cell.text for cell in column.cells} != {"–"}]
-    cells = {(latex(column.group), latex(column.heading)): list(map(_latex_cell, column.cells)) for column in full}
-    frame = pandas.DataFrame(cells)
-    if not table.groups:
-        frame = frame.droplevel(0, axis="columns")
-    sides = "".join("l" if column.is_wordy else "r" for column in full)
-    body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
-    lines = [r"\begin{table*}[t]", r"\centering\small"]
-    label = rf"\label{{{key}}}" if key else ""
-    caption = latex(caption or (table.title and f"{table.title}."))
-    lines += [rf"\caption{{{caption}}}{label}\medskip"] if caption or label else []
-    lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
-    empty = ", ".join(column.title for column in table.columns if column not in full)
-    notes = [*table.before, *table.legend, empty and f"Without numbers: {empty}."]
-    lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
-    lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
-    return "\n".join(lines)
-
-
-def csv_table(frame: pandas.DataFrame) -> str:
-    """Return a frame as CSV; an index with a name is the first column."""
-    is_named = frame.index.name is not None
-    names = list(frame.columns)
-    if is_named:
-        names.insert(0, frame.index.name)
-    cells = frame.astype(object).where(frame.notna(), None).itertuples(index=is_named)
-    return "".join(map(csv_line, [names, *cells]))
-
-
-def markdown(text: str) -> str:
-    text = one_line(text).strip().replace("&", "&amp;")
-    return re.sub(r"[\\`*_{}\[\]<>|~#]", r"\\\g<0>", text)
-
-
-def _aligned(column: TableColumn) -> list[str]:
-    unmarked = "  " if any(cell.mark for cell in column.cells) else ""
-    lines = [one_line(column.title)]
-    for cell in column.cells:
-        sign = f" {_CONSOLE[cell.mark]}" if cell.mark else unmarked
-        lines.append(one_line(f"{cell.text} {cell.detail}".rstrip()) + sign)
-    width = max(map(len, lines))
-    return [line.ljust(width) if column.is_wordy else line.rjust(width) for line in lines]
-
-
-_SPELT = str.maketrans(
-    {
-        **{c: "\\" + c for c in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "↑": r"$\uparrow$",
-        "↓": r"$\downarrow$",
-        "−": "$-$",
-        "≤": r"$\le$",
-        DAGGER: r"$^\dagger$",
-        "≈": r"$\approx$",
-        "▼": r"$\bigtriangledown$",
-        "✓": r"$\surd$",
-        "✗": r"$\times$",
-    }
-)
-
-
-def latex(text: str) -> str:
-    return one_line(text).translate(_SPELT)
-
-
-def _latex_cell(cell: Cell) -> str:
-    text = latex(cell.text)
-    detail = latex(cell.detail)
-    if not math.isnan(cell.value):
-        text = text.replace("-", "$-$")
-        detail = detail.replace("-", "$-$")
-    text = _LATEX.get(cell.mark, "%s") % text
-    return text + (rf" {{\scriptsize {detail}}}" if detail else "")

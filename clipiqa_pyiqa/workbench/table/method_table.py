@@ -14,9 +14,10 @@ from ..compare.scored_images import MetricResult, limits_text
 from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import ClipMetric, FileMetric, ImageMetric
 from ..options import Sizes
-from ..report.pictures import differing_crops
+from ..report.cell_texts import number
+from ..report.crops import differing_crops
+from ..report.latex import latex
 from ..report.report import PROVENANCE, About, Report, Reported, Shown
-from ..report.table import latex, number
 from ..results.columns import Record
 from ..results.record_text import described
 from ..results.store import Results

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pandas import DataFrame, Series
 
 from ...text import counted
-from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, interval, number, p_value, words
+from ..report.cell_texts import interval, number, p_value
+from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, word_column
 from ..stats.intervals import FEW, LEVEL, cases_needed
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def build_tables(method_table: "MethodTable") -> list[Table]:
 def _columns_of(
     method_table: "MethodTable", cells: DataFrame, cell: Callable[[Series, int], Cell]
 ) -> list[TableColumn]:
-    columns = [words("method", cells.index.unique("method"))]
+    columns = [word_column("method", cells.index.unique("method"))]
     for (test_set, label), values in cells.groupby(_COLUMN, sort=False):
         digits = method_table.digits(label)
         numbers = [cell(value, digits) for _, value in values.iterrows()]
@@ -111,7 +112,7 @@ def _changes(method_table: "MethodTable") -> Table | None:
     before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
     if len(changed) > _LISTED:
         before.append(f"The first {_LISTED} are listed; with --out, changes.csv lists all.")
-    columns = [words(name, changed[name].head(_LISTED)) for name in changed]
+    columns = [word_column(name, changed[name].head(_LISTED)) for name in changed]
     return Table("Beside an earlier table", columns, before)
 
 
@@ -157,7 +158,7 @@ def _published(method_table: "MethodTable") -> Table | None:
     if method_table.explained is not None:
         before += _trials(method_table.explained)
     headings = ("method", "metric", "published", "computed", "units")
-    return Table("Beside published numbers", list(map(words, headings, zip(*rows, strict=True))), before)
+    return Table("Beside published numbers", list(map(word_column, headings, zip(*rows, strict=True))), before)
 
 
 def _agreement(row: Any) -> tuple[int, str]:

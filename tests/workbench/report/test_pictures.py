@@ -6,7 +6,8 @@ import pytest
 from photos import drawn
 
 from clipiqa_pyiqa.workbench.compare.plots import scatter
-from clipiqa_pyiqa.workbench.report.pictures import FAINT, contact_sheet
+from clipiqa_pyiqa.workbench.report.contact_sheet import contact_sheet
+from clipiqa_pyiqa.workbench.report.pictures import FAINT
 
 pytestmark = pytest.mark.quick
 

@@ -12,7 +12,7 @@ from photos import BUNDLED, save_corrupt, save_grey
 from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa import table
-from clipiqa_pyiqa.workbench.report.pictures import differing_crops
+from clipiqa_pyiqa.workbench.report.crops import differing_crops
 from clipiqa_pyiqa.workbench.table.method_images import match_images
 from clipiqa_pyiqa.workbench.table.tables import build_tables
 

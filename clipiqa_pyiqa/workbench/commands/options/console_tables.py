@@ -11,13 +11,15 @@ if TYPE_CHECKING:
 
 def frame_as_text(frame: pandas.DataFrame) -> str:
     """Return a frame as a table; the first row has the columns' names."""
-    from ...report.table import console_table, frame_table
+    from ...report.console import console_table
+    from ...report.table import frame_table
 
     return console_table(frame_table(frame))
 
 
 def rows_as_text(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as a table; the first row has the columns' names."""
-    from ...report.table import Table, console_table, words
+    from ...report.console import console_table
+    from ...report.table import Table, word_column
 
-    return console_table(Table("", [words(name, cells) for name, *cells in zip(*rows, strict=True)]))
+    return console_table(Table("", [word_column(name, cells) for name, *cells in zip(*rows, strict=True)]))

@@ -1,0 +1,86 @@
+"""Tables in LaTeX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from ...files.printable import one_line
+from .table import DAGGER, Cell, Mark, Table
+
+_LATEX: dict[Mark, str] = {
+    "best": r"\textbf{%s}",
+    "gain": r"\textbf{%s}",
+    "second": r"\underline{%s}",
+    "loss": r"\textcolor{orange!70!black}{%s\,{\scriptsize$\bigtriangledown$}}",
+}
+PACKAGES = r"\usepackage{booktabs,graphicx,xcolor}"
+
+
+def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: str, key: str) -> str:
+    """Return tables in LaTeX, which need ``PACKAGES``; the caption is the first table's."""
+    parts = ["\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])]
+    for number, table in enumerate(tables, 1):
+        parts.append(latex_table(table, caption, key and (key if number == 1 else f"{key}-{number}")))
+        caption = ""
+    return "\n\n".join(parts) + "\n"
+
+
+def latex_table(table: Table, caption: str, key: str) -> str:
+    """Return a table without the columns that have no number; ``key`` is its label."""
+    import pandas
+
+    full = [column for column in table.columns if {cell.text for cell in column.cells} != {"–"}]
+    cells = {(latex(column.group), latex(column.heading)): list(map(_latex_cell, column.cells)) for column in full}
+    frame = pandas.DataFrame(cells)
+    if not table.groups:
+        frame = frame.droplevel(0, axis="columns")
+    sides = "".join("l" if column.is_wordy else "r" for column in full)
+    body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
+    lines = [r"\begin{table*}[t]", r"\centering\small"]
+    label = rf"\label{{{key}}}" if key else ""
+    caption = latex(caption or (table.title and f"{table.title}."))
+    lines += [rf"\caption{{{caption}}}{label}\medskip"] if caption or label else []
+    lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
+    empty = ", ".join(column.title for column in table.columns if column not in full)
+    notes = [*table.before, *table.legend, empty and f"Without numbers: {empty}."]
+    lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
+    lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
+    return "\n".join(lines)
+
+
+_SPELT = str.maketrans(
+    {
+        **{c: "\\" + c for c in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "−": "$-$",
+        "≤": r"$\le$",
+        DAGGER: r"$^\dagger$",
+        "≈": r"$\approx$",
+        "▼": r"$\bigtriangledown$",
+        "✓": r"$\surd$",
+        "✗": r"$\times$",
+    }
+)
+
+
+def latex(text: str) -> str:
+    """Return a text in which no character has a meaning for LaTeX."""
+    return one_line(text).translate(_SPELT)
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = latex(cell.text)
+    detail = latex(cell.detail)
+    if not math.isnan(cell.value):
+        text = text.replace("-", "$-$")
+        detail = detail.replace("-", "$-$")
+    text = _LATEX.get(cell.mark, "%s") % text
+    return text + (rf" {{\scriptsize {detail}}}" if detail else "")

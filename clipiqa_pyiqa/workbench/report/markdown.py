@@ -1,0 +1,36 @@
+"""Tables and lists in Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ...files.printable import one_line
+from .table import Mark, Table
+
+_MARKDOWN: dict[Mark, str] = {"best": "**{}**", "gain": "**{}**", "second": "<ins>{}</ins>", "loss": "{} ▼"}
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table below its title, with the lines before and after it."""
+    lines = [f"## {markdown(table.title)}", ""] if table.title else []
+    lines += [line for text in table.before for line in (markdown(text), "")]
+    lines.append("| " + " | ".join(map(markdown, table.titles)) + " |")
+    lines.append("|" + "|".join("---" if column.is_wordy else "---:" for column in table.columns) + "|")
+    for row in table.rows:
+        cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
+        lines.append(f"| {' | '.join(cells)} |")
+    if table.after:
+        lines += ["", markdown_list(table.after)]
+    return "\n".join(lines)
+
+
+def markdown_list(lines: Iterable[str]) -> str:
+    """Return lines as a list."""
+    return "\n".join(f"- {markdown(line)}" for line in lines)
+
+
+def markdown(text: str) -> str:
+    """Return a text in which no character has a meaning for Markdown."""
+    text = one_line(text).strip().replace("&", "&amp;")
+    return re.sub(r"[\\`*_{}\[\]<>|~#]", r"\\\g<0>", text)
