@@ -96,6 +96,16 @@ class Sizes:
         limits = {"max_side": self.max_side, "max_pixels": self.max_pixels}
         return {name: limit for name, limit in limits.items() if limit is not None}
 
+    @property
+    def limits_text(self) -> str:
+        """The limits that are set in words, such as 'to at most 512 px a side'."""
+        limits = []
+        if self.max_side is not None:
+            limits.append(f"{self.max_side:,} px a side")
+        if self.max_pixels is not None:
+            limits.append(f"{self.max_pixels:,} pixels")
+        return f"to at most {' and '.join(limits)}"
+
 
 @dataclass(frozen=True)
 class Reading(Sizes):

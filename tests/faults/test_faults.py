@@ -25,7 +25,7 @@ from clipiqa_pyiqa.prompts.learned import STATE_KEYS
 from clipiqa_pyiqa.prompts.prompt_files import FORMAT, read_prompt_file
 from clipiqa_pyiqa.training.recipe import Augmentation
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
-from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, read_or_encode_features
+from clipiqa_pyiqa.workbench.learning.stored_features import NOT_AUGMENTED, read_or_encode_features
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.formats import journal_of
 from clipiqa_pyiqa.workbench.results.output import Output

@@ -6,7 +6,7 @@ from PIL import Image
 
 from clipiqa_pyiqa.workbench.compare.comparison import Comparison
 from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
-from clipiqa_pyiqa.workbench.compare.scored_images import MetricResult
+from clipiqa_pyiqa.workbench.compare.metric_result import MetricResult
 from clipiqa_pyiqa.workbench.results.columns import Column
 
 NASTY = "<script>alert(1)<!--&\"'$x_1$ 100% a|b \u202egpj.exe.png"

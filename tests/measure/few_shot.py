@@ -14,7 +14,7 @@ import torch
 from timing import arguments, head, new_folder, row
 
 from clipiqa_pyiqa import CLIPIQA, fit
-from clipiqa_pyiqa.workbench.learning.feature_store import read_or_encode_features
+from clipiqa_pyiqa.workbench.learning.stored_features import read_or_encode_features
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
 

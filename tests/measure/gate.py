@@ -10,7 +10,8 @@ from timing import head, row
 from clipiqa_pyiqa.workbench.gate.suggestion import suggest
 from clipiqa_pyiqa.workbench.gate.verdicts import ColumnPair
 from clipiqa_pyiqa.workbench.results.directions import Direction
-from clipiqa_pyiqa.workbench.stats.intervals import LEVEL, detectable_difference, holm, mean_difference
+from clipiqa_pyiqa.workbench.stats.mean_differences import detectable_difference, mean_difference
+from clipiqa_pyiqa.workbench.stats.significance import LEVEL, holm
 
 UP = Direction(False, "")
 DIFFERENCES = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from ...errors import CLIPIQAError, OptionError
-from ..files.named import numbers_by_name
+from ..files.names_and_values import numbers_by_name
 from .command_line import CommandLine
 from .options.continuing import saying_where_results_are
 from .options.flags import COLUMNS

@@ -22,7 +22,7 @@ def run(name: Annotated[str | None, Parameter(metavar="NAME")] = None, /, *, set
 
     import yaml
 
-    from ..files.yaml import shipped
+    from ..files.shipped import shipped
     from ..table.protocols import CERTAINTY, read_protocol
 
     if name is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...errors import OptionError
-from ..files.named import numbers_by_name
+from ..files.names_and_values import numbers_by_name
 from ..metrics.description import Takes
 from .options.groups import Settings
 from .options.reports import Comparing

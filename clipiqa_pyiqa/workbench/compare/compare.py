@@ -32,7 +32,7 @@ from ..scoring.result_files import create_result_files
 from ..scoring.setup import circumstances
 from .comparison import OTHERS, Comparison, scores_name
 from .data_set_result import DataSetResult
-from .scored_images import ScoredImages, limits_text, score_all
+from .scored_images import ScoredImages, score_all
 
 
 @lists_options(ComparisonOptions, of=SharedOptions)
@@ -134,7 +134,7 @@ def _data_set_result(
     """Return the result on a data set, with notes on its images; unread images are left out."""
     notes = [data.note, *notes]
     if options.limits:
-        notes.append(f"{counted(scored.shrunk, 'image')} shrunk {limits_text(options)}")
+        notes.append(f"{counted(scored.shrunk, 'image')} shrunk {options.limits_text}")
     names = [image.name for image in data.images]
     scores = scored.scores.drop(index=list(scored.unread))
     opinions = pandas.Series(data.mos or (), names if data.mos else (), float, "mos")

@@ -11,9 +11,10 @@ from pandas import DataFrame, Series
 
 from ..opinions.published import ALL_IMAGES, CORRELATIONS, PublishedRow, find_published
 from ..stats.agreement import FITTED, TOP, WITHIN, correlations, paired_differences, within
-from ..stats.correlation import STATISTICS, undefined
-from ..stats.intervals import LEVEL, Estimate, holm
-from .scored_images import MetricResult
+from ..stats.correlation import STATISTICS, why_undefined
+from ..stats.estimate import Estimate
+from ..stats.significance import LEVEL, holm
+from .metric_result import MetricResult
 
 _RESAMPLES, _PER_PAIR = 4000, 80
 """Least numbers of resamples: in all, and for each pair of metrics.
@@ -62,7 +63,7 @@ class DataSetResult:
             scores = self.scores[label].dropna()
             names = scores.index
             reason = metric.error
-            if reason or self.mos.empty or (reason := undefined(scores, self.mos[names])):
+            if reason or self.mos.empty or (reason := why_undefined(scores, self.mos[names])):
                 estimates[label] = dict.fromkeys(self.statistics, Estimate(math.nan, reason=reason))
                 continue
             oriented = self.oriented_scores.loc[names, label]
@@ -86,7 +87,7 @@ class DataSetResult:
         def differences(statistic: str, group: tuple[str, ...]) -> dict[Any, Any]:
             shared = scores[[*group]].dropna()
             mos = self.oriented_mos[shared.index]
-            if any(undefined(shared[label], mos) for label in group):
+            if any(why_undefined(shared[label], mos) for label in group):
                 return {}
             paired = paired_differences(shared.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
             return {(group[i], group[j]): (len(shared), *estimate.numbers) for (i, j), estimate in paired.items()}

@@ -8,7 +8,9 @@ from ...metric import CLIPIQA
 from ...prompts.pairs import PRESETS
 from ...prompts.parsing import parse_prompts
 from ...weights.names import OPENAI, published_clip
-from ..files.named import Settings
+from ..files.specifications import Settings
+from ..metrics.description import ObjectDescription, PyiqaDescription
+from ..metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ImageMetric
 from ..opinions.published import ENSEMBLE, is_published, variant
 from ..results.columns import Record
 
@@ -82,3 +84,18 @@ def _name_of_pairs(backbone: str, pos_embedding: str, pairs: Iterable[Sequence[s
         return variant(backbone, pos_embedding, *texts[0])
     is_paper = backbone == "RN50" and pos_embedding == "none"
     return ENSEMBLE if is_paper and texts == [pair.texts for pair in PRESETS["pyiqa"]] else ""
+
+
+def published_metric(metric: ImageMetric | FileMetric) -> PublishedMetric:
+    """Return the metric's name in the published correlations, and in what its weights differ."""
+    if isinstance(metric, FileMetric):
+        return PublishedMetric("")
+    description = metric.description
+    options = description.options if isinstance(description, PyiqaDescription) else {}
+    if isinstance(metric, ClipMetric) and isinstance(metric.net, CLIPIQA):
+        is_object = isinstance(description, ObjectDescription)
+        return published_clipiqa(metric.net, description.name, options, is_object)
+    is_clipiqa = isinstance(description, PyiqaDescription) and description.is_clipiqa
+    if isinstance(metric, BrokenMetric) and is_clipiqa:
+        return published_unbuilt_clipiqa(description.name, options)
+    return PublishedMetric("" if options else description.name)

@@ -2,58 +2,30 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from pandas import DataFrame
 
 from ...errors import Kind
 from ...files.printable import printable
-from ...metric import CLIPIQA
 from ...text import counted, few
 from ..images.image import Image
-from ..metrics.description import ObjectDescription, PyiqaDescription
-from ..metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ImageMetric
+from ..metrics.kinds import BrokenMetric, FileMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
-from ..options import Progress, Sizes
-from ..results.columns import Column, Record
+from ..options import Progress
+from ..results.columns import Record
 from ..results.output import Output
 from ..results.scores import Scores
 from ..results.store import Results, open_results
 from ..scoring.missing_scores import score_missing
 from ..scoring.options import Options
 from ..scoring.setup import circumstances
-from .published_metric import PublishedMetric, published_clipiqa, published_in_record, published_unbuilt_clipiqa
-
-
-@dataclass(frozen=True)
-class MetricResult:
-    """The result of one metric on one data set.
-
-    Attributes:
-        seconds_per_image: Median time without decoding, or NaN.
-        published_as: Name of the metric in the published correlations, or empty.
-        unlike_published: In what its weights differ from those behind the published values, or empty.
-    """
-
-    column: Column = field(default=Column(""))
-    seconds_per_image: float = math.nan
-    error: str = ""
-    published_as: str = ""
-    unlike_published: str = ""
-    note: str = ""
-
-    @property
-    def direction(self) -> Literal["higher", "lower", "unknown"]:
-        """Which scores are better; correlations and tables take high ones as better if it is unknown."""
-        if self.column.lower_better is None:
-            return "unknown"
-        return "lower" if self.column.lower_better else "higher"
-
-    @property
-    def range(self) -> str:
-        bounds = ["…" if end is None else f"{end:g}" for end in self.column.bounds]
-        return "" if bounds == ["…", "…"] else " to ".join(bounds)
+from .metric_result import MetricResult
+from .published_metric import (
+    published_in_record,
+    published_metric,
+)
 
 
 @dataclass(frozen=True)
@@ -181,28 +153,3 @@ def _count_shrunk(stored: Scores) -> int:
     sizes = stored.other[["width", "height", "scored_width", "scored_height"]].dropna()
     pixels = sizes["width"] * sizes["height"]
     return int((sizes["scored_width"] * sizes["scored_height"] < pixels).sum())
-
-
-def limits_text(sizes: Sizes) -> str:
-    """Return both limits that are set in words, such as 'to at most 512 px a side'."""
-    limits = []
-    if sizes.max_side is not None:
-        limits.append(f"{sizes.max_side:,} px a side")
-    if sizes.max_pixels is not None:
-        limits.append(f"{sizes.max_pixels:,} pixels")
-    return f"to at most {' and '.join(limits)}"
-
-
-def published_metric(metric: ImageMetric | FileMetric) -> PublishedMetric:
-    """Return the metric's name in the published correlations, and in what its weights differ."""
-    if isinstance(metric, FileMetric):
-        return PublishedMetric("")
-    description = metric.description
-    options = description.options if isinstance(description, PyiqaDescription) else {}
-    if isinstance(metric, ClipMetric) and isinstance(metric.net, CLIPIQA):
-        is_object = isinstance(description, ObjectDescription)
-        return published_clipiqa(metric.net, description.name, options, is_object)
-    is_clipiqa = isinstance(description, PyiqaDescription) and description.is_clipiqa
-    if isinstance(metric, BrokenMetric) and is_clipiqa:
-        return published_unbuilt_clipiqa(description.name, options)
-    return PublishedMetric("" if options else description.name)

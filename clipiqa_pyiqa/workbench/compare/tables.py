@@ -9,7 +9,7 @@ from ..opinions.published import CORRELATIONS, PAPER, PublishedRow, published_ro
 from ..report.cell_texts import interval, number, p_value
 from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, number_column, word_column
 from ..stats.correlation import MIN_IMAGES
-from ..stats.intervals import LEVEL
+from ..stats.significance import LEVEL
 from .data_set_result import DataSetResult
 
 _MOST_COMPARED_ON_CONSOLE = 5  # metrics, of which every two are compared

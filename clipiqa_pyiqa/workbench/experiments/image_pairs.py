@@ -18,7 +18,8 @@ from ..names.folder_images import images_by_name, in_all
 from ..options import SharedOptions
 from ..report.contact_sheet import contact_sheet
 from ..sources.picture_folders import check_pictures_outside
-from ..stats.intervals import mean_difference, share
+from ..stats.mean_differences import mean_difference
+from ..stats.shares import share
 from .experiment_result import ExperimentResult, file_names
 from .options import ExperimentOptions
 from .questions import metrics_with_questions
@@ -48,7 +49,7 @@ class PairScores(ExperimentResult):
         """Return one row per question.
 
         ``right`` counts the pairs whose high-quality image scores better. The share has Wilson's interval; the mean
-        difference has the interval and ``p`` of :func:`~clipiqa_pyiqa.workbench.stats.intervals.mean_difference`.
+        difference has the interval and ``p`` of :func:`~clipiqa_pyiqa.workbench.stats.mean_difference`.
         """
         return pandas.DataFrame([self._summary_row(question) for question in self.questions])
 

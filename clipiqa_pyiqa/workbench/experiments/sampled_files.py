@@ -11,7 +11,7 @@ from typing import Any
 from ...checks import FilePath
 from ...errors import ImageError
 from ...text import counted
-from ..files.named import parse_argument
+from ..files.specifications import parse_argument
 from ..opinions.splits import drawn_places
 from ..sources.finding import find_inputs
 from ..sources.paths import each_of

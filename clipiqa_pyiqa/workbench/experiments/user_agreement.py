@@ -21,7 +21,7 @@ from ..options import SharedOptions
 from ..report.fitted_text import wrapped
 from ..report.pictures import COLOURS, INK, STYLE, WORDS, add_caption
 from ..sources.paths import each_of
-from ..stats.intervals import clustered_share, share
+from ..stats.shares import clustered_share, share
 from .experiment_result import ExperimentResult
 from .options import ExperimentOptions, Paths
 from .questions import built_with_known_questions, column_names, is_asked_defaults, metrics_with_questions

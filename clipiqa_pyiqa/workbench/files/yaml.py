@@ -11,7 +11,8 @@ import yaml
 from ...checks import FilePath, check_keys
 from ...errors import ConfigError
 from ...files.reading import open_file
-from ...text import hint_for, twice_in
+from ...text import twice_in
+from .shipped import shipped_file
 
 LARGEST_CONFIG = 1 << 20
 
@@ -46,25 +47,11 @@ def parse_yaml(text: str | bytes, what: str) -> Any:
         raise ConfigError(f"{what} is not usable YAML: {' '.join(str(problem).split())[:300]}.") from problem
 
 
-def shipped(protocols: bool = False) -> dict[str, Path]:
-    """Return a dict from name to file: the package's configurations, or, with ``protocols``, its table protocols."""
-    package = Path(__file__).parents[2]
-    folder = package / "configs"
-    if not folder.is_dir():  # in a clone
-        folder = package.parent / "configs"
-    files = dict[str, Path]()
-    for path in sorted(folder.glob("*/*.yml")):
-        is_protocol = path.parent.name == "protocols"
-        if is_protocol == protocols:
-            files[path.stem] = path
-    return files
-
-
 def read_yaml(path: FilePath) -> Any:
     """Return the value in a YAML file, or in the file of a name in :func:`shipped`. Raises ``ConfigError``."""
     path = Path(os.path.expanduser(path))
     if _is_a_name(path):
-        path = _shipped_file(path.name)
+        path = shipped_file(path.name)
     try:
         with open_file(path) as file:
             content = file.read(LARGEST_CONFIG + 1)
@@ -89,12 +76,3 @@ def read_mapping(path: FilePath, known: Collection[str], allows_others: bool = F
 def _is_a_name(path: Path) -> bool:
     """Return whether a path has neither a folder nor a suffix, and no file is there."""
     return len(path.parts) == 1 and not path.suffix and not path.exists()
-
-
-def _shipped_file(name: str) -> Path:
-    files = shipped()
-    if name not in files:
-        raise ConfigError(
-            f"{name!r} is neither a file nor one of the configurations of this package: {hint_for(name, files)}"
-        )
-    return files[name]

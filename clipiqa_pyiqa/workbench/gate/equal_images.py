@@ -13,7 +13,8 @@ from ...text import counted
 from ..images.formats import VIDEOS
 from ..images.image import Image
 from ..images.prefetch import prefetch
-from ..names.members import images_named, split_name
+from ..names.members import split_name
+from ..names.named_images import images_named
 from ..options import AnySize
 from ..results.scores import Scores
 from ..sources.image_files import image_at

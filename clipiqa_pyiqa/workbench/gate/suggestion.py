@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pandas import DataFrame
 
-from ..stats.intervals import FEW, detectable_difference
+from ..stats.mean_differences import FEW, detectable_difference
 from .verdicts import SAFE, ColumnPair
 
 _WORST = 2

@@ -14,7 +14,8 @@ from ...text import counted
 from ..results.columns import Column
 from ..results.directions import Direction
 from ..results.scores import Scores
-from ..stats.intervals import FEW, LEVEL, ROUNDING, cases_needed, detectable_difference, holm, mean_difference
+from ..stats.mean_differences import FEW, ROUNDING, detectable_difference, mean_difference
+from ..stats.significance import LEVEL, cases_needed, holm
 
 SAFE = 0.99
 """Share of runs without a change that pass a margin which so many rows can decide."""

@@ -1,167 +1,58 @@
-"""Image features of a data set on disk, each encoded once."""
+"""Features of rated images, and people's scores."""
 
-import base64
-import hashlib
-import logging
-import os
-import uuid
-from collections.abc import Collection, Container, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NoReturn
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from ...checks import FilePath
-from ...errors import ImageError, Kind
-from ...files.hashes import FileHashes, user_cache
-from ...files.writing import as_output_error
-from ...logger import log
+from ...files.hashes import FileHashes
 from ...metric import CLIPIQA
-from ...text import counted, first_of
-from ...training.recipe import Augmentation
-from ..files.folders import make_folder
-from ..files.journal import Journal, read_journal
-from ..images.batches import BatchLoop, BatchWork, Limits
-from ..images.image import File
-from ..images.record import ImageRecord
-from ..images.scoring_memory import scoring_bytes
-from ..images.stacking import stacked
-from ..images.threads import images_at_once
-from ..options import Reading
-
-NOT_AUGMENTED = Augmentation()
-Feature = NDArray[np.float32]
-FORMAT = 3  # version of stored features: raise it if features change, also if the reading of images changes
+from ...training.recipe import Augmentation, Recipe, augmentations_of
+from .stored_features import read_or_encode_features
 
 
-@dataclass(frozen=True)
-class _Views(File):
-    """The views of an image to encode, by the keys of their features; the file must have this hash."""
+class RatedImages(NamedTuple):
+    """Features ``(N, D)``, or ``(N, A, D)`` with ``A`` views of each image, and scores ``(N, 1)`` in [0, 1]."""
 
-    sha256: str
-    views: dict[str, Augmentation]
-
-    def read(self) -> bytes:
-        data = super().read()
-        if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise ImageError("was changed while it was encoded: start the run again", name=self.name)
-        return data
+    features: Tensor
+    targets: Tensor
 
 
-@dataclass(frozen=True)
-class _Encoding(BatchWork[_Views, ImageRecord, tuple[str, Feature]]):
-    """Encodes the views of images; an image that fails ends the run."""
+class FeatureStore(NamedTuple):
+    """Reads features of rated images from a folder, and encodes those that it lacks."""
 
     metric: CLIPIQA
     device: torch.device
-    stages: bool
+    folder: FilePath | None
+    workers: int | None
+    hashes: FileHashes
 
-    def load(self, image: _Views) -> ImageRecord:
-        return image.load(Reading())
+    def rated_images(self, images: pandas.DataFrame) -> RatedImages:
+        """Return the features of whole images, on the metric's device."""
+        features = self._encoded(images, None)[:, 0].to(self.device)
+        return RatedImages(features, _targets_of(images))
 
-    def views(self, image: _Views, record: ImageRecord) -> Iterator[tuple[_Views, ImageRecord]]:
-        """Yield the image once for each of its views, with this view only."""
-        for key, augmentation in image.views.items():
-            pixels = augmentation(record.pixels, image.name)
-            yield replace(image, views={key: augmentation}), ImageRecord.of(pixels)
+    def rated_views(self, images: pandas.DataFrame, recipe: Recipe) -> RatedImages:
+        """Return the features of all views that the recipe draws from, on the CPU."""
+        views = [augmentations_of(recipe, row) for row in range(len(images))]
+        return RatedImages(self._encoded(images, views), _targets_of(images))
 
-    def run(self, images: list[_Views], records: list[ImageRecord]) -> list[tuple[str, Feature]]:
-        encode = self.metric.encode_stages if self.stages else self.metric.encode_image
-        with torch.no_grad():
-            features = encode(stacked([record.pixels for record in records], self.device))
-        keys = [key for image in images for key in image.views]
-        return list(zip(keys, features.float().cpu().numpy(), strict=True))
-
-    def failed(self, image: _Views, record: ImageRecord | None, error: ImageError) -> NoReturn:
-        if record is None:
-            raise error
-        raise ImageError(f"cannot be encoded: {error.reason.rstrip('.')}", error.kind, image.name)
-
-
-def read_or_encode_features(
-    metric: CLIPIQA,
-    folder: FilePath | None,
-    paths: Collection[FilePath],
-    augmentations: Sequence[Sequence[Augmentation]] | None = None,
-    *,
-    stages: bool = False,
-    device: str | torch.device = "cpu",
-    workers: int | None = None,
-    hashes: FileHashes | None = None,
-) -> Tensor:
-    """Return a metric's features ``(N, A, D)`` of augmented images (default the whole image).
-
-    Features are stored in a folder, by default in the user's cache; only missing ones are encoded. Each run writes one
-    journal.
-
-    Args:
-        stages: Add the statistics of ``encode_stages``.
-        hashes: The files' hashes, if the caller has computed them already.
-    """
-    if not len(paths):
-        return torch.empty(0, 1, 1)
-    digest = hashlib.sha256(repr((FORMAT, stages, metric.encoding)).encode()).hexdigest()
-    setup = f"{metric.clip.weights.backbone.replace('/', '-')}-{digest[:16]}"
-    place = make_folder(Path(folder or user_cache("features")) / setup)
-    try:
-        contents = (hashes or FileHashes()).of(paths)
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
-    wanted = [
-        {f"{content} {augmentation}": augmentation for augmentation in of_image}
-        for content, of_image in zip(contents, augmentations or [(NOT_AUGMENTED,)] * len(paths), strict=True)
-    ]
-    features, damaged = _read(place, {key for keys in wanted for key in keys})
-    missing: dict[str, _Views] = {}
-    for path, content, keys in zip(paths, contents, wanted, strict=True):
-        if new := {key: augmentation for key, augmentation in keys.items() if key not in features}:
-            missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(new)
-    count = sum(len(image.views) for image in missing.values())
-    if missing and damaged:
-        log.warning(f"damaged features are encoded again: {first_of(damaged)}.")
-    log.info(
-        f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}; "
-        f"features are stored in {place}"
-    )
-    device = torch.device(device)
-    if missing:
-        limits = Limits(
-            batch_size=1 if device.type == "cpu" else 8,
-            at_once=images_at_once(device, len(missing)),
-            bytes_per_pixel=scoring_bytes(metric, device, "stages" if stages else "score"),
-            workers=workers,
+    def _encoded(self, images: pandas.DataFrame, views: Sequence[Sequence[Augmentation]] | None) -> Tensor:
+        return read_or_encode_features(
+            self.metric,
+            self.folder,
+            images["path"],
+            views,
+            device=self.device,
+            workers=self.workers,
+            hashes=self.hashes,
         )
-        encoded = BatchLoop(_Encoding(metric, device, stages), limits).results(missing.values())
-        hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
-        with closing(Journal(place / f"{uuid.uuid4().hex}.jsonl")) as journal:
-            for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
-                features[key] = feature
-                journal.append({key: base64.b64encode(feature.tobytes()).decode()})
-    rows = np.stack([features[key] for keys in wanted for key in keys])
-    return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
 
 
-def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:
-    """Return those of the wanted features that are stored, and the damaged lines."""
-    features = dict[str, Feature]()
-    damaged = list[str]()
-    for path in sorted(folder.glob("*.jsonl")):
-        lines = list[str]()
-        with as_output_error(path):
-            for row in read_journal(path, lines):
-                try:
-                    ((key, text),) = row.items()
-                    feature = np.frombuffer(base64.b64decode(text, validate=True), np.float32)
-                except (TypeError, ValueError):
-                    lines.append("a line that holds no feature")
-                    continue
-                if key in wanted:
-                    features[key] = feature
-        damaged += [f"{line} of {str(path)!r}" for line in lines]
-    return features, damaged
+def _targets_of(images: pandas.DataFrame) -> Tensor:
+    return torch.tensor(images["target"].tolist())[:, None]

@@ -24,8 +24,8 @@ from ..opinions.learned_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
 from ..options import SharedOptions, check_workers
 from .cross_validation import NEEDED, FitAgreement, ValidatedFit, fit_agreement, random_split, validated_fit
-from .feature_store import read_or_encode_features
 from .judgement import Judgement, judge
+from .stored_features import read_or_encode_features
 
 
 @dataclass(frozen=True)

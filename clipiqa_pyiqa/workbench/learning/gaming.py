@@ -18,7 +18,8 @@ from ...prompts.pairs import NAMED_PAIRS
 from ...pyiqa_package import import_pyiqa
 from ...reward import psnr
 from ...text import shown
-from ..stats.intervals import cases_needed, mean_difference
+from ..stats.mean_differences import mean_difference
+from ..stats.significance import cases_needed
 
 PROMPTS = ("quality", "sharpness", "noisiness")
 LEVEL = 0.05  # probability that chance confirms a change of a score in any of the calls

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 
 from ...text import counted
 from ..stats.agreement import paired_differences
-from ..stats.correlation import srocc, undefined
-from ..stats.intervals import LEVEL, Estimate, cases_needed
+from ..stats.correlation import srocc, why_undefined
+from ..stats.estimate import Estimate
+from ..stats.significance import LEVEL, cases_needed
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def judge(before: ArrayLike, after: ArrayLike, images: pandas.DataFrame, on: str
     scores = np.array([after, before], np.float64)
     targets = images["target"].to_numpy()
     values = [srocc(row, targets) for row in scores]
-    reason = undefined(scores[0], targets) or undefined(scores[1], targets)
+    reason = why_undefined(scores[0], targets) or why_undefined(scores[1], targets)
     gain = Estimate(math.nan, reason=reason)
     if not reason:
         groups = images["group"].factorize()[0]

@@ -25,9 +25,9 @@ from ..opinions.learned_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
 from ..options import SharedOptions, check_workers
 from ..stats.correlation import krcc, plcc, srocc
-from ..stats.intervals import Array
+from ..stats.estimate import Array
+from .feature_store import FeatureStore, RatedImages
 from .judgement import Judgement, judge
-from .rated_images import FeatureStore, RatedImages
 from .training_files import BEST, FILES, Agreement, TrainingFiles, TrainingProgress, remove_earlier_run
 
 

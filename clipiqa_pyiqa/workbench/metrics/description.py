@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ...prompts.pairs import Prompts
 from ...pyiqa_package import keeps_pyiqas_classes
-from ..files.named import Settings
+from ..files.specifications import Settings
 from ..results.columns import Column, Record
 from .view import UNCHANGED, View
 

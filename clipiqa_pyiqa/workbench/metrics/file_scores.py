@@ -12,7 +12,7 @@ from ...files.hashes import hash_file
 from ...files.printable import on_disk
 from ...logger import log
 from ...text import counted, few
-from ..files.named import Settings, check_kinds
+from ..files.specifications import Settings, check_kinds
 from ..results.columns import Column, Record
 from .kinds import FileMetric
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from ...prompts.pairs import Columns
-from ..files.named import Settings
+from ..files.specifications import Settings
 from ..files.streams import output_as_messages
 from ..results.columns import Column, Record
 from .description import Description, PyiqaDescription, Takes

@@ -13,7 +13,7 @@ from ...errors import CLIPIQAError
 from ...prompts.single import is_single
 from ...pyiqa_package import import_pyiqa
 from ...text import hint_for
-from ..files.named import Specification, check_kinds
+from ..files.specifications import Specification, check_kinds
 from .configurations import pyiqa_configs
 from .description import PyiqaDescription, Takes
 from .told_record import told_record

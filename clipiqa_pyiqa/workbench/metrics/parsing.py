@@ -13,7 +13,7 @@ from ...errors import CLIPIQAError
 from ...logger import log
 from ...prompts.pairs import Prompts, Question
 from ...text import shown
-from ..files.named import Specification, parse_specifications
+from ..files.specifications import Specification, parse_specifications
 from .description import Description, ObjectDescription, PyiqaDescription, Takes
 from .file_scores import read_file_metric
 from .kinds import AnyMetric, FileMetric, ImageMetric

@@ -100,7 +100,7 @@ def in_all(files_by_folder: Mapping[str, Mapping[str, str]], skip_missing: bool 
     shared_files = files.dropna()
     missing = {folder: list(files.index[paths.isna()]) for folder, paths in files.items() if paths.hasnans}
     notes = [
-        f"{folder} lacks {few(by_set(missing_names, files_by_folder[folder]))}"
+        f"{folder} lacks {few(with_lost_sets_as_one(missing_names, files_by_folder[folder]))}"
         for folder, missing_names in missing.items()
     ]
     if shared_files.empty or (missing and not skip_missing):
@@ -113,8 +113,8 @@ def in_all(files_by_folder: Mapping[str, Mapping[str, str]], skip_missing: bool 
     return SharedNames(shared_files, missing, notes)
 
 
-def by_set(names: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Return image names; a sub-folder ``SET/`` stands for its images if no image of ``others`` is in it."""
+def with_lost_sets_as_one(names: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Return names of images; those below a sub-folder that no image of ``others`` is in become one, ``SET/``."""
     sets_of_others = {name.partition("/")[0] for name in others}
     shown = []
     for name in names:

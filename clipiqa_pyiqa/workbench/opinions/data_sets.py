@@ -15,7 +15,7 @@ from ...errors import CLIPIQAError
 from ...files.hashes import hash_file
 from ...files.printable import printable
 from ...text import counted, shown, twice_in
-from ..files.named import Settings, Specification, check_kinds, parse_specifications
+from ..files.specifications import Settings, Specification, check_kinds, parse_specifications
 from ..images.image import File, Image
 from ..sources.finding import find_inputs
 from .published import ALL_IMAGES, published_set

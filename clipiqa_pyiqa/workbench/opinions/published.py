@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.csv_files import read_rows
-from ..files.named import Settings
+from ..files.specifications import Settings
 
 PATH_OPTIONS = ("meta_info_file", "dataroot_target", "dataroot_ref")  # of pyiqa's data sets
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")

@@ -14,7 +14,7 @@ from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...pyiqa_package import import_pyiqa
 from ...text import hint_for, reason
-from ..files.named import Settings, check_kinds
+from ..files.specifications import Settings, check_kinds
 from ..files.yaml import read_yaml
 from ..images.image import File
 from ..images.reading_errors import whole_files

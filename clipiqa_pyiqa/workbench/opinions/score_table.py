@@ -14,7 +14,7 @@ from ...files.hashes import FileHashes
 from ...logger import log
 from ...text import counted, few, hint_for
 from ..files.csv_files import check_images_exist
-from ..stats.correlation import undefined
+from ..stats.correlation import why_undefined
 from .learned_photos import seen_by_mini, seen_warning, short_digests
 from .pyiqa_sets import known_sets, locate
 from .splits import draw_groups
@@ -49,7 +49,7 @@ class ScoreTable:
     def check_splits(self, needed: Sequence[str]) -> None:
         for split in needed:
             opinions = self.part(split)["target"]
-            if why := undefined(opinions, opinions):
+            if why := why_undefined(opinions, opinions):
                 raise CLIPIQAError(
                     f"split {split!r} of {self.name!r} cannot be used: {why}; change the split, or {{val_fraction}}.",
                     options=("val_fraction",),

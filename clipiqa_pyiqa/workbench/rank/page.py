@@ -17,7 +17,8 @@ from ...text import counted
 from ..files.folders import make_folder
 from ..images.image import File, Image
 from ..images.prefetch import prefetch
-from ..names.members import file_of, images_named
+from ..names.members import file_of
+from ..names.named_images import images_named
 from ..options import AnySize, Progress, silent
 from ..report.html import render
 from ..report.thumbnail import thumbnail

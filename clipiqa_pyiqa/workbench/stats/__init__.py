@@ -2,8 +2,10 @@
 
 from .agreement import correlations, paired_differences
 from .correlation import krcc, plcc, srocc
-from .intervals import clustered_share, holm, mean_difference, share
 from .logistic import fit_logistic
+from .mean_differences import mean_difference
+from .shares import clustered_share, share
+from .significance import holm
 
 __all__ = [
     "clustered_share",

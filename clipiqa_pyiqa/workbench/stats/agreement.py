@@ -10,9 +10,12 @@ from numpy.typing import ArrayLike
 
 from ...errors import OptionError
 from ...text import hint_for
-from .correlation import STATISTICS, plccs, srocc, undefined
-from .intervals import LEVEL, Array, Estimate, arrays, clustered_share, estimates, percentiles, resampled
+from .correlation import STATISTICS, plccs, srocc, why_undefined
+from .estimate import Array, Estimate, arrays
 from .logistic import fit_logistic
+from .resampling import estimates, percentiles, statistics_of_resamples
+from .shares import clustered_share
+from .significance import LEVEL
 
 FITTED = ("PLCC fitted", "RMSE fitted")
 WITHIN = "SROCC within"
@@ -33,7 +36,7 @@ def correlations(
         have a caveat if the curve does not rise.
     """
     x, y = arrays(scores, mos)
-    reason = undefined(x, y)
+    reason = why_undefined(x, y)
     if reason:
         names = [*STATISTICS, *FITTED] if fit else [*STATISTICS]
         return dict.fromkeys(names, Estimate(math.nan, reason=reason))
@@ -64,7 +67,7 @@ def _fitted_scores(x: Array, y: Array, parameters: int) -> tuple[Array, str]:
     """Return the heights of the fitted curve at the scores, and its shape; raise ``ValueError`` without a fit."""
     curve, shape = fit_logistic(x, y, parameters)
     fitted = curve(x)
-    reason = undefined(fitted, y)
+    reason = why_undefined(fitted, y)
     if reason:
         raise ValueError(reason)
     return fitted, shape
@@ -96,7 +99,9 @@ def paired_differences(
     statistics_of = by_name[statistic.lower()](rows, np.asarray(mos, np.float64))
     group_of = np.arange(rows.shape[1]) if groups is None else np.asarray(groups)
     group_count = int(group_of.max()) + 1
-    whole, drawn = resampled(group_count, lambda counts: statistics_of(counts[:, group_of]), bootstrap, seed)
+    whole, drawn = statistics_of_resamples(
+        group_count, lambda counts: statistics_of(counts[:, group_of]), bootstrap, seed
+    )
     different_images = np.unique(np.vstack([rows, mos]), axis=1).shape[1]
     lowest_p = 2.0 ** (1 - min(group_count, different_images))
     return {

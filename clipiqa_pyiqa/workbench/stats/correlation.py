@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...text import counted
-from .intervals import Array, StatisticsOfCounts, arrays
+from .estimate import Array, arrays
+from .resampling import StatisticsOfCounts
 
 Statistic = Callable[[Array, Array], StatisticsOfCounts]
 """A function of the scores of ``P`` metrics ``(P, N)`` and of opinions ``(N,)``."""
@@ -19,7 +20,7 @@ MIN_IMAGES = 3  # with two images every correlation is ±1
 _MOST_PAIRWISE = 2000  # most images whose pairs are held in a table
 
 
-def undefined(x: ArrayLike, y: ArrayLike) -> str:
+def why_undefined(x: ArrayLike, y: ArrayLike) -> str:
     """Return why two lists have no correlation, such as 'all scores are 0.5', or ''."""
     x, y = arrays(x, y)
     if len(x) < MIN_IMAGES:
@@ -33,23 +34,23 @@ def undefined(x: ArrayLike, y: ArrayLike) -> str:
 
 
 def plcc(x: ArrayLike, y: ArrayLike) -> float:
-    """Return Pearson's linear correlation; NaN where :func:`undefined`."""
+    """Return Pearson's linear correlation; NaN where there is none (:func:`why_undefined`)."""
     return _of_one_metric(plccs, x, y)
 
 
 def srocc(x: ArrayLike, y: ArrayLike) -> float:
-    """Return Spearman's rank correlation; ties get their mean rank; NaN where :func:`undefined`."""
+    """Return Spearman's rank correlation; ties get their mean rank; NaN where there is none (:func:`why_undefined`)."""
     return _of_one_metric(sroccs, x, y)
 
 
 def krcc(x: ArrayLike, y: ArrayLike) -> float:
-    """Return Kendall's rank correlation, tau-b; NaN where :func:`undefined`."""
+    """Return Kendall's rank correlation, tau-b; NaN where there is none (:func:`why_undefined`)."""
     return _of_one_metric(krccs, x, y)
 
 
 def _of_one_metric(statistic: Statistic, x: ArrayLike, y: ArrayLike) -> float:
     x, y = arrays(x, y)
-    if undefined(x, y):
+    if why_undefined(x, y):
         return math.nan
     each_image_once = np.ones((1, len(x)))
     return statistic(x[None], y)(each_image_once).item()

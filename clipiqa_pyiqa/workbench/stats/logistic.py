@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .correlation import undefined
-from .intervals import Array, arrays
+from .correlation import why_undefined
+from .estimate import Array, arrays
 
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line
@@ -26,12 +26,12 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: int = 4) -> tupl
         ``'falling'`` or ``'not monotonic'``.
 
     Raises:
-        ValueError: There are too few images for the parameters, or no correlation (:func:`undefined`).
+        ValueError: There are too few images for the parameters, or no correlation (:func:`why_undefined`).
     """
     x, y = arrays(scores, mos)
     if len(x) <= parameters:
         raise ValueError(f"the logistic fit has {parameters} parameters and needs more images; got {len(x)}")
-    reason = undefined(x, y)
+    reason = why_undefined(x, y)
     if reason:
         raise ValueError(f"there is no logistic fit: {reason}")
     centre = x.mean()

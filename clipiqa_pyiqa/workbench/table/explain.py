@@ -43,7 +43,7 @@ def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> Dat
     """Return a trial of every change to the metrics whose published numbers differ.
 
     Args:
-        score: Function that scores the images with given metrics, as :func:`.score_versions`.
+        score: Function that scores the images with given metrics, as :func:`.score_methods`.
 
     Returns:
         Columns ``test_set``, ``method``, ``metric``, ``change``, ``option`` that makes the change, ``value``, ``units``
@@ -59,11 +59,11 @@ def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> Dat
         if cells.empty or not isinstance(metric, ImageMetric) or metric.takes is Takes.FOLDERS:
             continue
         no_alpha: AnyMetric = metric if is_transparent else _broken(metric, "no image has transparency")
-        for is_alpha_dropped, options in (
+        for is_alpha_dropped, changes in (
             (False, _changes(metric)),
             (True, [("alpha dropped", "save the images without transparency", no_alpha)]),
         ):
-            tried = [(name, option, changed.with_label(f"{label} ({name})")) for name, option, changed in options]
+            tried = [(name, option, changed.with_label(f"{label} ({name})")) for name, option, changed in changes]
             metrics = [changed for *_, changed in tried]  # scored together, so that each image is read once
             other = score(metrics, is_trial=True, is_alpha_dropped=is_alpha_dropped)
             for change, option, changed in tried:

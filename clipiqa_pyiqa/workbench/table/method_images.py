@@ -11,8 +11,8 @@ from ...errors import CLIPIQAError
 from ...files.hashes import FileHashes
 from ...files.printable import printable
 from ...text import few
-from ..files.named import name_and_value
-from ..names.folder_images import by_set, images_by_name, in_all
+from ..files.names_and_values import name_and_value
+from ..names.folder_images import images_by_name, in_all, with_lost_sets_as_one
 from .protocols import NO_PROTOCOL, Protocol
 
 REFERENCE = "the reference"
@@ -47,18 +47,18 @@ def parse_methods(methods: Mapping[str, FilePath] | Iterable[str]) -> dict[str, 
         names_and_places: list[tuple[str, FilePath]] = list(methods.items())
     else:
         names_and_places = [name_and_value(text) for text in methods]
-    methods = dict[str, str]()
+    folders = dict[str, str]()
     for typed_name, place in names_and_places:
         name = printable(typed_name)
         if not name or not place:
             typed_text = f"{name}={place}" if place else name
             raise CLIPIQAError(f"a method must be NAME=FOLDER, as in ours=out/ours; got {typed_text!r}.")
-        if name in methods:
+        if name in folders:
             raise CLIPIQAError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
-        methods[name] = os.path.expanduser(place)
-    if not methods:
+        folders[name] = os.path.expanduser(place)
+    if not folders:
         raise CLIPIQAError("no method is given: name at least one, as in --methods bicubic=out/bicubic ours=out/ours.")
-    return methods
+    return folders
 
 
 def match_images(
@@ -74,7 +74,7 @@ def match_images(
     if reference is not None:
         names = {name for files in files_by_method.values() for name in files}
         references = images_by_name(os.path.expanduser(reference))
-        extra = by_set([name for name in references if name not in names], names)
+        extra = with_lost_sets_as_one([name for name in references if name not in names], names)
         files_by_method[REFERENCE] = {name: path for name, path in references.items() if name in names}
     shared = in_all(files_by_method, skip_missing)
     left_out = [f"{note}: left out of all methods." for note in shared.notes]
@@ -86,13 +86,13 @@ def match_images(
     if len(paths_of_two):
         raise CLIPIQAError(f"two methods have the same image {paths_of_two.iloc[0]!r}: name each folder once.")
     folders = Series([name.partition("/")[0] if "/" in name else "" for name in files.index], files.index)
-    is_equal = protocol.average == "images"
+    has_equal_weights = protocol.average == "images"
     return MethodImages(
         files,
-        folders if is_equal and all(folders) else Series("", files.index),
+        folders if has_equal_weights and all(folders) else Series("", files.index),
         dict(shared.files.get(REFERENCE, ())),
         left_out,
-        None if is_equal else _weights(folders, protocol.average),
+        None if has_equal_weights else _weights(folders, protocol.average),
     )
 
 

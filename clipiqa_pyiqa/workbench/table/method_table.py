@@ -9,41 +9,30 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame, MultiIndex, Series, concat
 
-from ...prompts.records import files_text
-from ..compare.scored_images import MetricResult, limits_text
-from ..metrics.description import PyiqaDescription, Takes
-from ..metrics.kinds import ClipMetric, FileMetric, ImageMetric
+from ..compare.metric_result import MetricResult
+from ..metrics.kinds import FileMetric, ImageMetric
 from ..options import Sizes
 from ..report.cell_texts import number
 from ..report.crops import differing_crops
 from ..report.latex import latex
 from ..report.report import PROVENANCE, About, Report, Reported, Shown
-from ..results.columns import Record
-from ..results.record_text import described
 from ..results.store import Results
-from ..stats.intervals import LEVEL, holm, mean_difference
+from ..stats.mean_differences import mean_difference
+from ..stats.significance import LEVEL, holm
 from .method_images import MethodImages
+from .metric_sentences import metric_sentence
 from .protocols import NO_PROTOCOL, Protocol
 from .tables import build_tables
 
 _SHOWN = 10  # images whose crops are shown
 _COLUMN = ["test_set", "metric"]
 _NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
-_FRAME = [*_COLUMN, "direction", "method", *_NUMBERS[:3], "rank", *_NUMBERS[3:], "p Holm", "significant"]
+_COLUMNS_OF_FRAME = [*_COLUMN, "direction", "method", *_NUMBERS[:3], "rank", *_NUMBERS[3:], "p Holm", "significant"]
 
-_PROMPTS = {
-    0: "a fitted head",
-    1: "one prompt pair (most restoration papers use pyiqa's five: clipiqa:prompts=pyiqa)",
-    5: "five prompt pairs",
-}
-_Y = {  # of pyiqa's colour spaces
-    "ycbcr": "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235)",
-    "yiq": "on Y of YIQ (0 to 255; super-resolution papers use psnr-y and ssim-y)",
-}
 _TEXTS = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "report.html": "html"}
-_FRAMES = ("expect.csv", "explain.csv", "changes.csv")
+_FRAME_FILES = ("expect.csv", "explain.csv", "changes.csv")
 IMAGES, SETS = "images.csv", "sets.csv"
-OTHERS = (*_TEXTS, *_FRAMES, PROVENANCE)
+OTHERS = (*_TEXTS, *_FRAME_FILES, PROVENANCE)
 """Names of the results beside the scores."""
 
 
@@ -173,7 +162,7 @@ class MethodTable(Reported):
         sd, rank (1 for the best mean; equal means share a rank); the paired difference from the baseline: difference,
         low, high, p (the interval and the p-value of this difference alone), p Holm, significant.
         """
-        return self.cells.reset_index()[_FRAME]
+        return self.cells.reset_index()[_COLUMNS_OF_FRAME]
 
     def spread(self) -> Series:
         """Return how much the methods differ on each image, the largest first; the index is test_set, image.
@@ -230,7 +219,7 @@ class MethodTable(Reported):
             "pixels differ most, at 100 % (unscaled)."
         )
         if self.sizes.limits:
-            note += f" Metrics saw the images shrunk {limits_text(self.sizes)}."
+            note += f" Metrics saw the images shrunk {self.sizes.limits_text}."
         return {"Where the methods differ most": block("crops", note, images)}
 
     def describe(self, format: str = "table") -> str:
@@ -241,49 +230,4 @@ class MethodTable(Reported):
         return "".join(f"{line}\n" for line in lines)
 
     def _described(self) -> dict[str, str]:
-        return {metric.label: _describe(metric) for metric in self.built if not self.metrics[metric.label].error}
-
-
-def _describe(metric: ImageMetric | FileMetric) -> str:
-    words = described(metric.columns)
-    record = metric.columns[0].record
-    if isinstance(metric, FileMetric):
-        return f"{record.get('metric', metric.label)} as {metric.path} has it."
-    name = metric.description.name
-    chosen = metric.description.options if isinstance(metric.description, PyiqaDescription) else {}
-    seen = "" if metric.takes is Takes.FOLDERS else _seen(record)
-    if isinstance(metric, ClipMetric):
-        pairs = len(record.get("questions", ()))
-        prompts = "learned prompts" if record.get("learned") else _PROMPTS.get(pairs, f"{pairs} prompt pairs")
-        if record.get("questions") and len(record["questions"][0]) == 1:
-            prompts = "one text (its cosine)"
-        prompts = record.get("view", prompts)  # of this package's other CLIP metrics
-        parts = [
-            f"clipiqa-pyiqa {words['version']} {words['metric']}",
-            prompts,
-            f"{words['backbone']} {words['weights']}",
-        ]
-    else:
-        options = [f"{key} {value}" for key, value in chosen.items() if value == record["options"][key]]
-        maker = f"pyiqa {words['pyiqa']} " if "pyiqa" in words else ""
-        parts = [maker + words["metric"], *options]
-    held = record.get("learned") or record.get("head") or {}
-    digest = held.get("sha256") or record.get("file_sha256")
-    parts.append(f"{words.get('file', 'content')} {digest[:8]}" if digest else files_text(record))
-    if told := record.get("metric_version"):
-        parts.append(f"version {told}")
-    channel = "on RGB" if name in ("psnr", "ssimc") else ""
-    is_y = chosen.get("test_y_channel", name in ("psnry", "ssim"))
-    if is_y and name in ("psnr", "psnry", "ssim"):
-        channel = _Y.get(chosen.get("color_space", "yiq"), "")
-    parts += [channel, seen, words.get("precision", "fp32")]
-    return f"{', '.join(filter(None, parts))}."
-
-
-def _seen(record: Record) -> str:
-    """Return which part of images a metric sees, and how far they were shrunk before."""
-    sizes = Sizes(record.get("max_side"), record.get("max_pixels"))
-    part = record.get("seen", "")
-    if not sizes.limits:
-        return part or "whole images"
-    return ", ".join(filter(None, [f"images shrunk {limits_text(sizes)}", part]))
+        return {metric.label: metric_sentence(metric) for metric in self.built if not self.metrics[metric.label].error}

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from ...checks import check_keys, check_list, check_mapping, check_number, check_one_of, check_text, check_truth
 from ...errors import CLIPIQAError, OptionError
 from ...text import hint_for
-from ..files.yaml import read_mapping, shipped
+from ..files.shipped import shipped
+from ..files.yaml import read_mapping
 from ..metrics.description import Takes
 from ..metrics.kinds import AnyMetric
 from ..metrics.parsing import parse_metrics

@@ -17,8 +17,8 @@ from ...logger import log
 from ...options import lists_options
 from ...text import hint_for
 from ..compare.compare import run_settings
-from ..compare.scored_images import MetricResult
-from ..files.yaml import shipped
+from ..compare.metric_result import MetricResult
+from ..files.shipped import shipped
 from ..metrics.description import Takes
 from ..metrics.file_scores import with_scores_of_methods
 from ..metrics.kinds import AnyMetric, FileMetric
@@ -32,7 +32,7 @@ from .differences import differences
 from .expected import earlier_tables, published_numbers, read_expected, with_published
 from .explain import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods
-from .method_scores import TRIALS, score_versions
+from .method_scores import TRIALS, score_methods
 from .method_table import IMAGES, OTHERS, SETS, MethodTable
 from .protocols import NO_PROTOCOL, Protocol, read_protocol, table_metrics
 
@@ -87,17 +87,17 @@ def table(
     for number in (values or {}).values():
         check_number("values", number)
     folders = parse_methods(methods)
-    inputs = dict(values or {})
-    chosen = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
-    wanted, changed = table_metrics(metrics, chosen, crop_border, trust_weights)
+    formula_values = dict(values or {})
+    rules = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
+    wanted, changed = table_metrics(metrics, rules, crop_border, trust_weights)
     if only:
-        wanted, chosen = _reduced(wanted, chosen, only)
+        wanted, rules = _reduced(wanted, rules, only)
     options = Options.of(batches, seed=seed)
     baseline_name = baseline or next(iter(folders))
-    _check_names(folders, baseline_name, inputs, chosen)
+    _check_names(folders, baseline_name, formula_values, rules)
     _check_references(wanted, reference)
-    _check_sizes(options, chosen, wanted)
-    images = match_images(folders, reference, chosen, skip_missing=skip_missing)
+    _check_sizes(options, rules, wanted)
+    images = match_images(folders, reference, rules, skip_missing=skip_missing)
     for line in images.left_out:
         log.warning(line)
     if describe and out is None:
@@ -110,10 +110,10 @@ def table(
     earlier = {} if expected is None else earlier_tables(expected)
     if explain and published is None:
         raise CLIPIQAError("`{explain}` needs published numbers in `{expect}`.", options=("explain", "expect"))
-    score = functools.partial(score_versions, images, baseline_name, files, options, progress, chosen.unequal)
+    score = functools.partial(score_methods, images, baseline_name, files, options, progress, rules.unequal)
     method_table = score(wanted, strict=strict)
     method_table = replace(
-        _with_protocol(method_table, chosen, inputs, changed),
+        _with_protocol(method_table, rules, formula_values, changed),
         settings=run_settings(options),
         sources=_sources(folders, reference, protocol, expect),
         sizes=Sizes(**options.limits),

@@ -9,7 +9,8 @@ from pandas import DataFrame, Series
 from ...text import counted
 from ..report.cell_texts import interval, number, p_value
 from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, word_column
-from ..stats.intervals import FEW, LEVEL, cases_needed
+from ..stats.mean_differences import FEW
+from ..stats.significance import LEVEL, cases_needed
 
 if TYPE_CHECKING:
     from .method_table import MethodTable

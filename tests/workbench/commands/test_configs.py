@@ -12,7 +12,7 @@ from inputs import write_votes
 from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.workbench.files.yaml import shipped
+from clipiqa_pyiqa.workbench.files.shipped import shipped
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.table.protocols import read_protocol
 

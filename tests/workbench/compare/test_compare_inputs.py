@@ -22,8 +22,8 @@ from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA, WeightsError, compare
 from clipiqa_pyiqa.weights.names import PINNED
-from clipiqa_pyiqa.workbench.compare.scored_images import published_metric
-from clipiqa_pyiqa.workbench.files.named import parse_argument
+from clipiqa_pyiqa.workbench.compare.published_metric import published_metric
+from clipiqa_pyiqa.workbench.files.specifications import parse_argument
 from clipiqa_pyiqa.workbench.files.yaml import read_yaml
 from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.metrics.description import PyiqaDescription, Takes

@@ -11,7 +11,7 @@ import yaml
 from clipiqa_pyiqa.workbench.commands.app import command_app
 from clipiqa_pyiqa.workbench.commands.command_line import CommandLine
 from clipiqa_pyiqa.workbench.commands.layout import Layout
-from clipiqa_pyiqa.workbench.files.yaml import shipped
+from clipiqa_pyiqa.workbench.files.shipped import shipped
 
 pytestmark = pytest.mark.quick
 

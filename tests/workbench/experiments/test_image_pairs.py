@@ -9,7 +9,7 @@ from photos import save_blurred, save_corrupt, save_grey
 from PIL import Image
 
 from clipiqa_pyiqa import pairs
-from clipiqa_pyiqa.workbench.stats.intervals import mean_difference
+from clipiqa_pyiqa.workbench.stats.mean_differences import mean_difference
 
 # Matching
 

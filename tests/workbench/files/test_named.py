@@ -3,7 +3,8 @@
 import pytest
 
 from clipiqa_pyiqa.errors import CLIPIQAError, OptionError
-from clipiqa_pyiqa.workbench.files.named import label_and_value, name_and_value, numbers_by_name, parse_argument
+from clipiqa_pyiqa.workbench.files.names_and_values import label_and_value, name_and_value, numbers_by_name
+from clipiqa_pyiqa.workbench.files.specifications import parse_argument
 from clipiqa_pyiqa.workbench.table.method_images import parse_methods
 
 pytestmark = pytest.mark.quick

@@ -4,7 +4,8 @@ import pytest
 from assertions import refused, time_limit
 
 from clipiqa_pyiqa.errors import ConfigError
-from clipiqa_pyiqa.workbench.files.yaml import LARGEST_CONFIG, parse_yaml, read_mapping, read_yaml, shipped
+from clipiqa_pyiqa.workbench.files.shipped import shipped
+from clipiqa_pyiqa.workbench.files.yaml import LARGEST_CONFIG, parse_yaml, read_mapping, read_yaml
 
 pytestmark = pytest.mark.quick
 

@@ -12,7 +12,7 @@ from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.training.recipe import Augmentation
 from clipiqa_pyiqa.workbench.images.image import read_image
-from clipiqa_pyiqa.workbench.learning.feature_store import NOT_AUGMENTED, read_or_encode_features
+from clipiqa_pyiqa.workbench.learning.stored_features import NOT_AUGMENTED, read_or_encode_features
 
 AUGMENTATIONS = (NOT_AUGMENTED, Augmentation(flip=True), Augmentation((32, 0.5, 0.99)))
 

@@ -12,7 +12,7 @@ from fake_comparison import NASTY
 
 from clipiqa_pyiqa.workbench.compare.comparison import Comparison, build_tables
 from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
-from clipiqa_pyiqa.workbench.compare.scored_images import MetricResult
+from clipiqa_pyiqa.workbench.compare.metric_result import MetricResult
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from clipiqa_pyiqa import CLIPIQA, gate, score_paths, table
 from clipiqa_pyiqa.files.hashes import hash_file
-from clipiqa_pyiqa.workbench.learning.feature_store import read_or_encode_features
+from clipiqa_pyiqa.workbench.learning.stored_features import read_or_encode_features
 from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 from clipiqa_pyiqa.workbench.results.parquet_file import PARQUET_KEY

@@ -14,7 +14,7 @@ from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.workbench.images.formats import skipped_note, unreadable_suffixes
 from clipiqa_pyiqa.workbench.images.image import BytesImage, File, read_image
-from clipiqa_pyiqa.workbench.names.members import images_named
+from clipiqa_pyiqa.workbench.names.named_images import images_named
 from clipiqa_pyiqa.workbench.options import AnySize, Reading
 from clipiqa_pyiqa.workbench.sources import shard_images
 from clipiqa_pyiqa.workbench.sources.braces import expanded

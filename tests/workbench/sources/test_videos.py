@@ -15,7 +15,7 @@ from shard_makers import Logged, score
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.image import NoImage, read_image
-from clipiqa_pyiqa.workbench.names.members import images_named
+from clipiqa_pyiqa.workbench.names.named_images import images_named
 from clipiqa_pyiqa.workbench.sources import shard_images
 from clipiqa_pyiqa.workbench.sources.finding import find_sources
 from clipiqa_pyiqa.workbench.sources.shard_images import images_in, read_ahead

@@ -6,7 +6,9 @@ from scipy import stats
 
 from clipiqa_pyiqa.workbench.stats.agreement import paired_differences
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
-from clipiqa_pyiqa.workbench.stats.intervals import clustered_share, holm, resamples, share
+from clipiqa_pyiqa.workbench.stats.resampling import draws
+from clipiqa_pyiqa.workbench.stats.shares import clustered_share, share
+from clipiqa_pyiqa.workbench.stats.significance import holm
 
 pytestmark = pytest.mark.quick
 
@@ -24,10 +26,12 @@ def opinions_and_two_metrics():
 def test_differences_equal_scipys_on_each_resample():
     mos, first, second = opinions_and_two_metrics()
     estimate = paired_differences([first, second], mos, bootstrap=200, seed=3)[0, 1]
-    draws = np.concatenate(list(resamples(len(mos), 200, seed=3))).astype(int)
+    counts_of_draws = np.concatenate(list(draws(len(mos), 200, seed=3))).astype(int)
 
     def scipys(scores):
-        return np.array([stats.spearmanr(np.repeat(scores, counts), np.repeat(mos, counts))[0] for counts in draws])
+        return np.array(
+            [stats.spearmanr(np.repeat(scores, counts), np.repeat(mos, counts))[0] for counts in counts_of_draws]
+        )
 
     differences = scipys(first) - scipys(second)
     assert estimate.value == pytest.approx(srocc(first, mos) - srocc(second, mos), abs=1e-12)

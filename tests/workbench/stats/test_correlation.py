@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from clipiqa_pyiqa.workbench.stats.agreement import correlations, within
-from clipiqa_pyiqa.workbench.stats.correlation import krcc, plcc, srocc, undefined
-from clipiqa_pyiqa.workbench.stats.intervals import resamples
+from clipiqa_pyiqa.workbench.stats.correlation import krcc, plcc, srocc, why_undefined
+from clipiqa_pyiqa.workbench.stats.resampling import draws
 
 pytestmark = pytest.mark.quick
 
@@ -32,7 +32,7 @@ def scores_with_ties(seed=0, count=60):
 )
 @pytest.mark.filterwarnings("error")
 def test_an_undefined_correlation_is_nan_with_a_reason(x, y, words):
-    assert words in undefined(x, y)
+    assert words in why_undefined(x, y)
     for correlation in (srocc, plcc, krcc):
         assert math.isnan(correlation(x, y))
     for estimate in correlations(x, y).values():
@@ -79,8 +79,8 @@ def test_intervals_equal_scipys_on_each_resample(name, images, tolerance):
         "KRCC": lambda x, y: stats.kendalltau(x, y)[0],
         "pair accuracy": lambda x, y: pair_accuracy(x, y, spread),
     }[name]
-    draws = np.concatenate(list(resamples(images, 200, seed=3))).astype(int)
-    drawn = [expected(np.repeat(x, counts), np.repeat(y, counts)) for counts in draws]
+    counts_of_draws = np.concatenate(list(draws(images, 200, seed=3))).astype(int)
+    drawn = [expected(np.repeat(x, counts), np.repeat(y, counts)) for counts in counts_of_draws]
     estimate = correlations(x, y, bootstrap=200, seed=3)[name]
     assert estimate.value == pytest.approx(expected(x, y), abs=1e-12)
     low, high = np.percentile(drawn, (2.5, 97.5))

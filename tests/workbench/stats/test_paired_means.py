@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.workbench.stats.intervals import mean_difference
+from clipiqa_pyiqa.workbench.stats.mean_differences import mean_difference
 
 pytestmark = pytest.mark.quick
 

@@ -15,11 +15,11 @@ from scipy import stats
 
 from clipiqa_pyiqa.workbench.compare.comparison import Comparison, build_tables, legend
 from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
-from clipiqa_pyiqa.workbench.compare.scored_images import MetricResult
+from clipiqa_pyiqa.workbench.compare.metric_result import MetricResult
 from clipiqa_pyiqa.workbench.opinions.published import PAPER
 from clipiqa_pyiqa.workbench.report.latex import PACKAGES
 from clipiqa_pyiqa.workbench.results import columns
-from clipiqa_pyiqa.workbench.stats.intervals import holm
+from clipiqa_pyiqa.workbench.stats.significance import holm
 
 
 def named(comparison, title):

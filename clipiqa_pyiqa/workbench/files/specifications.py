@@ -1,14 +1,14 @@
-"""Texts with names: ``NAME=VALUE``, and metrics and data sets, ``[LABEL=]NAME:KEY=VALUE``, as typed or in YAML."""
+"""Metrics and data sets as users name them: ``[LABEL=]NAME:KEY=VALUE``, as typed, in YAML or as objects."""
 
-import contextlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from ...checks import check_keys
-from ...errors import CLIPIQAError, ConfigError, OptionError
+from ...errors import CLIPIQAError, ConfigError
 from ...text import shown
+from .names_and_values import label_and_value, name_and_value
 
 Settings = Mapping[str, Any]
 """Name of an option -> its value, as a user gives it."""
@@ -24,30 +24,6 @@ class Specification:
     label: str
     target: Any
     options: Settings = field(default_factory=dict)
-
-
-def name_and_value(text: str) -> tuple[str, str]:
-    """Return NAME and VALUE of ``NAME=VALUE``; a value may hold ``=``, and is ``''`` if the text has none."""
-    name, _, value = text.partition("=")
-    return name, value
-
-
-def label_and_value(text: str) -> tuple[str | None, str]:
-    """Return LABEL and VALUE of ``[LABEL=]VALUE``; a label may hold ``=``, and is None if the text has none."""
-    label, equals, value = text.rpartition("=")
-    return (label.strip() if equals else None), value
-
-
-def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
-    """Return NAME -> number of texts such as ``NAME=0.5``; a number alone has the name ``''``."""
-    labels_and_values = [label_and_value(text) for text in texts]
-    with contextlib.suppress(ValueError):
-        numbers = {label or "": float(value) for label, value in labels_and_values}
-        if len(numbers) == len(texts):
-            return numbers
-    raise OptionError(
-        f"{{{option}}} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.", options=(option,)
-    )
 
 
 def parse_argument(text: str) -> Specification:
