@@ -23,7 +23,8 @@ from ..metrics.description import Takes
 from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import parse_metrics
-from ..opinions.data_sets import DataSet, parse_data_sets
+from ..opinions.data_set import DataSet
+from ..opinions.data_sets import parse_data_sets
 from ..opinions.learned_photos import count_learned_from, seen_by_mini, seen_warning
 from ..options import ComparisonOptions, Progress, SharedOptions, silent
 from ..results.store import Results

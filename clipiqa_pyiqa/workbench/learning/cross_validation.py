@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import CLIPIQAError
 from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
-from ..opinions.splits import draw_groups
+from ..opinions.splits import rows_of_drawn_groups
 from ..stats.correlation import plcc, srocc
 
 NEEDED = {"affine": 3, "ridge": 6, "auto": 10}  # method -> smallest number of rated photos
@@ -81,7 +81,7 @@ def random_split(
         draw: Seed of the groups that are drawn.
         seed: Seed of the fit's own cross-validation.
     """
-    rows = draw_groups(train["group"], 0.2, draw)
+    rows = rows_of_drawn_groups(train["group"], 0.2, draw)
     is_out = train.index.isin(rows)
     fitted_count = len(train) - len(rows)
     if len(rows) < 2 or fitted_count < NEEDED[method] or np.ptp(groups[~is_out]) == 0:

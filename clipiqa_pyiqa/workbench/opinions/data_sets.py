@@ -1,12 +1,8 @@
 """Data sets to compare on: pyiqa's, CSV files and folders without scores."""
 
 import glob
-import hashlib
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +12,19 @@ from ...files.hashes import hash_file
 from ...files.printable import printable
 from ...text import counted, shown, twice_in
 from ..files.specifications import Settings, Specification, check_kinds, parse_specifications
-from ..images.image import File, Image
+from ..images.image import File
 from ..sources.finding import find_inputs
-from .published import ALL_IMAGES, published_set
+from .data_set import DataSet, identity_of
+from .published import ALL_IMAGES
+from .published_sets import published_set
 from .pyiqa_sets import known_sets, locate, usual_settings
-from .splits import SPLITS, drawn_places
+from .random_share import RandomShare, random_share, without_share
+from .splits import SPLITS
 from .table_file import OpinionFile, read_opinions
 
 _PATH = str | Path
 _CSV = {"csv": _PATH, "root": _PATH, "columns": list | tuple, "lower_better": bool, "split": str}
 _FOLDER = {"folder": _PATH}
-_DRAW = {"share": float | int, "seed": int}
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """Images to be scored, and people's scores.
-
-    Attributes:
-        images: Images whose names are absolute paths, each once.
-        lower_better: Whether low opinion scores are good (DMOS).
-        published_as: Name in ``published_correlations.csv``, or empty.
-        part: Which images of the data set these are.
-        table: File of opinions, or empty.
-        source: What it was made from: the ``file`` of opinions with its ``sha256``, and the ``root`` of the images.
-    """
-
-    name: str
-    images: tuple[Image, ...]
-    mos: tuple[float, ...] | None
-    lower_better: bool = False
-    note: str = ""
-    published_as: str = ""
-    identity: str = ""
-    table: str = ""
-    groups: tuple[str, ...] = ()
-    source: Mapping[str, str] = field(default_factory=dict)
-    part: str = ALL_IMAGES
-
-    @cached_property
-    def paths(self) -> tuple[str, ...]:
-        return tuple(printable(image.name) for image in self.images)
 
 
 def parse_data_sets(
@@ -84,7 +52,6 @@ def check_data_sets(data_sets: Any, data_root: FilePath | None = None) -> None:
         if isinstance(specification.target, DataSet):
             continue
         named = _named(specification)
-        _draw_in(named.options, named.label)
         if "csv" in named.options:
             if not Path(named.options["csv"]).expanduser().exists():
                 raise CLIPIQAError(f"{str(named.options['csv'])!r} does not exist.")
@@ -98,7 +65,8 @@ class _Named:
 
     label: str
     name: str
-    options: dict[str, Any]
+    options: Settings
+    share: RandomShare | None
 
 
 def _named(specification: Specification) -> _Named:
@@ -120,62 +88,20 @@ def _named(specification: Specification) -> _Named:
         label = label or name
     if "split" in options and not {"csv", "folder"} & options.keys():  # as for CSV files; pyiqa calls it phase
         options["phase"] = options.pop("split")
-    return _Named(label, name, options)
+    return _Named(label, name, without_share(options), random_share(options, label))
 
 
 def _find(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:
     if isinstance(specification.target, DataSet):
         return specification.target
     named = _named(specification)
-    draw = _draw_in(named.options, named.label)
     if "csv" in named.options:
         data_set = _csv_set(named.label, named.options, within, needs_images)
     elif "folder" in named.options:
         data_set = _folder_set(named.label, named.options)
     else:
         data_set = _pyiqa_set(named.label, named.name, named.options, data_root, within)
-    return draw.of(data_set) if draw else data_set
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """A random share of a data set's images."""
-
-    share: float
-    seed: int
-
-    def of(self, data: DataSet) -> DataSet:
-        """Return the data set with only the images that are drawn, in their order; the seed alone decides which."""
-        count = round(self.share * len(data.images))
-        if count < 1:
-            raise CLIPIQAError(f"share={self.share:g} of data set {data.name!r} is no image: set a larger one.")
-        rows = drawn_places(len(data.images), count, self.seed)
-        part = f"a random {100 * self.share:g} %"
-        if data.part != ALL_IMAGES:
-            part += f" of the {data.part}"
-        part += f", seed {self.seed}"
-        return replace(
-            data,
-            images=tuple(data.images[row] for row in rows),
-            mos=None if data.mos is None else tuple(data.mos[row] for row in rows),
-            groups=tuple(data.groups[row] for row in rows) if data.groups else (),
-            part=part,
-            note=f"{counted(count, 'image')}, {part}, of {data.note}",
-            identity=_hash({"of": data.identity, "share": self.share, "seed": self.seed}),
-        )
-
-
-def _draw_in(options: dict[str, Any], label: str) -> _Draw | None:
-    """Take ``share`` and ``seed`` out of the options; return what they ask for."""
-    draw = {key: options.pop(key) for key in _DRAW if options.get(key) is not None}
-    check_kinds(draw, _DRAW, f"data set {label!r}")
-    if "share" not in draw:
-        if draw:
-            raise CLIPIQAError(f"seed of data set {label!r} needs share, the share of its images to draw.")
-        return None
-    if not 0 < draw["share"] <= 1:
-        raise CLIPIQAError(f"share of data set {label!r} must be above 0, to 1 (all images); got {draw['share']:g}.")
-    return _Draw(draw["share"], draw.get("seed", 0))
+    return named.share.of(data_set) if named.share else data_set
 
 
 def _csv_set(label: str, options: Settings, within: str, needs_images: bool) -> DataSet:
@@ -274,9 +200,5 @@ def _finish(data: DataSet, note: list[str], options: Settings) -> DataSet:
         data,
         lower_better=lower_better,
         note="; ".join(notes),
-        identity=_hash(options),
+        identity=identity_of(options),
     )
-
-
-def _hash(options: Settings) -> str:
-    return hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -5,18 +5,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ..files.csv_files import read_rows
-from ..files.specifications import Settings
 
-PATH_OPTIONS = ("meta_info_file", "dataroot_target", "dataroot_ref")  # of pyiqa's data sets
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 ALL_IMAGES = "all images"
 NOT_IN_PYIQA = "no implementation in pyiqa"
-_SETS = {"koniq10k": "KonIQ-10k", "koniq10k-1024": "KonIQ-10k", "livec": "LIVE-itW", "tid2013": "TID2013"}
-_SETS |= {"spaq": "SPAQ", "spaq at 512": "SPAQ"}
-_SIZES_OF_SPAQ = (512, {"size": 512}, {"size": 512, "interpolation": 3})  # the last is bicubic
+_SETS_OF_JUDGES = {"koniq10k": "KonIQ-10k", "koniq10k-1024": "KonIQ-10k", "livec": "LIVE-itW", "tid2013": "TID2013"}
+_SETS_OF_JUDGES |= {"spaq": "SPAQ", "spaq at 512": "SPAQ"}
+"""Data set -> its name in rows of later judges, whose sources name neither its size nor its part."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def published_rows(data_set: str, metrics: Collection[str]) -> list[PublishedRow
     missing = [row for row in of_set if row.source in sources and row.difference == NOT_IN_PYIQA]
     paper = [row for row in of_set if row in missing or (row in asked and row.is_of_paper)]
     rows_of_others = [row for row in asked if not row.is_of_paper]
-    return [*paper, *rows_of_others, *(row for row in _rows() if row.data_set == _SETS.get(data_set))]
+    return [*paper, *rows_of_others, *(row for row in _rows() if row.data_set == _SETS_OF_JUDGES.get(data_set))]
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:
@@ -99,32 +96,6 @@ def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> 
 
 PAPER = variant("RN50", "none", "Good photo.", "Bad photo.")
 ENSEMBLE = "clipiqa, pyiqa's five pairs"
-
-
-def published_set(name: str, options: Settings, usual: Settings) -> str:
-    """Return the table's name for a data set of pyiqa's; empty if options differ from the usual options.
-
-    Only the last part of a path counts.
-    """
-    paths = PATH_OPTIONS[:2]
-    changed = {
-        key: value
-        for key, value in options.items()
-        if key not in (*paths, "name", "dataroot_ref") and value != usual.get(key)
-    }
-    if any(Path(options[key]).name != Path(usual[key]).name for key in paths):
-        return ""
-    if name == "livec" and changed == {"type": "GeneralNRDataset"}:  # also the seven images that pyiqa leaves out
-        return name
-    if name == "spaq" and _is_augmented_as_in_the_paper(changed):
-        return "spaq at 512"
-    return "" if changed else name
-
-
-def _is_augmented_as_in_the_paper(changed: Settings) -> bool:
-    """Return whether only the short side is changed, to 512 pixels; pyiqa's is 448."""
-    augment: Any = changed.get("augment") or {}
-    return changed.keys() == {"augment"} and augment.keys() == {"resize"} and augment["resize"] in _SIZES_OF_SPAQ
 
 
 @cache

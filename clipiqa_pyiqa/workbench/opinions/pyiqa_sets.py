@@ -18,10 +18,10 @@ from ..files.specifications import Settings, check_kinds
 from ..files.yaml import read_yaml
 from ..images.image import File
 from ..images.reading_errors import whole_files
-from .published import PATH_OPTIONS
 from .splits import SPLITS, SplitColumn
 from .table_file import OpinionFile, Opinions, read_opinions
 
+PATH_OPTIONS = ("meta_info_file", "dataroot_target", "dataroot_ref")
 _OPTIONS = {"augment": Mapping, "lower_better": bool, "mos_normalize": bool, **dict.fromkeys(PATH_OPTIONS, str)}
 _WITH_REFERENCES = "GeneralFRDataset"
 _LIVE_IN_THE_WILD = "LIVEChallengeDataset"

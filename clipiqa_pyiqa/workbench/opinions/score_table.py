@@ -17,7 +17,7 @@ from ..files.csv_files import check_images_exist
 from ..stats.correlation import why_undefined
 from .learned_photos import seen_by_mini, seen_warning, short_digests
 from .pyiqa_sets import known_sets, locate
-from .splits import draw_groups
+from .splits import rows_of_drawn_groups
 from .table_file import Column, OpinionFile, Opinions, read_opinions
 
 
@@ -87,27 +87,24 @@ def read_score_table(
     frame = _frame_of(read_opinions(file))
     if "split" in frame:
         is_outside = frame["split"] == ""
-        _leave_out(frame, is_outside, f"{counted(is_outside.sum(), 'image')} of {str(path)!r} that are in no split")
-        frame = frame.reset_index(drop=True)
+        if is_outside.any():
+            log.warning(f"left out: {counted(is_outside.sum(), 'image')} of {str(path)!r} that are in no split")
+        frame = frame[~is_outside].reset_index(drop=True)
     hashes = FileHashes()
     photos = _photos(frame["path"], hashes)
     _tell_repeated(photos)
     frame["group"] = _groups(frame, photos)
     if "split" not in frame:
         frame["split"] = "train"
-        frame.loc[draw_groups(frame["group"], val_fraction, seed), "split"] = "val"
-    if several := (frame.groupby("group")["split"].nunique() > 1).sum():
-        log.warning(f"held-out images tell less: splits share {counted(several, 'group')} of one photo or scene")
+        frame.loc[rows_of_drawn_groups(frame["group"], val_fraction, seed), "split"] = "val"
+    _warn_of_shared_groups(frame)
     if skip_missing:
         is_missing = ~frame["path"].map(os.path.isfile)
-        missing = frame["path"][is_missing]
-        _leave_out(frame, is_missing, f"{counted(len(missing), 'missing image')}: {few(missing)}")
+        _warn_of_missing(frame["path"][is_missing])
+        frame = frame[~is_missing]
     low, high = score_range or _range_of_training(path, frame)
-    if score_range and not low <= frame["score"].min() < frame["score"].max() <= high:
-        raise CLIPIQAError(
-            f"{path} has scores from {frame['score'].min():g} to {frame['score'].max():g}: they must differ, and lie "
-            f"in the range from {low:g} to {high:g} (the lowest, then the highest)."
-        )
+    if score_range:
+        _check_range(path, frame["score"], low, high)
     check_images_exist(path, frame["path"], ", or leave out the missing images ({skip_missing})")
     share = (frame["score"] - low) / (high - low)
     frame["target"] = 1 - share if file.lower_better else share
@@ -148,11 +145,26 @@ def _frame_of(opinions: Opinions) -> pandas.DataFrame:
     return pandas.DataFrame(columns, dtype=object).astype({"score": float})
 
 
-def _leave_out(frame: pandas.DataFrame, is_left_out: pandas.Series, what: str) -> None:
-    """Remove rows from a frame, and log what they are, if there are any."""
-    if is_left_out.any():
-        log.warning(f"left out: {what}")
-        frame.drop(index=frame.index[is_left_out], inplace=True)
+def _warn_of_shared_groups(frame: pandas.DataFrame) -> None:
+    """Log how many groups have images in several splits, if there are any."""
+    shared_groups = (frame.groupby("group")["split"].nunique() > 1).sum()
+    if shared_groups:
+        log.warning(f"held-out images tell less: splits share {counted(shared_groups, 'group')} of one photo or scene")
+
+
+def _warn_of_missing(paths: pandas.Series) -> None:
+    """Log which missing images are left out, if there are any."""
+    if len(paths):
+        log.warning(f"left out: {counted(len(paths), 'missing image')}: {few(paths)}")
+
+
+def _check_range(path: Path, scores: pandas.Series, low: float, high: float) -> None:
+    """Raise ``CLIPIQAError`` unless the scores differ and lie in a range."""
+    if not low <= scores.min() < scores.max() <= high:
+        raise CLIPIQAError(
+            f"{path} has scores from {scores.min():g} to {scores.max():g}: they must differ, and lie in the range from "
+            f"{low:g} to {high:g} (the lowest, then the highest)."
+        )
 
 
 def _range_of_training(path: Path, frame: pandas.DataFrame) -> tuple[float, float]:
@@ -181,10 +193,10 @@ def _tell_repeated(photos: Sequence[str]) -> None:
 
 def _groups(frame: pandas.DataFrame, photos: Sequence[str]) -> pandas.Series:
     """Return the group of each row: that of its column, joined if a photo (several people may rate one) is in two."""
-    groups = None
-    joined = frame.index.to_series()
-    while not joined.equals(groups):
-        groups = joined
+    earlier = None
+    joined = frame.index.to_series()  # the first row of each row's group, so far as it is joined
+    while not joined.equals(earlier):
+        earlier = joined
         for alike in (photos, frame.get("group", photos)):
             joined = joined.groupby(alike, sort=False).transform("min")
     return joined.map(frame["group"]) if "group" in frame else joined

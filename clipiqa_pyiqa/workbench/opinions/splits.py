@@ -49,7 +49,7 @@ class SplitColumn:
         return changed
 
 
-def draw_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
+def rows_of_drawn_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
     """Return the index of random rows: whole groups, about ``fraction`` of all rows."""
     members = list(groups.groupby(groups, sort=False).groups.values())
     random.Random(seed).shuffle(members)

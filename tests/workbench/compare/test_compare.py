@@ -23,7 +23,8 @@ from torchvision.transforms.functional import to_tensor
 from clipiqa_pyiqa import CLIPIQA, compare, fit, train
 from clipiqa_pyiqa.errors import OutputError
 from clipiqa_pyiqa.workbench.images.in_memory import memory_image
-from clipiqa_pyiqa.workbench.opinions.data_sets import DataSet, parse_data_sets
+from clipiqa_pyiqa.workbench.opinions.data_set import DataSet
+from clipiqa_pyiqa.workbench.opinions.data_sets import parse_data_sets
 from clipiqa_pyiqa.workbench.options import AnySize
 
 MINI = {"metric": "clipiqa", "metric_opts": {"backbone": "mini"}}

@@ -29,7 +29,8 @@ from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.metrics.description import PyiqaDescription, Takes
 from clipiqa_pyiqa.workbench.metrics.kinds import BrokenMetric, ClipMetric
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
-from clipiqa_pyiqa.workbench.opinions.data_sets import DataSet, parse_data_sets
+from clipiqa_pyiqa.workbench.opinions.data_set import DataSet
+from clipiqa_pyiqa.workbench.opinions.data_sets import parse_data_sets
 from clipiqa_pyiqa.workbench.opinions.published import ENSEMBLE, PAPER, find_published
 from clipiqa_pyiqa.workbench.options import AnySize
 

@@ -1,0 +1,47 @@
+"""A data set: images to be scored, and people's scores."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ...files.printable import printable
+from ..files.specifications import Settings
+from ..images.image import Image
+from .published import ALL_IMAGES
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images to be scored, and people's scores.
+
+    Attributes:
+        images: Images whose names are absolute paths, each once.
+        lower_better: Whether low opinion scores are good (DMOS).
+        published_as: Name in ``published_correlations.csv``, or empty.
+        part: Which images of the data set these are.
+        table: File of opinions, or empty.
+        source: What it was made from: the ``file`` of opinions with its ``sha256``, and the ``root`` of the images.
+    """
+
+    name: str
+    images: tuple[Image, ...]
+    mos: tuple[float, ...] | None
+    lower_better: bool = False
+    note: str = ""
+    published_as: str = ""
+    identity: str = ""
+    table: str = ""
+    groups: tuple[str, ...] = ()
+    source: Mapping[str, str] = field(default_factory=dict)
+    part: str = ALL_IMAGES
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(printable(image.name) for image in self.images)
+
+
+def identity_of(options: Settings) -> str:
+    """Return a hash of the options of a data set."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()[:12]
