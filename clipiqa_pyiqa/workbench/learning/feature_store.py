@@ -1,4 +1,4 @@
-"""Features of rated images, and people's scores."""
+"""The store of features of rated images: those of a folder, or encoded now, beside people's scores."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 import uuid
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,45 +106,77 @@ def read_or_encode_features(
     """
     if not len(paths):
         return torch.empty(0, 1, 1)
-    digest = hashlib.sha256(repr((FORMAT, stages, metric.encoding)).encode()).hexdigest()
-    setup = f"{metric.clip.weights.backbone.replace('/', '-')}-{digest[:16]}"
-    place = make_folder(Path(folder or user_cache("features")) / setup)
-    try:
-        contents = (hashes or FileHashes()).of(paths)
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
+    place = make_folder(Path(folder or user_cache("features")) / _folder_name(metric, stages))
+    contents = _hashes_of(paths, hashes or FileHashes())
     wanted = [
         {f"{content} {augmentation}": augmentation for augmentation in of_image}
         for content, of_image in zip(contents, augmentations or [(NOT_AUGMENTED,)] * len(paths), strict=True)
     ]
     features, damaged = _read(place, {key for keys in wanted for key in keys})
-    missing: dict[str, _Views] = {}
-    for path, content, keys in zip(paths, contents, wanted, strict=True):
-        if new := {key: augmentation for key, augmentation in keys.items() if key not in features}:
-            missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(new)
-    count = sum(len(image.views) for image in missing.values())
+    missing = _missing_views(paths, contents, wanted, features)
+    count = sum(len(image.views) for image in missing)
     if missing and damaged:
         log.warning(f"damaged features are encoded again: {first_of(damaged)}.")
     log.info(
         f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}; "
         f"features are stored in {place}"
     )
-    device = torch.device(device)
     if missing:
-        limits = Limits(
-            batch_size=1 if device.type == "cpu" else 8,
-            at_once=images_at_once(device, len(missing)),
-            bytes_per_pixel=scoring_bytes(metric, device, "stages" if stages else "score"),
-            workers=workers,
-        )
-        encoded = BatchLoop(_Encoding(metric, device, stages), limits).results(missing.values())
-        hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
-        with closing(Journal(place / f"{uuid.uuid4().hex}.jsonl")) as journal:
-            for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
-                features[key] = feature
-                journal.append({key: base64.b64encode(feature.tobytes()).decode()})
+        _encode(missing, _Encoding(metric, torch.device(device), stages), workers, place, features)
     rows = np.stack([features[key] for keys in wanted for key in keys])
     return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
+
+
+def _folder_name(metric: CLIPIQA, stages: bool) -> str:
+    """Return the name of the folder of features that metrics of this encoding share."""
+    digest = hashlib.sha256(repr((FORMAT, stages, metric.encoding)).encode()).hexdigest()
+    return f"{metric.clip.weights.backbone.replace('/', '-')}-{digest[:16]}"
+
+
+def _hashes_of(paths: Collection[FilePath], hashes: FileHashes) -> list[str]:
+    try:
+        return hashes.of(paths)
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
+
+
+def _missing_views(
+    paths: Collection[FilePath],
+    contents: Sequence[str],
+    wanted: Sequence[Mapping[str, Augmentation]],
+    stored: Container[str],
+) -> list[_Views]:
+    """Return the views whose features are not stored; equal files are encoded once.
+
+    Args:
+        contents: The hash of each file.
+        wanted: Of each file, key of a feature -> view.
+    """
+    missing = dict[str, _Views]()
+    for path, content, keys in zip(paths, contents, wanted, strict=True):
+        views = {key: augmentation for key, augmentation in keys.items() if key not in stored}
+        if views:
+            missing.setdefault(content, _Views(os.fspath(path), content, {})).views.update(views)
+    return list(missing.values())
+
+
+def _encode(
+    images: Sequence[_Views], encoding: _Encoding, workers: int | None, folder: Path, features: dict[str, Feature]
+) -> None:
+    """Encode views; each feature is added to ``features``, and written into a journal in the folder."""
+    limits = Limits(
+        batch_size=1 if encoding.device.type == "cpu" else 8,
+        at_once=images_at_once(encoding.device, len(images)),
+        bytes_per_pixel=scoring_bytes(encoding.metric, encoding.device, "stages" if encoding.stages else "score"),
+        workers=workers,
+    )
+    encoded = BatchLoop(encoding, limits).results(images)
+    count = sum(len(image.views) for image in images)
+    hidden = None if log.isEnabledFor(logging.INFO) else True  # None: hidden unless on a terminal
+    with closing(Journal(folder / f"{uuid.uuid4().hex}.jsonl")) as journal:
+        for key, feature in tqdm(encoded, total=count, unit="feature", disable=hidden):
+            features[key] = feature
+            journal.append({key: base64.b64encode(feature.tobytes()).decode()})
 
 
 def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:

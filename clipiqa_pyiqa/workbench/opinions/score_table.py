@@ -107,7 +107,7 @@ def read_score_table(
         _check_range(path, frame["score"], low, high)
     check_images_exist(path, frame["path"], ", or leave out the missing images ({skip_missing})")
     share = (frame["score"] - low) / (high - low)
-    frame["target"] = 1 - share if file.lower_better else share
+    frame = frame.assign(target=1 - share if file.lower_better else share)
     table = ScoreTable(name or path.stem, frame, (low, high), bool(file.lower_better), hashes)
     table.check_splits(needed)
     return table
