@@ -71,34 +71,49 @@ class FoundSources:
 
     def add(self, name: str, patterns: bool = True) -> None:
         """Add what a name stands for: a file, the files of a folder, or, with ``patterns``, what matches it."""
-        why = "does not exist"
-        kind = Kind.MISSING
-        files = list[str]()
-        is_here = not is_remote(name)
-        if is_here and os.path.isdir(name):
-            before = self.skipped.copy()
-            files = self._files_in(name)
-            why = ", ".join(filter(None, ["is a folder without image files", skipped_note(self.skipped - before)]))
-            kind = Kind.EMPTY
-        elif is_here and os.path.lexists(name):
-            files = [name]
-        elif patterns and has_braces(name):
-            self._add_all(expanded(name), patterns=True)
-            return
-        elif patterns and glob.has_magic(name) and not _is_web(name):
-            why = "matches nothing"
-            matches = matches_of(name)
-            self._add_all(matches, patterns=False)
-            if matches:
-                return
-        elif not is_here:
-            files = self._files_in_store(name)
+        if is_remote(name):
+            self._add_from_store(name, patterns)
+        elif os.path.isdir(name):
+            self._add_folder(name)
+        elif os.path.lexists(name):
+            self._add_files([name], name)
+        elif patterns and (has_braces(name) or glob.has_magic(name)):
+            self._add_pattern(name)
         elif shard_class(name):
-            self.problems[name] = NoImage(name, why).problem
-            files = [name]  # the shard cannot be read now, but the next run tries again
-        self._add_files(files, name, is_here)
+            # its name is a shard's, though nothing is there: it cannot be read now, but the next run tries again
+            self.problems[name] = NoImage(name, "does not exist").problem
+            self._add_files([name], name)
+        else:
+            self.add_missing(name, "does not exist", Kind.MISSING)
+
+    def _add_folder(self, folder: str) -> None:
+        """Add the files of a folder on this machine."""
+        before = self.skipped.copy()
+        files = self._files_in(folder)
+        self._add_files(files, folder)
         if not files:
-            self.add_missing(name, why, kind)
+            note = skipped_note(self.skipped - before)
+            self.add_missing(folder, ", ".join(filter(None, ["is a folder without image files", note])), Kind.EMPTY)
+
+    def _add_pattern(self, pattern: str) -> None:
+        """Add what a pattern of braces or a glob stands for."""
+        if has_braces(pattern):
+            self._add_all(expanded(pattern), patterns=True)
+            return
+        matches = matches_of(pattern)
+        self._add_all(matches, patterns=False)
+        if not matches:
+            self.add_missing(pattern, "matches nothing", Kind.MISSING)
+
+    def _add_from_store(self, name: str, patterns: bool) -> None:
+        """Add what an address of a store or a web server stands for."""
+        if patterns and (has_braces(name) or (glob.has_magic(name) and not _is_web(name))):
+            self._add_pattern(name)
+            return
+        files = self._files_in_store(name)
+        self._add_files(files, name)
+        if not files:
+            self.add_missing(name, "does not exist", Kind.MISSING)
 
     def _add_all(self, names: Iterable[str], patterns: bool) -> None:
         for name in names:
@@ -111,10 +126,10 @@ class FoundSources:
         is_file = _is_web(name) or suffix_of(name) in image_suffixes() or shard_class(name)
         return [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
 
-    def _add_files(self, files: Sequence[str], name: str, is_here: bool) -> None:
+    def _add_files(self, files: Sequence[str], name: str) -> None:
         """Add the files that a name stands for, each once."""
         bare_name = name.rstrip(f"/{os.sep}")
-        full = os.path.abspath(name) if is_here else bare_name
+        full = bare_name if is_remote(name) else os.path.abspath(name)
         for file in files:
             identity = full + file[len(bare_name) :]  # os.path.abspath for each file would take long
             if identity not in self._seen:
