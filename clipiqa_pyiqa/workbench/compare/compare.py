@@ -216,6 +216,7 @@ def _training_notes(
 
 
 def run_settings(options: Options) -> dict[str, str]:
+    """Return versions, the machine and the options of a run, as texts."""
     here = circumstances(options.device)
     return {
         **{name: version(name) for name in ("torchvision", "numpy", "scipy")},

@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from pandas import DataFrame, Series
@@ -81,26 +81,32 @@ class DataSetResult:
         scores = self.oriented_scores[defined]
         pairs = list(itertools.combinations(scores, 2))
         resamples = max(self.bootstrap, _RESAMPLES, _PER_PAIR * len(pairs)) if self.bootstrap else 0
-        complete = tuple(scores.dropna(axis=1))
-
-        @cache  # metrics without gaps use the same resamples
-        def differences(statistic: str, group: tuple[str, ...]) -> dict[Any, Any]:
-            shared = scores[[*group]].dropna()
-            mos = self.oriented_mos[shared.index]
-            if any(why_undefined(shared[label], mos) for label in group):
-                return {}
-            paired = paired_differences(shared.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
-            return {(group[i], group[j]): (len(shared), *estimate.numbers) for (i, j), estimate in paired.items()}
-
+        without_gaps = list(scores.dropna(axis=1))
         rows = []
-        for statistic, pair in itertools.product(CORRELATIONS, pairs):
-            of_group = differences(statistic, complete if {*pair} <= {*complete} else pair)
-            if pair in of_group:
-                rows.append((self.name, statistic, *pair, *of_group[pair]))
+        for statistic in CORRELATIONS:
+            differences = self._differences(statistic, without_gaps, resamples)  # of the same images and resamples
+            for pair in pairs:
+                if not {*pair} <= {*without_gaps}:
+                    differences |= self._differences(statistic, pair, resamples)
+            rows += [(self.name, statistic, *pair, *differences[pair]) for pair in pairs if pair in differences]
         names = ["data_set", "statistic", "first", "second", "n", "difference", "low", "high", "p"]
         frame = DataFrame(rows, columns=names)
         frame["p Holm"] = frame.groupby("statistic")["p"].transform(holm)
         return frame.assign(significant=frame["p Holm"] < LEVEL, resamples=resamples)
+
+    def _differences(self, statistic: str, labels: Sequence[str], resamples: int) -> dict[Any, Any]:
+        """Return pair -> number of images, difference, low, high and p, on the images that all of the metrics scored.
+
+        Nothing if a metric's scores of these images have no correlation.
+        """
+        if len(labels) < 2:
+            return {}
+        scores = self.oriented_scores[[*labels]].dropna()
+        mos = self.oriented_mos[scores.index]
+        if any(why_undefined(scores[label], mos) for label in labels):
+            return {}
+        paired = paired_differences(scores.to_numpy().T, mos, statistic, bootstrap=resamples, seed=self.seed)
+        return {(labels[i], labels[j]): (len(scores), *estimate.numbers) for (i, j), estimate in paired.items()}
 
     @cached_property
     def frame(self) -> DataFrame:

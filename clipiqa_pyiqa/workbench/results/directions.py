@@ -82,7 +82,9 @@ def find_direction(runs: Sequence[Scores], column: str, option: bool | None = No
         return Direction(option, "as the option says")
     by_name = direction_by_name(column)
     for run in runs:
-        if run.is_ours and (by_name is None or not run.columns):
+        # users name our columns as they like: without the file's scales, even a known name may stand for another metric
+        has_lost_scales = run.is_ours and not run.columns
+        if has_lost_scales or (run.is_ours and by_name is None):
             raise CLIPIQAError(
                 f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
                 "{higher_better}.",

@@ -44,6 +44,7 @@ class Header:
     joined: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # the columns of carried values do not depend on the hashes, so they may be read and cached before
         object.__setattr__(self, "joined", {**dict.fromkeys(self.carried.values(), ""), **self.joined})
         if name := twice_in(self.names):
             raise ResultsError(f"a score cannot be called {name!r}, because another column has this name.")

@@ -65,18 +65,13 @@ def read_earlier_run(path: Path, output: Output, header: Header) -> Resumed | No
             "missing: pass `{overwrite}`, or name another file.",
             options=("overwrite",),
         )
-    differing = header_changes(before, header)
-    if differing and not output.overwrite:
-        raise ResultsError(
-            f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
-            "use the earlier options, name another file, or pass `{overwrite}` too, to score these columns again.",
-            options=("overwrite",),
-        )
-    differing = changes(before.reading, header.reading)
-    if differing:
+    if not output.overwrite:
+        _check_same_scores(path, before, header)
+    reading_changes = changes(before.reading, header.reading)
+    if reading_changes:
         log.warning(
             f"{path} is made anew, with the images and metrics of this run only, as images were read otherwise: "
-            f"{changes_text(differing)}."
+            f"{changes_text(reading_changes)}."
         )
         return None
     header = header.with_columns(_as_before(column, before) for column in header.columns)
@@ -90,9 +85,24 @@ def read_earlier_run(path: Path, output: Output, header: Header) -> Resumed | No
     )
     newest = array("q")
     _read_rows(path, format, before.score_names, earlier, newest)
+    return Resumed(path, format, _header_of_both(before, header), earlier, newest)
+
+
+def _check_same_scores(path: Path, before: Header, header: Header) -> None:
+    """Raise ``ResultsError`` if the scores of an earlier run were made in another way than those of this run."""
+    differing = header_changes(before, header)
+    if differing:
+        raise ResultsError(
+            f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
+            "use the earlier options, name another file, or pass `{overwrite}` too, to score these columns again.",
+            options=("overwrite",),
+        )
+
+
+def _header_of_both(before: Header, header: Header) -> Header:
+    """Return the columns and joined values of two runs; where both have one, it is this run's."""
     joined = {**before.joined, **header.joined}
-    header_of_both = before.with_columns(header.columns, reading=header.reading, joined=joined)
-    return Resumed(path, format, header_of_both, earlier, newest)
+    return before.with_columns(header.columns, reading=header.reading, joined=joined)
 
 
 def _read_rows(path: Path, format: str, columns: list[str], earlier: EarlierRun, newest: array[int]) -> None:

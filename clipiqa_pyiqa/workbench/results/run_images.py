@@ -12,7 +12,7 @@ from .earlier import EarlierRun
 
 
 class RunImages:
-    """The images of a run that an earlier run has, too.
+    """Which images a run has, as far as an earlier run has rows of them.
 
     Attributes:
         renamed: Name in the earlier run's file -> another spelling of the same path, under which the run has the image.

@@ -217,7 +217,8 @@ class Results:
         lacks = {name: cells[name] in (None, "") for name in self._joined.scores}
         cells.update(with_lacks(path, cells["kind"], cells["error"], lacks))
         missing = [name for name in self.header.score_names if name not in cells]
-        if missing and (cells["width"] or cells["kind"] in (None, "", Kind.NOT_IN_FILE)):
+        was_readable = cells["width"] or cells["kind"] in (None, "", Kind.NOT_IN_FILE)
+        if missing and was_readable:  # else the row's error is the reason for all columns
             cells.update(with_unasked(cells, missing))
         return cells
 

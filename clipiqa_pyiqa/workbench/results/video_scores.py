@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..images.formats import VIDEOS
 from ..names.members import split_name
 from .columns import Column
 from .directions import find_direction
 from .scores import Scores
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def videos_of(names: Iterable[str]) -> list[str]:
@@ -40,23 +43,39 @@ def judge_videos(scores: Scores) -> Scores:
     import pandas
 
     rows = dict[str, dict[str, Any]]()
-    columns = dict[str, Column]()
+    lower_better = {name: find_direction([scores], name).lower_better for name in scores.names}
     videos = pandas.Index(videos_of(scores.frame.index))  # pandas would take a list of one for a list of keys
     for video, frames in scores.frame.groupby(videos, sort=False):
         if not video.lower().endswith(VIDEOS):
             continue
         row: dict[str, Any] = {"frames": frames.notna().any(axis=1).sum()}
-        rows[video] = row
         for name in scores.names:
-            if (values := frames[name]).notna().all():
-                is_low = find_direction([scores], name).lower_better
-                of_seconds = values.groupby(lambda name: math.floor(float(split_name(name)[1]))).mean()
-                worst, tail = (of_seconds.idxmax(), 95) if is_low else (of_seconds.idxmin(), 5)
-                row |= {name: values.mean(), f"{name} p{tail}": values.quantile(tail / 100)}
-                row |= {f"{name} worst second": of_seconds[worst], f"{name} worst at": worst}
-                row[f"{name} flicker"] = values.diff().diff().abs().median()
+            if frames[name].notna().all():
+                row |= _statistics(name, frames[name], lower_better[name])
         row["error"] = next(filter(None, map(scores.errors.get, frames.index)), None)
+        rows[video] = row
     table = pandas.DataFrame.from_dict(rows, orient="index").rename_axis("path").dropna(axis=1, how="all")
+    columns = _columns_of_statistics(scores, table)
+    return Scores(table[[*columns]], table, columns, scores.reading)
+
+
+def _statistics(name: str, values: pandas.Series, lower_better: bool) -> dict[str, float]:
+    """Return the statistics of a video's frames, of which each has a score."""
+    of_seconds = values.groupby(lambda name: math.floor(float(split_name(name)[1]))).mean()
+    tail = 95 if lower_better else 5
+    worst = of_seconds.idxmax() if lower_better else of_seconds.idxmin()
+    return {
+        name: values.mean(),
+        f"{name} p{tail}": values.quantile(tail / 100),
+        f"{name} worst second": of_seconds[worst],
+        f"{name} worst at": worst,
+        f"{name} flicker": values.diff().diff().abs().median(),
+    }
+
+
+def _columns_of_statistics(scores: Scores, table: pandas.DataFrame) -> dict[str, Column]:
+    """Return the columns of those statistics that a table has; the second at which the worst begins is no score."""
+    columns = dict[str, Column]()
     for name in scores.names:
         record = scores.columns.get(name, Column(name)).record
         for statistic in (name, f"{name} p5", f"{name} p95", f"{name} worst second", f"{name} flicker"):
@@ -64,4 +83,4 @@ def judge_videos(scores: Scores) -> Scores:
                 scale = {"range": [0, None], "lower_better": True} if statistic == f"{name} flicker" else {}
                 # the statistic is in the record, so that its fingerprint differs from that of the scores of frames
                 columns[statistic] = Column(statistic, {**record, **scale, "of_video": statistic})
-    return Scores(table[[*columns]], table, columns, scores.reading)
+    return columns
