@@ -21,16 +21,11 @@ from .prompts.antonym import antonym_scores
 from .prompts.fields import check_backbone, warn_of_positions
 from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import PromptLearner
+from .prompts.learned_options import check_learned_options, learned_metadata
 from .prompts.pairs import Columns, Prompts, Question, check_averaged, score_range
 from .prompts.parsing import parse_prompts
-from .prompts.prompt_files import (
-    PUBLISHED,
-    ModelType,
-    check_learned_file,
-    check_learned_options,
-    learned_metadata,
-    load_prompt_file,
-)
+from .prompts.prompt_files import check_learned_file, load_prompt_file
+from .prompts.published import PUBLISHED, ModelType
 from .prompts.questions import (
     Aggregate,
     AskedColumns,

@@ -10,7 +10,7 @@ from .checks import FilePath
 
 if TYPE_CHECKING:
     from .image_features import PosEmbedding
-    from .prompts.prompt_files import ModelType
+    from .prompts.published import ModelType
     from .prompts.questions import Aggregate
     from .tower_metric import Precision
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .family import FamilyMetric
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
-    from .prompts.prompt_files import ModelType
+    from .prompts.published import ModelType
 
 NAME = "CLIPIQA"  # the class in pyiqa's configurations of clipiqa, clipiqa+, …
 BUILTIN_MODULES = {  # pyiqa's class -> its module

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..checks import FilePath, check_keys, check_mapping
+from ..checks import FilePath
 from ..errors import PromptError
 from ..files.writing import write_bytes
 from ..text import shown
 from ..weights.checkpoint import open_checkpoint
 from .checksum import check_checksum, content_checksum
-from .context_options import CONTEXT_OPTIONS, check_context
 from .fields import check_backbone, check_weights, read_fields, warn_of_positions
 from .heads import is_head, read_head
 from .learned import STATE_KEYS, PromptLearner
-from .pairs import Question
 from .parsing import parse_prompts
 from .questions import only_pairs
 from .records import value_text
 
-
-class PublishedPrompts(NamedTuple):
-    """Published prompts: file, backbone and positional embedding."""
-
-    file: str
-    backbone: str
-    pos_embedding: Literal["none", "interpolate"]
-
-
-LearnedType = Literal["clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"]
-ModelType = Literal["clipiqa"] | LearnedType
-PUBLISHED: dict[LearnedType, PublishedPrompts] = {  # by pyiqa's names
-    "clipiqa+": PublishedPrompts("CLIP-IQA+_learned_prompts-603f3273.pth", "RN50", "none"),
-    "clipiqa+_rn50_512": PublishedPrompts("CLIPIQA+_RN50_512-89f5d940.pth", "RN50", "interpolate"),
-    "clipiqa+_vitL14_512": PublishedPrompts("CLIPIQA+_ViTL14_512-e66488f2.pth", "ViT-L/14", "interpolate"),
-}
 FORMAT = "clipiqa-pyiqa learned prompts 2"
 _PREFIX = "prompt_learner."
 _MOST_NUMBERS = 1 << 20  # of a context; two texts of 77 tokens with 1,280 numbers have 197,120
@@ -113,34 +95,6 @@ def check_learned_file(path: FilePath, backbone: str) -> None:
     else:
         _, metadata = read_prompt_file(path)
     check_backbone(path, metadata, backbone)
-
-
-def check_learned_options(
-    model_type: ModelType,
-    prompts: Sequence[Question],
-    path: FilePath | None,
-    context: Mapping[str, Any] | None,
-) -> None:
-    """Raise for options of learned prompts that the type of metric cannot use."""
-    if model_type == "clipiqa":
-        if path is not None or context is not None:
-            raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load or train some.")
-        return
-    if len(prompts) > 1:
-        raise PromptError(f"learned prompts need a single pair as prompts; got {len(prompts)} pairs.")
-    only_pairs(prompts, "CLIP-IQA+")
-    if context is not None:
-        check_mapping("context", context)
-        check_keys(context, CONTEXT_OPTIONS, "`context`")
-        check_context(**context)
-
-
-def learned_metadata(model_type: ModelType, path: FilePath | None) -> dict[str, Any]:
-    """Return what is known of a metric's published prompts, and what a file of prompts or a head tells."""
-    metadata = {} if model_type == "clipiqa" else PUBLISHED[model_type]._asdict()
-    if path is not None:
-        metadata |= open_checkpoint(path).metadata
-    return metadata
 
 
 def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[str, Any] | None = None) -> None:

@@ -12,7 +12,9 @@ from ..errors import CLIPIQAError
 from ..metric import CLIPIQA
 from ..pyiqa_package import import_pyiqa
 from ..text import counted
-from .recipe import Recipe, draw_augmentation, seeded
+from .augmentations import draw_augmentation
+from .recipe import Recipe
+from .seeds import seeded
 
 
 class EpochResult(NamedTuple):
@@ -29,7 +31,7 @@ class PromptTraining:
         metric: A metric with learned prompts, on the device to train on.
         recipe: Its loss, optimizer, batches and random numbers.
         features: Features ``(N, A, D)`` of the training images, each with the ``A`` views of
-            :func:`~clipiqa_pyiqa.training.recipe.augmentations_of`.
+            :func:`~clipiqa_pyiqa.training.augmentations.augmentations_of`.
         targets: People's scores ``(N, 1)``, in [0, 1].
 
     Raises:

@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from ..checks import check_list
 from ..errors import WeightsError
-from .copies import Copy, download_addresses, search, warn_of_problems
+from .copies import Copy, download_addresses, find_copy_here
 from .finding import checked_weights, weights_by_name
 from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
 from .obtaining import find_file
@@ -53,7 +53,7 @@ def weights_at_hand(
 def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     """Return a file with its state, after a download if one is wanted."""
     try:
-        copy = find_file(file) if download else _copy_here(file)
+        copy = find_file(file) if download else find_copy_here(file)
         if copy is None:
             state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
             return FileAtHand(file.title, state, " or ".join(download_addresses(file)), sha256=file.sha256)
@@ -61,13 +61,6 @@ def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     except WeightsError as error:
         return FileAtHand(file.title, "failed" if download else "damaged", str(error).splitlines()[0])
     return FileAtHand(file.title, state, f"{copy.place}: {copy.path}", copy.path.stat().st_size, copy.sha256)
-
-
-def _copy_here(file: PublishedFile) -> Copy | None:
-    """Return a good copy on this machine, if there is one; damaged ones are logged."""
-    result = search(file)
-    warn_of_problems(file, result)
-    return result.copy
 
 
 def _is_published(copy: Copy, file: PublishedFile) -> bool:

@@ -69,13 +69,15 @@ def search(file: PublishedFile) -> Search:
     return Search(None, problems)
 
 
-def warn_of_problems(file: PublishedFile, result: Search) -> None:
-    """Log what a search left out: damaged copies, and a user's folder that is none."""
+def find_copy_here(file: PublishedFile) -> Copy | None:
+    """Search this machine and log what is left out: damaged copies, and a user's folder that is none."""
     folder = _users_folder()
+    result = search(file)
     if folder is not None and not folder.is_dir() and download_addresses(file):
         _warn_of_folder(folder)
     for problem in result.problems:
         log.warning(f"{problem}; this copy is not used: delete the file.")
+    return result.copy
 
 
 def candidates(file: PublishedFile) -> Iterator[Candidate]:

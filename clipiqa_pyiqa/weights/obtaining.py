@@ -8,16 +8,15 @@ from huggingface_hub import constants
 from ..errors import WeightsError
 from ..files.hashes import remembered_sha256
 from ..logger import log
-from .copies import VARIABLE, Copy, Place, download_addresses, search, warn_of_problems
+from .copies import VARIABLE, Copy, Place, download_addresses, find_copy_here
 from .names import PublishedFile
 
 
 def find_file(file: PublishedFile) -> Copy:
     """Return the first good copy of a published file on this machine, downloaded if there is none."""
-    result = search(file)
-    warn_of_problems(file, result)
-    if result.copy is not None:
-        return result.copy
+    copy_here = find_copy_here(file)
+    if copy_here is not None:
+        return copy_here
     addresses = download_addresses(file)
     if not addresses:
         raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")

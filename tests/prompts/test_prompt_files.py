@@ -13,7 +13,8 @@ from tensors import normal
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.prompts.prompt_files import FORMAT, PUBLISHED, save_prompt_file
+from clipiqa_pyiqa.prompts.prompt_files import FORMAT, save_prompt_file
+from clipiqa_pyiqa.prompts.published import PUBLISHED
 from clipiqa_pyiqa.weights import finding, names
 from clipiqa_pyiqa.weights.names import PYIQA_FILES
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from ...checks import FilePath
 from ...files.hashes import FileHashes
 from ...metric import CLIPIQA
-from ...training.recipe import Augmentation, Recipe, augmentations_of
+from ...training.augmentations import Augmentation, augmentations_of
+from ...training.recipe import Recipe
 from .stored_features import read_or_encode_features
 
 

@@ -24,7 +24,7 @@ from ...files.writing import as_output_error
 from ...logger import log
 from ...metric import CLIPIQA
 from ...text import counted, first_of
-from ...training.recipe import Augmentation
+from ...training.augmentations import Augmentation
 from ..files.folders import make_folder
 from ..files.journal import Journal, read_journal
 from ..images.batches import BatchLoop, BatchWork, Limits

@@ -15,8 +15,9 @@ from tensors import normal
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, train
+from clipiqa_pyiqa.training.augmentations import augmentations_of, draw_augmentation
 from clipiqa_pyiqa.training.prompts import PromptTraining
-from clipiqa_pyiqa.training.recipe import RECIPES, augmentations_of, draw_augmentation, with_options
+from clipiqa_pyiqa.training.recipe import RECIPES, with_options
 from clipiqa_pyiqa.workbench.files.locking import LockedError, locked
 from clipiqa_pyiqa.workbench.learning.feature_store import RatedImages
 from clipiqa_pyiqa.workbench.learning.train import train_context
