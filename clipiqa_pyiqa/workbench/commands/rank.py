@@ -164,7 +164,7 @@ def run(
     if page is not None:
         shown = _page_of(photos, names, cuts, page)
         _write_page(shown, experiment)
-        exit_code = 1 if shown.unreadable else exit_code
+        exit_code = 1 if shown.without_thumbnail else exit_code
     if picks.paths:
         _print_paths(map(photos.path, names), picks.null)
     elif is_picking or page is None:
@@ -252,8 +252,9 @@ def _write_page(page: RankingPage, experiment: Experiment) -> None:
     with progress("photo") as show:
         page.write(overwrite=experiment.output.overwrite, workers=batches.workers, progress=show)
     note(f"the page is {page.file}")
-    if page.unreadable:
-        tell(f"{counted(len(page.unreadable), 'photo')} on the page cannot be read: {few(page.unreadable)}")
+    unreadable = page.without_thumbnail
+    if unreadable:
+        tell(f"{counted(len(unreadable), 'photo')} on the page cannot be read: {few(unreadable)}")
 
 
 def _print_paths(paths: Iterable[str], null: bool) -> None:

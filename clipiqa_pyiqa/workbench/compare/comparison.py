@@ -8,7 +8,7 @@ import pandas
 
 from ..files.folders import file_name
 from ..images.stamp import MISSING
-from ..report.report import PROVENANCE, Report, Reported, Shown
+from ..report.report import PROVENANCE, Relabelling, Report, Reported
 from ..results.record_text import described
 from ..results.store import Results
 from .data_set_result import DataSetResult
@@ -74,10 +74,10 @@ class Comparison(Reported):
         columns = {label: metric.column for data in self.data_sets for label, metric in data.metrics.items()}
         return {label: described([column]) for label, column in columns.items()}
 
-    def _plots(self, shown: Shown) -> dict[str, Any]:
+    def _plots(self, relabelled: Relabelling) -> dict[str, Any]:
         from .plots import plots  # imports matplotlib
 
-        return {data.name: plots(data, shown) for data in self.data_sets if len(data.mos) and data.scored}
+        return {data.name: plots(data, relabelled) for data in self.data_sets if len(data.mos) and data.scored}
 
 
 def _is_complete(data: DataSetResult) -> bool:

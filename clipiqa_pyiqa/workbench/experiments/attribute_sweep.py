@@ -175,16 +175,8 @@ def sweep(
     check_whole("steps", steps, 3, 1_000_000)
     check_whole_or_none("sample", sample, 1, 10_000_000)
     check_seed(seed)
-    chosen = list(dict.fromkeys(each_of(changes)))
-    for name in chosen:
-        check_one_of("changes", name, CHANGES)
-    if not chosen:
-        raise CLIPIQAError(f"{{changes}} must name at least one of {', '.join(CHANGES)}.", options=("changes",))
-    if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
-        raise CLIPIQAError(
-            f"{{scales}} must be positive factors up to {_LARGEST_SCALE}; got {shown(list(scales))}.",
-            options=("scales",),
-        )
+    chosen = _chosen_changes(changes)
+    _check_scales(scales)
     files = drawn(image_files(paths, options.get("out"), data_root), sample, seed)
     metrics = metrics_with_questions(metric, prompts, template, chosen)
     reading = {name: setting for name, setting in options.items() if name in Reading.__dataclass_fields__}
@@ -202,6 +194,24 @@ def sweep(
     result = Sweep(frame, failed, {**scored.provenance, **reading, **drawing}, scored.scores, reading)
     result.save_if_asked(options)
     return result
+
+
+def _chosen_changes(changes: str | Iterable[str]) -> list[str]:
+    """Return the names of the changes, each once. Raises ``CLIPIQAError`` for an unknown name, or without any."""
+    chosen = list(dict.fromkeys(each_of(changes)))
+    for name in chosen:
+        check_one_of("changes", name, CHANGES)
+    if not chosen:
+        raise CLIPIQAError(f"{{changes}} must name at least one of {', '.join(CHANGES)}.", options=("changes",))
+    return chosen
+
+
+def _check_scales(scales: Sequence[float]) -> None:
+    if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
+        raise CLIPIQAError(
+            f"{{scales}} must be positive factors up to {_LARGEST_SCALE}; got {shown(list(scales))}.",
+            options=("scales",),
+        )
 
 
 def _frame(versions: Iterable[ImageVersion], scores: pandas.DataFrame) -> pandas.DataFrame:

@@ -20,7 +20,7 @@ def tell_duration(metrics: Sequence[AnyMetric], images: Sequence[Image], probes:
 
     Args:
         probes: Images that stand for all.
-        scoring: Options of :class:`~clipiqa_pyiqa.workbench.scoring.score.ScoringSetup`.
+        scoring: Options of :class:`~clipiqa_pyiqa.workbench.scoring.setup.ScoringSetup`.
     """
     if len(images) < MANY:
         return

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pandas import DataFrame, Series
 
 from ..report.markdown import markdown_list, markdown_table
-from ..report.report import PROVENANCE, Report, Reported, Shown
+from ..report.report import PROVENANCE, Relabelling, Report, Reported
 from ..report.table import Table, word_column
 from ..results.columns import Column
 from ..results.record_text import described
@@ -32,7 +32,7 @@ _TABLE = {  # heading -> attribute of a column, or of a finding
     "means": "means",
     "margin": "margin",
 }
-_SHOWN = 6
+_MOST_PICTURES = 6
 """Number of images on the page for each finding, and of those that lose most; half of it is drawn at random."""
 
 
@@ -186,12 +186,12 @@ class GateResult(Reported):
         title = f"{self.verdict.upper()}: {Path(self.new).name} compared with {Path(self.base).name}"
         return Table(title, columns, before=[self.line], section="Verdict")
 
-    def _pictures(self, shown: Shown) -> dict[str, Any]:
+    def _pictures(self, relabelled: Relabelling) -> dict[str, Any]:
         from ..report.html import block
 
-        remarkable = [row for finding in self.findings for row in [*finding.rows][:_SHOWN]]
-        worst = [row for pair in self.pairs for row in self.worst(pair.name, _SHOWN).index]
-        some = self.paths.sample(min(_SHOWN // 2, len(self.paths)), random_state=0).index
+        remarkable = [row for finding in self.findings for row in [*finding.rows][:_MOST_PICTURES]]
+        worst = [row for pair in self.pairs for row in self.worst(pair.name, _MOST_PICTURES).index]
+        some = self.paths.sample(min(_MOST_PICTURES // 2, len(self.paths)), random_state=0).index
         in_findings = [row for row in remarkable if any(map(os.path.exists, self.files_of(row).values()))]
         others = [row for row in (*worst, *some) if os.path.exists(self.files_of(row)["new"])]
         return {"Images": block("pairs", self, [*dict.fromkeys([*in_findings, *others])])}

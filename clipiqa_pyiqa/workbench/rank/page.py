@@ -51,7 +51,7 @@ class RankingPage:
         return self.folder / PAGE
 
     @property
-    def unreadable(self) -> list[str]:
+    def without_thumbnail(self) -> list[str]:
         """Return the photos without a thumbnail: after :meth:`write`, those that cannot be read."""
         return [path for path in self.paths if not self._has_thumbnail(path)]
 
@@ -83,7 +83,7 @@ class RankingPage:
         return name != "" and (self.folder / THUMBNAILS / name).exists()
 
     def _make_thumbnails(self, workers: int | None, progress: Progress) -> None:
-        missing = [path for path in self.unreadable if self._thumbnails[path]]
+        missing = [path for path in self.without_thumbnail if self._thumbnails[path]]
 
         def make(image: Image) -> None:
             picture = image.load(AnySize()).picture
@@ -109,7 +109,7 @@ class RankingPage:
             by=self.photos.by,
             direction=self.photos.direction,
             best_first=self.is_best_first,
-            unread=counted(len(self.unreadable), "photo") if self.unreadable else "",
+            unread=counted(len(self.without_thumbnail), "photo") if self.without_thumbnail else "",
             data={
                 "lowerIsBetter": self.photos.direction.lower_better,
                 "photos": [self._entry(path, row) for path, row in zip(self.paths, rows, strict=True)],

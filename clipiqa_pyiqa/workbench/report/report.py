@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 About = str | Mapping[str, str]
 """What something is, as a sentence or as fields."""
-Shown = Callable[[str], str]
-"""A function of a name, or of a text with names, that returns it as it is to be shown."""
+Relabelling = Callable[[str], str]
+"""A function of a name, or of a text with names, that returns it with the labels that the user wants."""
 PROVENANCE = "provenance.json"
 """The file beside saved tables that says what they were made from, and how to read them."""
 
@@ -44,7 +44,7 @@ class Report:
         metrics: Label -> what the metric is.
         sources: Name of an input -> what it is, with fields such as ``file``, ``sha256`` and ``root``.
         invocation: Likewise, the command line that was called, and the files of options in it.
-        pictures: Function of :attr:`shown` that returns section of the page -> pictures.
+        pictures: Function of :meth:`relabelled` that returns section of the page -> pictures.
         labels: Name of a metric, method, data set or column -> name to show; not in :attr:`frame`.
         unknown: Those of ``labels`` and ``show`` that no table has.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
@@ -64,7 +64,7 @@ class Report:
     settings: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, About] = field(default_factory=dict)
     invocation: Mapping[str, About] = field(default_factory=dict)
-    pictures: Callable[[Shown], Mapping[str, Markup]] = lambda shown: {}
+    pictures: Callable[[Relabelling], Mapping[str, Markup]] = lambda relabelled: {}
     texts: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     inputs: Sequence[str] = ()
@@ -74,41 +74,47 @@ class Report:
     key: str = ""
 
     def __post_init__(self) -> None:
-        names = {cell.text: None for table in self.tables[:1] for cell in table.columns[0].cells}
-        for table in self.tables:
-            names |= {name: None for column in table.columns for name in (column.name, column.group, table.section)}
-        names.pop("", None)
+        names = self._names()
         self.unknown = [name for name in (*self.labels, *self.show) if name not in names]
         for name in self.unknown:
             log.warning(f"no table has {name!r}, which is to be shown: {hint_for(name, names)}")
         self.tables = list(map(self._as_shown, self.tables))
 
-    def shown(self, text: str) -> str:
-        """Return a text with the names in it as they are to be shown."""
+    def _names(self) -> dict[str, None]:
+        """Return the names in the tables: of the first table's rows, of columns, of their groups and of sections."""
+        names = {cell.text: None for table in self.tables[:1] for cell in table.columns[0].cells}
+        for table in self.tables:
+            names |= {name: None for column in table.columns for name in (column.name, column.group, table.section)}
+        names.pop("", None)
+        return names
+
+    def relabelled(self, text: str) -> str:
+        """Return a text with the labels of the names in it."""
         names = "|".join(map(re.escape, sorted(self.labels, key=len, reverse=True)))
         pattern = rf"(?<![\w.+:=-])({names})(?![\w.+=-]|:\S)"
         return re.sub(pattern, lambda match: self.labels[match[1]], text) if names else text
 
     def _as_shown(self, table: Table) -> Table:
+        """Return a table with the user's labels, and with the columns that are to be shown."""
         first, *others = table.columns
         groups = dict.fromkeys(column.group for column in others)
         places = itertools.product(groups, self.show, others)
         chosen = [column for group, name, column in places if column.group == group and name in (column.name, group)]
-        shown = self.shown
+        relabelled = self.relabelled
         columns = []
         columns_to_show = [first, *chosen] if chosen else table.columns
         for column in columns_to_show:
-            cells = [replace(cell, text=shown(cell.text)) if column.is_wordy else cell for cell in column.cells]
-            columns.append(replace(column, name=shown(column.name), group=shown(column.group), cells=cells))
+            cells = [replace(cell, text=relabelled(cell.text)) if column.is_wordy else cell for cell in column.cells]
+            columns.append(replace(column, name=relabelled(column.name), group=relabelled(column.group), cells=cells))
         has_daggers = any(cell.has_dagger for column in columns for cell in column.cells)
         return replace(
             table,
-            title=shown(table.title),
+            title=relabelled(table.title),
             columns=columns,
-            before=list(map(shown, table.before)),
-            reasons={shown(name): reason for name, reason in table.reasons.items()},
-            legend=[shown(line) for line in table.legend if has_daggers or line != table.dagger_line],
-            section=shown(table.section),
+            before=list(map(relabelled, table.before)),
+            reasons={relabelled(name): reason for name, reason in table.reasons.items()},
+            legend=[relabelled(line) for line in table.legend if has_daggers or line != table.dagger_line],
+            section=relabelled(table.section),
         )
 
     @property
@@ -136,9 +142,9 @@ class Report:
         lines = []
         for name, about in self.metrics.items():
             if isinstance(about, str):
-                lines.append(f"{self.shown(name)}: {about}")
+                lines.append(f"{self.relabelled(name)}: {about}")
             else:
-                lines.append(f"{self.shown(name)} = {', '.join(_lines(about)) or 'unknown'}")
+                lines.append(f"{self.relabelled(name)} = {', '.join(_lines(about)) or 'unknown'}")
         return lines
 
     def text(self, format: str = "table") -> str:
@@ -194,9 +200,10 @@ class Report:
         tables: dict[str, list[Table]] = {}
         for table in self.tables:
             tables.setdefault(table.section or table.title, []).append(table)
-        pictures = {self.shown(name): part for name, part in self.pictures(self.shown).items() if part.strip()}
+        parts = self.pictures(self.relabelled)
+        pictures = {self.relabelled(name): part for name, part in parts.items() if part.strip()}
         sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
-        return render(__package__, "report.html.j2", title=self.shown(self.title), report=self, sections=sections)
+        return render(__package__, "report.html.j2", title=self.relabelled(self.title), report=self, sections=sections)
 
 
 class Reported:

@@ -77,6 +77,7 @@ def _lines_of_cells(changed_cells: DataFrame, causes: Mapping[str, str]) -> Iter
 
 
 def _cells(rows: DataFrame, names: Sequence[str], *more: DataFrame) -> Series:
+    """Return the cells of columns by test set, method, image and column; the first of equal rows counts."""
     cells = concat([rows, *more]).fillna({"image": ""}).drop_duplicates(_CELL).set_index(_CELL)
     return cells.reindex(columns=names).astype(object).stack()
 

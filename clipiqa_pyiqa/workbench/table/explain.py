@@ -14,9 +14,9 @@ from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import AnyMetric, BrokenMetric, ImageMetric
 from ..metrics.parsing import parse_metrics
 from ..metrics.view import View
-from .expected import add_units
 from .method_table import MethodTable
 from .prepared_images import without_alpha
+from .published_numbers import add_units
 
 _VARIANTS = (  # change -> metric, as written after -m; a row has the variants of one metric
     {"RGB": "psnr-rgb", "Y of YCbCr (16 to 235)": "psnr-y", "Y of YIQ (0 to 255)": "psnry"},

@@ -15,7 +15,7 @@ from ..options import Sizes
 from ..report.cell_texts import number
 from ..report.crops import differing_crops
 from ..report.latex import latex
-from ..report.report import PROVENANCE, About, Report, Reported, Shown
+from ..report.report import PROVENANCE, About, Relabelling, Report, Reported
 from ..results.store import Results
 from ..stats.mean_differences import mean_difference
 from ..stats.significance import LEVEL, holm
@@ -24,7 +24,7 @@ from .metric_sentences import metric_sentence
 from .protocols import NO_PROTOCOL, Protocol
 from .tables import build_tables
 
-_SHOWN = 10  # images whose crops are shown
+_MOST_CROPPED = 10  # images whose crops are shown
 _COLUMN = ["test_set", "metric"]
 _NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
 _COLUMNS_OF_FRAME = [*_COLUMN, "direction", "method", *_NUMBERS[:3], "rank", *_NUMBERS[3:], "p Holm", "significant"]
@@ -196,14 +196,14 @@ class MethodTable(Reported):
             **look,
         )
 
-    def _crops(self, shown: Shown) -> dict[str, Any]:
+    def _crops(self, relabelled: Relabelling) -> dict[str, Any]:
         from ..report.html import block, embedded  # imports matplotlib
 
         if len(self.methods) == 1:
             return {}
         scored = self.scores.set_index(["test_set", "image", "method"])
         images = []
-        for test_set, name in self.spread().index[:_SHOWN]:
+        for test_set, name in self.spread().index[:_MOST_CROPPED]:
             rows = scored.xs((test_set, name), level=[0, 1])
             reference = self.matched.references.get(name)
             files = {**({"reference": reference} if reference else {}), **rows["path"]}
@@ -211,8 +211,10 @@ class MethodTable(Reported):
             versions = []
             for who in files:
                 scores = rows.loc[who, self.of_images] if who in rows.index else {}
-                texts = {shown(label): number(score, self.digits(label)) for label, score in scores.items()}
-                versions.append((shown(who), embedded(crops[who], shown(who), "PNG") if who in crops else None, texts))
+                texts = {relabelled(label): number(score, self.digits(label)) for label, score in scores.items()}
+                name_shown = relabelled(who)
+                crop = embedded(crops[who], name_shown, "PNG") if who in crops else None
+                versions.append((name_shown, crop, texts))
             images.append((name, next(iter(files.values())), versions))
         note = (
             "Shown are the images on which the methods' scores differ most. Each crop is the square in which the "

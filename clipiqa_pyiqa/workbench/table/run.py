@@ -29,12 +29,13 @@ from ..results.output import Output
 from ..scoring.options import Options
 from ..scoring.result_files import create_result_files
 from .differences import differences
-from .expected import earlier_tables, published_numbers, read_expected, with_published
+from .expected import earlier_tables, read_expected
 from .explain import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods
 from .method_scores import TRIALS, score_methods
 from .method_table import IMAGES, OTHERS, SETS, MethodTable
 from .protocols import NO_PROTOCOL, Protocol, read_protocol, table_metrics
+from .published_numbers import published_numbers, with_published
 
 
 @lists_options(ComparisonOptions, of=SharedOptions)

@@ -60,7 +60,7 @@ def test_photos_are_on_the_page_from_the_best_to_the_worst(folder):
     assert (best["name"], best["path"]) == ("2.png", str(folder / "photos/a/2.png"))
     assert best["about"].splitlines() == [best["path"], "niqe: 4"]
     assert second["link"] == "../photos/b/5%20%C3%BC.png"
-    assert page.unreadable == [str(folder / "photos/b/4.png")] and data["photos"][3]["thumbnail"] == ""
+    assert page.without_thumbnail == [str(folder / "photos/b/4.png")] and data["photos"][3]["thumbnail"] == ""
     assert Image.open(folder / "page" / best["thumbnail"]).size == (48, 40)
 
 
