@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, Unpack
@@ -12,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .caller_warning import warn_caller
 from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_truth, check_whole_or_none
 from .clip.arithmetic import at_least_fp32, clamped, sigmoid
 from .clip.gradient import general_path, needs_gradient
@@ -57,9 +57,9 @@ class CLIPIQALoss(nn.Module):
         prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`; the loss is the mean over pairs.
         form: loss for a pair's score s: ``'linear'`` is ``1 - s``, ``'nll'`` is ``-log s``, ``'margin'`` is
             ``-logit(s)``.
-        share: in place of ``loss_weight``: the norm of the loss's gradient with respect to the prediction, as a share
-            of the norm of the pixel loss's gradient. The weight follows from both norms over the batch, smoothed over
-            steps; no batch exceeds the share.
+        share: in place of ``loss_weight``: the most that the norm of the loss's gradient with respect to the
+            prediction may be, as a fraction of the norm of the pixel loss's gradient: 0.3 is 30 %. The weight follows
+            from both norms over the batch, smoothed over steps, so a batch may get less, and none gets more.
         beside: with ``share``, the pixel loss to which this loss is added: ``'l1'``, ``'mse'``, or a function of the
             prediction and the target.
         local: average the losses of all places of :meth:`~clipiqa_pyiqa.CLIPIQA.score_map`.
@@ -112,6 +112,7 @@ class CLIPIQALoss(nn.Module):
         self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
         _check_share(share, beside, loss_weight)
         self.share = share
+        self._has_warned_of_gradient = False
         ready = criterion if metric is None else metric
         if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
@@ -119,8 +120,9 @@ class CLIPIQALoss(nn.Module):
         if ready is None:  # checked here, before CLIP's weights are downloaded
             pairs = only_pairs(parse_prompts(prompts, options.get("template")), "CLIPIQALoss")
             _check_prompt_weights(prompt_weights, len(pairs))
-        # Neither is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
+        # None of them is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
         self.__dict__.update(
+            beside=beside,
             metric=CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready,
             _gradient_share=GradientShare(BESIDE.get(beside, beside)),
         )
@@ -167,11 +169,17 @@ class CLIPIQALoss(nn.Module):
             loss = losses if self.reduction == "none" else getattr(losses, self.reduction)()  # mean or sum
             if self.share and needs_gradient(pred):
                 self._gradient_share.update(self.share, pred, target, loss)
+            elif self.share:
+                self._warn_of_missing_gradient()
             return self.last_weight * loss
 
     @property
     def last_weight(self) -> float:
-        """Factor of the loss at the last call, for a logger. With ``share``, it is 0 until a call has a gradient."""
+        """Factor of the loss at the last call, for a logger.
+
+        With ``share``, it is 0 until a call has a gradient, and a call without one, as under ``torch.no_grad``, keeps
+        it. ``criterion.metric(images)`` gives scores at any time, for images in [0, 1].
+        """
         return self._gradient_share.weight if self.share else self.loss_weight
 
     def _losses(self, images: Tensor) -> Tensor:
@@ -185,7 +193,8 @@ class CLIPIQALoss(nn.Module):
         return (FORMS[self.form](margins) @ self.prompt_weights.to(margins)).mean(1)
 
     def extra_repr(self) -> str:
-        names = ("form", "local", "loss_weight", "share", "reduction", "input_range", "crop", "nan")
+        weights = ("loss_weight",) if self.share is None else ("share", "beside")
+        names = ("form", "local", *weights, "reduction", "input_range", "crop", "nan")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names) + f", {self.metric.extra_repr()}"
 
     def _warn_of_range(self, pred: Tensor) -> None:
@@ -199,12 +208,21 @@ class CLIPIQALoss(nn.Module):
         if lowest < low - tolerance or highest > high + tolerance:
             self._checks_left = 0
             share_outside = ((pred < low) | (pred > high)).float().mean().item()
-            warnings.warn(
+            warn_caller(
                 f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: "
                 f"{share_outside:.1%} are clamped and get no gradient. Pass the network's range as input_range, "
-                "such as (-1, 1).",
-                stacklevel=3,
+                "such as (-1, 1)."
             )
+
+    def _warn_of_missing_gradient(self) -> None:
+        """Warn at the first call whose prediction has no gradient, unless torch computes none."""
+        if self._has_warned_of_gradient or is_traced() or not torch.is_grad_enabled():
+            return
+        self._has_warned_of_gradient = True
+        warn_caller(
+            "the prediction of CLIPIQALoss has no gradient, so the loss trains nothing and share has no effect: pass "
+            "the network's output without detach(), or use torch.no_grad() where you validate."
+        )
 
     def _images_to_score(self, pred: Tensor) -> Tensor:
         """Return the prediction in [0, 1], or a random square of each image."""
@@ -248,8 +266,14 @@ def _check_share(share: float | None, beside: Any, loss_weight: float) -> None:
         return
     if share is None or beside is None or share <= 0 or loss_weight != 1:
         raise CLIPIQAError(
-            "share, a number above 0, and beside, the pixel loss ('l1', 'mse' or a function), go together and "
-            f"without loss_weight; got share={share}, beside={shown(beside)}, loss_weight={loss_weight}."
+            "share, a fraction above 0 such as 0.3 for 30 %, and beside, the pixel loss ('l1', 'mse' or a function), "
+            f"go together and without loss_weight; got share={share}, beside={shown(beside)}, "
+            f"loss_weight={loss_weight}."
+        )
+    if share > 1:
+        warn_caller(
+            f"share={share:g} lets the gradient of CLIPIQALoss be {share:g} times as large as the pixel loss's; for "
+            "30 %, write share=0.3."
         )
 
 

@@ -1,8 +1,10 @@
 """CLIPIQALoss(share=…): the weight follows from the gradients of the pixel loss and of CLIP-IQA."""
 
 import copy
+import inspect
 import math
 import pickle
+import warnings
 from functools import partial
 from unittest.mock import Mock
 
@@ -190,3 +192,46 @@ def test_a_target_or_a_pixel_loss_that_does_not_fit_is_refused(metric, criterion
     refused(CLIPIQALoss(metric=metric), clean(images()), images())  # swapped
     for beside in (lambda x, y: 0.5, torch.sub, nn.L1Loss, lambda x, y: (F.l1_loss(x, y), None)):
         refused(sharing(beside=beside), images(), clean(images()))
+
+
+def test_a_prediction_without_a_gradient_warns_once_and_never_in_validation(criterion):
+    x = images().detach()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for context in (torch.no_grad, torch.inference_mode):
+            with context():
+                criterion(x, x)
+        criterion(images(), clean(x))
+    with pytest.warns(UserWarning, match="has no gradient, so the loss trains nothing"):
+        criterion(x, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        criterion(x, x)
+
+
+def test_warnings_point_to_the_line_that_calls_the_loss(metric):
+    """Also where torch.compile has been imported, whose frames lie between."""
+    import torch._dynamo  # noqa: F401
+
+    for factor in (1, 3):  # without a gradient, and out of range
+        criterion = CLIPIQALoss(metric=metric, share=0.3, beside="l1")
+        with pytest.warns(UserWarning) as caught:
+            criterion(factor * images().detach())
+        assert {warning.filename for warning in caught} == {__file__}
+    with pytest.warns(UserWarning) as caught:
+        line = inspect.currentframe().f_lineno + 1
+        CLIPIQALoss(metric=metric, share=30, beside="l1")
+    assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, line)]
+
+
+def test_the_unit_of_a_share_is_said(sharing):
+    with pytest.warns(UserWarning, match="30 times as large as the pixel loss's; for 30 %, write share=0.3"):
+        sharing(share=30)
+    assert "a fraction above 0 such as 0.3 for 30 %" in refused(sharing, share=-1)
+
+
+def test_repr_has_the_share_or_the_weight(metric, sharing):
+    assert "share=0.3, beside='l1'," in repr(sharing()) and "loss_weight" not in repr(sharing())
+    assert "beside=L1Loss()," in repr(sharing(beside=nn.L1Loss()))
+    weighted = repr(CLIPIQALoss(metric=metric, loss_weight=0.1))
+    assert "loss_weight=0.1," in weighted and "share" not in weighted

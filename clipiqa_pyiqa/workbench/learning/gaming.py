@@ -23,7 +23,7 @@ from ..stats.significance import cases_needed
 
 PROMPTS = ("quality", "sharpness", "noisiness")
 LEVEL = 0.05  # probability that chance confirms a change of a score in any of the calls
-_ADVICE = "lower the weight of the loss, or stop earlier"
+_ADVICE = "lower the loss's weight, or stop earlier"
 BEHIND_DB = 0.2  # lag behind a training without the loss that is no alarm
 
 
@@ -47,9 +47,10 @@ class GamingAlarm:
     It goes off if one of these holds: the loss fell, and most outputs have a lower one than any clean photo; PSNR to
     the references fell by more than ``allow_db``, since the first call, or since the call where it was highest while
     the loss fell; all outputs have the same fine pattern; most scores (the loss, other prompts, metrics of pyiqa) got
-    worse while PSNR did not rise. A change counts if a paired test over the images
-    confirms it; in about 5 % of runs with 16 images or more, chance alone does so for a given score. Pass
-    at least 16, of different scenes.
+    worse while PSNR did not rise. A fall of PSNR since the first call counts if the loss fell too and most images lost
+    PSNR, or else if a paired test over the images confirms it (p < 0.05). Every other change counts if the test
+    confirms it at a level that becomes stricter with each call, so that in about 5 % of runs with 16 images or more,
+    chance alone does so for a given score. Pass at least 16, of different scenes.
 
     Args:
         criterion: the loss in training.
@@ -130,15 +131,16 @@ class GamingAlarm:
         self, base: dict[str, Tensor], now: dict[str, Tensor], above_clean: float, is_beside_another: bool
     ) -> str:
         changes = self._changes(base, now)
-        changed = (now["loss"] - base["loss"]).mean()
+        changed = (now["loss"] - base["loss"]).mean().item()
         gain_of_psnr = changes.get("psnr", 0)
+        fall_of_psnr = -gain_of_psnr if is_beside_another else _clear_fall_of_psnr(base, now)
         reasons = []
         is_blamed = changed < 0 or not is_beside_another  # two trainings end at different points
         worse = [name for name, change in changes.items() if change < 0]
         if is_blamed and gain_of_psnr <= 0 and len(worse) > len(now) / 2:
             reasons.append(f"{', '.join(worse)} got worse")
-        if is_blamed and gain_of_psnr < -(BEHIND_DB if is_beside_another else self.allow_db):
-            reasons.append(f"PSNR is {-gain_of_psnr:.2f} dB lower")
+        if is_blamed and fall_of_psnr > (BEHIND_DB if is_beside_another else self.allow_db):
+            reasons.append(f"PSNR is {fall_of_psnr:.2f} dB lower")
         if above_clean > 0.5 and changes.get("loss", 0) > 0:
             reasons.append(f"{above_clean:.0%} of the outputs are better than every clean photo")
         if changes.get("fixed pattern", 0) < -1:
@@ -146,7 +148,7 @@ class GamingAlarm:
         if not reasons:
             return ""
         base_name = "the training without the loss" if is_beside_another else "the first call"
-        return f"Compared with {base_name}, {' and '.join(reasons)}, and {_change_of_loss(changed.item())}: {_ADVICE}."
+        return f"Compared with {base_name}, {' and '.join(reasons)}, {_change_of_loss(changed)}: {_ADVICE}."
 
     def _fall_since_best(self, now: dict[str, Tensor]) -> str:
         """Return the alarm if PSNR fell since it was highest, and the loss with it; honest trainings waver too."""
@@ -157,7 +159,7 @@ class GamingAlarm:
         gain_of_loss = changes.get("loss", 0)
         if fall <= self.allow_db or gain_of_loss <= 0:
             return ""
-        fall_text = f"PSNR is {fall:.2f} dB lower, and {_change_of_loss(-gain_of_loss)}"
+        fall_text = f"PSNR is {fall:.2f} dB lower, {_change_of_loss(-gain_of_loss)}"
         return f"Compared with the best call so far, {fall_text}: {_ADVICE}."
 
     def _changes(self, base: dict[str, Tensor], now: dict[str, Tensor]) -> dict[str, float]:
@@ -204,5 +206,20 @@ class GamingAlarm:
 
 
 def _change_of_loss(change: float) -> str:
-    """Return how a loss changed, as a clause."""
-    return f"the loss is {abs(change):.3g} {'lower' if change < 0 else 'higher'}"
+    """Return how a loss differs from another, as a clause after worse numbers."""
+    return f"while the loss is {-change:.3g} lower" if change < 0 else f"and the loss is {change:.3g} higher"
+
+
+def _clear_fall_of_psnr(base: dict[str, Tensor], now: dict[str, Tensor]) -> float:
+    """Return by how many dB the mean PSNR is lower than ``base``'s; 0 if that is not clear, or there is no PSNR.
+
+    No later call needs a stricter test here: the images are the same in all calls, and what wavers from call to call is
+    below the fall that is allowed.
+    """
+    if "psnr" not in now:
+        return 0.0
+    gains = now["psnr"] - base["psnr"]
+    has_lower_loss = (now["loss"] - base["loss"]).mean() < 0
+    is_fall_of_most = (gains < 0).double().mean() > 0.5
+    is_clear = (has_lower_loss and is_fall_of_most) or mean_difference(now["psnr"], base["psnr"]).p < LEVEL
+    return max(0.0, -gains.mean().item()) if is_clear else 0.0

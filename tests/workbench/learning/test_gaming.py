@@ -89,7 +89,7 @@ def test_the_alarm_goes_off_in_the_hundredth_call_too(clean, criterion):
     worse = noisy(clean, 0.05)
     for _ in range(99):
         assert alarm(clean, clean).sentence == ""
-    assert "lower, and the loss" in alarm(worse, clean).sentence
+    assert "lower, and the loss is" in alarm(worse, clean).sentence
 
 
 def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
@@ -104,7 +104,7 @@ def test_a_lag_behind_the_training_without_the_loss_is_called(clean, criterion):
     assert by_chance.numbers["psnr gain"] < -0.5
     assert by_chance.sentence == ""  # the loss is not better: two trainings end at different points
     lagging = along_the_gradient(lagging, criterion, 1)
-    assert "lower, and the loss" in alarm(lagging, clean, without=without).sentence
+    assert "lower, while the loss is" in alarm(lagging, clean, without=without).sentence
     assert usual(lagging, clean).sentence == ""
 
 
@@ -118,6 +118,34 @@ def test_worse_outputs_are_called_though_the_loss_rose(clean, criterion):
         found = alarm(clean + tile.tile(12, 16) if reason == "pattern" else noisy(clean, 0.05), references)
         assert found.numbers["loss"] > before.numbers["loss"]
         assert reason in found.sentence and ("pattern" in found.sentence) is (reason == "pattern")
+
+
+def test_a_clear_fall_of_psnr_is_called_with_few_images_too(clean, criterion):
+    """Images fall by 0 to 3 dB (p = 0.03); or one falls by 8 dB, the others by 0.2, and the loss falls."""
+    before = noisy(clean, 0.04)[:8]
+    for brightening, follows_the_gradient in [
+        ([0.04, 0.04, 0.03, 0.02, 0.02, 0.006, 0, 0], False),
+        ([0.092] + 7 * [0.009], True),
+    ]:
+        alarm = GamingAlarm(criterion, judges=())
+        assert not alarm(before, clean[:8]).sentence
+        after = before + torch.tensor(brightening).view(8, 1, 1, 1)
+        if follows_the_gradient:
+            after = along_the_gradient(after, criterion, 1)
+        found = alarm(after, clean[:8])
+        assert -1.5 < found.numbers["psnr gain"] < -1
+        assert found.sentence.startswith("Compared with the first call, PSNR is 1.")
+        assert "lower, while the loss is" in found.sentence or not follows_the_gradient
+
+
+def test_a_fall_of_psnr_in_one_image_alone_is_not_called(clean, criterion):
+    alarm = GamingAlarm(criterion, judges=())
+    alarm(noisy(clean, 0.04), clean)
+    better = noisy(clean, 0.038)
+    better[0] = noisy(clean, 0.6)[0].clamp(0, 1)
+    found = alarm(along_the_gradient(better, criterion, 1), clean)
+    assert found.numbers["psnr gain"] < -0.5
+    assert not found.sentence
 
 
 def test_a_fall_from_the_best_call_is_called_if_the_loss_fell(clean, criterion):
