@@ -217,7 +217,7 @@ class CLIPIQA(ImageEncoder):
         """
         columns = self._columns_of(prompts, aggregate)  # this may raise, so it comes before the slow encoding
         self.check(x)
-        encoded: list[Tensor] = []
+        encoded: list[Tensor] = []  # the features of each image, for the gradient of learned prompts below
 
         def ask(images: Tensor) -> Tensor:
             features = self.encode_unchecked(images)

@@ -48,7 +48,7 @@ def register_losses() -> None:
 
 
 def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> "CLIPIQA":
-    """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log a note when a process builds its first plain ``clipiqa``."""
+    """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log what pyiqa says of it that is not true."""
     from .metric import CLIPIQA
     from .prompts.single import RANGE
 

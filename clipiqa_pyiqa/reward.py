@@ -98,17 +98,17 @@ class CLIPIQAReward:
     def _rewards_of(self, images: Any, references: Any) -> Tensor:
         pixels = to_tensors(images)
         if references is None:
-            return self._rewards(pixels)
+            return self._margins(pixels)
         reference_pixels = to_tensors(references)
         _check_sizes(pixels, reference_pixels)
         decibels = [psnr(image, reference) for image, reference in zip(pixels, reference_pixels, strict=True)]
-        return self._rewards(pixels) + self.fidelity * torch.tensor(decibels)
+        return self._margins(pixels) + self.fidelity * torch.tensor(decibels)
 
-    def _rewards(self, images: list[Tensor]) -> Tensor:
+    def _margins(self, images: list[Tensor]) -> Tensor:
         """Return the margins ``(N,)`` of whole images or of their worst places."""
         if not images:
             return torch.empty(0)
-        return torch.cat([self._rewards_of_batch(batch) for batch in self._batches(images)])
+        return torch.cat([self._margins_of_batch(batch) for batch in self._batches(images)])
 
     def _batches(self, images: list[Tensor]) -> Sequence[Tensor]:
         """Return batches ``(n, 3, H, W)``: images of one size are encoded together."""
@@ -117,7 +117,8 @@ class CLIPIQAReward:
             return torch.stack(images).split(self.batch_size)
         return [image[None] for image in images]
 
-    def _rewards_of_batch(self, batch: Tensor) -> Tensor:
+    def _margins_of_batch(self, batch: Tensor) -> Tensor:
+        """Return the margin of each image, ``(n,)``: the mean over its pairs, and over the worst of its places."""
         x = batch.to(batch.device if self.device is None else find_device(self.device))
         self.metric.check(x, None)  # to_tensors checked the values
         margins = self.metric.margins_unchecked(x, self.metric.encode_prompts(), self.local)  # (n, places, pairs)

@@ -57,7 +57,7 @@ RESOLUTION = 224
 
 
 class EfficientNet:
-    """Frozen image tower: pixels ``(N, 3, H, W)`` in [0, 1] to features, for H and W of at least 32.
+    """Frozen network of an image tower: pixels ``(N, 3, H, W)`` in [0, 1] to features, for H and W of at least 32.
 
     The feature of a place describes a cell of 32 px and its eight neighbours. Source: Tan and Le, ICML 2019;
     blocks: Sandler et al., CVPR 2018; Google's Lite variants.
@@ -98,8 +98,9 @@ class EfficientNet:
         self.readout = Readout(tensors)
         self.eps = float(architecture["statistics_eps"])  # added to each variance before the logarithm
         means = tensors.read("visual.statistics.mean").chunk(2)[0]
-        stages = len(means) - self.head.out_channels
-        self.centres = F.pad(means[:stages], (0, 2 * len(means) - stages))
+        stage_channels = len(means) - self.head.out_channels
+        # 0 for the head's means and for all deviations: nothing is subtracted from these
+        self.centres = F.pad(means[:stage_channels], (0, 2 * len(means) - stage_channels))
         warn_of_packing_failure(tensors.device, self.arithmetic_dtype)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
@@ -119,6 +120,7 @@ class EfficientNet:
         if not is_traced() and len(x) > 1 and x.device.type == "cpu" and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS:
             singles = [self._statistics(image, *parts) for image in x.split(1)]
             return [torch.cat(images) for images in zip(*singles, strict=True)]
+        # rows and columns of cells: the stem halves an image, rounding up, and 16 of its rows are a cell
         grid = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
         moments: dict[Part, list[Moments]] = {part: [] for part in parts}
         for y, side in zip(self._maps(x), self.sides, strict=True):

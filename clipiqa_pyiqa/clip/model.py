@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..checks import MIN_SIDE
 from ..logger import log
-from ..weights.architecture import Tower, tower_of
+from ..weights.architecture import TowerKind, tower_kind_of
 from ..weights.checkpoint import open_checkpoint
 from ..weights.finding import Weights, found_again
 from .efficientnet import RESOLUTION, load_efficientnet
@@ -32,7 +32,7 @@ class FrozenCLIP:
 
     def __init__(self, weights: Weights):
         self.weights, self.checkpoint = weights, open_checkpoint(weights.path)
-        self.tower = tower_of(self.checkpoint)
+        self.tower_kind = tower_kind_of(self.checkpoint)
         self.vocabulary = Vocabulary(self.checkpoint)
         self._lock = threading.RLock()
         self._towers: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
@@ -42,12 +42,12 @@ class FrozenCLIP:
     @property
     def cell(self) -> int:
         """Side in pixels of a place, which is also the smallest image: 32, or a ViT's patch."""
-        return self.checkpoint.shapes["visual.conv1.weight"][-1] if self.tower is Tower.VIT else MIN_SIDE
+        return self.checkpoint.shapes["visual.conv1.weight"][-1] if self.tower_kind is TowerKind.VIT else MIN_SIDE
 
     @property
     def has_positions(self) -> bool:
         """Whether its image tower has a positional embedding."""
-        return self.tower is not Tower.MINI
+        return self.tower_kind is not TowerKind.MINI
 
     @property
     def width(self) -> int:
@@ -61,10 +61,10 @@ class FrozenCLIP:
 
     def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
         """Return the image tower for a device and dtype; callers share the tower."""
-        return self._tower(self._build_image, device, dtype)
+        return self._shared_tower(self._build_image, device, dtype)
 
     def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:
-        return self._tower(self._build_text, device, dtype)
+        return self._shared_tower(self._build_text, device, dtype)
 
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype) -> Tensor:
         """Return unit features ``(P, D)`` on the CPU; each text is encoded once, and no other text changes them."""
@@ -95,7 +95,7 @@ class FrozenCLIP:
             )
 
     @untraceable  # tracing the construction of a tower would gain nothing
-    def _tower(self, build: Callable[[FrozenTensors], Any], device: torch.device, dtype: torch.dtype) -> Any:
+    def _shared_tower(self, build: Callable[[FrozenTensors], Any], device: torch.device, dtype: torch.dtype) -> Any:
         tensors = FrozenTensors(self.checkpoint, device, dtype)
         key = build.__name__, device, dtype, tensors.arithmetic_dtype
         with self._lock:
@@ -108,9 +108,9 @@ class FrozenCLIP:
 
     def _build_image(self, tensors: FrozenTensors) -> ImageTower:
         encoder: Encoder
-        if self.tower is Tower.MINI:
+        if self.tower_kind is TowerKind.MINI:
             return ImageTower(load_efficientnet(tensors), tensors, self.weights, RESOLUTION)
-        if self.tower is Tower.VIT:
+        if self.tower_kind is TowerKind.VIT:
             encoder, name = VisionTransformer(tensors, self.weights.quick_gelu), "visual.positional_embedding"
         else:
             encoder, name = ModifiedResNet(tensors), "visual.attnpool.positional_embedding"

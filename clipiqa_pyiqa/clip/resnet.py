@@ -18,7 +18,7 @@ from .tracing import is_traced
 
 
 class ModifiedResNet:
-    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for H and W of at least 32.
+    """Frozen network of an image tower: normalised pixels ``(N, 3, H, W)`` to features, for H and W of at least 32.
 
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (no positional embedding).
     """

@@ -83,16 +83,17 @@ class Transformer:
 
 
 class VisionTransformer:
-    """Frozen image tower: normalised pixels ``(N, 3, H, W)`` to features, for H and W of at least one patch.
+    """Frozen network of an image tower: normalised pixels ``(N, 3, H, W)`` to features.
 
-    Incomplete patches are dropped. A place is a patch; in the last block a patch attends only to itself (MaskCLIP).
+    H and W are at least one patch; incomplete patches are dropped. A place is a patch; in the last block a patch
+    attends only to itself (MaskCLIP).
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Table 2.
     """
 
     group_factor = 3  # it needs less memory per pixel than the other networks
     normalises_pixels = False
 
-    def __init__(self, tensors: FrozenTensors, quick_gelu: bool):
+    def __init__(self, tensors: FrozenTensors, uses_quick_gelu: bool):
         self.rounded = tensors.rounded
 
         def load(name: str) -> Tensor:
@@ -103,7 +104,7 @@ class VisionTransformer:
         self.positional_embedding = load("positional_embedding")
         self.norm_before = LayerNorm(tensors, "visual.ln_pre")
         self.norm_after = LayerNorm(tensors, "visual.ln_post")
-        self.transformer = Transformer(tensors, "visual.transformer", quick_gelu)
+        self.transformer = Transformer(tensors, "visual.transformer", uses_quick_gelu)
         self.projection = load("proj")
         self.patch = self.patch_weight.shape[-1]
 

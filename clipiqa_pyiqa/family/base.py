@@ -24,7 +24,7 @@ SIDE = 224  # pixels of CLIP's own square input
 CHUNK = 16  # patches that are encoded at once
 
 
-class TowerInput(NamedTuple):
+class TowerView(NamedTuple):
     """A view: the parts of an image that a tower encodes."""
 
     name: str
@@ -34,8 +34,8 @@ class TowerInput(NamedTuple):
     dims: int = 2  # axes of features: ``(N, D)``, or ``(N, K, D)`` of K patches
 
 
-WHOLE = TowerInput("whole image", "none", 0, lambda x: [x])
-CROP = TowerInput("224 px of the middle", "interpolate", 1, lambda x: [middle_square(x, SIDE)])
+WHOLE = TowerView("whole image", "none", 0, lambda x: [x])
+CROP = TowerView("224 px of the middle", "interpolate", 1, lambda x: [middle_square(x, SIDE)])
 
 
 def patches(x: Tensor, stride: int) -> list[Tensor]:
@@ -61,7 +61,7 @@ class FamilyMetric(TowerMetric):
 
     model_type: str  # of a class: the default
     backbone: ClassVar[str]
-    view: ClassVar[TowerInput]
+    view: ClassVar[TowerView]
     score_range: tuple[float, float] = (0.0, 1.0)
     lower_better = False
     takes_captions: ClassVar[bool] = False  # whether each image is compared with its caption
@@ -121,7 +121,7 @@ class FamilyMetric(TowerMetric):
 
     def answer(self, features: Tensor) -> Tensor:
         """Return scores ``(N,)`` of unit features, ``(N, D)`` or ``(N, K, D)`` of K patches."""
-        raise CLIPIQAError(f"{self.model_type} needs a caption for each image: call it with caption_list=[TEXT, ...].")
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(N, 1)`` in :attr:`score_range` (high is good) of RGB images ``(N, 3, H, W)`` in [0, 1]."""
@@ -156,9 +156,9 @@ class FamilyMetric(TowerMetric):
             )
         return self.answer(F.normalize(at_least_fp32(features), dim=-1))[:, None]
 
-    def texts(self, texts: list[str], features: Tensor) -> Tensor:
-        """Return unit text features ``(P, D)``, on the device and in the dtype of image features."""
-        return self.clip.encode_texts(texts, features.dtype).to(features.device)
+    def text_features(self, texts: list[str], like: Tensor) -> Tensor:
+        """Return unit features ``(P, D)`` of texts, on the device and in the dtype of the image features ``like``."""
+        return self.clip.encode_texts(texts, like.dtype).to(like.device)
 
     def provenance(self) -> dict[str, Any]:
         return {

@@ -31,6 +31,9 @@ class CLIPScore(FamilyMetric):
         self.prefix = prefix
         super().__init__(*args, **options)
 
+    def answer(self, features: Tensor) -> Tensor:
+        raise CLIPIQAError("clipscore needs a caption for each image: call it with caption_list=[TEXT, ...].")
+
     def forward(self, x: Tensor, caption_list: Sequence[str] | None = None) -> Tensor:
         """Return scores of images against their captions: ``(N,)`` in [0, w].
 

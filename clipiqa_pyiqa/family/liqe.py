@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..checks import FilePath
-from .base import SIDE, FamilyMetric, TowerInput, patches
+from .base import SIDE, FamilyMetric, TowerView, patches
 
 QUALITIES = ("bad", "poor", "fair", "good", "perfect")
 SCENES = ("animal", "cityscape", "human", "indoor", "landscape", "night", "plant", "still_life", "others")
@@ -32,7 +32,7 @@ def _fifteen_patches(x: Tensor) -> list[Tensor]:
     return candidates[:: max(1, len(candidates) // 15)][:15]
 
 
-FIFTEEN_PATCHES = TowerInput("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)
+FIFTEEN_PATCHES = TowerView("15 patches of 224 px", "interpolate", SIDE, _fifteen_patches, 3)
 
 
 class LIQE(FamilyMetric):
@@ -67,7 +67,7 @@ class LIQE(FamilyMetric):
         super().__init__(model_type, backbone, **options)
 
     def answer(self, features: Tensor) -> Tensor:
-        texts = self.texts(self.level_texts, features)
+        texts = self.text_features(self.level_texts, like=features)
         logits = self.clip.logit_scale * features.mean(1) @ texts.T  # mean over patches
         shares = logits.softmax(1).unflatten(1, (len(QUALITIES), -1)).sum(2)
         return shares @ torch.arange(1, len(QUALITIES) + 1).to(shares)  # the expected level, Eqs. 4 and 6

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..prompts.antonym import antonym_scores
 from ..prompts.parsing import parse_prompts
-from .base import SIDE, FamilyMetric, TowerInput, patches
+from .base import SIDE, FamilyMetric, TowerView, patches
 
 
 def _all_patches(x: Tensor) -> list[Tensor]:
@@ -15,7 +15,7 @@ def _all_patches(x: Tensor) -> list[Tensor]:
     return [*patches(x, 128), squashed]
 
 
-ALL_PATCHES = TowerInput("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches, dims=3)
+ALL_PATCHES = TowerView("224 px patches at stride 128, and the image squashed", "none", SIDE, _all_patches, dims=3)
 
 
 class MACLIP(FamilyMetric):
@@ -27,7 +27,7 @@ class MACLIP(FamilyMetric):
 
     def answer(self, features: Tensor) -> Tensor:
         texts = [text for pair in parse_prompts("pyiqa") for text in pair.texts]
-        pairs = self.texts(texts, features).unflatten(0, (-1, 2))
+        pairs = self.text_features(texts, like=features).unflatten(0, (-1, 2))
         similar = antonym_scores(features.contiguous(), pairs, self.clip.logit_scale).mean(-1)
         sizes = features.abs()
         sizes = sizes / sizes.std(-1, keepdim=True)

@@ -21,7 +21,7 @@ _BOOKKEEPING = {
 }
 
 
-class Tower(Enum):
+class TowerKind(Enum):
     """The kinds of image towers."""
 
     RESNET = auto()
@@ -29,11 +29,11 @@ class Tower(Enum):
     MINI = auto()
 
 
-def tower_of(checkpoint: Checkpoint) -> Tower:
+def tower_kind_of(checkpoint: Checkpoint) -> TowerKind:
     """Return the kind of image tower in a checkpoint."""
     if _STEM in checkpoint:
-        return Tower.MINI
-    return Tower.VIT if "visual.proj" in checkpoint else Tower.RESNET
+        return TowerKind.MINI
+    return TowerKind.VIT if "visual.proj" in checkpoint else TowerKind.RESNET
 
 
 @functools.cache

@@ -70,7 +70,10 @@ def search(file: PublishedFile) -> Search:
 
 
 def find_copy_here(file: PublishedFile) -> Copy | None:
-    """Search this machine and log what is left out: damaged copies, and a user's folder that is none."""
+    """Find the first good copy on this machine; None if there is none.
+
+    What is left out is logged: damaged copies, and a user's folder that is none.
+    """
     folder = _users_folder()
     result = search(file)
     if folder is not None and not folder.is_dir() and download_addresses(file):

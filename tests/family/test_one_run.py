@@ -48,7 +48,7 @@ def test_several_metrics_fill_columns_of_one_run(clipiqa, metrics, monkeypatch):
     clipiqa(f"score 0.png 1.png {command} --resume", 0)
     assert len(shapes) == 4
     head, rows = read_results("scores.csv")
-    assert head.scores == ["aes0", "aes1", "clipiqa"] and len(rows) == 2 and rows[1].scores[0] != rows[1].scores[1]
+    assert head.score_names == ["aes0", "aes1", "clipiqa"] and len(rows) == 2 and rows[1].scores[0] != rows[1].scores[1]
     assert [column.bounds for column in head.columns] == [(1, 10), (1, 10), (0, 1)]
     assert head.columns[1].record["file"] == "head1.pth"
     clipiqa(f"score 0.png {command} --resume --max-side 50", 2)

@@ -18,7 +18,7 @@ from clipiqa_pyiqa.prompts.antonym import column_means
 from clipiqa_pyiqa.prompts.pairs import Columns
 from clipiqa_pyiqa.prompts.parsing import parse_prompts
 from clipiqa_pyiqa.prompts.records import question_record
-from clipiqa_pyiqa.weights.architecture import Tower
+from clipiqa_pyiqa.weights.architecture import TowerKind
 
 
 class Brightness:
@@ -91,7 +91,7 @@ class FakeMetric:
     def __init__(self, **changed):
         vars(self).update(changed)
         weights = SimpleNamespace(**{"backbone": "mini", "sha256": "a", "quick_gelu": True, **changed})
-        self.clip = SimpleNamespace(weights=weights, tower=Tower.MINI)
+        self.clip = SimpleNamespace(weights=weights, tower_kind=TowerKind.MINI)
         self.encoded = 0
 
     def encode_image(self, x):

@@ -29,27 +29,27 @@ class Shaped(Protocol):
 
 
 Item = TypeVar("Item")  # such as a file
-Decoded = TypeVar("Decoded", bound=Shaped)
+Loaded = TypeVar("Loaded", bound=Shaped)  # such as a decoded image
 Result = TypeVar("Result", covariant=True)
 
 
-class BatchWork(Protocol[Item, Decoded, Result]):
+class BatchWork(Protocol[Item, Loaded, Result]):
     """What a :class:`BatchLoop` does with its items; a subclass defines the first three methods."""
 
-    def load(self, item: Item, /) -> Decoded:
+    def load(self, item: Item, /) -> Loaded:
         """Return an item's decoded image, or raise ``ImageError``; runs in a thread that reads ahead."""
 
-    def run(self, items: list[Item], images: list[Decoded], /) -> Iterable[Result]:
+    def run(self, items: list[Item], images: list[Loaded], /) -> Iterable[Result]:
         """Return a result for each item; the images have equal size. Raises ``ImageError`` if one of them fails."""
 
-    def failed(self, item: Item, image: Decoded | None, error: ImageError, /) -> Result:
+    def failed(self, item: Item, image: Loaded | None, error: ImageError, /) -> Result:
         """Return the result of an item that failed, or raise; ``image`` is None if it could not be loaded."""
 
     def block_of(self, item: Item, /) -> Hashable:
         """Return a key, which the items of a batch share; items of a block are neighbours."""
         return None
 
-    def views(self, item: Item, image: Decoded, /) -> Iterable[tuple[Item, Decoded]]:
+    def views(self, item: Item, image: Loaded, /) -> Iterable[tuple[Item, Loaded]]:
         """Yield the items and images to work on instead of an item and its image."""
         yield item, image
 
@@ -73,16 +73,16 @@ class Limits:
 
 
 @dataclass
-class _Batch(Generic[Item, Decoded, Result]):
+class _Batch(Generic[Item, Loaded, Result]):
     """Images of one shape, with their numbers in the run; and after the work, a result or an error for each."""
 
     shape: tuple[int, ...]
     numbers: list[int] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
-    images: list[Decoded] = field(default_factory=list)
+    images: list[Loaded] = field(default_factory=list)
     outcomes: list[Result | ImageError] = field(default_factory=list)
 
-    def add(self, number: int, item: Item, image: Decoded) -> None:
+    def add(self, number: int, item: Item, image: Loaded) -> None:
         self.numbers.append(number)
         self.items.append(item)
         self.images.append(image)
@@ -95,13 +95,13 @@ class _Batch(Generic[Item, Decoded, Result]):
     def pixels(self) -> int:
         return len(self.images) * self.pixels_of_one
 
-    def singles(self) -> "Iterator[_Batch[Item, Decoded, Result]]":
+    def singles(self) -> "Iterator[_Batch[Item, Loaded, Result]]":
         """Yield batches of one image each."""
         for number, item, image in zip(self.numbers, self.items, self.images, strict=True):
             yield _Batch(self.shape, [number], [item], [image])
 
 
-class BatchLoop(Generic[Item, Decoded, Result]):
+class BatchLoop(Generic[Item, Loaded, Result]):
     """A loop that works on batches of images of equal size; it can be used once.
 
     ::
@@ -113,7 +113,7 @@ class BatchLoop(Generic[Item, Decoded, Result]):
     Images of a failed batch are tried again one by one. After a lack of memory, batches are smaller.
     """
 
-    def __init__(self, work: BatchWork[Item, Decoded, Result], limits: Limits) -> None:
+    def __init__(self, work: BatchWork[Item, Loaded, Result], limits: Limits) -> None:
         self._work = work
         self._limits = limits
         self._pool: ThreadPoolExecutor | None = None
@@ -121,8 +121,8 @@ class BatchLoop(Generic[Item, Decoded, Result]):
         self._most_bytes = memory_limit() // 2  # for the work on all batches that run
         self._added = 0  # number of images so far
         self._next = 0  # number of the image whose result comes next
-        self._waiting = dict[tuple[int, ...], _Batch[Item, Decoded, Result]]()  # by shape; the oldest batch is first
-        self._running = dict[Future[None], _Batch[Item, Decoded, Result]]()
+        self._waiting = dict[tuple[int, ...], _Batch[Item, Loaded, Result]]()  # by shape; the oldest batch is first
+        self._running = dict[Future[None], _Batch[Item, Loaded, Result]]()
         self._ready = dict[int, Result]()  # by number of the image
 
     def results(self, items: Iterable[Item]) -> Generator[Result, None, None]:
@@ -139,16 +139,14 @@ class BatchLoop(Generic[Item, Decoded, Result]):
                 yield from self._results_so_far()
             yield from self._all_results()
 
-    def _views(
-        self, loaded: Iterable[tuple[Item, Decoded | ImageError]]
-    ) -> Iterator[tuple[Item, Decoded | ImageError]]:
+    def _views(self, loaded: Iterable[tuple[Item, Loaded | ImageError]]) -> Iterator[tuple[Item, Loaded | ImageError]]:
         for item, image in loaded:
             if isinstance(image, ImageError):
                 yield item, image
             else:
                 yield from self._work.views(item, image)
 
-    def _add(self, item: Item, image: Decoded | ImageError) -> None:
+    def _add(self, item: Item, image: Loaded | ImageError) -> None:
         """Let an image wait for its batch, which starts if it is full; the error of loading is a result at once."""
         number = self._added
         self._added += 1
@@ -203,7 +201,7 @@ class BatchLoop(Generic[Item, Decoded, Result]):
     def _start_oldest(self) -> None:
         self._start(next(iter(self._waiting.values())))
 
-    def _start(self, batch: _Batch[Item, Decoded, Result]) -> None:
+    def _start(self, batch: _Batch[Item, Loaded, Result]) -> None:
         """Work on a waiting batch, on a thread of the pool if there are several."""
         del self._waiting[batch.shape]
         if self._pool is None or batch.pixels_of_one > BATCH_PIXELS:
@@ -217,7 +215,7 @@ class BatchLoop(Generic[Item, Decoded, Result]):
         future = self._pool.submit(copy_context().run, self._work_on, batch)
         self._running[future] = batch
 
-    def _fits_beside_running(self, batch: _Batch[Item, Decoded, Result]) -> bool:
+    def _fits_beside_running(self, batch: _Batch[Item, Loaded, Result]) -> bool:
         pixels = batch.pixels + sum(other.pixels for other in self._running.values())
         has_thread = len(self._running) <= self._limits.at_once  # one more waits for a thread, so that none is idle
         return has_thread and self._limits.bytes_per_pixel * pixels <= self._most_bytes
@@ -229,7 +227,7 @@ class BatchLoop(Generic[Item, Decoded, Result]):
             future.result()  # raises what the thread raised
             self._keep_outcomes(batch)
 
-    def _keep_outcomes(self, batch: _Batch[Item, Decoded, Result]) -> None:
+    def _keep_outcomes(self, batch: _Batch[Item, Loaded, Result]) -> None:
         outcomes = zip(batch.numbers, batch.items, batch.images, batch.outcomes, strict=True)
         for number, item, image, outcome in outcomes:
             if isinstance(outcome, ImageError):
@@ -237,7 +235,7 @@ class BatchLoop(Generic[Item, Decoded, Result]):
             else:
                 self._ready[number] = outcome
 
-    def _work_on(self, batch: _Batch[Item, Decoded, Result]) -> None:
+    def _work_on(self, batch: _Batch[Item, Loaded, Result]) -> None:
         """Set the outcomes of a batch; if it fails as a whole, its images are tried one by one."""
         try:
             batch.outcomes = list(self._work.run(batch.items, batch.images))

@@ -20,7 +20,10 @@ _IN_PICTURE = {0xC4, 0xDA, *range(0xD0, 0xD8), _END[1]}  # markers that follow a
 
 
 def decode_jpeg(data: bytes, mode: str) -> tuple[Pixels | None, str]:
-    """Return pixels ``(H, W, 3)``, or None if PIL must decode, and the damage as part of a sentence, or ``''``."""
+    """Return pixels ``(H, W, 3)`` and ``''``; or None, if PIL must decode, and the damage as part of a sentence.
+
+    The damage is ``''``, too, if simplejpeg cannot decode such a file, or warns of what is no damage of the picture.
+    """
     if not simplejpeg or mode not in ("L", "RGB"):
         return None, ""
     try:

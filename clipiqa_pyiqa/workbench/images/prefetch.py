@@ -17,7 +17,7 @@ Loaded = TypeVar("Loaded")  # such as an image
 
 
 @dataclass
-class _Reading(Generic[Item, Loaded]):
+class _Ahead(Generic[Item, Loaded]):
     """An item that a thread reads, now or later."""
 
     item: Item
@@ -44,12 +44,12 @@ def prefetch(
     most_ahead = 2 * workers + 2
     memory = ReadingMemory(bytes_per_pixel, at_once)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="clipiqa-decode")
-    readings = deque[_Reading[Item, Loaded]]()
+    readings = deque[_Ahead[Item, Loaded]]()
     try:
         for item in items:
             share = ImageShare(memory)
             future = pool.submit(_loaded_or_error, read, item, share)
-            readings.append(_Reading(item, share, future))
+            readings.append(_Ahead(item, share, future))
             if len(readings) > most_ahead:
                 yield from _handed_out(readings.popleft())
         while readings:
@@ -69,7 +69,7 @@ def _loaded_or_error(read: Callable[[Item], Loaded], item: Item, share: ImageSha
         return error
 
 
-def _handed_out(reading: _Reading[Item, Loaded]) -> Generator[tuple[Item, Loaded | ImageError], None, None]:
+def _handed_out(reading: _Ahead[Item, Loaded]) -> Generator[tuple[Item, Loaded | ImageError], None, None]:
     """Yield the item with what was read; its memory is free again once the receiver asks for the next item."""
     if not reading.future.done():
         reading.share.hurry()

@@ -26,11 +26,11 @@ def scoring_bytes(net: Any, device: torch.device, tower_pass: Literal["score", "
     clip = getattr(net, "clip", None)
     if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
         return PICTURE_BYTES
-    from ...weights.architecture import Tower  # imports torch
+    from ...weights.architecture import TowerKind  # imports torch
 
-    if clip.tower is Tower.MINI:
+    if clip.tower_kind is TowerKind.MINI:
         return PICTURE_BYTES + _MINI[tower_pass]
     width, _, _, side = clip.checkpoint.shapes["visual.conv1.weight"]
-    if clip.tower is Tower.VIT:
+    if clip.tower_kind is TowerKind.VIT:
         return PICTURE_BYTES + _VIT + math.ceil(_VIT_TOKENS * width / side**2)
     return PICTURE_BYTES + _RESNET[tower_pass] * width // 32

@@ -68,9 +68,9 @@ def _write_numbers(photo_map: PhotoMap, path: Path) -> None:
         np.savez_compressed(
             partial,
             questions=[question.name for question in photo_map.questions],
-            score=photo_map.score,
-            scores=photo_map.scores,
-            places=photo_map.places,
+            score=photo_map.photo_scores,
+            scores=photo_map.shown_scores,
+            places=photo_map.place_scores,
             step=photo_map.step,
             size=[photo_map.height, photo_map.width],
             path=printable(photo_map.path),

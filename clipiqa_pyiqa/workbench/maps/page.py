@@ -50,5 +50,5 @@ def _script_numbers(photo_map: PhotoMap) -> dict[str, Any]:
         "height": photo_map.height,
         "width": photo_map.width,
         "step": photo_map.step,
-        "scores": photo_map.scores.astype(float).round(4).tolist(),
+        "scores": photo_map.shown_scores.astype(float).round(4).tolist(),
     }

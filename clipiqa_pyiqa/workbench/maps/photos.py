@@ -37,7 +37,7 @@ from ..sources.paths import each_of
 from ..sources.picture_folders import check_pictures_outside
 from ..sources.shard_images import images_in
 from .folder import MapFolder
-from .places import PhotoMap, Question, check_scale, enlarged, smoothed
+from .places import MapQuestion, PhotoMap, check_scale, enlarged, smoothed
 
 
 @dataclass
@@ -126,7 +126,7 @@ def _photos(paths: Paths, out: FilePath | None) -> FoundSources:
 def _usable_columns(net: CLIPIQA, columns: Columns | None) -> Columns | None:
     """Return the columns of maps; None for learned prompts. Raise for what the network cannot map."""
     _check_pairs(columns or net.questions)
-    net.encode_prompts(columns)
+    net.encode_prompts(columns)  # raises for what has no texts, such as a fitted head
     net.check_map()
     if columns is None and net.prompt_learner is None:
         return parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
@@ -155,9 +155,9 @@ class _Mapper(BatchWork[Image, ImageRecord, PhotoMap | str]):
     setup: ScoringSetup
 
     @functools.cached_property
-    def questions(self) -> tuple[Question, ...]:
+    def questions(self) -> tuple[MapQuestion, ...]:
         if self.columns is None:
-            return tuple(Question(name) for name in self.net.columns)
+            return tuple(MapQuestion(name) for name in self.net.columns)
         return tuple(_question(name, only_pairs(pairs, "a map")) for name, pairs in self.columns.items())
 
     @functools.cached_property
@@ -188,16 +188,16 @@ class _Mapper(BatchWork[Image, ImageRecord, PhotoMap | str]):
         """Return the maps of photos whose decoded images have the same size."""
         with torch.no_grad():
             x = stacked([record.pixels for record in records], self.setup.device)
-            score, places = self.scores(x)
-            scores = smoothed(places) if self.smooth else places
+            photo_scores, place_scores = self.scores(x)
+            shown_scores = smoothed(place_scores) if self.smooth else place_scores
         height, width = x.shape[2:]
         return [
             PhotoMap(
                 path=photo.name,
                 questions=self.questions,
-                score=_array(score[row]),
-                scores=_array(scores[row]),
-                places=_array(places[row]),
+                photo_scores=_array(photo_scores[row]),
+                shown_scores=_array(shown_scores[row]),
+                place_scores=_array(place_scores[row]),
                 height=height,
                 width=width,
                 step=self.net.clip.cell / self.scale,
@@ -224,7 +224,7 @@ def _array(scores: Tensor) -> NDArray[np.float32]:
     return scores.float().cpu().numpy()
 
 
-def _question(name: str, pairs: Sequence[PromptPair]) -> Question:
+def _question(name: str, pairs: Sequence[PromptPair]) -> MapQuestion:
     if len(pairs) == 1:
-        return Question(name, low=pairs[0].negative, high=pairs[0].positive)
-    return Question(name)
+        return MapQuestion(name, low=pairs[0].negative, high=pairs[0].positive)
+    return MapQuestion(name)

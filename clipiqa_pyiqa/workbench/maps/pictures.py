@@ -24,9 +24,10 @@ def map_figure(photo_map: PhotoMap) -> Figure:
     photo = small_photo(photo_map)
     step = photo_map.step * photo.width / photo_map.width
     panels = [(photo, f"{photo_map.width}×{photo_map.height} px")]
-    for question, score, scores in zip(photo_map.questions, photo_map.score, photo_map.scores, strict=True):
-        texts = f"{question.name} {score:.2f}\n0: {question.low}\n1: {question.high}"
-        panels.append((overlay(photo, scores, step), texts))
+    scores = zip(photo_map.photo_scores, photo_map.shown_scores, strict=True)
+    for question, (photo_score, shown_scores) in zip(photo_map.questions, scores, strict=True):
+        texts = f"{question.name} {photo_score:.2f}\n0: {question.low}\n1: {question.high}"
+        panels.append((overlay(photo, shown_scores, step), texts))
     rising = np.linspace(0, 1, 20, dtype=np.float32)[None]
     scale = overlay(Image.new("L", (400, 20), "white"), rising, 20)
     groups = {Path(photo_map.path).name: panels, "Scores from 0 to 1": [(scale, "")]}

@@ -19,8 +19,8 @@ from ...text import shown
 
 
 @dataclass(frozen=True)
-class Question:
-    """A column of scores, and the texts at both ends of its scale."""
+class MapQuestion:
+    """What a map asks: the name of its column, and the texts at both ends of its scale."""
 
     name: str
     low: str = "low"
@@ -32,24 +32,26 @@ class PhotoMap:
     """Local scores of one photo.
 
     Attributes:
-        score: Scores of the whole photo, ``(P,)``.
-        scores, places: Scores of places, ``(P, h, w)``, after smoothing (``scores``) and before (``places``).
+        photo_scores: Scores of the whole photo, ``(P,)``.
+        place_scores: Scores of places, ``(P, h, w)``.
+        shown_scores: These after smoothing, if it was asked for.
         step: Side of a place, in pixels.
     """
 
     path: str
-    questions: tuple[Question, ...]
-    score: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    places: NDArray[np.float32]
+    questions: tuple[MapQuestion, ...]
+    photo_scores: NDArray[np.float32]
+    shown_scores: NDArray[np.float32]
+    place_scores: NDArray[np.float32]
     height: int
     width: int
     step: float
     provenance: Mapping[str, Any]
 
-    def rows(self) -> list[tuple[Question, float, float]]:
+    def rows(self) -> list[tuple[MapQuestion, float, float]]:
         """Return each question with the scores of the photo and of its worst place."""
-        return list(zip(self.questions, self.score.tolist(), self.scores.min(axis=(1, 2)).tolist(), strict=True))
+        worst = self.shown_scores.min(axis=(1, 2))
+        return list(zip(self.questions, self.photo_scores.tolist(), worst.tolist(), strict=True))
 
 
 def quality_map(

@@ -59,6 +59,7 @@ def build(
     description: Description, device: torch.device, seed: int = 0, strict: bool = False
 ) -> ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric:
     """Return the metric, ready to score, or a broken one; arguments as for :meth:`Description.build`."""
+    _warn_of_missing_direction(description)
     columns = description.columns
     downloads = Downloads()
     try:
@@ -82,6 +83,15 @@ def build(
         if _is_ours(description):  # its record lacks all that its weights would tell
             columns = with_fields(columns, {"error": reason})
         return BrokenMetric(description, columns, reason)
+
+
+def _warn_of_missing_direction(description: Description) -> None:
+    if not description.label or not isinstance(description, ObjectDescription):
+        return
+    if getattr(description.instance, "lower_better", None) is None:
+        log.warning(
+            f"high scores of {description.label!r} are taken as good: set its attribute lower_better to True or False."
+        )
 
 
 def build_clipiqa(metric: AnyMetric, device: torch.device) -> ClipMetric:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ...logger import log
 from ...prompts.pairs import Prompts, Question
 from ...text import shown
 from ..files.specifications import Specification, parse_specifications
@@ -43,10 +42,7 @@ def parse_metrics(
     """
     if _stands_alone(metrics):
         return [ObjectDescription("", questions=prompts, instance=metrics)]
-    specifications = parse_specifications(metrics, "metric")
-    parsed = [_metric_of(specification) for specification in specifications]
-    for specification, metric in zip(specifications, parsed, strict=True):
-        _warn_of_missing_direction(specification.target, metric)
+    parsed = [_metric_of(specification) for specification in parse_specifications(metrics, "metric")]
     if prompts is not None:
         parsed[0] = _with_prompts(parsed[0], prompts)
     labels = [metric.label for metric in parsed]
@@ -76,14 +72,6 @@ def _with_prompts(first: AnyMetric, prompts: AnyPrompts) -> Description:
         name = first.name if isinstance(first, Description) else first.label
         raise CLIPIQAError(f"the first metric is asked the prompts, so it must be a CLIP-IQA; got {name!r}.")
     return replace(first, label="", questions=prompts)
-
-
-def _warn_of_missing_direction(target: Any, metric: AnyMetric) -> None:
-    is_new_object = isinstance(metric, ObjectDescription) and not isinstance(target, Description)
-    if is_new_object and getattr(target, "lower_better", None) is None:
-        log.warning(
-            f"high scores of {metric.label!r} are taken as good: set its attribute lower_better to True or False."
-        )
 
 
 def _check_label(label: str, labels: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ class ParquetShard(ShardFile):
         """Yield the images in order; ``rows`` are numbers of rows to read; None: all. Raises ``ShardError``."""
         with opened_table(self.name, buffer_size=1 << 20) as table:
             first = 0
+            check_kept_columns(self, table.schema_arrow)
             column = image_column(self, table.schema_arrow)
             columns = list(dict.fromkeys([column, *self.keep]))
             for group in range(table.num_row_groups):
@@ -65,13 +66,20 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
 
 
-def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
-    """Return the column of images. Raises ``ShardError``, also if a column to keep is missing."""
-    column = shard.image_column
-    listed = ", ".join(schema.names[:30])
+def check_kept_columns(shard: ShardFile, schema: pyarrow.Schema) -> None:
+    """Raise ``ShardError`` if a column to keep is missing."""
     missing = [name for name in shard.keep if name not in schema.names]
     if missing:
-        raise ShardError(f"{shard.name!r} has no column {missing[0]!r} to keep: its columns are {listed}.")
+        raise ShardError(f"{shard.name!r} has no column {missing[0]!r} to keep: its columns are {_listed(schema)}.")
+
+
+def _listed(schema: pyarrow.Schema) -> str:
+    return ", ".join(schema.names[:30])
+
+
+def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
+    """Return the column of images. Raises ``ShardError``."""
+    column = shard.image_column
     candidates = [field.name for field in schema if _is_image(field.type)]
     usual_names = [column] if column else IMAGE_COLUMNS
     usual = [name for name in usual_names if name in candidates]
@@ -81,7 +89,7 @@ def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
         wanted = f"the column {column!r}" if column else "one column"
         raise ShardError(
             f"{shard.name!r} must have {wanted} of images (bytes, or Hugging Face's bytes and path), or "
-            f"{{image_column}} must name one; its columns are {listed}.",
+            f"{{image_column}} must name one; its columns are {_listed(schema)}.",
             options=("image_column",),
         )
     return candidates[0]

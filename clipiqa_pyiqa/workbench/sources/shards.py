@@ -39,7 +39,7 @@ class ShardFile(Shard):
     name: str
     keep: Sequence[str] = ()
     image_column: str | None = None
-    sampling: str = "0s"
+    sampling: str = "0s"  # all frames: only find_sources samples unless asked otherwise
 
     def stamp(self) -> Stamp:
         return image_at(self.name).stamp()

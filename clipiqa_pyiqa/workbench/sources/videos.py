@@ -107,7 +107,8 @@ class VideoShard(ShardFile):
         if sampling.seconds is not None:
             return sampling.seconds
         if not length:
-            raise ShardError("does not say how long it is: use --every", name=self.name)
+            why = "does not say how long it is: ask for frames some seconds apart, such as 1s"
+            raise ShardError(why, name=self.name)
         assert sampling.count is not None
         return length / sampling.count
 

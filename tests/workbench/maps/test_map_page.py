@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from clipiqa_pyiqa.workbench.maps.page import map_page
-from clipiqa_pyiqa.workbench.maps.places import PhotoMap, Question
+from clipiqa_pyiqa.workbench.maps.places import MapQuestion, PhotoMap
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -22,7 +22,7 @@ def page(tmp_path_factory):
         Image.new("RGB", (128, 110), (200, 90, 40)).save(folder / name)
         rising = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
         scores = np.stack([rising, 1 - rising])
-        questions = (Question("sharpness", "Blurry photo.", "Sharp photo."), Question(EVIL, EVIL, "</script>"))
+        questions = (MapQuestion("sharpness", "Blurry photo.", "Sharp photo."), MapQuestion(EVIL, EVIL, "</script>"))
         score = np.array([0.75, 0.25], np.float32)
         maps.append(PhotoMap(str(folder / name), questions, score, scores, scores, 110, 128, 32, provenance))
     return map_page(maps, {"b.png": f"'{EVIL}' does not exist."})

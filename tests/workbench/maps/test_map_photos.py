@@ -78,7 +78,7 @@ def test_the_picture_shows_photo_map_and_scale(maps):
     figure = map_figure(first)
     figure.draw_without_rendering()
     texts = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
-    title = f"sharpness {first.score[0]:.2f}\n0: Blurry photo.\n1: Sharp photo."
+    title = f"sharpness {first.photo_scores[0]:.2f}\n0: Blurry photo.\n1: Sharp photo."
     assert {"a <b>&$x$.png", "70×101 px", title} <= texts
     assert len(figure.images) == 4
 

@@ -67,6 +67,7 @@ def test_an_object_is_told_by_its_class_and_may_say_that_low_is_good(caplog):
     own = Own()
     low = Own()
     low.lower_better = True
+    assert parse_metrics([own]) and not caplog.messages  # the warning comes when it is built
     found = [column([each]) for each in (own, low)]
     assert [each.name for each in found] == ["Own", "Own"] and [each.lower_better for each in found] == [False, True]
     assert found[0].record["metric"] == f"{__name__}.{Own.__qualname__}"

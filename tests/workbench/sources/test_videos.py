@@ -35,6 +35,21 @@ def seconds(path, **options):
     return [each.kind if isinstance(each, NoImage) else float(each.name.split("::")[1]) for each in found]
 
 
+def test_a_video_of_unknown_length_is_told_how_to_be_sampled(tmp_path):
+    import av
+
+    (picture,) = pictures(1)
+    path = tmp_path / "live.mkv"
+    with av.open(str(path), "w", options={"live": "1"}) as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *picture.size, "bgr0"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")))
+        container.mux(stream.encode())
+    (image,) = images_in(find_sources(path, sampling="2 frames").items)
+    assert "does not say how long it is: ask for frames some seconds apart" in image.reason
+    assert seconds(path, sampling="1s") == [0]
+
+
 def pixels(image):
     return read_image(image).pixels.permute(1, 2, 0).numpy()
 
