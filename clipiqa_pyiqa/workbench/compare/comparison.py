@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas
 
-from ..files.folders import file_name
+from ..files.file_names import file_name
 from ..images.stamp import MISSING
 from ..report.report import PROVENANCE, Relabelling, Report, Reported
 from ..results.record_text import described

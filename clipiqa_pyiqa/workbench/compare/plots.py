@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..files.shown_text import below_common
+from ..files.shown_paths import below_common
 from ..report.cell_texts import number
 from ..report.html import block, image, plot
 from ..report.pictures import BLUE, ORANGE, STYLE, WORDS

@@ -12,7 +12,8 @@ import pandas
 from ...checks import FilePath
 from ...errors import ImageError
 from ...text import first_of
-from ..files.folders import file_name, free_names, make_folder
+from ..files.file_names import file_name, free_names
+from ..files.folders import make_folder
 from ..files.locking import locked
 from ..report.report import Report, save_files
 from ..report.table import frame_table

@@ -19,7 +19,7 @@ from ...files.printable import printable
 from ...logger import log
 from ...options import lists_options
 from ...prompts.pairs import Prompts
-from ..files.shown_text import below_common
+from ..files.shown_paths import below_common
 from ..metrics.building import build_clipiqa
 from ..options import SharedOptions
 from ..report.fitted_text import fitted, wrapped

@@ -1,21 +1,19 @@
-"""CSV files: their rows and columns."""
+"""CSV files: their lines and rows, and the images that they name."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.reading import open_file
-from ...logger import log
 from ...text import counted, few, reason, twice_in
 
-PATH_COLUMNS = "path image image_path image_name img_name filename file name images image_id dist_img key url"
 CsvRow = dict[str, str]
 """Column -> cell."""
 _NEEDS_QUOTES = re.compile(r'[",#\r\n]|^\s|\s$')
@@ -67,41 +65,6 @@ def read_rows(path: Path) -> tuple[list[tuple[int, CsvRow]], list[str]]:
     return rows, list(first_row)
 
 
-def find_column(
-    path: Path,
-    header: Sequence[str],
-    chosen: str | int | None,
-    usual: str,
-    *,
-    option: str = "columns",
-    needed: bool = True,
-) -> str:
-    """Return the chosen column (a name or number), or the first with a usual name, in any case and punctuation.
-
-    ``usual`` holds such names, separated by spaces. If there is none and it is not needed, return an empty text.
-    """
-    remedy = f"its columns are {', '.join(map(repr, header))}; say which with `{{{option}}}`."
-    if chosen is not None:
-        name = _name_of(chosen, header)
-        if name in header:
-            return name
-        raise CLIPIQAError(f"{path} has no column called {name!r}: {remedy}", options=(option,))
-    candidates = _with_usual_names(header, usual)
-    if candidates:
-        return candidates[0]
-    if not needed:
-        return ""
-    example = usual.split()[0]
-    raise CLIPIQAError(f"{path} has no column such as {example!r}: {remedy}", options=(option,))
-
-
-def log_other_columns(path: Path, header: Sequence[str], chosen: str | int | None, usual: str) -> None:
-    """Log which columns :func:`find_column` passed over, although they have usual names too."""
-    candidates = _with_usual_names(header, usual)
-    if chosen is None and len(candidates) > 1:
-        log.info(f"{path}: the column {candidates[0]!r} is read, not {few(candidates[1:])}; name another to read it")
-
-
 def check_images_exist(path: Path, files: Collection[str], remedy: str = "") -> None:
     """Raise ``CLIPIQAError`` if files are missing."""
     missing = sorted({file for file in files if not os.path.isfile(file)})
@@ -111,21 +74,3 @@ def check_images_exist(path: Path, files: Collection[str], remedy: str = "") -> 
             f"({few(missing)}): correct the paths or `{{root}}`{remedy}.",
             options=("root", "skip_missing"),
         )
-
-
-def _name_of(chosen: str | int, header: Sequence[str]) -> str:
-    if isinstance(chosen, int):
-        return header[chosen] if chosen < len(header) else str(chosen)
-    return chosen
-
-
-def _with_usual_names(header: Sequence[str], usual: str) -> list[str]:
-    """Return the columns that have usual names, in the order of these names."""
-    by_name = {column_key(column): column for column in reversed(header)}  # the first of several wins
-    usual_names = [column_key(name) for name in usual.split()]
-    return [by_name[name] for name in usual_names if name in by_name]
-
-
-def column_key(name: str) -> str:
-    """Return a column's name without case and punctuation."""
-    return "".join(c for c in name.lower() if c.isalnum())

@@ -4,7 +4,6 @@ import numpy as np
 from pandas import DataFrame
 from torch import Tensor
 
-from ...errors import ImageError
 from ..images.image import Image
 from ..images.prefetch import prefetch
 from ..options import AnySize
@@ -48,9 +47,10 @@ def cut_rows(paths: DataFrame) -> tuple[list[str], list[str]]:
     def is_plain(row_and_image: tuple[str, Image]) -> bool:
         return has_plain_band(row_and_image[1].load(reading).pixels)
 
-    answers = {row: answer for (row, _), answer in prefetch(has_band, images_of_rows(paths["new"]))}
-    suspects = paths["base"].loc[[row for row, answer in answers.items() if answer is True]]
-    plain = {row: answer for (row, _), answer in prefetch(is_plain, images_of_rows(suspects))}
-    cut = [row for row in suspects.index if plain.get(row) is False]
-    unknown = [row for row in suspects.index if isinstance(plain.get(row, ImageError()), ImageError)]
+    # an answer about an image that cannot be read is an ImageError, which is neither true nor false
+    new_answers = {row: answer for (row, _), answer in prefetch(has_band, images_of_rows(paths["new"]))}
+    suspects = paths["base"].loc[[row for row, answer in new_answers.items() if answer is True]]
+    base_answers = {row: answer for (row, _), answer in prefetch(is_plain, images_of_rows(suspects))}
+    cut = [row for row in suspects.index if base_answers.get(row) is False]
+    unknown = [row for row in suspects.index if base_answers.get(row) not in (True, False)]
     return cut, unknown

@@ -14,6 +14,9 @@ from ...text import few
 from ..names.matching import match
 from ..results.scores import Scores
 
+_NAMES = ""
+"""A column of the images' names, beside the columns of scores, none of which has an empty name."""
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -46,7 +49,7 @@ def pair_rows(runs: Sequence[Scores], names: Sequence[str], has_key: bool) -> Pa
     indices = _row_names(runs, has_key)
     frames = {}
     for side, run, index in zip(("base", "new"), runs, indices, strict=True):
-        frame = run.frame[names].assign(**{"": run.frame.index}).set_axis(index)
+        frame = run.frame[names].assign(**{_NAMES: run.frame.index}).set_axis(index)
         twice = frame.index[frame.index.duplicated()]
         if len(twice):
             raise CLIPIQAError(
@@ -55,7 +58,7 @@ def pair_rows(runs: Sequence[Scores], names: Sequence[str], has_key: bool) -> Pa
             )
         frames[side] = frame
     both = concat(frames, axis=1)
-    all_paths = both.xs("", axis=1, level=1)
+    all_paths = both.xs(_NAMES, axis=1, level=1)
     paths = all_paths.dropna()
     if paths.empty:
         raise CLIPIQAError(

@@ -11,7 +11,8 @@ from ...files.printable import printable
 from ...files.writing import replacing, write_text
 from ...logger import log
 from ...text import few
-from ..files.folders import file_name, free_names, make_folder
+from ..files.file_names import file_name, free_names
+from ..files.folders import make_folder
 from .places import PhotoMap
 
 PAGE = "maps.html"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..files.shown_text import below_common
+from ..files.shown_paths import below_common
 
 
 class NameForm(enum.Enum):

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ..files.csv_files import PATH_COLUMNS, CsvRow, column_key, find_column, log_other_columns, read_rows
+from ..files.csv_columns import PATH_COLUMNS, column_key, find_column, log_other_columns
+from ..files.csv_files import CsvRow, read_rows
 from .splits import SPLITS, SplitColumn
 
 _SCORE_COLUMNS = (

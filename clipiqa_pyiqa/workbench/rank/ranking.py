@@ -19,7 +19,7 @@ from ..experiments.experiment_result import ExperimentResult, file_names
 from ..experiments.options import ExperimentOptions, Paths
 from ..experiments.questions import built_with_known_questions, column_names, is_asked_prompts, metrics_with_questions
 from ..experiments.scoring import check_results_can_be_written, scored_images
-from ..files.shown_text import below_common
+from ..files.shown_paths import below_common
 from ..options import SharedOptions
 from ..report.contact_sheet import contact_sheet
 from ..results.scales import scale_text

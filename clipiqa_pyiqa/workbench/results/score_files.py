@@ -14,7 +14,7 @@ from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...logger import log
 from ...text import counted, few, hint_for
-from ..files.csv_files import PATH_COLUMNS, find_column
+from ..files.csv_columns import PATH_COLUMNS, find_column
 from ..files.journal import Cells
 from ..sources.stores import address_of, is_remote
 from .checks import check_row

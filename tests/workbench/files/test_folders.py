@@ -3,7 +3,8 @@
 import pytest
 from assertions import refused
 
-from clipiqa_pyiqa.workbench.files.folders import file_name, free_names, make_folder
+from clipiqa_pyiqa.workbench.files.file_names import file_name, free_names
+from clipiqa_pyiqa.workbench.files.folders import make_folder
 
 
 def test_a_folder_is_made_and_every_name_checked(tmp_path):

@@ -11,8 +11,8 @@ from contextvars import ContextVar
 from typing import Any, TextIO, cast
 
 from ....logger import log
-from ...files.shown_text import harmless
 from ...files.streams import SharedContext, output_of_this_thread
+from ...files.terminal_text import harmless
 
 
 class _Lines(logging.Handler):
