@@ -1,6 +1,7 @@
 """``clipiqa gate``: compare two runs over the same inputs."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,25 +144,30 @@ def _check_no_verdict(margin: Sequence[str], worst_loss: Sequence[str], unclear:
 
 
 def publish_error(words: Sequence[str], text: str) -> None:
-    """Put an error in place of what a job would publish: an earlier run's ``gate.xml``, or an empty summary."""
+    """Put an error in place of what a job would publish: an earlier run's verdict and page, or an empty summary."""
     output = _published_output(words)
     if output.format == "markdown":
         from ..report.markdown import markdown
 
         print(f"## error\n\n{markdown(text)}")
-    if output.out:
-        from ...files.writing import write_bytes
-        from ..files.folders import make_folder
-        from ..files.locking import locked
-        from ..gate.gate_result import SCORES, WRITTEN
-        from ..gate.junit import Check, junit
+    with suppress(CLIPIQAError):
+        _replace_verdict(output, text, inputs=filter(os.path.isfile, words))
 
-        with suppress(CLIPIQAError):
-            folder = make_folder(output.out, WRITTEN, overwrite=output.overwrite or output.resume)
-            for name in SCORES.values():
-                with locked(folder / name):  # raises if another gate writes here, whose verdict this would hinder
-                    pass
-            write_bytes(folder / "gate.xml", junit("clipiqa gate", [Check("gate", "error", text)]))
+
+def _replace_verdict(output: "_Published", text: str, inputs: Iterable[str]) -> None:
+    """Write an error in place of an earlier verdict. Raises if that is not allowed, or if another gate writes there."""
+    from ...files.writing import write_bytes
+    from ..files.folders import check_folder, make_folder
+    from ..gate.earlier_verdict import remove_earlier_verdict
+    from ..gate.gate_result import PAGE, WRITTEN
+    from ..gate.junit import Check, junit
+
+    may_replace = output.overwrite or output.resume
+    page = check_folder(output.page, [PAGE], overwrite=may_replace) if output.page else None
+    folder = make_folder(output.out, WRITTEN, overwrite=may_replace, inputs=inputs) if output.out else None
+    remove_earlier_verdict(folder, page)
+    if folder is not None:
+        write_bytes(folder / "gate.xml", junit("clipiqa gate", [Check("gate", "error", text)]))
 
 
 @Parameter(name="*")
@@ -170,6 +176,7 @@ class _Published:
     """The few options that decide what a job publishes."""
 
     out: Annotated[str, Parameter(alias="-o")] = ""
+    page: str = ""
     format: str = ""
     overwrite: bool = False
     resume: bool = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -11,6 +11,9 @@ from ..files.names_and_values import numbers_by_name
 from ..metrics.description import Takes
 from .options.groups import Settings
 from .options.reports import Comparing
+
+if TYPE_CHECKING:
+    from ..metrics.kinds import AnyMetric
 
 
 @Parameter(name="*", group="Table")
@@ -76,4 +79,21 @@ def run(
     if not metrics and options.protocol is None:
         raise OptionError("no metric is named: use -m METRIC, --protocol NAME or a --config file.")
     values = numbers_by_name("value", value)
+    tables = comparing.tables
+    if (tables.label or tables.show) and not comparing.output.resume:  # earlier results have names of their own
+        tables.check_names(_names(options, metrics))
     return comparing.run_and_print("table", metrics=metrics, values=values, describe=describe, **vars(options))
+
+
+def _names(options: Methods, metrics: "Sequence[AnyMetric]") -> list[str]:
+    """Return the names that tables can have: of methods, test sets and metrics, and headings."""
+    from ..table.method_images import match_images, parse_methods
+    from ..table.protocols import NO_PROTOCOL, read_protocol, table_metrics
+    from ..table.tables import HEADINGS
+
+    protocol = NO_PROTOCOL if options.protocol is None else read_protocol(options.protocol)
+    wanted, _ = table_metrics(metrics, protocol)
+    methods = parse_methods(options.methods)
+    images = match_images(methods, options.reference, protocol, skip_missing=options.skip_missing)
+    labels = [metric.label for metric in wanted]
+    return [*methods, *images.test_sets.unique(), *labels, *protocol.not_computed, protocol.score, *HEADINGS]

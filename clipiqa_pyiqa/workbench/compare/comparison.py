@@ -52,11 +52,13 @@ class Comparison(Reported):
 
     def report(self, **look: Any) -> Report:
         """Return all tables with the sentences, plots and files that belong to them."""
+        labels = look.get("labels", {})
+        names = [labels.get(data.name, data.name) for data in self.data_sets]
         return Report(
             build_tables(self.data_sets),
             self.frame(),
             "compare",
-            f"Image-quality metrics on {', '.join(data.name for data in self.data_sets)}",
+            f"Image-quality metrics on {', '.join(names)}",
             legend=legend(self.data_sets),
             marks="* best of its column, or a difference that is larger than chance explains",
             metrics=self._metrics(),

@@ -7,11 +7,18 @@ from dataclasses import replace
 from ...text import counted, first_of
 from ..opinions.published import CORRELATIONS, PAPER, PublishedRow, published_rows
 from ..report.cell_texts import interval, number, p_value
-from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, number_column, word_column
-from ..stats.correlation import MIN_IMAGES
+from ..report.table import DAGGER, MINUS, Cell, Mark, Table, TableColumn, number_column, word_column
+from ..stats.agreement import FITTED, TOP, WITHIN
+from ..stats.correlation import MIN_IMAGES, STATISTICS
 from ..stats.significance import LEVEL
 from .data_set_result import DataSetResult
 
+HEADINGS = (
+    *("metric", "better", *STATISTICS, *FITTED, WITHIN, TOP, "n", "range", "ms/image"),
+    *("metrics", "difference [95 %, uncorrected]", "p (Holm)"),
+    *("trained on", "source", "images", *(f"{name} published" for name in CORRELATIONS), "not compared, because of"),
+)
+"""Headings that tables may have beside names of metrics and data sets."""
 _MOST_COMPARED_ON_CONSOLE = 5  # metrics, of which every two are compared
 
 
@@ -102,7 +109,7 @@ def _differences(data: DataSetResult) -> Table | None:
     if not data.bootstrap or pairs.empty:
         return None
     resamples = pairs["resamples"][0]
-    columns = [word_column("metrics", (pairs["first"] + " − " + pairs["second"]).unique())]
+    columns = [word_column("metrics", (pairs["first"] + MINUS + pairs["second"]).unique())]
     for statistic, rows in pairs.groupby("statistic", sort=False):
         gaps = []
         chances = []

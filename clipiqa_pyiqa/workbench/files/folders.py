@@ -19,14 +19,32 @@ def make_folder(
     inputs: Iterable[FilePath] = (),
 ) -> Path:
     """Make a folder and those of its files, check the files by :func:`check_output`, and return the folder's path."""
-    target = resolved(folder)
+    target = _resolved_folder(folder)
     input_files = list(inputs)
     files = [target / str(name) for name in names]
-    if not target.is_dir() and (target.exists() or target.suffix.lower() in _SUFFIXES_OF_FILES):
-        raise OutputError(f"{os.fspath(folder)!r} is not a folder: name a folder.")
     for path in [target, *(file.parent for file in files)]:
         with as_output_error(path):
             path.mkdir(parents=True, exist_ok=True)
     for file in files:
         check_output(file, overwrite=overwrite, inputs=input_files)
+    return target
+
+
+def check_folder(folder: FilePath, names: Iterable[str], *, overwrite: bool = False) -> Path:
+    """Return a folder's path if these files may be written in it; the folder is not made."""
+    target = _resolved_folder(folder)
+    if target.is_dir():
+        for name in names:
+            check_output(target / name, overwrite=overwrite)
+    place = next(path for path in (target, *target.parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise OutputError(f"cannot write to {os.fspath(folder)!r}: {str(place)!r} is no folder, or may not be changed.")
+    return target
+
+
+def _resolved_folder(folder: FilePath) -> Path:
+    """Return a folder's path. Raises ``OutputError`` for the path of a file."""
+    target = resolved(folder)
+    if not target.is_dir() and (target.exists() or target.suffix.lower() in _SUFFIXES_OF_FILES):
+        raise OutputError(f"{os.fspath(folder)!r} is not a folder: name a folder.")
     return target

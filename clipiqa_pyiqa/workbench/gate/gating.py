@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from pandas import DataFrame
@@ -19,7 +20,7 @@ from ...files.writing import write_text
 from ...options import lists_options
 from ...text import hint_for
 from ...version import __version__
-from ..files.folders import make_folder
+from ..files.folders import check_folder, make_folder
 from ..options import Progress, RunOptions, SharedOptions, check_options, check_storage, silent
 from ..results.directions import find_direction
 from ..results.output import Output
@@ -30,6 +31,7 @@ from ..sources.finding import FoundSources, find_sources, tell_skipped
 from .absent import absent_rows, note_on_infinite
 from .accepted import Accepted
 from .comparable import comparable_runs
+from .earlier_verdict import remove_earlier_verdict
 from .findings import Finding
 from .gate_result import PAGE, SCORES, WRITTEN, GateResult
 from .image_findings import image_findings
@@ -105,7 +107,8 @@ def gate(
     _check_directions(lower_better, higher_better)
     check_storage(out, resume, overwrite and page is None)
     out = None if out is None else make_folder(out, WRITTEN, overwrite=overwrite or resume, inputs=places.values())
-    page = None if page is None else make_folder(page, [PAGE], overwrite=overwrite or resume)
+    page = None if page is None else check_folder(page, [PAGE], overwrite=overwrite or resume)
+    remove_earlier_verdict(out, page)
     options.setdefault("strict", True)  # that a metric cannot be built tells nothing about the images
     scores = {side: read_scores(path, columns=by, key=key) for side, path in places.items() if side not in folders}
     for side, images in folders.items():
@@ -133,11 +136,16 @@ def gate(
         unpaired=pairing.unpaired,
         can_be_unclear=unclear == "warn",
     )
-    if out is not None:
-        result.save(out, overwrite=overwrite or resume)
-    if page is not None:
-        write_text(page / PAGE, result.report().text("html"))
+    _save(result, out, page, overwrite=overwrite or resume)
     return result
+
+
+def _save(result: GateResult, out: Path | None, page: Path | None, overwrite: bool) -> None:
+    """Write the files and the page that are asked for."""
+    if out is not None:
+        result.save(out, overwrite=overwrite)
+    if page is not None:
+        write_text(make_folder(page) / PAGE, result.report().text("html"))
 
 
 def _scores_of_images(

@@ -59,6 +59,11 @@ def check_data_sets(data_sets: Any, data_root: FilePath | None = None) -> None:
             locate(named.name, data_root, named.options, named.label)
 
 
+def data_set_labels(data_sets: Any) -> list[str]:
+    """Return the names under which results show the data sets that a user names."""
+    return [_named(specification).label for specification in parse_specifications(data_sets, "data set")]
+
+
 @dataclass(frozen=True)
 class _Named:
     """A data set as a user names it: a file or folder in its options, or one of pyiqa's by its name."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from .console import console_table
 from .csv_text import csv_table
 from .latex import latex_document
 from .markdown import markdown_list, markdown_table
-from .table import Table
+from .table import MINUS, Table
 
 if TYPE_CHECKING:
     import pandas
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
 About = str | Mapping[str, str]
 """What something is, as a sentence or as fields."""
 Relabelling = Callable[[str], str]
-"""A function of a name, or of a text with names, that returns it with the labels that the user wants."""
+"""A function of a name that returns it as it is to be shown."""
+COLUMNS_OF_NAMES = ("metric", "method")
+"""Columns, beside each table's first one, whose cells are names."""
 PROVENANCE = "provenance.json"
 """The file beside saved tables that says what they were made from, and how to read them."""
 
@@ -45,7 +46,7 @@ class Report:
         sources: Name of an input -> what it is, with fields such as ``file``, ``sha256`` and ``root``.
         invocation: Likewise, the command line that was called, and the files of options in it.
         pictures: Function of :meth:`relabelled` that returns section of the page -> pictures.
-        labels: Name of a metric, method, data set or column -> name to show; not in :attr:`frame`.
+        labels: Name of a metric, method, data set or column -> name to show; not in :attr:`frame`, nor in sentences.
         unknown: Those of ``labels`` and ``show`` that no table has.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
         caption, key: LaTeX: caption and ``\\label`` of the first table.
@@ -88,11 +89,9 @@ class Report:
         names.pop("", None)
         return names
 
-    def relabelled(self, text: str) -> str:
-        """Return a text with the labels of the names in it."""
-        names = "|".join(map(re.escape, sorted(self.labels, key=len, reverse=True)))
-        pattern = rf"(?<![\w.+:=-])({names})(?![\w.+=-]|:\S)"
-        return re.sub(pattern, lambda match: self.labels[match[1]], text) if names else text
+    def relabelled(self, name: str) -> str:
+        """Return a name as it is to be shown; sentences stay as they are, as their words may be names, too."""
+        return self.labels.get(name, name)
 
     def _as_shown(self, table: Table) -> Table:
         """Return a table with the user's labels, and with the columns that are to be shown."""
@@ -104,18 +103,25 @@ class Report:
         columns = []
         columns_to_show = [first, *chosen] if chosen else table.columns
         for column in columns_to_show:
-            cells = [replace(cell, text=relabelled(cell.text)) if column.is_wordy else cell for cell in column.cells]
+            cells = column.cells
+            if column is first or column.name in COLUMNS_OF_NAMES:
+                cells = [replace(cell, text=self._relabelled_names(cell.text)) for cell in cells]
             columns.append(replace(column, name=relabelled(column.name), group=relabelled(column.group), cells=cells))
         has_daggers = any(cell.has_dagger for column in columns for cell in column.cells)
         return replace(
             table,
-            title=relabelled(table.title),
+            title=relabelled(table.section) + table.title.removeprefix(table.section),
             columns=columns,
-            before=list(map(relabelled, table.before)),
             reasons={relabelled(name): reason for name, reason in table.reasons.items()},
-            legend=[relabelled(line) for line in table.legend if has_daggers or line != table.dagger_line],
+            legend=[line for line in table.legend if has_daggers or line != table.dagger_line],
             section=relabelled(table.section),
         )
+
+    def _relabelled_names(self, text: str) -> str:
+        """Return a cell's name, or two names with a minus between them, as they are to be shown."""
+        if text in self.labels:
+            return self.labels[text]
+        return MINUS.join(map(self.relabelled, text.split(MINUS)))
 
     @property
     def origin(self) -> dict[str, str]:
@@ -203,7 +209,7 @@ class Report:
         parts = self.pictures(self.relabelled)
         pictures = {self.relabelled(name): part for name, part in parts.items() if part.strip()}
         sections = {name: (tables.get(name, []), pictures.get(name, "")) for name in {**tables, **pictures}}
-        return render(__package__, "report.html.j2", title=self.relabelled(self.title), report=self, sections=sections)
+        return render(__package__, "report.html.j2", title=self.title, report=self, sections=sections)
 
 
 class Reported:

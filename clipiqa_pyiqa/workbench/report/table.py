@@ -18,6 +18,10 @@ Mark = Literal["", "best", "second", "gain", "loss"]
 DAGGER = "†"
 
 
+MINUS = " − "
+"""Stands between two metrics whose difference a row has."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table.

@@ -179,7 +179,7 @@ class MethodTable(Reported):
 
     def report(self, **look: Any) -> Report:
         """Return the tables with the sentences and crops that belong to them."""
-        tables = build_tables(self)
+        tables = build_tables(self, look.get("labels", {}))
         return Report(
             tables,
             self.frame(),

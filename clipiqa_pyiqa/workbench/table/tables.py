@@ -1,7 +1,8 @@
 """The tables of ``table``: means, differences, published numbers and an earlier table, with how to read them."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame, Series
@@ -16,13 +17,21 @@ if TYPE_CHECKING:
     from .method_table import MethodTable
 
 _LISTED = 20  # most changes that are listed
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+HEADINGS = ("method", "metric", "published", "computed", "units", "what", "was", "now", "why")
+"""Headings that tables may have beside names of methods, metrics and test sets."""
 _COLUMN = ["test_set", "metric"]
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
 
 
-def build_tables(method_table: "MethodTable") -> list[Table]:
-    """Return the tables of a result that have something to show."""
-    tables = [_means(method_table), _differences(method_table), _published(method_table), _changes(method_table)]
+def build_tables(method_table: "MethodTable", labels: Mapping[str, str] = NO_LABELS) -> list[Table]:
+    """Return the tables of a result that have something to show; in sentences, names are shown as ``labels`` say."""
+    tables = [
+        _means(method_table, labels),
+        _differences(method_table, labels),
+        _published(method_table, labels),
+        _changes(method_table),
+    ]
     return [table for table in tables if table is not None]
 
 
@@ -37,7 +46,8 @@ def _columns_of(
     return columns
 
 
-def _means(method_table: "MethodTable") -> Table:
+def _means(method_table: "MethodTable", labels: Mapping[str, str]) -> Table:
+    baseline = labels.get(method_table.baseline, method_table.baseline)
     cells = method_table.cells.assign(mark=method_table.marks)
     if not method_table.sd:
         cells["sd"] = math.nan
@@ -45,25 +55,23 @@ def _means(method_table: "MethodTable") -> Table:
     scored = counts.groupby("test_set").max().sum() or len(method_table.matched.files)  # 0: all metrics are of sets
     title = f"{counted(len(method_table.methods), 'method')} on {counted(scored, 'image')}"
     what = "Mean ± standard deviation" if method_table.sd else "Mean"
-    dagger_line = (
-        f"{DAGGER} differs from {method_table.baseline} by more than chance (p < {LEVEL} after Holm's correction)."
-    )
+    dagger_line = f"{DAGGER} differs from {baseline} by more than chance (p < {LEVEL} after Holm's correction)."
     legend = [
         f"{what} over the images of a test set; an image on which a metric failed is left out of every method. The "
         "best is bold, the second best underlined; ↑ higher and ↓ lower is better.",
         dagger_line,
-        *_note_on_fewer(counts),
+        *_note_on_fewer(counts, labels),
         *method_table.notes,
     ]
     columns = _columns_of(method_table, cells, _mean)
     return Table(title, columns, reasons=_reasons(method_table), legend=legend, dagger_line=dagger_line)
 
 
-def _note_on_fewer(counts: Series) -> Iterator[str]:
+def _note_on_fewer(counts: Series, labels: Mapping[str, str]) -> Iterator[str]:
     """Yield which metrics have scores of fewer images than others of their test set."""
     most = counts.groupby("test_set").max()
     fewer = [
-        f"{test_set} {label} (n = {count})".strip()
+        f"{labels.get(test_set, test_set)} {labels.get(label, label)} (n = {count})".strip()
         for (test_set, label), count in counts.items()
         if 0 < count < most[test_set]
     ]
@@ -87,7 +95,7 @@ def _reasons(method_table: "MethodTable") -> dict[str, str]:
     return reasons
 
 
-def _differences(method_table: "MethodTable") -> Table | None:
+def _differences(method_table: "MethodTable", labels: Mapping[str, str]) -> Table | None:
     cells = method_table.cells
     compared = cells[cells["difference"].groupby(_COLUMN).transform("count") > 0]
     compared = compared.drop(method_table.baseline, level="method")
@@ -102,7 +110,8 @@ def _differences(method_table: "MethodTable") -> Table | None:
         f"images. Fewer than {cases_needed(compared['p'].count() or 1)} images cannot show any of these differences; "
         f"with fewer than {FEW}, skewed differences are less certain.",
     ]
-    title = f"Differences from {method_table.baseline} [95 %, uncorrected], p (Holm)"
+    baseline = labels.get(method_table.baseline, method_table.baseline)
+    title = f"Differences from {baseline} [95 %, uncorrected], p (Holm)"
     return Table(title, _columns_of(method_table, compared, _difference), before)
 
 
@@ -137,14 +146,15 @@ def _difference(value: Series, digits: int) -> Cell:
     return Cell(number(difference, digits, "+"), detail, difference, mark)
 
 
-def _published(method_table: "MethodTable") -> Table | None:
+def _published(method_table: "MethodTable", labels: Mapping[str, str]) -> Table | None:
     expected: Any = method_table.expected
     if expected is None:
         return None
     rows = []
     for row in expected.itertuples():
         digits, mark = _agreement(row)
-        method = f"{row.test_set} {row.method}".strip()
+        test_set = labels.get(row.test_set, row.test_set)
+        method = f"{test_set} {labels.get(row.method, row.method)}".strip()
         computed = f"{number(row.computed, digits)} {mark}"
         rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
     agrees = expected["agrees"]
@@ -157,7 +167,7 @@ def _published(method_table: "MethodTable") -> Table | None:
     if method_table.unknown:
         before.append(f"Published, but not in this table: {method_table.unknown}")
     if method_table.explained is not None:
-        before += _trials(method_table.explained)
+        before += _trials(method_table.explained, labels)
     headings = ("method", "metric", "published", "computed", "units")
     return Table("Beside published numbers", list(map(word_column, headings, zip(*rows, strict=True))), before)
 
@@ -173,7 +183,7 @@ def _agreement(row: Any) -> tuple[int, str]:
     return digits, "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
 
 
-def _trials(explained: DataFrame) -> Iterator[str]:
+def _trials(explained: DataFrame, labels: Mapping[str, str]) -> Iterator[str]:
     """Yield a line per metric: changes that explain its numbers, their options, and how many were tried."""
     if explained.empty:
         yield "No number differs that a change to its metric could explain, so no change was tried."
@@ -184,7 +194,8 @@ def _trials(explained: DataFrame) -> Iterator[str]:
             for change, trials in tried
             if trials["verdict"].eq("fits").all()
         ]
+        explanation = " or ".join(fits) or "none explains it"
         yield (
-            f"{metric}: of the {counted(len(tried), 'change')} tried, {' or '.join(fits) or 'none explains it'}; "
+            f"{labels.get(metric, metric)}: of the {counted(len(tried), 'change')} tried, {explanation}; "
             f"{rows['change'].nunique() - len(tried)} could not be tried."
         )

@@ -96,6 +96,46 @@ def test_a_gate_that_is_refused_leaves_the_folder_to_the_one_that_writes_there(c
     assert not (folders / "gate/gate.xml").exists()
 
 
+def test_a_gate_that_ends_with_an_error_leaves_no_earlier_verdict_that_it_may_replace(clipiqa, folders, command):
+    verdict = {"gate.json", "rows.csv", "provenance.json"}
+    page = folders / "page/gate.html"
+
+    def names():
+        return {path.name for path in (folders / "gate").iterdir()}
+
+    def scores():
+        return [(folders / "gate" / name).read_bytes() for name in ("base.parquet", "new.parquet")]
+
+    first = f"{command} mini --page {folders}/page"
+    for mistake in ("--by minn", "--margin x", "--marginn 1", f"--device cuda:{10**6}"):
+        clipiqa(f"{first} --overwrite", 0)
+        earlier_scores = scores()
+        assert verdict < names() and page.exists()
+        clipiqa(f"{first} {mistake}", 2)  # the user does not allow that anything is replaced
+        assert verdict < names() and page.exists()
+        assert "error" not in (folders / "gate/gate.xml").read_text().replace('errors="0"', "")
+        clipiqa(f"{first} --resume {mistake}", 2)
+        assert not verdict & names() and not page.exists()
+        assert 'errors="1"' in (folders / "gate/gate.xml").read_text()
+        assert scores() == earlier_scores
+
+
+def test_a_mistyped_gate_never_removes_its_own_input(clipiqa, runs, tmp_path):
+    runs(q=(SPREAD, SPREAD))
+    clipiqa("gate base.csv new.csv --out gate", 0)
+    clipiqa("gate gate/rows.csv new.csv --out gate --overwrite --marginn 1", 2)
+    assert (tmp_path / "gate/rows.csv").exists()
+
+
+def test_a_refused_gate_leaves_no_empty_folder_for_its_page(clipiqa, runs, tmp_path):
+    runs(q=(SPREAD, SPREAD))
+    clipiqa("gate base.csv new.csv --by missing --page page/of/gate", 2)
+    assert not (tmp_path / "page").exists()
+    clipiqa("gate base.csv new.csv --page base.csv/page", 2, "base.csv")
+    clipiqa("gate base.csv new.csv --page page/of/gate", 0)
+    assert (tmp_path / "page/of/gate/gate.html").exists()
+
+
 def test_a_metric_without_any_score_is_a_failure_that_is_named(clipiqa, folders):
     metrics = ["mini", "niqe=niqe:pretrained_model_path=/nope.mat"]
     options = {"metrics": metrics, "device": "cpu", "out": folders / "gate", "strict": False}

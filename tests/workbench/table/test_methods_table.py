@@ -12,6 +12,7 @@ from photos import BUNDLED, save_corrupt, save_grey
 from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa import table
+from clipiqa_pyiqa.workbench.compare.tables import HEADINGS as comparison_headings
 from clipiqa_pyiqa.workbench.report.crops import differing_crops
 from clipiqa_pyiqa.workbench.table.method_images import match_images
 from clipiqa_pyiqa.workbench.table.tables import build_tables
@@ -234,3 +235,33 @@ def test_the_command_writes_what_it_prints(clipiqa, results, tmp_path):
     assert "<b>Ours</b>" in page and "<dt>PSNR (dB)</dt>" in page and "<b>mild</b>" not in page
     assert r"\multicolumn{2}{c}{Set3}" in (tmp_path / "out/table.tex").read_text()
     clipiqa("table", 2, "--methods")
+
+
+def test_labels_that_no_table_has_are_refused_before_anything_is_scored(clipiqa, results, tmp_path):
+    command = (
+        f"table --methods strong={results}/strong mild={results}/mild --reference {results}/gt -m psnr-y --out out"
+    )
+    for look, reason in {
+        "--label wild=Ours": "'wild', which no table has",
+        "--show psnr": "'psnr', which no table has",
+        "--label mild=Ours mild=Theirs": "'mild' twice",
+        "--label mild": "NAME=TEXT",
+    }.items():
+        assert "Loading" not in clipiqa(f"{command} {look}", 2, reason).err
+    assert not (tmp_path / "out").exists()
+    clipiqa(f"{command} --label strong=Strong psnr-y=PSNR Set2=Two --show psnr-y", 0, out="Differences from Strong")
+
+
+def test_labels_of_a_comparison_are_checked_before_anything_is_scored(clipiqa, results, tmp_path):
+    command = f"compare -m mini -d mine={results}/mild --out out --device cpu"
+    clipiqa(f"{command} --label mini=CLIP mien=Ours", 2, "'mien', which no table has", "'mine'?")
+    clipiqa(f"{command} --show SROC", 2, "did you mean 'SROCC'")
+    assert not (tmp_path / "out").exists()
+    clipiqa(f"{command} --label mini=CLIP mine=Ours n=N", 0)
+
+
+def test_every_heading_can_be_labelled(comparison):
+    names = {*comparison_headings, *(data.name for data in comparison.data_sets)}
+    names |= {label for data in comparison.data_sets for label in data.metrics}
+    for each in comparison.report().tables:
+        assert {name for column in each.columns for name in (column.name, column.group) if name} <= names

@@ -169,6 +169,16 @@ def test_names_columns_caption_and_key_are_the_authors(comparison, caplog):
     assert "niqe score" not in page and "on graded" not in page
 
 
+def test_labels_rename_names_and_never_the_words_of_a_sentence(comparison):
+    plain = comparison.report()
+    words = ("metric", "scores", "image", "images", "difference", "interval", "higher", "published")
+    found = comparison.report(labels={**dict.fromkeys(words, "X"), "niqe": "NIQE", "sharp": "Sharp"})
+    assert found.sentences == plain.sentences and found.notes == plain.notes
+    pairs = next(table for table in found.tables if "differences" in table.title).columns[0].cells
+    assert "Sharp − NIQE" in [cell.text for cell in pairs]
+    assert found.tables[0].columns[1].cells == plain.tables[0].columns[1].cells
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
 def test_a_document_with_the_tables_compiles(comparison, tmp_path):
     head = rf"\documentclass{{article}}{PACKAGES}\begin{{document}}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ....errors import OptionError
+from ....text import hint_for
 from ...options import Batches, Machine, Reading, Sizes, check_storage
 from ..command_line import as_given
 from .flags import CLIP, IMAGES, MACHINE, OPTIONS, QUESTIONS, RARE, TABLES
@@ -199,16 +200,33 @@ class TableOptions:
     latex_label: Annotated[str, Parameter(metavar="KEY")] = ""
 
     def look(self) -> dict[str, Any]:
-        if unclear := [text for text in self.label if "=" not in text]:
-            raise OptionError(f"`{{label}}` must be NAME=TEXT; got {unclear[0]!r}.", options=("label",))
-        labels = dict(text.rsplit("=", 1) for text in self.label)  # names such as clipiqa:backbone=mini
         return {
-            "labels": labels,
+            "labels": self._labels(),
             "show": self.show,
             "caption": self.caption,
             "key": self.latex_label,
             "invocation": invocation(),
         }
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise ``OptionError`` for a label or a column to show whose name no table can have."""
+        for option, named in {"label": self._labels(), "show": self.show}.items():
+            for name in named:
+                if name not in names:
+                    raise OptionError(
+                        f"`{{{option}}}` names {name!r}, which no table has: {hint_for(name, names)}", options=(option,)
+                    )
+
+    def _labels(self) -> dict[str, str]:
+        labels = dict[str, str]()
+        for text in self.label:
+            name, equals, label = text.rpartition("=")  # names such as clipiqa:backbone=mini
+            if not equals:
+                raise OptionError(f"`{{label}}` must be NAME=TEXT; got {text!r}.", options=("label",))
+            if name in labels:
+                raise OptionError(f"`{{label}}` names {name!r} twice: leave one out.", options=("label",))
+            labels[name] = label
+        return labels
 
 
 @Parameter(name="*", group=OPTIONS)
