@@ -97,11 +97,13 @@ class Videos:
         from ..report.csv_text import csv_table
         from ..results.scales import scale_text
         from ..results.video_scores import judge_videos
+        from ..sources.videos import Sampling
 
         judged = judge_videos(scores)
         if not len(table := judged.other.reset_index()):
             return
-        note(f"{counted(len(table), 'video')}, sampling: {scores.reading['sampling']}\n\n{frame_as_text(table)}")
+        frames = Sampling.of(scores.reading["sampling"]).words
+        note(f"{counted(len(table), 'video')}, {frames}\n\n{frame_as_text(table)}")
         if self.videos:
             write_text(self.videos, csv_table(table.assign(scale=scale_text(judged.columns.values()))))
 

@@ -133,7 +133,7 @@ def _differences(data: DataSetResult) -> Table | None:
     on_console = ""
     if len({*pairs["first"], *pairs["second"]}) > _MOST_COMPARED_ON_CONSOLE:
         on_console = (
-            f"The differences of {count} of metrics are in differences.csv and report.html (with --out DIR); "
+            f"A saved comparison has the differences of {count} of metrics, in differences.csv and report.html; "
             f"{counted(len(pairs[pairs['significant']]), 'difference')} in SROCC, PLCC and KRCC together are larger "
             "than chance explains."
         )

@@ -43,7 +43,7 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
             _warn_of_exif_data(image.name, decoded.orientation.problem)
         if decoded.damage and reading.damaged != "keep":
             raise ImageError(
-                f"is a damaged JPEG with {decoded.damage}; with damaged set to 'keep', it is scored as it is",
+                f"is a damaged JPEG with {decoded.damage}; to score it as it is, have damaged images kept",
                 Kind.DAMAGED,
             )
         if reading.apply_exif and orientation != 1:

@@ -34,7 +34,7 @@ def count_learned_from(metric: Any, paths: Collection[FilePath], hashes: FileHas
 def seen_warning(count: int, images: int) -> str:
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
-        "little about other photos: leave these images out by --without-mini-photos."
+        "little about other photos: leave mini's photos out."
     )
 
 

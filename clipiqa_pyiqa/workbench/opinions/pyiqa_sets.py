@@ -156,7 +156,8 @@ def locate(
         download = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if name in known else ""
         raise CLIPIQAError(
             f"data set {label!r} needs {' and '.join(missing)}, but there is no such path: correct it or "
-            f"data_root{download}."
+            f"{{data_root}}{download}.",
+            options=("data_root",),
         )
     return PyiqaSet(label, settings)
 

@@ -54,6 +54,13 @@ class Sampling:
             return cls(count=int(match[2]))
         return cls(seconds=Fraction(match[1]))
 
+    @property
+    def words(self) -> str:
+        """The frames, for people."""
+        if self.seconds is None:
+            return f"{self.count} frames of each"
+        return f"a frame every {float(self.seconds):g} s" if self.seconds else "all frames"
+
 
 class VideoShard(ShardFile):
     """A video, whose images are frames."""

@@ -57,7 +57,9 @@ def parse_methods(methods: Mapping[str, FilePath] | Iterable[str]) -> dict[str, 
             raise CLIPIQAError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
         folders[name] = os.path.expanduser(place)
     if not folders:
-        raise CLIPIQAError("no method is given: name at least one, as in --methods bicubic=out/bicubic ours=out/ours.")
+        raise CLIPIQAError(
+            "no method is given: name at least one with {methods}, such as ours=out/ours.", options=("methods",)
+        )
     return folders
 
 

@@ -121,7 +121,7 @@ def _changes(method_table: "MethodTable") -> Table | None:
         return None
     before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
     if len(changed) > _LISTED:
-        before.append(f"The first {_LISTED} are listed; with --out, changes.csv lists all.")
+        before.append(f"The first {_LISTED} are listed; where the table is saved, changes.csv lists all.")
     columns = [word_column(name, changed[name].head(_LISTED)) for name in changed]
     return Table("Beside an earlier table", columns, before)
 

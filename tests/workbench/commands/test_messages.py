@@ -1,10 +1,12 @@
 """Messages in a shell: flags in place of Python's names, and lines of progress."""
 
+import ast
 import re
 
 import pytest
 from photos import save_grey
 from PIL import Image
+from repository import ROOT
 
 from clipiqa_pyiqa.errors import CLIPIQAError
 from clipiqa_pyiqa.workbench.commands.options import progress
@@ -28,6 +30,26 @@ def test_commands_print_their_own_flags_but_a_yaml_file_keeps_pythons_names(clip
     }.items():
         (tmp_path / "options.yml").write_text("max_sid: 5\n")
         clipiqa(f"score x.png {given}", 2, named)
+
+
+FLAGS_BESIDE_PYTHONS_NAME = {"reading_errors.py"}
+FLAGS_TO_TRY = {"explain.py", "suggestion.py"}  # whose result is a part of a command line
+
+
+def test_only_commands_name_flags():
+    """Others have readers in Python too: errors name their options, and other sentences say what to do without them."""
+    for path in (ROOT / "clipiqa_pyiqa").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+        flags = re.findall(r"--[a-z][\w-]+", " ".join(text for text in texts if isinstance(text, str)))
+        if "commands" not in path.parts and path.name not in FLAGS_BESIDE_PYTHONS_NAME | FLAGS_TO_TRY:
+            assert set(flags) <= {"--head"}, path  # an option of Ray's own command
+
+
+def test_a_data_set_that_is_not_there_names_the_option_of_its_folder(clipiqa, tmp_path):
+    said = clipiqa(f"compare -m mini -d livec --data-root {tmp_path / 'none'}", 2).err
+    assert "correct it or --data-root, or download both" in said
 
 
 @pytest.mark.parametrize("command", ["compare -d photos", "table --methods a=photos", "score photos"])
@@ -55,5 +77,5 @@ def test_reasons_of_rows_name_things_and_no_options_of_python(clipiqa, tmp_path)
     Image.effect_noise((500, 500), 60).convert("RGB").save(tmp_path / "photos/cut.jpg")
     content = (tmp_path / "photos/cut.jpg").read_bytes()
     (tmp_path / "photos/cut.jpg").write_bytes(content[:-4000] + bytes(2000) + content[-2000:])
-    ran = clipiqa("score photos -b mini --memory 100M", 1, "raise the limit of memory", "with damaged set to 'keep'")
+    ran = clipiqa("score photos -b mini --memory 100M", 1, "raise the limit of memory", "have damaged images kept")
     assert not re.search(r"[a-z]_[a-z]|\w=", ran.err)

@@ -44,7 +44,7 @@ def test_score_writes_a_table_that_rank_takes(tmp_path, clipiqa):
         save_clip(tmp_path / f"in/{name}.mkv", pictures(25 if name == "a" else 15))
     score = "score in -b mini --every 0.5s --videos"
     for options in ("1.csv", "2.csv --out t.parquet", "3.csv --out s.csv"):
-        clipiqa(f"{score} {options}", 0, "2 videos, sampling: 0.5s")
+        clipiqa(f"{score} {options}", 0, "2 videos, a frame every 0.5 s")
     tables = [read_scores(f"{number}.csv") for number in (1, 2, 3)]
     for each in tables:
         pandas.testing.assert_frame_equal(each.frame, tables[0].frame)
