@@ -14,7 +14,7 @@ import math
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Unpack
@@ -147,14 +147,10 @@ class ActorPool:
         all_cpus = sum(machine.get("CPU", 0.0) for machine in machines)
         if gpus is None:
             gpus = 1.0 if all_gpus else 0.0
-        fits = 0
-        for machine in machines:
-            by_cpus = machine.get("CPU", 0.0) / cpus if cpus else math.inf
-            by_gpus = machine.get("GPU", 0.0) / gpus if gpus else math.inf
-            fits += int(min(by_cpus, by_gpus))
-        has_room = all_cpus - fits * cpus >= _FREE
-        size = actors or max(1, fits if has_room else fits - 1)
-        if size > fits or size * cpus + _WRITING > all_cpus:  # Ray would wait without a word
+        most_actors = sum(_actors_on(machine, cpus, gpus) for machine in machines)
+        has_room = all_cpus - most_actors * cpus >= _FREE
+        size = actors or max(1, most_actors if has_room else most_actors - 1)
+        if size > most_actors or size * cpus + _WRITING > all_cpus:  # Ray would wait without a word
             raise CLIPIQAError(
                 f"{counted(size, 'actor')} of {cpus:g} cores and {gpus:g} GPUs do not fit into the cluster's "
                 f"{all_cpus:g} cores, of which writing takes {_WRITING}, and {all_gpus:g} GPUs: reduce `{{actors}}`, "
@@ -204,6 +200,13 @@ class ActorPool:
             )
 
 
+def _actors_on(machine: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """Return how many actors with so many cores and GPUs fit on a machine, whose resources Ray tells."""
+    by_cpus = machine.get("CPU", 0.0) / cpus if cpus else math.inf
+    by_gpus = machine.get("GPU", 0.0) / gpus if gpus else math.inf
+    return int(min(by_cpus, by_gpus))
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Drop Ray Data's log in this context: the rows tell what lost processes cost."""
@@ -222,6 +225,7 @@ def _quiet() -> Iterator[None]:
 def connect() -> None:
     """Connect to the cluster of ``RAY_ADDRESS``, to that of this machine, or to a new one on this machine.
 
+    Ray's own reports and warnings are switched off by variables of the environment, unless the user has set these.
     Raises ``CLIPIQAError`` if Ray or the cluster is missing.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

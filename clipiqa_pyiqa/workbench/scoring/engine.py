@@ -1,6 +1,6 @@
 """The loop that scores images by all metrics of a run."""
 
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +58,14 @@ def _bytes_per_pixel(metrics: MetricSet, options: Options) -> int:
     return max([PICTURE_BYTES, *(scoring_bytes(metric.net, options.device) for metric in on_clip)])
 
 
+def _is_any_wanted(positions: Iterable[int], tasks: Sequence[ImageTask]) -> bool:
+    return any(task.wanted[position] for position in positions for task in tasks)
+
+
+def _flag_of(record: ImageRecord) -> str:
+    return flag(record.pixels) if min(record.size) >= MIN_SIDE else ""
+
+
 @dataclass(frozen=True)
 class ScoringWork(BatchWork[ImageTask, LoadedImage, ScoredImage]):
     """Scores images by the metrics that share an encoding, and by those that processes score.
@@ -96,25 +104,20 @@ class ScoringWork(BatchWork[ImageTask, LoadedImage, ScoredImage]):
         return answers
 
     def run(self, tasks: list[ImageTask], images: list[LoadedImage]) -> list[ScoredImage]:
-        scored_images = []
-        for task, image in zip(tasks, images, strict=True):
-            pixels = image.record.pixels
-            flag_text = flag(pixels) if min(image.record.size) >= MIN_SIDE else ""
-            scored_images.append(ScoredImage(task, image.stamp, image.record, dict(image.answers), flag_text))
-        groups = [
-            positions
-            for positions in self.metrics.groups.values()
-            if any(task.wanted[position] for task in tasks for position in positions)
-        ]
+        answers = [dict(image.answers) for image in images]
+        groups = [positions for positions in self.metrics.groups.values() if _is_any_wanted(positions, tasks)]
         if groups:
             x = stacked([image.record.pixels for image in images], self.options.device)
         for positions in groups:
             with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
                 answers_of_metrics = answers_of_group(self.metrics.on_clip(positions), x)
-            for position, answers in zip(positions, answers_of_metrics, strict=True):
-                for scored, answer in zip(scored_images, answers, strict=True):
-                    scored.answers[position] = answer
-        return scored_images
+            for position, answers_of_images in zip(positions, answers_of_metrics, strict=True):
+                for answers_of_image, answer in zip(answers, answers_of_images, strict=True):
+                    answers_of_image[position] = answer
+        return [
+            ScoredImage(task, image.stamp, image.record, answers_of_image, _flag_of(image.record))
+            for task, image, answers_of_image in zip(tasks, images, answers, strict=True)
+        ]
 
     def failed(self, task: ImageTask, image: LoadedImage | None, error: ImageError) -> ScoredImage:
         failure = Answer(error=error.reason, kind=error.kind)

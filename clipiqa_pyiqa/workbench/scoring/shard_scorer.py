@@ -39,7 +39,10 @@ class ShardScorer:
     def __init__(
         self, setup: Callable[[], ScoringSetup], header: Header, schema: pyarrow.Schema, folder: str, is_careful: bool
     ) -> None:
-        self._make_setup, self._header, self._schema, self._is_careful = setup, header, schema, is_careful
+        self._make_setup = setup
+        self._header = header
+        self._schema = schema
+        self._is_careful = is_careful
         if os.path.isdir(folder):  # that of the first process, where paths may begin
             os.chdir(folder)
         keep_memory()
@@ -60,18 +63,19 @@ class ShardScorer:
 
     def _cells(self, task: ShardTask) -> Iterator[dict[str, Any]]:
         """Yield rows as column -> value; the last row of a shard holds the number of its images."""
-        seen, last = set(task.done), None
+        images = set(task.done)
+        waiting: dict[str, Any] | None = None  # cells of the newest row, which may be the last one
         for row in self._rows(task):
-            if row.path in seen:
+            if row.path in images:
                 continue
-            seen.add(row.path)
-            if last is not None:
-                yield last
-            last = self._cells_of(row)
-            last[SOURCE] = task.shard
-        if last is not None:
-            last[IMAGES] = len(seen) if task.shard else None
-            yield last
+            images.add(row.path)
+            if waiting is not None:
+                yield waiting
+            waiting = self._cells_of(row)
+            waiting[SOURCE] = task.shard
+        if waiting is not None:
+            waiting[IMAGES] = len(images) if task.shard else None
+            yield waiting
 
     def _rows(self, task: ShardTask) -> Iterator[Row]:
         try:

@@ -87,13 +87,19 @@ class FoundSources:
             self.add_missing(name, "does not exist", Kind.MISSING)
 
     def _add_folder(self, folder: str) -> None:
-        """Add the files of a folder on this machine."""
-        before = self.skipped.copy()
-        files = self._files_in(folder)
-        self._add_files(files, folder)
-        if not files:
-            note = skipped_note(self.skipped - before)
-            self.add_missing(folder, ", ".join(filter(None, ["is a folder without image files", note])), Kind.EMPTY)
+        """Add the sources in a folder, on this machine or in a store."""
+        files = files_below(folder, self.add_missing)
+        usable_files = self._usable(files)
+        skipped = _skipped_suffixes(files, usable_files)
+        self.skipped.update(skipped)
+        self._add_files(usable_files, folder)
+        if usable_files:
+            return
+        if is_remote(folder):  # a store has no empty folders
+            self.add_missing(folder, "does not exist", Kind.MISSING)
+        else:
+            why = ", ".join(filter(None, ["is a folder without image files", skipped_note(skipped)]))
+            self.add_missing(folder, why, Kind.EMPTY)
 
     def _add_pattern(self, pattern: str) -> None:
         """Add what a pattern of braces or a glob stands for."""
@@ -110,21 +116,16 @@ class FoundSources:
         if patterns and (has_braces(name) or (glob.has_magic(name) and not _is_web(name))):
             self._add_pattern(name)
             return
-        files = self._files_in_store(name)
-        self._add_files(files, name)
-        if not files:
-            self.add_missing(name, "does not exist", Kind.MISSING)
+        with in_store(name):
+            pass  # raises if the store's package is missing
+        if _is_web(name) or suffix_of(name) in image_suffixes() or shard_class(name):
+            self._add_files([name], name)  # a missing file is noticed when it is read
+        else:
+            self._add_folder(name)
 
     def _add_all(self, names: Iterable[str], patterns: bool) -> None:
         for name in names:
             self.add(name, patterns)
-
-    def _files_in_store(self, name: str) -> list[str]:
-        """Return a file of a store or a web server, or the files of a store's folder."""
-        with in_store(name):
-            pass  # raises if the store's package is missing
-        is_file = _is_web(name) or suffix_of(name) in image_suffixes() or shard_class(name)
-        return [name] if is_file else self._files_in(name)  # a missing file is noticed when it is read
 
     def _add_files(self, files: Sequence[str], name: str) -> None:
         """Add the files that a name stands for, each once."""
@@ -144,23 +145,27 @@ class FoundSources:
             self.items.append(missing)
             self.problems[name] = missing.problem
 
-    def _files_in(self, folder: str) -> list[str]:
-        """Return a folder's images and archives; without these, its Parquet files, which are often results."""
-        files = files_below(folder, self.add_missing)
+    def _usable(self, files: Sequence[str]) -> list[str]:
+        """Return the images and archives among a folder's files; without these, Parquet files, often results."""
         images = tuple(image_suffixes())
         archives: tuple[str, ...] = ARCHIVES
         if find_spec("av"):
             archives += VIDEOS
         kinds = [images + archives] if self.can_be_archives else [images, archives]
         alike = ([file for file in files if file.lower().endswith(kind)] for kind in (*kinds, TABLES))
-        files_of_kind = next(filter(None, alike), [])
-        stems = {os.path.splitext(file)[0] for file in files_of_kind}
-        missed = unreadable_suffixes().union(VIDEOS)
-        for file in files:
-            stem, suffix = os.path.splitext(file)
-            if suffix.lower() in missed and stem not in stems:  # not a RAW file or a video beside its JPEG
-                self.skipped[suffix.lower()] += 1
-        return files_of_kind
+        return next(filter(None, alike), [])
+
+
+def _skipped_suffixes(files: Iterable[str], usable_files: Iterable[str]) -> Counter[str]:
+    """Return the number of photos in unreadable formats by suffix; a RAW file or a video beside its JPEG is none."""
+    usable_stems = {os.path.splitext(file)[0] for file in usable_files}
+    missed = unreadable_suffixes().union(VIDEOS)
+    skipped = Counter[str]()
+    for file in files:
+        stem, suffix = os.path.splitext(file)
+        if suffix.lower() in missed and stem not in usable_stems:
+            skipped[suffix.lower()] += 1
+    return skipped
 
 
 def _is_web(name: str) -> bool:

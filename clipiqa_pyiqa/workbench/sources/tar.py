@@ -41,15 +41,15 @@ class TarShard(ShardFile):
                     images.append(member.image(f"{self.name}::{member.shown}"))
                 else:
                     sidecars[member.suffix] = member.data
-            known: dict[str, Any] = {"key": key, "__key__": key}
-            known |= {name: data.decode("utf-8", "backslashreplace") for name, data in sidecars.items()}
+            values: dict[str, Any] = {"key": key, "__key__": key}
+            values |= {name: data.decode("utf-8", "backslashreplace") for name, data in sidecars.items()}
             try:
-                known |= json.loads(sidecars.get("json", b"{}"))
+                values |= json.loads(sidecars.get("json", b"{}"))
             except (ValueError, TypeError):
-                if images and {*self.keep} - known.keys():
+                if images and {*self.keep} - values.keys():
                     yield NoImage(f"{self.name}::{key}.json", "holds no JSON object", Kind.DAMAGED)
             for image in images:
-                image.carried = {name: known.get(name) for name in self.keep}
+                image.carried = {name: values.get(name) for name in self.keep}
                 yield image
 
 
@@ -108,7 +108,7 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
     is_archive = False
     is_at_end = False
     why = "its end is missing"
-    twins = Counter[str]()
+    members_of_name = Counter[str]()  # wanted ones so far
     with opened(name) as file:
         try:
             with tarfile.open(
@@ -121,9 +121,9 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                     member.key, member.suffix = split_key(member.name)
                     member.shown = member.name
                     if member.isreg() and member.size <= LARGEST_IMAGE and is_wanted(member):
-                        twins[member.name] += 1
-                        if (number := twins[member.name]) > 1:
-                            member.shown += f"::{number}"
+                        members_of_name[member.name] += 1
+                        if members_of_name[member.name] > 1:
+                            member.shown += f"::{members_of_name[member.name]}"
                         member.data = archive.extractfile(member).read()  # type: ignore[union-attr]
                     count += 1
                     if not member.isdir():
