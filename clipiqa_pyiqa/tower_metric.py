@@ -86,7 +86,8 @@ class TowerMetric(nn.Module):
     def _image_tower(self, x: Tensor) -> ImageTower:
         dtype = torch.float64 if x.dtype == torch.float64 else self.dtype
         tower = self.clip.image_tower(x.device, dtype)
-        self._tower = tower  # only held: another thread may let go of it meanwhile
+        # kept for the next call, but not read from there: another thread may set it to None meanwhile
+        self._tower = tower
         return tower
 
     def _apply(self, fn: Any, recurse: bool = True) -> TowerMetric:

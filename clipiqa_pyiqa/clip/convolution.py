@@ -113,8 +113,9 @@ class Convolution:
         return F.conv_transpose2d(grad, self.weight, None, self.stride, self.padding, surplus, 1, dilation)
 
     def _weight_for(self, geometry: Any) -> Tensor:
-        """Return the packed weight for this geometry of a map; None for a linear layer."""
-        key = geometry and (geometry, torch.get_num_threads())
+        """Return the weight in the order for this geometry of a map, packed now if it has another; None: linear."""
+        # the order for a convolution also depends on the number of threads
+        key = None if geometry is None else (geometry, torch.get_num_threads())
         packing = self._packing
         if packing is not None and key in packing.fits:
             return packing.weight

@@ -211,11 +211,15 @@ class PromptLearner(nn.Module):
         return WordEmbeddings(prefix, suffix, (positive, negative))
 
     def _encode(self, embeddings: Tensor) -> Tensor:
-        ends = torch.tensor(self.token_counts, device="cpu") + self.n_ctx + 1
+        """Return unit text features ``(1, 2, D)`` of both texts' embeddings ``(2, L, dim)``, differentiable."""
+        # a text is the start token, words and context, and the end token, whose position is needed
+        end_places = torch.tensor(self.token_counts, device="cpu") + self.n_ctx + 1
         with torch.autocast(embeddings.device.type, enabled=False):
             tower = self.clip.text_tower(embeddings.device, embeddings.dtype)
-            self._tower = tower  # only held: another thread may let go of it meanwhile
-            return F.normalize(tower.encode(embeddings, ends), dim=-1)[None]  # (2, D) -> (1, 2, D)
+            # kept for the next call, but not read from there: another thread may set it to None meanwhile
+            self._tower = tower
+            features = F.normalize(tower.encode(embeddings, end_places), dim=-1)
+        return features[None]  # (2, D) -> (1, 2, D)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         new = {name: state_dict[prefix + name] for name in STATE_KEYS if prefix + name in state_dict}

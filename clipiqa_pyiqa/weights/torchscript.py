@@ -119,6 +119,7 @@ class _Unpickler(pickle.Unpickler):
     """An unpickler that accepts only modules, tensors and containers."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a class or function that the pickle names; raise for one that could run code."""
         if module.startswith("__torch__"):
             return _Module
         if module == "torch.jit._pickle":  # build_intlist and similar functions mark the type of a list or a dict

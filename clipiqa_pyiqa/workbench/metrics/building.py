@@ -58,7 +58,10 @@ def build_metrics(
 def build(
     description: Description, device: torch.device, seed: int = 0, strict: bool = False
 ) -> ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric:
-    """Return the metric, ready to score, or a broken one; arguments as for :meth:`Description.build`."""
+    """Build the metric, ready to score, or a broken one, and log what is wrong with it.
+
+    Arguments are those of :meth:`Description.build`.
+    """
     _warn_of_missing_direction(description)
     columns = description.columns
     downloads = Downloads()
