@@ -69,7 +69,7 @@ class CommandLine:
 
     def check_outputs(self) -> None:
         """Raise ``OutputError`` if an output is no place to write to, before anything slow is done."""
-        from ..sources.stores import address_of, is_remote
+        from ..sources.addresses import address_of, is_remote
 
         outputs = [text for name in _OUTPUTS for text in self.texts(name)]
         for path in (Path(output) for output in outputs if not is_remote(address_of(output))):

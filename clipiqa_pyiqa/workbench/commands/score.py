@@ -139,7 +139,7 @@ def run(
         format: output format; default: the suffix of --out, or a table
         drop_vanished: with --resume: leave rows out of the file if their image or shard is gone
     """
-    from ..sources.stores import address_of, is_remote
+    from ..sources.addresses import address_of, is_remote
 
     if videos.videos:
         check_output(videos.videos, overwrite=output.overwrite or output.resume, inputs=paths)

@@ -17,8 +17,8 @@ from ..names.members import split_name
 from ..names.named_images import images_named
 from ..options import AnySize
 from ..results.scores import Scores
+from ..sources.addresses import is_remote
 from ..sources.image_files import image_at
-from ..sources.stores import is_remote
 from .findings import Finding
 from .verdicts import rounding_of_rows
 

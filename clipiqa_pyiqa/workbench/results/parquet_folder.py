@@ -19,9 +19,10 @@ from ...errors import Kind
 from ...logger import log
 from ..files.folders import make_folder
 from ..files.locking import locked
+from ..sources.addresses import address_of, is_remote, joined
 from ..sources.parquet import opened_table
 from ..sources.shard_error import ShardError
-from ..sources.stores import address_of, files_below, is_remote, joined, opened, remove, write_new, write_whole
+from ..sources.stores import files_below, opened, remove, write_new, write_whole
 from .columns import changes_text
 from .formats import RECORD
 from .header import Header, header_changes

@@ -16,7 +16,7 @@ from ...logger import log
 from ...text import counted, few, hint_for
 from ..files.csv_columns import PATH_COLUMNS, find_column
 from ..files.journal import Cells
-from ..sources.stores import address_of, is_remote
+from ..sources.addresses import address_of, is_remote
 from .checks import check_row
 from .columns import Column, Record
 from .formats import RECORD, SUFFIXES, format_of

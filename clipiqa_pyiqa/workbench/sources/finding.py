@@ -17,12 +17,13 @@ from ...logger import log
 from ...text import first_of, shown
 from ..images.formats import VIDEOS, image_suffixes, skipped_note, unreadable_suffixes
 from ..images.image import File, Image, NoImage
+from .addresses import address_of, is_remote, suffix_of
 from .braces import expanded, has_braces
 from .image_files import image_at
 from .paths import each_of, matches_of
 from .picture_folders import check_pictures_outside
 from .shards import ARCHIVES, TABLES, Shard
-from .stores import address_of, files_below, in_store, is_remote, suffix_of
+from .stores import files_below, in_store
 from .videos import SAMPLING, Sampling, VideoShard
 
 Source = Image | Shard

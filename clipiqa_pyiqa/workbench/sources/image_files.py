@@ -6,8 +6,9 @@ from functools import cached_property
 from ...errors import Kind
 from ..images.image import File, Image
 from ..images.stamp import MISSING, UNKNOWN, Stamp
+from .addresses import is_remote
 from .shard_error import ShardError
-from .stores import in_store, is_remote
+from .stores import in_store
 
 # What stores call a file's checksum or time, the checksum first. fsspec's ukey() hashes only the address for http.
 _MARKS = ["ETag", "etag", "blob_id", "sha", "CRC", "LastModified", "Last-Modified", "last_modified", "mtime", "created"]

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from .stores import in_store, is_remote
+from .addresses import is_remote
+from .stores import in_store
 
 
 def each_of(one_or_several: Any) -> Iterable[Any]:

@@ -9,8 +9,8 @@ from typing import Any
 from ...checks import FilePath
 from ...errors import OutputError
 from ...files.writing import resolved
+from .addresses import is_remote
 from .paths import matches_of
-from .stores import is_remote
 
 
 def check_pictures_outside(folder: FilePath | None, paths: Iterable[Any]) -> None:

@@ -1,33 +1,18 @@
 """Files on disk, or in a store that the library fsspec opens."""
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, Any
 
-from ...checks import FilePath
-from ...errors import CLIPIQAError, Kind
+from ...errors import Kind
 from ...files.reading import open_file
 from ...files.writing import write_bytes
-from ...text import reason, shown
+from ...text import reason
+from .addresses import is_remote
 from .shard_error import ShardError
 
 _BLOCK = 8 << 20  # bytes read from a store at once
-
-
-def is_remote(name: str) -> bool:
-    """Return whether a name is an address of a store or a web server."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+(::.*)?://", name) is not None
-
-
-def address_of(place: FilePath) -> str:
-    """Return a path or address as text; restore the slash that ``Path('s3://x')`` loses."""
-    if not isinstance(place, str | os.PathLike):
-        raise CLIPIQAError(f"a path or an address is needed; got {shown(place)}.")
-    path = re.sub(r"^(file|local):/+", "/", os.fspath(place))
-    return os.path.expanduser(re.sub(r"^(\w\w+):/(?!/)", r"\1://", path))
 
 
 @contextmanager
@@ -93,10 +78,6 @@ def remove(name: str) -> None:
         fs.rm_file(path)
 
 
-def joined(folder: str, name: str) -> str:
-    return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else str(Path(folder, name))
-
-
 def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda name, why, kind: None) -> list[str]:
     """Return the files in a folder and its sub-folders, sorted, without hidden files; each real folder is read once.
 
@@ -123,8 +104,3 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
         files += [os.path.join(parent, name) for name in sorted(names) if name[0] != "."]
         folders[:] = sorted(name for name in folders if name[0] != ".")
     return files
-
-
-def suffix_of(name: str) -> str:
-    """Return the suffix in lower case, such as ``.png``."""
-    return os.path.splitext(name)[1].lower()

@@ -14,9 +14,10 @@ from ...errors import Kind
 from ...text import counted, reason
 from ..images.formats import image_suffixes
 from ..images.image import BytesImage, Image, NoImage
+from .addresses import suffix_of
 from .shard_error import ShardError
 from .shards import LARGEST_IMAGE, ShardFile
-from .stores import opened, suffix_of
+from .stores import opened
 
 # tarfile raises a TypeError for an incomplete gzip header.
 _DAMAGE = (tarfile.ReadError, EOFError, zlib.error, lzma.LZMAError, TypeError)
