@@ -175,6 +175,7 @@ class DataSetResult:
         return rank_gaps.sort_values(ascending=False, kind="stable")
 
     def reason(self, label: str) -> str:
+        """Return what a reader must know of a metric's numbers; empty if there is nothing."""
         metric = self.metrics[label]
         estimates = self.estimates[label].values()
         texts = (metric.error, metric.note, *(text for e in estimates for text in (e.reason, e.caveat)))

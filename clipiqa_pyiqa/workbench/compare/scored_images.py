@@ -93,6 +93,7 @@ def score_all(
 
 
 def _result_of(metric: ImageMetric | FileMetric, stored: Scores, seconds: float, noun: str) -> MetricResult:
+    """Return what is known of a metric that this run built, or could not build."""
     error = metric.reason if isinstance(metric, BrokenMetric) else ""
     note = ""
     if not error:
@@ -112,6 +113,7 @@ def _result_of(metric: ImageMetric | FileMetric, stored: Scores, seconds: float,
 
 
 def _earlier_result(name: str, stored: Scores, noun: str) -> MetricResult:
+    """Return what is known of a metric that an earlier run finished."""
     column = stored.columns[name]
     note = _note_on_gaps(name, stored, noun, is_of_file=False)
     published = published_in_record(column.record)

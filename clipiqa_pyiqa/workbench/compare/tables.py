@@ -66,6 +66,7 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
 
 
 def _metrics(data: DataSetResult) -> Table:
+    """Return the table of metrics: their correlations with people, and what they are."""
     frame = data.frame
     before = [data.note] if data.note else []
     statistics = []
@@ -95,6 +96,7 @@ def _metrics(data: DataSetResult) -> Table:
 
 
 def _agreement(data: DataSetResult) -> Table | None:
+    """Return how similarly the metrics order the images; None for a single metric."""
     labels = data.scored
     if len(labels) < 2:
         return None
@@ -105,6 +107,7 @@ def _agreement(data: DataSetResult) -> Table | None:
 
 
 def _differences(data: DataSetResult) -> Table | None:
+    """Return the differences between metrics in each correlation; None without a bootstrap, or for a single metric."""
     pairs = data.pairs
     if not data.bootstrap or pairs.empty:
         return None
@@ -141,6 +144,7 @@ def _differences(data: DataSetResult) -> Table | None:
 
 
 def _published(data: DataSetResult) -> Table | None:
+    """Return the published values of the data set beside the computed ones; None if there are none."""
     if data.mos.empty:
         return None
     labels: dict[str, str] = {}
@@ -181,6 +185,7 @@ def _unlike(data: DataSetResult, label: str, row: PublishedRow) -> str:
 
 
 def _published_cell(data: DataSetResult, label: str, row: PublishedRow, statistic: str, *, is_alike: bool) -> Cell:
+    """Return a published value; if it is of the same images and weights, with our value minus it."""
     value = row.values[statistic]
     detail = ""
     if is_alike:
@@ -193,6 +198,7 @@ def _published_cell(data: DataSetResult, label: str, row: PublishedRow, statisti
 
 
 def _estimates(data: DataSetResult, statistic: str) -> TableColumn:
+    """Return the column of a statistic, with marks on the best value and on values surely below it."""
     estimates = {label: of_metric[statistic] for label, of_metric in data.estimates.items()}
     sign = -1 if statistic.startswith("RMSE") else 1
     defined = [label for label, estimate in estimates.items() if not math.isnan(estimate.value)]

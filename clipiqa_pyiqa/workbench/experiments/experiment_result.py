@@ -104,6 +104,7 @@ class ExperimentResult:
             self.save(out, pictures=options.get("pictures", "png"))
 
     def _summary_as_json(self) -> str:
+        """Return the summary, what was left out and how the scores were made, as JSON."""
         table = self.summary().astype(object)
         fields = {
             # without pandas' to_json, which would round 1e-12 to 0

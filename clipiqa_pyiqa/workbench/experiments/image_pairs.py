@@ -54,6 +54,7 @@ class PairScores(ExperimentResult):
         return pandas.DataFrame([self._summary_row(question) for question in self.questions])
 
     def _summary_row(self, question: str) -> dict[str, object]:
+        """Return the row of a question in the summary."""
         low = self.frame[f"{question} low"]
         high = self.frame[f"{question} high"]
         right = int((self._gains(question) > 0).sum())

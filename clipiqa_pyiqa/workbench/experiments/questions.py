@@ -92,6 +92,7 @@ def column_names(metrics: Iterable[AnyMetric]) -> list[str]:
 
 
 def _column_names(metric: AnyMetric) -> Sequence[str]:
+    """Return the names of the columns that a metric fills, before it is built."""
     if metric.label:
         return [metric.label]
     if not isinstance(metric, Description):

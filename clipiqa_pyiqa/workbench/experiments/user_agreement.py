@@ -102,6 +102,7 @@ class Agreement(ExperimentResult):
 
 
 def _summary_row(attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
+    """Return the row of an attribute in the summary."""
     decided = frame[frame["majority"] != ""]
     right = int(decided["right"].astype(bool).sum())
     votes = frame["votes"].sum()

@@ -45,6 +45,7 @@ class _Tally:
         self._choices: dict[tuple[str, str, frozenset[str]], str] = {}  # voter, attribute and images -> chosen image
 
     def add(self, attribute: str, first: str, second: str, votes: Votes) -> None:
+        """Add votes on a pair of images, which may have been added in the other order."""
         if (attribute, second, first) in self.votes:
             first, second = second, first
             votes = Votes(votes.second, votes.first, votes.undecided)
@@ -95,6 +96,7 @@ def read_votes(
 
 
 def _add_file(tally: _Tally, path: Path, folder: Path, template: str | None) -> None:
+    """Add the votes in a CSV file. Raises ``CLIPIQAError``, which names the line."""
     rows, header = read_rows(path)
     has_counts = set(_COUNTS) <= set(header)
     _check_header(path, header, has_counts)
@@ -119,6 +121,7 @@ def _add_file(tally: _Tally, path: Path, folder: Path, template: str | None) -> 
 
 
 def _check_header(path: Path, header: list[str], has_counts: bool) -> None:
+    """Raise ``CLIPIQAError`` if a needed column is missing."""
     needed = ["attribute", *SIDES]
     if not has_counts:
         needed.append("choice")
@@ -147,6 +150,7 @@ def _chosen_image(first: str, second: str, votes: Votes) -> str:
 
 
 def _counted_votes(row: Mapping[str, str]) -> Votes:
+    """Return the numbers of votes in a row."""
     counts = [row[column] for column in _COUNTS]
     if not all(count.isdecimal() for count in counts):
         raise CLIPIQAError(
@@ -156,6 +160,7 @@ def _counted_votes(row: Mapping[str, str]) -> Votes:
 
 
 def _one_vote(row: Mapping[str, str]) -> Votes:
+    """Return the vote in a row's column ``choice``."""
     for_first = Votes(1, 0, 0)
     for_second = Votes(0, 1, 0)
     by_choice = {

@@ -44,6 +44,7 @@ def parse_argument(text: str) -> Specification:
 
 
 def _parsed_options(typed: str, argument: str) -> dict[str, Any]:
+    """Return the options in ``KEY=VALUE,...``; ``argument`` is the whole text, for messages."""
     from .yaml import parse_yaml  # imports yaml
 
     options: dict[str, Any] = {}
@@ -85,6 +86,7 @@ def _in_words(kind: Any) -> str:
 
 
 def _specifications(named: Any, kind: str) -> Iterable[Specification]:
+    """Yield the specifications in whatever a user names; see :func:`parse_specifications`."""
     if named is None:
         return
     if isinstance(named, str):

@@ -66,6 +66,7 @@ class Absent:
         return [*first, f"and {hidden:,} more"] if hidden else first
 
     def _missing(self, count: int, most: int) -> Finding:
+        """Return the finding of images that the new run lacks or one run did not score; up to ``most`` are accepted."""
         phrases = []
         if self.base_only:
             phrases.append(f"{counted(len(self.base_only), 'image')} missing in the new run")

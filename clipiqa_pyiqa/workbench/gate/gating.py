@@ -155,6 +155,7 @@ def _scores_of_images(
     progress: Callable[[int, int], object],
     options: Mapping[str, Any],
 ) -> Scores:
+    """Return the scores of a folder's images, which are stored in ``output`` if there is one."""
     from ..scoring.score import score_paths  # loads torch
 
     return score_paths(metrics, images.items, out=output, **options).scores(progress)

@@ -104,6 +104,7 @@ class ColumnPair:
         return self._judged_by_chance()
 
     def _judged_by_margin(self, margin: float) -> tuple[str, str]:
+        """The verdict on all rows by their margin, and words that explain it."""
         low, _, high = self.gains
         if not self.equal:
             if high < -margin:
@@ -117,6 +118,7 @@ class ColumnPair:
         return "pass", f", a loss beyond chance, but below {margin:g}" if is_loss else ""
 
     def _judged_by_chance(self) -> tuple[str, str]:
+        """The verdict on all rows without a margin, and words that explain it."""
         low, _, high = self.gains
         verdict = "no change"
         text = f" (a loss of {self.noticed:.2g} would be detected 80 % of the time)"

@@ -25,6 +25,7 @@ def images_named(names: Iterable[str]) -> Iterator[Image]:
 
 
 def _images_in_shard(shard: str, names: list[str]) -> Iterator[Image]:
+    """Yield the images of a shard that have these names, then a ``NoImage`` for each that was not found."""
     rows = []
     if shard.lower().endswith(TABLES):
         members = [split_name(name)[1] for name in names]

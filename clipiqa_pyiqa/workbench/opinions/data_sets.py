@@ -40,7 +40,7 @@ def parse_data_sets(
         needs_images: Whether one of the images in a CSV file must exist.
     """
     specifications = parse_specifications(data_sets, "data set")
-    parsed = [_find(specification, data_root, within, needs_images) for specification in specifications]
+    parsed = [_data_set_of(specification, data_root, within, needs_images) for specification in specifications]
     if name := twice_in(data_set.name for data_set in parsed):
         raise CLIPIQAError(f"two data sets are called {name!r}: give one a label, as in 'mine={name}'.")
     return parsed
@@ -75,6 +75,7 @@ class _Named:
 
 
 def _named(specification: Specification) -> _Named:
+    """Return a data set as a user names it, with ``phase`` for pyiqa's splits."""
     target = specification.target
     options = dict(specification.options)
     if not isinstance(target, str | Path):
@@ -96,7 +97,8 @@ def _named(specification: Specification) -> _Named:
     return _Named(label, name, without_share(options), random_share(options, label))
 
 
-def _find(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:
+def _data_set_of(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:
+    """Return the data set that a specification names."""
     if isinstance(specification.target, DataSet):
         return specification.target
     named = _named(specification)
@@ -110,6 +112,7 @@ def _find(specification: Specification, data_root: FilePath | None, within: str,
 
 
 def _csv_set(label: str, options: Settings, within: str, needs_images: bool) -> DataSet:
+    """Return the data set in a CSV file."""
     check_kinds(options, _CSV, f"data set {label!r}")
     columns = tuple(options.get("columns") or (None, None))
     split = options.get("split")
@@ -147,15 +150,16 @@ def _csv_set(label: str, options: Settings, within: str, needs_images: bool) -> 
         groups=opinions.groups or () if within else (),
         source=_source(table, os.path.dirname(table) if root is None else root),
     )
-    return _finish(data, [f"split {split}"] if split else [], options)
+    return _described(data, [f"split {split}"] if split else [], options)
 
 
 def _folder_set(label: str, options: Settings) -> DataSet:
+    """Return the images of a folder or pattern, without opinions."""
     check_kinds(options, _FOLDER, f"data set {label!r}")
     folder = options["folder"]
     paths = map(os.path.abspath, find_inputs(folder))
     root = printable(os.path.abspath(Path(folder).expanduser()))
-    return _finish(DataSet(label, tuple(map(File, paths)), None, source={"root": root}), [], options)
+    return _described(DataSet(label, tuple(map(File, paths)), None, source={"root": root}), [], options)
 
 
 def _source(table: str, root: FilePath) -> dict[str, str]:
@@ -168,6 +172,7 @@ def _source(table: str, root: FilePath) -> dict[str, str]:
 
 
 def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | None, within: str) -> DataSet:
+    """Return a data set of pyiqa's, or one with options like pyiqa's."""
     located = locate(name, data_root, options, label)
     settings = located.settings
     opinions = located.opinions(within)
@@ -189,10 +194,11 @@ def _pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | N
     )
     # when pyiqa normalises DMOS, it also reverses the scale: high is good
     is_lower_better = settings.get("lower_better") and not settings.get("mos_normalize")
-    return _finish(data_set, note, {**settings, "lower_better": is_lower_better})
+    return _described(data_set, note, {**settings, "lower_better": is_lower_better})
 
 
-def _finish(data: DataSet, note: list[str], options: Settings) -> DataSet:
+def _described(data: DataSet, note: list[str], options: Settings) -> DataSet:
+    """Return a data set with note, direction and identity. Raises ``CLIPIQAError`` without images, or for one twice."""
     if not data.paths:
         raise CLIPIQAError(f"data set {data.name!r} has no images.")
     if path := twice_in(data.paths):

@@ -15,6 +15,7 @@ DIGEST_BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other
 
 
 def seen_by_mini(paths: Collection[FilePath], hashes: FileHashes) -> list[bool]:
+    """Return of each file whether ``mini`` was trained on it."""
     return [digest in digests_of_mini() for digest in short_digests(paths, hashes)]
 
 
@@ -32,6 +33,7 @@ def count_learned_from(metric: Any, paths: Collection[FilePath], hashes: FileHas
 
 
 def seen_warning(count: int, images: int) -> str:
+    """Return the warning that ``mini`` was trained on ``count`` of the images."""
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
         "little about other photos: leave mini's photos out."

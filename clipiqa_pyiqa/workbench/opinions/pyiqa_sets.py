@@ -94,6 +94,7 @@ class PyiqaSet:
         return tuple(PyiqaImage(path, self._pyiqa_data_set, places[path]) for path in opinions.paths)
 
     def _normalised(self, scores: Sequence[float]) -> tuple[float, ...]:
+        """Return scores in [0, 1], high is good, if the settings ask for it; else the scores as they are."""
         if not self.settings.get("mos_normalize"):
             return tuple(scores)
         if self.settings.get("mos_range") is None or self.settings.get("lower_better") is None:

@@ -47,6 +47,7 @@ class ScoreTable:
         return self.frame[self.frame["split"] == split]
 
     def check_splits(self, needed: Sequence[str]) -> None:
+        """Raise ``CLIPIQAError`` if the scores of a needed split are too few, or all equal."""
         for split in needed:
             opinions = self.part(split)["target"]
             if why := why_undefined(opinions, opinions):

@@ -93,6 +93,8 @@ def read_opinions(file: OpinionFile) -> Opinions:
     path = Path(file.path).expanduser()
     rows, header = read_rows(path)
     names = _column_names(path, header, file)
+    for column, usual in zip((*file.columns, file.group), (PATH_COLUMNS, _SCORE_COLUMNS, _GROUP_COLUMNS), strict=True):
+        log_other_columns(path, header, column, usual)
     _check_scores_are_opinions(path, header, names.score, file)
     folder = path.parent if file.root is None else Path(file.root).expanduser()
     rated = rows[file.first_row :]
@@ -106,24 +108,22 @@ def read_opinions(file: OpinionFile) -> Opinions:
 
 
 def _column_names(path: Path, header: Sequence[str], file: OpinionFile) -> _ColumnNames:
+    """Return the names of the columns to read."""
     image, score = file.columns
     split = ""
     if file.has_splits:
         option = "split_index" if file.split_column.is_exact else "columns"
         split = find_column(path, header, file.split, "split", option=option, needed=False)
-    names = _ColumnNames(
+    return _ColumnNames(
         image=find_column(path, header, image, PATH_COLUMNS),
         score=find_column(path, header, score, _SCORE_COLUMNS),
         split=split,
         group=find_column(path, header, file.group, _GROUP_COLUMNS, option=_GROUP_OPTION, needed=False),
     )
-    log_other_columns(path, header, image, PATH_COLUMNS)
-    log_other_columns(path, header, score, _SCORE_COLUMNS)
-    log_other_columns(path, header, file.group, _GROUP_COLUMNS)
-    return names
 
 
 def _check_scores_are_opinions(path: Path, header: Sequence[str], score: str, file: OpinionFile) -> None:
+    """Raise ``CLIPIQAError`` for results of a metric, and for DMOS without a direction."""
     if file.columns[1] is None and score == "score" and {"scale", "metric"} <= set(header):
         raise CLIPIQAError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
@@ -139,6 +139,7 @@ def _check_scores_are_opinions(path: Path, header: Sequence[str], score: str, fi
 
 
 def _score(path: Path, line: int, text: str) -> float:
+    """Return the score in a cell."""
     try:
         score = float(text)
     except ValueError:
@@ -149,6 +150,7 @@ def _score(path: Path, line: int, text: str) -> float:
 
 
 def _splits(path: Path, rows: Sequence[tuple[int, CsvRow]], column: str, meaning: SplitColumn) -> tuple[str, ...]:
+    """Return the split of each row; empty for a row that is in none."""
     splits = []
     for line, row in rows:
         split = meaning.split_of(row[column])

@@ -83,6 +83,7 @@ class RankingPage:
         return name != "" and (self.folder / THUMBNAILS / name).exists()
 
     def _make_thumbnails(self, workers: int | None, progress: Progress) -> None:
+        """Write the missing thumbnails of images that can be read."""
         missing = [path for path in self.without_thumbnail if self._thumbnails[path]]
 
         def make(image: Image) -> None:
@@ -99,6 +100,7 @@ class RankingPage:
                 progress(number, len(self.paths))
 
     def _text(self) -> str:
+        """Return the page."""
         scores = self.photos.scores
         rows = self.photos.rows(self.names).to_dict("records")
         return render(

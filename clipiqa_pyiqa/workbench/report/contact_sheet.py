@@ -13,6 +13,9 @@ from .fitted_text import fitted, letters_in, wrapped
 from .pictures import FAINT, INK, SOFT, WORDS
 from .thumbnail import thumbnail
 
+_DPI = 100
+_POINTS_PER_PIXEL = 72 / _DPI
+
 
 def contact_sheet(
     groups: Mapping[str, Sequence[tuple[Path | str | Image.Image, str]]],
@@ -88,11 +91,11 @@ class _Sheet:
         return upper + round(1.35 * size * len(lines))
 
     def figure(self) -> Figure:
-        figure = Figure((self.width / 100, self.height / 100), dpi=100)
-        for pixels, left, lower in self._fields:
-            figure.figimage(pixels, left, self.height - lower)
-        for left, upper, text, size, colour in self._texts:
-            figure.text(
-                left / self.width, 1 - upper / self.height, text, size=0.72 * size, color=colour, va="top", **WORDS
-            )
+        """Return the sheet as a figure, whose origin is the lower left corner."""
+        figure = Figure((self.width / _DPI, self.height / _DPI), dpi=_DPI)
+        for pixels, left, lower_edge in self._fields:
+            figure.figimage(pixels, left, self.height - lower_edge)
+        for left, upper_edge, text, size, colour in self._texts:
+            place = (left / self.width, 1 - upper_edge / self.height)
+            figure.text(*place, text, size=size * _POINTS_PER_PIXEL, color=colour, va="top", **WORDS)
         return figure

@@ -88,6 +88,7 @@ def image(path: str, side: int = 400) -> Markup:
 
 
 def embedded(picture: Image.Image, description: str, format: str = "JPEG") -> Markup:
+    """Return HTML that shows a picture, which is part of the page."""
     buffer = io.BytesIO()
     picture.save(buffer, format, quality=85, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()

@@ -173,6 +173,7 @@ class Report:
         return _blocks([comment, *map(console_table, self.tables)])
 
     def _markdown(self) -> str:
+        """Return the tables, sentences and what they were made from, in Markdown."""
         blocks = [*map(markdown_table, self.tables), markdown_list(self.notes)]
         lists = {
             "Which metrics exactly": self.metric_lines,
@@ -201,6 +202,7 @@ class Report:
         return json.dumps(fields, indent=1, ensure_ascii=False, default=dict) + "\n"
 
     def _page(self) -> str:
+        """Return an HTML page, with tables and pictures in sections."""
         from .html import render  # imports matplotlib and jinja2
 
         tables: dict[str, list[Table]] = {}

@@ -84,6 +84,7 @@ def unscored_note(names: Iterable[str]) -> list[str]:
 
 
 def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool) -> int:
+    """Return the number of images that a condition concerns, counted from the worst (``best``: from the best)."""
     text = str(cut).strip()
     try:
         value = Decimal(text.removesuffix("%"))

@@ -14,6 +14,7 @@ RECORD = "_clipiqa.json"
 
 
 def format_of(path: Path) -> str:
+    """Return the format that a file's suffix names. Raises ``ResultsError`` for another suffix."""
     if format := SUFFIXES.get(path.suffix.lower()):
         return format
     raise ResultsError(

@@ -32,6 +32,7 @@ class Output:
             self.check_free()
 
     def check_free(self) -> None:
+        """Raise ``ResultsError`` if an earlier file or journal is there that is neither continued nor replaced."""
         if self.resume or self.overwrite:
             return
         file = self.earlier()

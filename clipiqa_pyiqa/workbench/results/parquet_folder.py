@@ -79,6 +79,7 @@ class ParquetFolder:
         return Header.of(record)
 
     def _record(self) -> dict[str, Any] | None:
+        """Return what is in the record's file; None if there is none. Raises ``ResultsError`` if it is damaged."""
         path = joined(self.path, RECORD)
         try:
             with opened(path) as file:

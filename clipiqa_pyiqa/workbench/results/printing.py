@@ -46,6 +46,7 @@ class _TableOfRows:
         self._scored = list[tuple[float | None, ...]]()
 
     def write_header(self) -> None:
+        """Print what all scores share, then the columns' names."""
         texts = ", ".join(
             f"{key} {value}" for key, value in described(self.header.columns, self.header.reading).items()
         )
@@ -53,6 +54,7 @@ class _TableOfRows:
         self._write_line(self.header.score_names, "path")
 
     def write(self, row: Row) -> None:
+        """Print a row; behind the path stand the kind of a failure, or the image's size, and other notes."""
         if row.scores is not None:
             self._scored.append(row.scores)
         size = f"{row.width}×{row.height}" if row.width else ""  # only metrics that read the image know it
@@ -61,6 +63,7 @@ class _TableOfRows:
         self._write_line(row.scores or [None] * len(self.header.score_names), path)
 
     def write_means(self) -> None:
+        """Print the mean scores, if several images have scores."""
         if len(self._scored) < 2:
             return
         columns = [[score for score in scores if score is not None] for scores in zip(*self._scored, strict=True)]

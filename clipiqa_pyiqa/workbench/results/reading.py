@@ -82,6 +82,7 @@ def read_cells(
 
 
 def _file_rows(path: Path, format: str, names: Sequence[str] | None) -> Iterator[Cells]:
+    """Yield the rows of a file that is no journal."""
     if format == "parquet":
         from .parquet_file import ROWS_OF_GROUP, opened_parquet
 

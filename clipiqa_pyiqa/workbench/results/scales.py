@@ -63,6 +63,7 @@ def read_scales(cells: Iterable[Any]) -> dict[str, Column]:
 
 
 def _columns_in_short(scale: str) -> dict[str, Column]:
+    """Return the columns in a text of :func:`short_scale_text`. Raises ``ValueError`` for another text."""
     columns = {}
     for text in scale.split(" "):
         name, sign, bounds, fingerprint = text.split(":")
@@ -76,6 +77,7 @@ def _columns_in_short(scale: str) -> dict[str, Column]:
 
 
 def _columns_in(scale: str) -> dict[str, Column]:
+    """Return the columns in a text of :func:`scale_text`."""
     columns = {}
     for name, (low, high, better, fingerprint) in json.loads(scale).items():
         record = {"range": [low, high], "lower_better": better == "lower", "hash": str(fingerprint)}

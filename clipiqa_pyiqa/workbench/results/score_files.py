@@ -212,6 +212,7 @@ def is_folder_of_rows(path: FilePath) -> bool:
 
 
 def _rows_of_folder(address: str) -> tuple[list[Cells], Header]:
+    """Return the rows and the header of a folder of results of a run on Ray."""
     from .parquet_folder import ParquetFolder  # imports pyarrow
 
     folder = ParquetFolder(address)
@@ -224,6 +225,7 @@ def _rows_of_folder(address: str) -> tuple[list[Cells], Header]:
 
 
 def _rows(path: Path) -> tuple[list[Cells], Header | None]:
+    """Return the rows of a file, and its header if it is one of ours."""
     if not path.suffix and not path.exists():
         raise CLIPIQAError(f"{str(path)!r} does not exist: name a file of scores.")
     format = format_of(path)

@@ -197,6 +197,7 @@ class MethodTable(Reported):
         )
 
     def _crops(self, relabelled: Relabelling) -> dict[str, Any]:
+        """Return HTML with crops of the images on which the methods differ most; nothing for one method."""
         from ..report.html import block, embedded  # imports matplotlib
 
         if len(self.methods) == 1:

@@ -38,6 +38,7 @@ def build_tables(method_table: "MethodTable", labels: Mapping[str, str] = NO_LAB
 def _columns_of(
     method_table: "MethodTable", cells: DataFrame, cell: Callable[[Series, int], Cell]
 ) -> list[TableColumn]:
+    """Return a column of methods, then one for each test set and metric; ``cell`` makes a cell of a row's values."""
     columns = [word_column("method", cells.index.unique("method"))]
     for (test_set, label), values in cells.groupby(_COLUMN, sort=False):
         digits = method_table.digits(label)
@@ -47,6 +48,7 @@ def _columns_of(
 
 
 def _means(method_table: "MethodTable", labels: Mapping[str, str]) -> Table:
+    """Return the table of the methods' means."""
     baseline = labels.get(method_table.baseline, method_table.baseline)
     cells = method_table.cells.assign(mark=method_table.marks)
     if not method_table.sd:
@@ -96,6 +98,7 @@ def _reasons(method_table: "MethodTable") -> dict[str, str]:
 
 
 def _differences(method_table: "MethodTable", labels: Mapping[str, str]) -> Table | None:
+    """Return the table of paired differences from the baseline; None if there are none."""
     cells = method_table.cells
     compared = cells[cells["difference"].groupby(_COLUMN).transform("count") > 0]
     compared = compared.drop(method_table.baseline, level="method")
@@ -116,6 +119,7 @@ def _differences(method_table: "MethodTable", labels: Mapping[str, str]) -> Tabl
 
 
 def _changes(method_table: "MethodTable") -> Table | None:
+    """Return what differs from an earlier table; None without one."""
     changed = method_table.changed
     if changed is None:
         return None
@@ -127,6 +131,7 @@ def _changes(method_table: "MethodTable") -> Table | None:
 
 
 def _mean(value: Series, digits: int) -> Cell:
+    """Return a mean with its standard deviation."""
     detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
     is_significant = bool(value["significant"])
     text = number(value["mean"], digits) + (DAGGER if is_significant else "")
@@ -134,6 +139,7 @@ def _mean(value: Series, digits: int) -> Cell:
 
 
 def _difference(value: Series, digits: int) -> Cell:
+    """Return a difference with its interval and p-value."""
     difference = value["difference"]
     detail = ""
     if not math.isnan(value["p"]):
@@ -147,6 +153,7 @@ def _difference(value: Series, digits: int) -> Cell:
 
 
 def _published(method_table: "MethodTable", labels: Mapping[str, str]) -> Table | None:
+    """Return the published numbers beside the computed ones; None without published numbers."""
     expected: Any = method_table.expected
     if expected is None:
         return None
