@@ -234,7 +234,7 @@ def test_the_differences_of_many_metrics_are_in_a_file_and_not_on_the_console(tm
         found = on_live_in_the_wild(40, metrics)
         printed = found.table()
         assert ("m0 − m1" in printed) == (count == 5)
-        assert ("differences of 15 pairs of metrics are in differences.csv" in printed) == (count == 6)
+        assert ("differences of 15 pairs of metrics, in differences.csv" in printed) == (count == 6)
         assert len(found.differences()) == 3 * count * (count - 1) / 2
         for format in ("markdown", "html"):
             assert "m4 − m0" in found.table(format) or "m0 − m4" in found.table(format)
