@@ -45,6 +45,29 @@ COMMANDS = {
     },
 }
 """Title of a group of commands -> command -> what it does."""
+USAGE = {
+    "demo": "[options]",
+    "score": "PATH… [options]",
+    "map": "PHOTO… --out DIR [options]",
+    "rank": "PATH… [options]",
+    "prompts": "[PROMPT…] [options]",
+    "compare": "-m METRIC… -d DATA… [options]",
+    "table": "--methods NAME=FOLDER… -m METRIC… [options]",
+    "protocols": "[NAME]",
+    "gate": "BASE NEW [options]",
+    "train": "CSV|NAME --out DIR [options]",
+    "fit": "CSV|NAME --out FILE [options]",
+    "radar": "IMAGE… [options]",
+    "sweep": "IMAGE… [options]",
+    "pairs": "LOW HIGH [options]",
+    "agreement": "VOTES… [options]",
+    "weights": "[options]",
+    "verify": "[options]",
+    "export": "FILE [options]",
+}
+"""Command -> what stands behind it on a command line."""
+DEFAULT_PROMPTS = {"radar": "six attributes", "sweep": "those of --changes", "agreement": "those of the votes"}
+"""Command whose prompts are not those of the others by default -> its prompts."""
 NAMES = tuple(name for commands in COMMANDS.values() for name in commands)
 HELP = ("--help", "-h")
 WHOLE_HELP = "--help-all"
@@ -117,6 +140,11 @@ def _add_commands(app: App, words: Sequence[str]) -> None:
             sentence = f"{deed[:1].upper()}{deed[1:]}."
             about = description_of(name, WHOLE_HELP in words) if is_described else sentence
             app.command(f"{__package__}.{name}:run", name=name, group=group, help=about or sentence)
+
+
+def usage_of(command: str) -> str:
+    """Return a line that says how a command is called."""
+    return f"Usage: clipiqa {command} {USAGE[command]}" if command else "Usage: clipiqa COMMAND [options]"
 
 
 def function_of(command: str) -> Callable[..., int]:

@@ -64,8 +64,8 @@ def run(
       clipiqa gate base1.parquet base2.parquet --suggest-margin
 
     Args:
-        base: the first run
-        new: the second run
+        base: the first run: a score file, a folder of images, or a folder of results on Ray
+        new: the second run, likewise
         by: columns to compare; default: every column of both runs, or those of --metrics
         key: column that matches rows; default: the paths
         margin: pass only if the loss is surely below D; for the column NAME, or for all others
@@ -133,7 +133,7 @@ def _print_suggestion(gate_result: "GateResult") -> int:
     suggestion = gate_result.suggestion()
     print(*map(one_line, suggestion.lines), sep="\n")
     tell(*(one_line(finding.line) for finding in gate_result.findings))
-    return 1 if suggestion.refusals else 0
+    return 1 if suggestion.has_failed else 0
 
 
 def _check_no_verdict(margin: Sequence[str], worst_loss: Sequence[str], unclear: str, format: str) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NARROWEST = 40  # below it, no text fits beside an option
 WIDEST = 100
-WORDS = {"INT": "N", "FLOAT": "X", "STR": "TEXT", "STR...": "TEXT", "FLOAT...": "X", "PATH": "FILE", None: ""}
+WORDS = {"INT": "N", "FLOAT": "X", "STR": "TEXT", "STR...": "TEXT", "FLOAT...": "X", None: ""}
 """cyclopts' words for types -> ours for values."""
 _INDENT = 28  # of the texts beside options
 
@@ -23,9 +23,13 @@ class Layout:
 
     Args:
         is_whole: Whether groups are shown that many commands share.
+        usage: The first line.
+        default_prompts: The prompts that a command asks by default; empty: quality.
     """
 
-    def __init__(self, is_whole: bool) -> None:
+    def __init__(self, is_whole: bool, usage: str = "", default_prompts: str = "") -> None:
+        self._usage = usage
+        self._default_prompts = default_prompts
         self.is_whole = is_whole
         self.hidden_flags = list[str]()
         """The options in groups that were not shown."""
@@ -38,11 +42,11 @@ class Layout:
             return
         lines = [f"{panel.title}:"]
         for entry in panel.entries:
-            lines += _entry_lines(entry, _width(console))
+            lines += _entry_lines(entry, _width(console), self._default_prompts)
         _print(console, "\n".join([*lines, ""]))
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
-        """Print nothing: arguments and options have lines of their own."""
+        _print(console, f"{self._usage}\n")
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
         paragraphs = [textwrap.fill(paragraph, _width(console)) for paragraph in _plain(description).split("\n\n")]
@@ -53,9 +57,11 @@ def _width(console: Console) -> int:
     return min(max(console.width, NARROWEST), WIDEST)
 
 
-def _entry_lines(entry: HelpEntry, width: int) -> list[str]:
+def _entry_lines(entry: HelpEntry, width: int, default_prompts: str) -> list[str]:
     label = _label(entry)
     text = " ".join(_plain(entry.description).split())
+    if default_prompts and "--prompts" in entry.positive_names:
+        text = text.replace("default: quality", f"default: {default_prompts}")
     if entry.default not in (None, "False", "()", '""'):
         text += f" (default: {entry.default})"
     lines = textwrap.wrap(text, width - _INDENT) or [""]

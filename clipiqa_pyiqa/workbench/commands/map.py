@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from ...files.printable import printable
 from .options.console_tables import frame_as_text
 from .options.flags import RARE
-from .options.groups import Model, Out, Questions, Quiet, Scoring, Settings
+from .options.groups import Model, OutFolder, Questions, Quiet, Scoring, Settings
 from .options.messages import note, tell
 from .options.progress import progress
 from .options.running import check_inputs, start
@@ -16,15 +16,15 @@ from .options.running import check_inputs, start
 
 def run(
     *paths: Annotated[str, Parameter(metavar="PHOTO", required=True)],
-    smooth: Annotated[bool, Parameter(negative_bool="no-")] = True,
-    scale: float = 1.0,
-    out: Out = None,
-    pictures: Annotated[str, Parameter(metavar="KIND", group=RARE)] = "png",
-    html: bool = False,
-    overwrite: bool = False,
-    quiet: Quiet = False,
     questions: Questions = Questions(),
     model: Model = Model(),
+    out: OutFolder = None,
+    html: bool = False,
+    overwrite: bool = False,
+    smooth: Annotated[bool, Parameter(negative_bool="no-")] = True,
+    scale: float = 1.0,
+    pictures: Annotated[str, Parameter(metavar="KIND", group=RARE)] = "png",
+    quiet: Quiet = False,
     scoring: Scoring = Scoring(),
     settings: Settings = Settings(),
 ) -> int:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ..rank.picked import Picked
 
 
+_USUAL_COUNT = 10
+
+
 @Parameter(name="*", group=COLUMNS)
 @dataclass(frozen=True)
 class OrderOptions:
@@ -110,7 +113,7 @@ class PickOptions:
 
 def run(
     *sources: Annotated[str, Parameter(metavar="PATH")],
-    count: int = 10,
+    count: int | None = None,
     page: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     picks: PickOptions = PickOptions(),
     order: OrderOptions = OrderOptions(),
@@ -127,11 +130,11 @@ def run(
       clipiqa rank photos/ --best 10
       clipiqa rank photos/ --page page/
       clipiqa rank scores.csv --where 'quality >= 0.6' 'sharpness >= 0.3' --unflagged --paths
-      clipiqa rank photos/ --worst 20% --paths -0 | xargs -0r mv -nt rejected/
+      clipiqa rank photos/ --worst 20% --paths -0 | xargs -0r mv --backup=numbered -t rejected/
 
     Args:
         sources: folders, images, quoted globs; or a score file, or a folder of results on Ray
-        count: best images to show, and worst
+        count: best images to show, and as many worst; default: 10
         page: folder for ranking.html, a page with thumbnails, a slider for a threshold, and paths to copy
     """
     conditions = picks.conditions()  # a PATH may stand among names of flags
@@ -144,10 +147,11 @@ def run(
     is_picking = bool(cuts or conditions)
     if picks.paths and not is_picking:
         raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
-    photos, are_all_scored = _score_or_read(sources, experiment, order, conditions, count)
+    shown_count = _shown_count(count, is_picking)
+    photos, are_all_scored = _score_or_read(sources, experiment, order, conditions, shown_count)
     from ..rank.picked import pick, worst_and_best  # loads pandas
 
-    picked = pick(photos, cuts) if is_picking else worst_and_best(photos, count)
+    picked = pick(photos, cuts) if is_picking else worst_and_best(photos, shown_count)
     missing = _missing(picked, picks) if is_picking else set()
     if missing:
         tell(f"{counted(len(missing), 'picked photo')} gone: {few(sorted(map(photos.path, missing)))}")
@@ -170,6 +174,13 @@ def run(
     elif is_picking or page is None:
         print(photos.report(picked.parts).text(), end="")
     return exit_code
+
+
+def _shown_count(count: int | None, is_picking: bool) -> int:
+    """Return how many of the best and of the worst photos to show. Raises ``OptionError`` beside picks."""
+    if is_picking and count is not None:
+        raise OptionError("--count is for the list without picks: leave it out, or write --best N or --worst N.")
+    return _USUAL_COUNT if count is None else count
 
 
 def _score_or_read(

@@ -110,11 +110,11 @@ class Videos:
 
 def run(
     *paths: Annotated[str, Parameter(metavar="PATH")],
-    null: Annotated[bool, Parameter(alias="-0")] = False,
-    format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
-    drop_vanished: bool = False,
     metrics: MetricOptions = MetricOptions(),
     output: ScoreFile = ScoreFile(),
+    drop_vanished: bool = False,
+    format: Literal["csv", "jsonl", "parquet", "table"] | None = None,
+    null: Annotated[bool, Parameter(alias="-0")] = False,
     scoring: Scoring = Scoring(),
     shards: Shards = Shards(),
     videos: Videos = Videos(),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from ...errors import OptionError
 from ..files.names_and_values import numbers_by_name
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from ..metrics.kinds import AnyMetric
 
 
-@Parameter(name="*", group="Table")
+TABLE = Group("Table", sort_key=1)
+
+
+@Parameter(name="*", group=TABLE)
 @dataclass(frozen=True)
 class Methods:
     """Table.
@@ -52,8 +55,8 @@ class Methods:
 def run(
     *,
     options: Methods = Methods(),
-    value: Annotated[Sequence[str], Parameter(metavar="NAME=NUMBER")] = (),
-    describe: bool = False,
+    value: Annotated[Sequence[str], Parameter(metavar="NAME=NUMBER", group=TABLE)] = (),
+    describe: Annotated[bool, Parameter(group=TABLE)] = False,
     comparing: Comparing = Comparing(),
     settings: Settings = Settings(),
 ) -> int:

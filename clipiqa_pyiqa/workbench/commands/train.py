@@ -19,7 +19,7 @@ class Changes:
     """Recipe.
 
     Args:
-        n_ctx: learned context vectors; default: 16 (with --init words: the tokens of a text)
+        n_ctx: learned context vectors; default: 16, or the tokens of --init words
         shared: learn one context for both texts
         init: first context: the letter x (as in pyiqa), random (as in the authors' code), or words: the pair's own
             texts (as in the paper), which are learned whole

@@ -13,6 +13,9 @@ _WORST = 2
 """A limit of one image's loss is so many times the largest difference of two runs without a change."""
 
 
+EQUAL = "the runs are equal, so every margin would pass; choose the smallest loss that matters to you"
+
+
 @dataclass(frozen=True)
 class Suggestion:
     """The limits of each column, or why there are none.
@@ -28,14 +31,22 @@ class Suggestion:
     refusals: dict[str, str]
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the runs do not tell a margin though they differ; of equal runs, every margin is passed."""
+        return any(why != EQUAL for why in self.refusals.values())
+
+    @property
     def lines(self) -> Iterator[str]:
         """Yield the options, what they find, and the verdict on the suggestion."""
         if self.options:
             yield self.options
         yield from self.sentences
         for name, why in self.refusals.items():
-            yield f"{name}: {why}, so no margin can be suggested"
-        yield f"FAILED: no margin can be suggested for {', '.join(self.refusals)}" if self.refusals else "PASSED"
+            yield f"{name}: no margin can be suggested: {why}"
+        if self.has_failed:
+            yield f"FAILED: no margin can be suggested for {', '.join(self.refusals)}"
+        elif not self.refusals:
+            yield "PASSED"
 
 
 def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
@@ -67,7 +78,7 @@ def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
 def _refusal(pair: ColumnPair) -> str:
     """Return why no margin can be suggested for a column; empty if one can."""
     if pair.equal:
-        return "the runs are equal"
+        return EQUAL
     if pair.n < FEW:
         return f"there are fewer than {FEW} rows"
     if pair.verdict in ("worse", "better"):

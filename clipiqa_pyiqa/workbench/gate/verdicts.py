@@ -113,7 +113,7 @@ class ColumnPair:
                 return "unclear", f", fewer than {FEW} rows"
             if low <= -margin <= high:
                 because = f", as {self.caveat}" if self.caveat else f" ({self.margin_text})"
-                return "unclear", f", a loss of {margin:g} is not excluded{because}"
+                return "unclear", f", the loss may be {margin:g} or more{because}"
         is_loss = -margin < low and high < 0
         return "pass", f", a loss beyond chance, but below {margin:g}" if is_loss else ""
 

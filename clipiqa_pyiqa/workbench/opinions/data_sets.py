@@ -105,6 +105,10 @@ def _data_set_of(specification: Specification, data_root: FilePath | None, withi
     if "csv" in named.options:
         data_set = _csv_set(named.label, named.options, within, needs_images)
     elif "folder" in named.options:
+        if within:
+            raise CLIPIQAError(
+                f"{named.label!r} is a folder, without a column of groups: leave out `{{within}}`.", options=("within",)
+            )
         data_set = _folder_set(named.label, named.options)
     else:
         data_set = _pyiqa_set(named.label, named.name, named.options, data_root, within)

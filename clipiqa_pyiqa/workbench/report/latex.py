@@ -26,6 +26,10 @@ def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: st
     return "\n\n".join(parts) + "\n"
 
 
+_MOST_IN_A_COLUMN = 4
+"""Columns of a table that fits in one of a page's two columns."""
+
+
 def latex_table(table: Table, caption: str, key: str) -> str:
     """Return a table without the columns that have no number; ``key`` is its label."""
     import pandas
@@ -37,15 +41,18 @@ def latex_table(table: Table, caption: str, key: str) -> str:
         frame = frame.droplevel(0, axis="columns")
     sides = "".join("l" if column.is_wordy else "r" for column in full)
     body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
-    lines = [r"\begin{table*}[t]", r"\centering\small"]
+    is_narrow = len(full) <= _MOST_IN_A_COLUMN
+    kind = "table" if is_narrow else "table*"
+    width = r"\columnwidth" if is_narrow else r"\textwidth"
+    lines = [rf"\begin{{{kind}}}[t]", r"\centering\small"]
     label = rf"\label{{{key}}}" if key else ""
     caption = latex(caption or (table.title and f"{table.title}."))
     lines += [rf"\caption{{{caption}}}{label}\medskip"] if caption or label else []
-    lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%", body.rstrip() + r"}\par\medskip"]
+    lines += [rf"\resizebox{{\ifdim\width>{width}{width}\else\width\fi}}{{!}}{{%", body.rstrip() + r"}\par\medskip"]
     empty = ", ".join(column.title for column in table.columns if column not in full)
     notes = [*table.before, *table.legend, empty and f"Without numbers: {empty}."]
     lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
-    lines += [r"\end{table*}", *(f"% {one_line(line)}" for line in table.after)]
+    lines += [rf"\end{{{kind}}}", *(f"% {one_line(line)}" for line in table.after)]
     return "\n".join(lines)
 
 

@@ -38,7 +38,7 @@ class RowCounts:
 
     def sentence(self, failed_before: str) -> str:
         """Return the counts in words, with those of each column if they differ."""
-        counts = ", ".join(filter(None, [f"{self.scored} scored", f"{self.failed} failed", failed_before]))
-        if len(set(self.by_column.values())) <= 1:
-            return counts
-        return f"{counts}; {', '.join(f'{count:,} by {name}' for name, count in self.by_column.items())}"
+        by_column = ""
+        if len(set(self.by_column.values())) > 1:
+            by_column = f"scores: {', '.join(f'{name} {count:,}' for name, count in self.by_column.items())}"
+        return "; ".join(filter(None, [f"{self.scored} scored, {self.failed} failed", by_column, failed_before]))

@@ -46,17 +46,21 @@ class Tally:
                 self.failed_by.update(name for name, score in row.scores.items() if score is None)
 
     def failed_before(self, columns: Sequence[str]) -> str:
-        """Return how many images failed before, and by which columns if not by all alike; empty if none did."""
+        """Return how many images failed before, and in which columns if not in all alike; empty if none did."""
         if not self.failed:
             return ""
-        text = f"{self.failed:,} failed before"
+        text = f"{self.failed:,} failed in the earlier run and were not tried again"
+        if self.failed == 1:
+            text = "1 failed in the earlier run and was not tried again"
         if all(self.failed_by[name] == self.failed for name in columns):
             return text
-        return f"{text} ({', '.join(f'{count:,} by {name}' for name, count in self.failed_by.items())})"
+        lacking = ", ".join(f"{name}: {count:,}" for name, count in self.failed_by.items())
+        return f"{text} (without a score of {lacking})"
 
     def __str__(self) -> str:
-        incomplete = f"{self.incomplete:,} to be completed, " if self.incomplete else ""
-        return f"{self.unchanged:,} done before, {incomplete}{self.changed:,} changed since, {self.new:,} new"
+        counts = {"lacking scores": self.incomplete, "changed since": self.changed, "new": self.new}
+        to_score = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+        return f"{counted(self.unchanged, 'image')} done in an earlier run; to score: {to_score or 'none'}"
 
 
 def log_tally(results: Results, tally: Tally, title: str = "") -> None:

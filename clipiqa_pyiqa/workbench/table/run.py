@@ -97,6 +97,7 @@ def table(
     baseline_name = baseline or next(iter(folders))
     _check_names(folders, baseline_name, formula_values, rules)
     _check_references(wanted, reference)
+    _check_border(wanted, crop_border)
     _check_sizes(options, rules, wanted)
     images = match_images(folders, reference, rules, skip_missing=skip_missing)
     for line in images.left_out:
@@ -156,6 +157,14 @@ def _check_references(metrics: Iterable[AnyMetric], reference: FilePath | None) 
         raise CLIPIQAError(
             f"{', '.join(of_pairs)} cannot do without reference images: name their folder in `{{reference}}`.",
             options=("reference",),
+        )
+
+
+def _check_border(metrics: Iterable[AnyMetric], crop_border: int | None) -> None:
+    if crop_border is not None and all(metric.takes is not Takes.PAIR for metric in metrics):
+        raise CLIPIQAError(
+            "`{crop_border}` is for full-reference metrics such as psnr-y, and there is none: leave it out.",
+            options=("crop_border",),
         )
 
 

@@ -116,7 +116,7 @@ def test_bad_files_are_reported_counted_and_skipped_and_decide_later_exit_codes_
     found = {Path(row.path).name: row.error for row in read_results("scores.csv")[1]}
     assert len(found) == 5 and "empty" in found["bad.png"] and "exist" in found["gone.png"]
     assert "photos/bad.png" in ran.err and "gone.png" in ran.err
-    score("photos --out scores.csv --resume", 1, "0 scored, 0 failed, 1 failed before")
+    score("photos --out scores.csv --resume", 1, "0 scored, 0 failed; 1 failed in the earlier run")
 
 
 def test_cells_that_a_run_did_not_ask_for_are_counted_by_column_until_they_are_filled(score, folder):
@@ -136,7 +136,7 @@ def test_rows_of_files_that_are_gone_are_counted_and_dropped_on_request(score, f
         score(
             f"photos/b.JPG --out scores.csv --resume {more}",
             int(not more),
-            "1 done before",
+            "1 image done in an earlier run",
             "1 row of images that are gone",
         )
         assert len(rows("scores.csv")) == (3 if more else 4)

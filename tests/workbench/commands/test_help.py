@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from command_options import all_arguments, is_option
+from PIL import Image
 
 from clipiqa_pyiqa.workbench.commands import main
 from clipiqa_pyiqa.workbench.commands.app import COMMANDS, NAMES
@@ -77,3 +78,32 @@ def test_help_can_be_printed_on_a_screen_of_any_width(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "1")
     assert main(["score", "--help"]) == 0
     assert "--resume" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_help_begins_with_how_the_command_is_called(clipiqa, command):
+    text = clipiqa(f"{command} --help", 0).out
+    usage = text.splitlines()[0]
+    assert usage.startswith(f"Usage: clipiqa {command}")
+    arguments = re.findall(r"^  (\S+)", group(text, "Arguments"), re.MULTILINE)
+    assert all(argument in usage for argument in arguments)
+    assert "as the command says" not in text
+
+
+def test_help_tells_folders_from_files_and_commands_own_prompts(clipiqa):
+    for command in ("gate", "rank", "table", "compare", "sweep", "map"):
+        assert "--out DIR" in clipiqa(f"{command} --help", 0).out
+    assert "--out FILE" in clipiqa("score --help", 0).out
+    assert "default: those of --changes" in " ".join(clipiqa("sweep --help", 0).out.split())
+    table = clipiqa("table --help", 0).out
+    assert table.index("--methods") < table.index("--prompts") < table.index("--label") < table.index("Examples")
+
+
+def test_options_without_a_use_are_refused(clipiqa, tmp_path):
+    (tmp_path / "s.csv").write_text("path,quality\na.png,1\nb.png,2\n")
+    clipiqa("rank s.csv --count 1 --best 1", 2, "--count is for the list without picks")
+    clipiqa("rank s.csv --count 1", 0, out="a.png")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "photos/a.png")
+    clipiqa("compare -m mini -d photos --within scene", 2, "'photos' is a folder, without a column of groups")
+    clipiqa("table --methods a=photos -m mini --crop-border 4", 2, "--crop-border is for full-reference metrics")

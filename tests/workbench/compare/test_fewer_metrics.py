@@ -39,7 +39,7 @@ def test_finished_metrics_stay_in_the_report(clipiqa, rated):
             for folder in ("all", "out")
         )
         pandas.testing.assert_frame_equal(found, expected)
-    clipiqa(f"{command} out -m entropy --resume", 0, "8 done before")
+    clipiqa(f"{command} out -m entropy --resume", 0, "8 images done in an earlier run")
     assert pandas.read_csv(rated / "out/comparison.csv")["metric"].tolist() == ["entropy", "piqe", "mini"]
     assert "<h3>piqe</h3>" in (rated / "out/report.html").read_text()
 

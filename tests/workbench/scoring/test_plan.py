@@ -72,7 +72,7 @@ def test_every_image_is_counted_once_and_only_what_lacks_scores_is_a_task(metric
     tasks = list(planned.tasks)
     assert [task.image.name for task in tasks] == ["b", "d", "e"] and all(task.wanted == [True] for task in tasks)
     assert planned.tally == Tally(unchanged=2, changed=1, new=1, incomplete=1, failed=1, failed_by=Counter(quality=1))
-    assert str(planned.tally) == "2 done before, 1 to be completed, 1 changed since, 1 new"
+    assert str(planned.tally) == "2 images done in an earlier run; to score: 1 lacking scores, 1 changed since, 1 new"
 
 
 def test_planning_changes_nothing_of_the_earlier_run(metrics):

@@ -228,7 +228,12 @@ class TestCommand:
 
     def test_shards_into_one_file_and_on_the_terminal(self, clipiqa, lake):
         clipiqa("score lake/a --keep n --out s.csv --device cpu", 0)
-        clipiqa("score lake --keep n --out s.csv --resume --device cpu", 0, "2 scored, 0 failed", "5 done before")
+        clipiqa(
+            "score lake --keep n --out s.csv --resume --device cpu",
+            0,
+            "2 scored, 0 failed",
+            "5 images done in an earlier run",
+        )
         assert list(pandas.read_csv("s.csv").n) == [0, 1, 2, 0, 1, 0, 1]
         assert clipiqa("score lake/a/000.tar --device cpu").out.count("000.tar::") == 3
         clipiqa("score lake/{a,b}/{000..001}.tar --out t.csv --device cpu", 1, "b/001.tar' does not exist")
@@ -260,7 +265,9 @@ class TestCommand:
         save_tar(lake / "a/002.tar", {"0.png": picture(51), "0.json": b"{", **samples([60], 1)})
         asked = "score lake/a/002.tar --keep caption --device cpu --out"
         clipiqa(f"{asked} s.csv", 1, "0.json' holds no JSON object", "1 failed")
-        ran = clipiqa(f"{asked} s.csv --resume", 1, "1 failed before", "3 done before, 0 changed")
+        ran = clipiqa(
+            f"{asked} s.csv --resume", 1, "1 failed in the earlier run", "3 images done in an earlier run; to score: "
+        )
         assert "was to be kept" not in ran.err  # rows that are kept have captions
         clipiqa("score lake/a/002.tar --keep json --out text.csv --device cpu", 0)
 

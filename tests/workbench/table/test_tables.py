@@ -179,6 +179,13 @@ def test_labels_rename_names_and_never_the_words_of_a_sentence(comparison):
     assert found.tables[0].columns[1].cells == plain.tables[0].columns[1].cells
 
 
+def test_a_narrow_table_takes_one_column_of_a_page(comparison):
+    narrow = comparison.report(show=["n", "SROCC"]).text("latex")
+    assert r"\begin{table}[t]" in narrow.split(r"\end{table}")[0]
+    assert narrow.count(r"\begin{table}") == narrow.count(r"\end{table}") > 0
+    assert r"\begin{table*}" in comparison.report().text("latex").split(r"\end{table")[0]
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
 def test_a_document_with_the_tables_compiles(comparison, tmp_path):
     head = rf"\documentclass{{article}}{PACKAGES}\begin{{document}}"

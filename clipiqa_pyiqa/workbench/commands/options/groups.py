@@ -28,7 +28,8 @@ Parameter(name="*", group=IMAGES)(Sizes)
 Parameter(name="*", group=IMAGES, negative_bool="no-")(Reading)
 Prompts = Annotated[Sequence[str], Parameter(alias="-p", metavar="PROMPT", group=OPTIONS)]
 Quiet = Annotated[bool, Parameter(alias="-q", group=RARE)]
-Out = Annotated[Path | None, Parameter(alias="-o", metavar="FILE", group=OPTIONS)]
+OutFile = Annotated[Path | None, Parameter(alias="-o", metavar="FILE", group=OPTIONS)]
+OutFolder = Annotated[Path | None, Parameter(alias="-o", metavar="DIR", group=OPTIONS)]
 
 
 @Parameter(name="*", group=RARE)
@@ -56,7 +57,7 @@ class Model:
         quick_gelu: whether an unpublished checkpoint uses QuickGELU; default: yes
     """
 
-    backbone: Annotated[str | None, Parameter(alias="-b", group=OPTIONS)] = None
+    backbone: Annotated[str | None, Parameter(alias="-b", metavar="NAME", group=OPTIONS)] = None
     clip_weights: Annotated[str | None, Parameter(metavar="FILE|TAG")] = None
     pos_embedding: Annotated[str | None, Parameter(metavar="MODE")] = None
     precision: Annotated[str | None, Parameter(metavar="KIND")] = None
@@ -72,8 +73,7 @@ class Questions:
     """Questions.
 
     Args:
-        prompts: named pairs (see `clipiqa prompts`), presets, 'positive|negative', or 'single:text'; default: quality,
-            or as the command says
+        prompts: named pairs (see `clipiqa prompts`), presets, 'positive|negative', or 'single:text'; default: quality
         template: wording of the pairs, such as 'A photo of {}.'
         learned_prompts: a file that `clipiqa train` or `clipiqa fit` wrote, or a published name: clipiqa+,
             clipiqa+_rn50_512, clipiqa+_vitL14_512
@@ -114,7 +114,8 @@ class MetricOptions:
     """Metrics.
 
     Args:
-        metrics: metrics: [LABEL=]NAME|FILE[:KEY=VALUE,…]; a FILE holds scores, learned prompts or a head
+        metrics: any of pyiqa's, such as niqe, as [LABEL=]NAME[:KEY=VALUE,…]; or a file of scores, learned prompts or
+            a head
         trust_weights: load files and URLs that could run code
     """
 
@@ -187,15 +188,15 @@ class TableOptions:
 
     Args:
         format: format of the printed table
-        label: texts to show in place of names of metrics, methods, data sets or columns
+        label: text to show in place of a metric's, method's, data set's or column's name
         show: columns to show, in this order
         caption: caption of the first table in LaTeX
         latex_label: \\label of the first table in LaTeX
     """
 
     format: Literal["table", "csv", "markdown", "latex"] = "table"
-    label: Annotated[Sequence[str], Parameter(metavar="NAME=TEXT")] = ()
-    show: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = ()
+    label: Annotated[Sequence[str], Parameter(metavar="NAME=TEXT", group=OPTIONS)] = ()
+    show: Annotated[Sequence[str], Parameter(metavar="COLUMN", group=OPTIONS)] = ()
     caption: str = ""
     latex_label: Annotated[str, Parameter(metavar="KEY")] = ""
 
@@ -236,12 +237,12 @@ class OutputOptions:
 
     Args:
         out: folder for results; default: only print them
-        resume: continue with the scores in --out
+        resume: keep the scores in --out, and compute those that are missing
         overwrite: replace what is in --out
         quiet: show no progress bar and no summary
     """
 
-    out: Out = None
+    out: OutFolder = None
     resume: bool = False
     overwrite: bool = False
     quiet: Quiet = False
@@ -258,10 +259,12 @@ class ScoreFile(OutputOptions):
 
     Args:
         out: file of scores (csv, jsonl, parquet), or folder for --engine ray; default: only print a table
-        resume: continue with the scores in --out
+        resume: keep the scores in --out, and compute those that are missing
         overwrite: replace what is in --out
         quiet: show no progress bar and no summary
     """
+
+    out: OutFile = None
 
 
 @Parameter(name="*")

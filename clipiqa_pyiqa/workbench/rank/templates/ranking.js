@@ -10,6 +10,15 @@ const isAsGood = (score, threshold) => lowerIsBetter ? score <= threshold : scor
 const shown = (score) => Number.isInteger(score) ? String(score) : score.toPrecision(4);
 const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
+// The number with the fewest digits that chooses the same photos as the threshold at a place of the list.
+function shortest(place) {
+  for (let digits = 3; digits < 17; digits++) {
+    const rounded = Number(thresholds[place].toPrecision(digits));
+    if (thresholds.findIndex((score) => isAsGood(score, rounded)) === place) return rounded;
+  }
+  return thresholds[place];
+}
+
 function threshold() {
   return Number.isFinite(number.valueAsNumber) ? number.valueAsNumber : thresholds[slider.value];
 }
@@ -86,7 +95,7 @@ async function copyPaths() {
 
 slider.max = thresholds.length - 1;
 slider.oninput = () => {
-  number.value = thresholds[slider.value];
+  number.value = shortest(Number(slider.value));
   choose();
 };
 number.oninput = () => {
