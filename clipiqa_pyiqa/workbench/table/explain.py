@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from shlex import quote
 from typing import TypeGuard
@@ -59,20 +59,31 @@ def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> Dat
         if cells.empty or not isinstance(metric, ImageMetric) or metric.takes is Takes.FOLDERS:
             continue
         no_alpha: AnyMetric = metric if is_transparent else _broken(metric, "no image has transparency")
-        for is_alpha_dropped, changes in (
-            (False, _changes(metric)),
-            (True, [("alpha dropped", "save the images without transparency", no_alpha)]),
-        ):
-            tried = [(name, option, changed.with_label(f"{label} ({name})")) for name, option, changed in changes]
-            metrics = [changed for *_, changed in tried]  # scored together, so that each image is read once
-            other = score(metrics, is_trial=True, is_alpha_dropped=is_alpha_dropped)
-            for change, option, changed in tried:
-                means = [other.mean(cell.test_set, changed.label, cell.method) for cell in cells.itertuples()]
-                why = other.metrics[changed.label].error
-                trials.append(cells.assign(change=change, option=option, value=means, reason=why))
+        trials += _trials(score, cells, label, _changes(metric), is_alpha_dropped=False)
+        no_alpha_change = ("alpha dropped", "save the images without transparency", no_alpha)
+        trials += _trials(score, cells, label, [no_alpha_change], is_alpha_dropped=True)
     every = add_units(concat(trials), "value")
     every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")
     return every[["test_set", "method", "metric", "change", "option", "value", "units", "verdict", "reason"]]
+
+
+def _trials(
+    score: Callable[..., MethodTable],
+    cells: DataFrame,
+    label: str,
+    changes: Iterable[tuple[str, str, AnyMetric]],
+    is_alpha_dropped: bool,
+) -> list[DataFrame]:
+    """Return a trial of each change to a metric: its published numbers, with the means of the changed metric."""
+    tried = [(name, option, changed.with_label(f"{label} ({name})")) for name, option, changed in changes]
+    metrics = [changed for *_, changed in tried]  # scored together, so that each image is read once
+    other = score(metrics, is_trial=True, is_alpha_dropped=is_alpha_dropped)
+    trials = []
+    for change, option, changed in tried:
+        means = [other.mean(cell.test_set, changed.label, cell.method) for cell in cells.itertuples()]
+        why = other.metrics[changed.label].error
+        trials.append(cells.assign(change=change, option=option, value=means, reason=why))
+    return trials
 
 
 def _broken(metric: ImageMetric, reason: str) -> BrokenMetric:
