@@ -1,6 +1,6 @@
 """Checks of arguments, where a wrong one would give a wrong result or lose something.
 
-Each raises ``OptionError`` with the option's name.
+Each raises ``OptionError`` with the option's name; :func:`check_keys` raises ``ConfigError``.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def check_one_of(option: str, choice: Any, choices: Iterable[Any]) -> None:
 
 
 def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Raise ``ConfigError``, which names ``where`` the keys stand, for the first unknown key."""
     for key in options:
         if key not in known:
             raise ConfigError(f"unknown key {key!r} in {where}: {hint_for(str(key), known)}")

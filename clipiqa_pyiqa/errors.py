@@ -30,9 +30,13 @@ class Kind(StrEnum):
 class CLIPIQAError(ValueError):
     """Base of all errors that this package raises on bad input.
 
+    With a ``name``, the reason is a clause that follows it, without a full stop: ``'is not an image'``. Without a name,
+    the reason is the whole message.
+
     Attributes:
         reason: What is wrong and what to do, without ``name``.
-        name: The input with the problem, such as a file.
+        kind: The kind of problem that an input has.
+        name: The input with the problem, such as a file; an empty text if the problem is in no input.
         options: The names in Python of the options that are to be changed; the reason has them as ``{max_side}``.
     """
 

@@ -33,7 +33,8 @@ def weights_at_hand(
 
     Args:
         backbones: One or several, as ``'RN50'`` or, with a tag, ``'ViT-B/32:laion2b_s34b_b79k'``; default all.
-        prompts: Add the published prompts of CLIP-IQA+.
+        prompts: Add pyiqa's files: learned prompts, towers of QualiCLIP and LIQE, and a head.
+        download: Download files that are not on this machine.
     """
     if not isinstance(backbones, str):
         check_list("backbones", backbones)

@@ -27,7 +27,7 @@ def run(
 
     Args:
         backbone: list only these backbones, such as RN50 or ViT-B/32:laion2b_s34b_b79k
-        prompt_files: list only the published prompt files; with --backbone, list these files too
+        prompt_files: list only pyiqa's files: prompts, a head and two metrics' towers; with --backbone, list these too
         download: download missing files
     """
     from ...weights.at_hand import weights_at_hand

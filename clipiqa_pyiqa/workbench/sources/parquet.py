@@ -70,7 +70,8 @@ def check_kept_columns(shard: ShardFile, schema: pyarrow.Schema) -> None:
     """Raise ``ShardError`` if a column to keep is missing."""
     missing = [name for name in shard.keep if name not in schema.names]
     if missing:
-        raise ShardError(f"{shard.name!r} has no column {missing[0]!r} to keep: its columns are {_listed(schema)}.")
+        why = f"has no column {missing[0]!r} to keep: its columns are {_listed(schema)}"
+        raise ShardError(why, name=shard.name)
 
 
 def _listed(schema: pyarrow.Schema) -> str:
@@ -88,8 +89,9 @@ def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
     if column or len(candidates) != 1:
         wanted = f"the column {column!r}" if column else "one column"
         raise ShardError(
-            f"{shard.name!r} must have {wanted} of images (bytes, or Hugging Face's bytes and path), or "
-            f"{{image_column}} must name one; its columns are {_listed(schema)}.",
+            f"must have {wanted} of images (bytes, or Hugging Face's bytes and path), or "
+            f"{{image_column}} must name one; its columns are {_listed(schema)}",
+            name=shard.name,
             options=("image_column",),
         )
     return candidates[0]

@@ -41,8 +41,7 @@ def images_of_shard(shard: Shard) -> Iterator[Image]:
         if not count:
             yield _stamped(NoImage(shard.name, "holds no images", Kind.EMPTY), stamp)
     except ShardError as error:
-        why = error.reason if error.name else f"cannot be read: {error.reason.rstrip('.')}"
-        yield _stamped(NoImage(shard.name, why, error.kind), stamp)
+        yield _stamped(NoImage(shard.name, error.reason, error.kind), stamp)
 
 
 def _stamped(image: Image, stamp: Stamp) -> Image:

@@ -29,8 +29,8 @@ class TarShard(ShardFile):
     def entries(self) -> Iterator[Image]:
         readable = image_suffixes()
         beside = ("json", *self.keep) if self.keep else ()
-        wanted = members(self.name, lambda member: suffix_of(member.name) in readable or member.suffix in beside)
-        for key, sample in itertools.groupby(wanted, lambda member: getattr(member, "key", None)):
+        all_members = members(self.name, lambda member: suffix_of(member.name) in readable or member.suffix in beside)
+        for key, sample in itertools.groupby(all_members, lambda member: getattr(member, "key", None)):
             images = list[BytesImage | NoImage]()
             sidecars = dict[str, bytes]()
             for member in sample:
@@ -40,7 +40,7 @@ class TarShard(ShardFile):
                     continue
                 elif suffix_of(member.name) in readable:
                     images.append(member.image(f"{self.name}::{member.shown}"))
-                else:
+                elif member.suffix in beside:
                     sidecars[member.suffix] = member.data
             values: dict[str, Any] = {"key": key, "__key__": key}
             values |= {name: data.decode("utf-8", "backslashreplace") for name, data in sidecars.items()}
