@@ -104,7 +104,7 @@ def absent_rows(pairing: Pairing, names: Sequence[str], judged: Sequence[str], r
         [row for row in pairing.base_only if row not in damaged],
         [row for row in pairing.new_only if row not in damaged],
         damaged,
-        {row: f"without a score of {name!r} in both runs" for row, name in lacking.items()},
+        {row: f"without a score of {name!r} in one run or both" for row, name in lacking.items()},
         [line for name in judged for line in _lost_scores(name, rows, paths, runs)],
         [line for name in names if name not in judged for line in _lost_scores(name, rows, paths, runs)],
         pairing.base_count,

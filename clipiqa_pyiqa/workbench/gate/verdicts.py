@@ -127,8 +127,9 @@ class ColumnPair:
         if 0 < abs(self.difference) <= self.rounding:
             text += f", a difference within rounding ({self.rounding:.0e})"
         elif not low <= 0 <= high:
-            if self.equal or self.p_holm is None or self.p_holm >= LEVEL:
-                text += f", p = {self.p:.2g} alone, {self.p_holm:.2g} among all columns"
+            corrected = self.p if self.p_holm is None else self.p_holm  # one column alone needs no correction
+            if self.equal or corrected >= LEVEL:
+                text += f", p = {self.p:.2g} alone, {corrected:.2g} among all columns"
             else:
                 verdict = "better" if low > 0 else "worse"
         if self.n < FEW:

@@ -46,6 +46,11 @@ class ValidatedFit(NamedTuple):
     predicted: Array
     folds: int
 
+    @property
+    def keeps_order(self) -> bool:
+        """Whether the head keeps the order of the metric's scores; affine with a negative factor turns it round."""
+        return self.method == "affine" and bool(self.head["prior"][0] > 0)
+
 
 def validated_fit(method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int) -> ValidatedFit:
     """Fit the method, or of all methods the one whose predictions of other groups are clearly better."""

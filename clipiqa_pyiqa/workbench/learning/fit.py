@@ -113,7 +113,7 @@ def fit(
     best = validated_fit(method, parts["train"], groups, seed)
     tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
     before = {split: fit_agreement(part.zero_shot, part.shares) for split, part in tested.items()}
-    _warn_of_few_opinions(parts["train"], best, before["train"])
+    _warn_of_doubtful_opinions(parts["train"], best, before["train"])
     unseen = {split: part for split, part in tested.items() if split != "train"}
     held_out = {split: fit_agreement(predict(best.head, part), part.shares) for split, part in unseen.items()}
     judgement = _judge(table, parts, best, seed).advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
@@ -144,7 +144,7 @@ def _check_enough(method: str, train: pandas.DataFrame) -> None:
         )
 
 
-def _warn_of_few_opinions(photos: RatedPhotos, best: ValidatedFit, zero_shot: FitAgreement) -> None:
+def _warn_of_doubtful_opinions(photos: RatedPhotos, best: ValidatedFit, zero_shot: FitAgreement) -> None:
     if np.ptp(photos.shares) < 0.5:
         log.warning("the ratings cover less than half of the range: scores beyond them are extrapolated")
     if best.method == "affine" and zero_shot.plcc < 0:
@@ -202,7 +202,7 @@ def _judge(table: ScoreTable, parts: Mapping[str, RatedPhotos], best: ValidatedF
         if judgement.verdict != "unknown":
             return judgement
     photos = parts["train"]
-    if best.method == "affine" and best.head["prior"][0] > 0:
+    if best.keeps_order:
         # the order of all images is the same, but predictions by several heads are not on one scale
         return judge(photos.zero_shot, photos.zero_shot, train, "rated photo", seed)
     on = f"rated photo, each predicted by a head that was fitted to others ({best.folds} folds)"
@@ -216,5 +216,4 @@ def _tries(asked: str, best: ValidatedFit, fit_on: str) -> str:
         tries.append("the method ridge")
     if fit_on == "features":
         tries.append("a fit on stages")
-    is_monotonic = best.method == "affine" and best.head["prior"][0] > 0
-    return ", or ".join(tries) + (" (affine changes the scale, never the order of photos)" if is_monotonic else "")
+    return ", or ".join(tries) + (" (affine changes the scale, never the order of photos)" if best.keeps_order else "")

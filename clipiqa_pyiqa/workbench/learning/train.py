@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -105,8 +105,7 @@ def train(
         after = {"val": best}
         if "test" in tested:
             after["test"] = agreement(last_scores["test"], tested["test"].targets)
-        judgement = _judge(table, first_scores, last_scores, recipe.seed)
-        judgement = judgement.advised(_TRIES, backbone, _CONFIRM[judgement.on])
+        judgement = _judge(table, first_scores, last_scores, recipe.seed, backbone)
         return TrainingResult(metric.eval(), recipe, table, folder, after, before, judgement)
 
 
@@ -130,11 +129,37 @@ def _metadata_of(table: ScoreTable) -> dict[str, Any]:
 
 
 _TRIES = "more rated images, or a head of all features (clipiqa fit)"
-_CONFIRM = {"test image": "", "validation image": "these chose the epoch, so confirm it on images with split test"}
 
 
-def _judge(table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, Array], seed: int) -> Judgement:
-    """Return the judgement on the test images, or if these have no correlation, on those of validation.
+@dataclass(frozen=True)
+class _JudgingSplit:
+    """A split whose images tell whether the training gained anything.
+
+    Attributes:
+        image: What one of its images is, in words.
+        learned_from: The splits that the prompts were learned from.
+        confirmation: What confirms a gain on this split, or empty.
+    """
+
+    name: str
+    image: str
+    learned_from: Collection[str]
+    confirmation: str
+
+
+_JUDGING_SPLITS = (
+    _JudgingSplit("test", "test image", ("train", "val"), ""),
+    _JudgingSplit(
+        "val", "validation image", ("train",), "these chose the epoch, so confirm it on images with split test"
+    ),
+)
+"""The first whose images have a correlation judges."""
+
+
+def _judge(
+    table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, Array], seed: int, backbone: str
+) -> Judgement:
+    """Return the judgement with advice, on the test images, or if these have no correlation, on those of validation.
 
     Images that share a photo or a scene with those that were learned from do not count.
 
@@ -142,15 +167,14 @@ def _judge(table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, A
         before, after: Split -> scores of its images.
     """
     judgements = []
-    for split, on, learned_from in (
-        ("test", "test image", ("train", "val")),
-        ("val", "validation image", ("train",)),
-    ):
-        if split in before:
-            images = table.part(split)
-            groups = table.frame["group"][table.frame["split"].isin(learned_from)]
+    for split in _JUDGING_SPLITS:
+        if split.name in before:
+            images = table.part(split.name)
+            groups = table.frame["group"][table.frame["split"].isin(split.learned_from)]
             is_new = ~images["group"].isin(groups).to_numpy()
-            judgements.append(judge(before[split][is_new], after[split][is_new], images[is_new], on, seed))
+            scores = (before[split.name][is_new], after[split.name][is_new])
+            judgement = judge(*scores, images[is_new], split.image, seed)
+            judgements.append(judgement.advised(_TRIES, backbone, split.confirmation))
     return next((judgement for judgement in judgements if judgement.verdict != "unknown"), judgements[-1])
 
 

@@ -97,6 +97,11 @@ class Photos:
         worst, best = choose(names, self.candidates, self.direction.lower_better, cuts)
         return self.values.iloc[worst], self.values.iloc[best]
 
+    def worst_and_best(self, count: int) -> tuple[pandas.Series, pandas.Series]:
+        """Return at most ``count`` of the worst and of the best photos with their scores; no photo is among both."""
+        half = len(self.best_first()) // 2
+        return self.picked(worst=min(count, half) or None, best=count)
+
     def rows(self, names: Sequence[str]) -> pandas.DataFrame:
         """Return all scores of some photos, in their order."""
         return self.scores.frame.loc[pandas.Index(names, dtype=object)]  # pandas' own text type refuses all but UTF-8

@@ -39,25 +39,21 @@ class Picked:
 
 def pick(photos: Photos, cuts: Mapping[str, Any]) -> Picked:
     """Return the photos that ``cuts`` pick; see :func:`~..results.cuts.choose`."""
-    parts = _parts_of(photos, cuts)
-    if not {"worst", "best"} <= cuts.keys():
-        return Picked(photos, parts)
-    _, best_alone = photos.picked(**{**cuts, "worst": None})
-    return Picked(photos, parts, has_overlap=len(best_alone) > len(parts.get("Best", ())))
-
-
-def worst_and_best(photos: Photos, count: int) -> Picked:
-    """Return at most ``count`` of the worst and of the best photos; no photo is among both."""
-    half = len(photos.best_first()) // 2
-    check_whole("count", count)
-    return Picked(photos, _parts_of(photos, {"worst": min(count, half) or None, "best": count}))
-
-
-def _parts_of(photos: Photos, cuts: Mapping[str, Any]) -> Parts:
     worst, best = photos.picked(**cuts)
     parts = {}
     if len(worst):
         parts["Worst" if "worst" in cuts else "Picked"] = list(worst.index)
     if len(best):
         parts["Best" if "best" in cuts else "Picked"] = list(best.index)
-    return parts
+    if not {"worst", "best"} <= cuts.keys():
+        return Picked(photos, parts)
+    _, best_alone = photos.picked(**{**cuts, "worst": None})
+    return Picked(photos, parts, has_overlap=len(best_alone) > len(best))
+
+
+def worst_and_best(photos: Photos, count: int) -> Picked:
+    """Return at most ``count`` of the worst and of the best photos; no photo is among both."""
+    check_whole("count", count)
+    worst, best = photos.worst_and_best(count)
+    parts = {"Worst": list(worst.index), "Best": list(best.index)}
+    return Picked(photos, {heading: names for heading, names in parts.items() if names})

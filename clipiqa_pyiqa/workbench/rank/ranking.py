@@ -67,11 +67,10 @@ class Ranking(ExperimentResult):
         return frame
 
     def best_and_worst(self, question: str) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-        """Return the first and the last ``count`` rows of :meth:`ranked`; no image is in both."""
+        """Return at most ``count`` rows of :meth:`ranked` for each, the worst one last; no image is in both."""
         order = self.ranked(question)
-        worst_count = min(self.count, len(order) // 2)
-        best_count = min(self.count, len(order) - worst_count)
-        return order.head(best_count), order.tail(worst_count)
+        worst, best = self.photos(question).worst_and_best(self.count)
+        return order.loc[list(best.index)], order.loc[list(worst.index[::-1])]
 
     def sheet(self, question: str) -> Figure:
         """Return the best and the worst images with their scores; the most extreme image is the first of each."""

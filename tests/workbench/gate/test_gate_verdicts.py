@@ -1,6 +1,7 @@
 """Verdicts of ``clipiqa gate``: rounding, several columns, margins, flags, and folders of images."""
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import gate as measured
@@ -50,6 +51,13 @@ def test_only_a_corrected_p_makes_a_column_worse(made):
     several = made({"a": alone, **{name: normal(0, seed=n) for n, name in enumerate("bcdef", 1)}})
     assert several.has_passed and set(several.columns["verdict"]) == {"no change"}
     assert ", p = 0.033 alone, 0.2 among all columns, " in several.pairs[0].line
+
+
+def test_a_column_alone_needs_no_corrected_p(made):
+    (pair,) = made({"q": normal(-0.0035)}).pairs
+    alone = replace(pair, p_holm=None)
+    assert pair.verdict == "worse" and alone.line == pair.line
+    assert ", p = 0.2 alone, 0.2 among all columns, " in replace(alone, p=0.2).line
 
 
 def test_rows_that_can_show_no_loss_are_refused(made):

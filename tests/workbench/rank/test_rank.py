@@ -14,6 +14,7 @@ from PIL import Image
 
 from clipiqa_pyiqa import rank
 from clipiqa_pyiqa.workbench.experiments.experiment_result import file_names
+from clipiqa_pyiqa.workbench.rank.picked import worst_and_best
 
 pytestmark = pytest.mark.quick
 
@@ -60,6 +61,15 @@ def test_order_and_ties(greys):
     best, worst = found.best_and_worst("brightness")
     assert {*best.index, *worst.index} == {*order.index} and len(best) == len(worst) == 3
     assert (found.best(2), found.worst("40%")) == (list(order.index[:2]), list(order.index[:3:-1]))
+
+
+def test_the_sheet_and_the_printed_list_show_the_same_photos_where_scores_are_equal(greys):
+    names = ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    equal = [str(save_grey(greys[0].with_name(name), 102)) for name in names]
+    ranking = rank(Brightness(), equal, "brightness", count=2)
+    best, worst = ranking.best_and_worst("brightness")
+    printed = worst_and_best(ranking.photos("brightness"), 2)
+    assert printed.parts == {"Worst": list(worst.index[::-1]), "Best": list(best.index)}
 
 
 def test_pictures_are_turned_as_for_scoring(tmp_path):
