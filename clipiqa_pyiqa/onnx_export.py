@@ -24,8 +24,9 @@ from .metric import CLIPIQA
 from .prompts.antonym import antonym_scores, column_means
 from .prompts.pairs import Columns, Prompts
 from .prompts.parsing import parse_columns
+from .prompts.provenance import as_texts
 from .prompts.questions import only_pairs
-from .prompts.records import as_texts, column_records
+from .prompts.records import column_records
 from .text import pip_install
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def register_losses() -> None:
 def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> "CLIPIQA":
     """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log what pyiqa says of it that is not true."""
     from .metric import CLIPIQA
-    from .prompts.single import RANGE
+    from .prompts.single import COSINE_RANGE
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
     if net.lower_better:  # pyiqa's wrapper has the range and direction of its configuration
@@ -58,7 +58,7 @@ def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any 
             "clipiqa-pyiqa: low scores of this head are good, as metric.net.lower_better says; pyiqa's "
             "metric.lower_better does not know it."
         )
-    if net.score_range == RANGE:
+    if net.score_range == COSINE_RANGE:
         log.warning(
             "clipiqa-pyiqa: scores of a single text are cosines from -1 to 1, as metric.net.score_range says; pyiqa's "
             "metric.score_range does not know it."

@@ -13,7 +13,7 @@ from .clip.cpu_precision import is_slow_on_cpu, warn_of_unknown_speed
 from .clip.image_tower import ImageTower
 from .clip.inputs import check_images
 from .clip.model import FrozenCLIP
-from .prompts.records import as_texts
+from .prompts.provenance import as_texts
 from .version import __version__
 from .weights.finding import Weights
 

@@ -95,7 +95,7 @@ class PromptLearner(nn.Module):
         self.metadata: Mapping[str, str] = {}  # of the context's file
         self.has_fixed_words = init != "words"
         if init == "words":
-            ctx = self._embedded_texts()
+            ctx = self._context_from_words()
         else:
             length = USUAL_N_CTX if n_ctx is None else n_ctx
             width = clip.vocabulary.table.shape[-1]
@@ -105,14 +105,14 @@ class PromptLearner(nn.Module):
             else:
                 ctx = clip.vocabulary[tokenize(["x"])[0, 1]].float().expand(shape).clone()
         self.clip.warn_of_unknown(pair.texts)
-        prefix, suffix, self.token_counts = self._embedded_words(ctx.shape[-2], self.has_fixed_words)
+        prefix, suffix, self.token_counts = self._around_context(ctx.shape[-2], self.has_fixed_words)
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
         self.register_buffer("initial_ctx", ctx.clone(), persistent=False)
         self._is_loaded = False
         self._tower: TextTower | None = None
-        self._remembered: dict[tuple[torch.dtype, torch.device], EncodedTexts] = {}
+        self._remembered: dict[tuple[torch.dtype, torch.device], EncodedTexts] = {}  # of the last context
 
     @property
     def n_ctx(self) -> int:
@@ -148,7 +148,7 @@ class PromptLearner(nn.Module):
                 self._tower = None  # not needed again until the context changes, or gradients are asked for
         if is_transformed():  # torch.func takes no function with a backward pass of its own
             return self._encode(embeddings) if needs_gradient(embeddings) else known.features
-        return _Remembered.apply(embeddings, known.features, self._encode)
+        return _EncodedAgainInBackward.apply(embeddings, known.features, self._encode)
 
     def content_hash(self) -> str:
         """Return the SHA-256 of both texts' embeddings in hex."""
@@ -173,15 +173,20 @@ class PromptLearner(nn.Module):
     def load_context(self, ctx: Tensor) -> None:
         """Load a context of any ``n_ctx``, around the words."""
         self._check_context(ctx)
-        words = self._embedded_words(ctx.shape[-2], has_fixed_words=True)
+        words = self._around_context(ctx.shape[-2], has_fixed_words=True)
         self.load_state_dict({"ctx": ctx, "token_prefix": words.prefix, "token_suffix": words.suffix})
+
+    @property
+    def _fixed_words(self) -> list[str]:
+        """The pair's texts with the official code's full stop."""
+        return [f"{text}." for text in self.pair.texts]
 
     @property
     def _read_texts(self) -> list[str]:
         """The words between the halves of a context; without fixed words, those that the context began with."""
-        return [f"{text}." for text in self.pair.texts] if self.has_fixed_words else list(self.pair.texts)
+        return self._fixed_words if self.has_fixed_words else list(self.pair.texts)
 
-    def _embedded_texts(self) -> Tensor:
+    def _context_from_words(self) -> Tensor:
         """Return the token embeddings of the pair's own texts, ``(2, n, dim)``."""
         tokens = tokenize(self.pair.texts)
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()
@@ -192,10 +197,10 @@ class PromptLearner(nn.Module):
             )
         return self.clip.vocabulary[tokens[:, 1 : positive + 1]].float()
 
-    def _embedded_words(self, n_ctx: int, has_fixed_words: bool) -> WordEmbeddings:
+    def _around_context(self, n_ctx: int, has_fixed_words: bool) -> WordEmbeddings:
         """Return what stands around a context of the pair; without fixed words, only the marks of start and end."""
         length = self.clip.checkpoint.shapes["positional_embedding"][0]
-        texts = [f"{text}." for text in self.pair.texts] if has_fixed_words else ["", ""]
+        texts = self._fixed_words if has_fixed_words else ["", ""]
         tokens = tokenize(texts, length)  # start, words, end, padding
         positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
         needed = max(positive, negative) + n_ctx + 2
@@ -252,7 +257,7 @@ class PromptLearner(nn.Module):
         Raises PromptError for other words.
         """
         for has_fixed_words in (False, True):
-            words = self._embedded_words(ctx.shape[-2], has_fixed_words)
+            words = self._around_context(ctx.shape[-2], has_fixed_words)
             used = slice(max(words.token_counts) + 1)  # without the padding
             if _are_equal(token_prefix, words.prefix, used) and _are_equal(token_suffix, words.suffix, used):
                 return has_fixed_words, words.token_counts
@@ -269,7 +274,7 @@ class PromptLearner(nn.Module):
         return {**self.__dict__, "_tower": None, "_remembered": {}}
 
 
-class _Remembered(torch.autograd.Function):
+class _EncodedAgainInBackward(torch.autograd.Function):
     """Text features of an earlier call; backward encodes the texts again."""
 
     @staticmethod

@@ -7,18 +7,14 @@ from typing import Any
 from ..clip.tokenizer import tokenizer
 from ..errors import PromptError
 from ..text import hint_for, shown
+from .named_pairs import ALIASES, DEFAULT_PAIR, NAMED_PAIRS, PRESETS, named_pair
 from .pairs import (
-    ALIASES,
-    DEFAULT_PAIR,
-    NAMED_PAIRS,
-    PRESETS,
     Columns,
     PromptPair,
     Prompts,
     Question,
     check_averaged,
     free_pair,
-    named_pair,
 )
 from .single import PREFIX, SingleText, is_single, words_of_single
 

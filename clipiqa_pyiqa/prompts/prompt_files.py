@@ -21,8 +21,8 @@ from .fields import check_backbone, check_weights, read_fields, warn_of_position
 from .heads import is_head, read_head
 from .learned import STATE_KEYS, PromptLearner
 from .parsing import parse_prompts
+from .provenance import value_text
 from .questions import only_pairs
-from .records import value_text
 
 FORMAT = "clipiqa-pyiqa learned prompts 2"
 _PREFIX = "prompt_learner."

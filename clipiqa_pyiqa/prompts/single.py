@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 PREFIX = "single:"
-RANGE = (-1.0, 1.0)  # of cosines
+COSINE_RANGE = (-1.0, 1.0)
 _PREFIX = re.compile(r"\s*single\s*:", re.IGNORECASE)
 
 

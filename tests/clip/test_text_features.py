@@ -7,7 +7,7 @@ from tensors import normal
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.text import unit_text_features
 from clipiqa_pyiqa.family import CLIPScore
-from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
+from clipiqa_pyiqa.prompts.named_pairs import NAMED_PAIRS
 
 PAIRS = list(NAMED_PAIRS)
 

@@ -4,7 +4,8 @@ import open_clip
 import pytest
 
 from clipiqa_pyiqa import PromptError
-from clipiqa_pyiqa.prompts.pairs import ALIASES, NAMED_PAIRS, PRESETS, PromptPair
+from clipiqa_pyiqa.prompts.named_pairs import ALIASES, NAMED_PAIRS, PRESETS
+from clipiqa_pyiqa.prompts.pairs import PromptPair
 from clipiqa_pyiqa.prompts.parsing import parse_prompts
 
 pytestmark = pytest.mark.quick

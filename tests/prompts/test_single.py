@@ -10,7 +10,7 @@ from photos import BUNDLED, photo_like
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, PromptError, draw_maps, export_onnx, quality_map
 from clipiqa_pyiqa.prompts.pairs import Columns
 from clipiqa_pyiqa.prompts.parsing import parse_columns, parse_prompts
-from clipiqa_pyiqa.prompts.records import record_text
+from clipiqa_pyiqa.prompts.provenance import record_text
 from clipiqa_pyiqa.prompts.single import SingleText
 
 pytestmark = pytest.mark.quick

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ...prompts.pairs import NAMED_PAIRS, PRESETS, PromptPair
+from ...prompts.named_pairs import NAMED_PAIRS, PRESETS
+from ...prompts.pairs import PromptPair
 from ...prompts.parsing import parse_prompts
 from .options.console_tables import rows_as_text
 from .options.groups import Settings

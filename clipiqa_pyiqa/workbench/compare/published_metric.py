@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ...errors import PromptError
 from ...metric import CLIPIQA
-from ...prompts.pairs import PRESETS
+from ...prompts.named_pairs import PRESETS
 from ...prompts.parsing import parse_prompts
 from ...weights.names import OPENAI, published_clip
 from ..files.specifications import Settings

@@ -18,7 +18,7 @@ from ...files.writing import write_text
 from ...logger import log
 from ...metric import CLIPIQA
 from ...prompts.heads import HEAD_FORMAT, OpinionHead
-from ...prompts.records import as_texts
+from ...prompts.provenance import as_texts
 from ...training.heads import RatedPhotos, predict
 from ..opinions.learned_photos import written_digests
 from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos

@@ -14,7 +14,7 @@ from ...checks import check_list, check_number
 from ...errors import CLIPIQAError
 from ...loss import CLIPIQALoss
 from ...metric import CLIPIQA
-from ...prompts.pairs import NAMED_PAIRS
+from ...prompts.named_pairs import NAMED_PAIRS
 from ...pyiqa_package import import_pyiqa
 from ...reward import psnr
 from ...text import shown

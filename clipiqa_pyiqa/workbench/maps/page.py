@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from ...files.printable import printable
-from ...prompts.records import as_texts
+from ...prompts.provenance import as_texts
 from ..report.html import embedded, render
 from .pictures import COLOURS, STRENGTH, caption, small_photo
 from .places import PhotoMap

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...prompts.records import as_texts
+from ...prompts.provenance import as_texts
 from ..report.contact_sheet import contact_sheet
 from ..report.thumbnail import thumbnail
 from .places import PhotoMap, upsampled

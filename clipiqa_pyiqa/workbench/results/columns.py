@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...prompts.records import files_text, value_text
+from ...prompts.provenance import files_text, value_text
 
 NOT_OF_SCORES = ("version", "versions", "device", "weights", "file", "files", "decoders")
 """Fields of a record that may differ between equal columns: hashes of weights and parameters are compared instead."""

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...prompts.records import files_text, record_text, value_text
+from ...prompts.provenance import files_text, record_text, value_text
 from .columns import Column, Record
 
 _OF_ONE_COLUMN = ("range", "score_range", "lower_better", "questions", "learned", "head", "metric_version", "hash")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ...prompts.records import files_text
+from ...prompts.provenance import files_text
 from ..files.specifications import Settings
 from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import ClipMetric, FileMetric, ImageMetric
