@@ -16,5 +16,9 @@ def interval(low: float, high: float, digits: int = 3) -> str:
 
 
 def p_value(p: float, is_lowest: bool) -> str:
-    """Return a p-value as text, with ≤ if it is the lowest p-value that the test can give."""
-    return "p < 0.001" if p < 0.001 else f"p {'≤' if is_lowest else '='} {p:.3f}"
+    """Return a p-value as text, with ≤ and rounded up if it is the lowest p-value that the test can give."""
+    if p < 0.001:
+        return "p < 0.001"
+    if is_lowest:  # rounded down, it would be no bound
+        return f"p ≤ {math.ceil(round(1000 * p, 6)) / 1000:.3f}"
+    return f"p = {p:.3f}"

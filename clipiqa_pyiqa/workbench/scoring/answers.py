@@ -32,6 +32,9 @@ class Answer(NamedTuple):
     kind: Kind | None = None
 
 
+_SMALL = 96
+"""Pixels of a side below which NIQE, whose blocks are that large, and others fail with errors about shapes."""
+
 ScoringMetric = ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric
 
 
@@ -86,7 +89,12 @@ def _foreign_answer(metric: ScoringMetric, record: ImageRecord, options: Options
     # BRISQUE depends on the order of its sums
     is_sensitive = isinstance(metric, PyiqaMetric) and metric.takes is Takes.IMAGE and not metric.has_parameters
     with one_thread(is_sensitive):
-        return _answers_of_call(metric, 1, partial(metric.score, *batches))[0]
+        answer = _answers_of_call(metric, 1, partial(metric.score, *batches))[0]
+    height, width = record.pixels.shape[-2:]
+    if answer.kind is Kind.OTHER and min(height, width) < _SMALL:
+        # torch's errors name shapes inside the metric, and do not say that the image is the cause
+        return answer._replace(error=f"{answer.error} (the image, {width}×{height} pixels, may be too small for it)")
+    return answer
 
 
 def _answers_of_call(metric: ImageMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:

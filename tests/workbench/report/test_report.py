@@ -13,6 +13,7 @@ from fake_comparison import NASTY
 from clipiqa_pyiqa.workbench.compare.comparison import Comparison, build_tables
 from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
 from clipiqa_pyiqa.workbench.compare.metric_result import MetricResult
+from clipiqa_pyiqa.workbench.report.cell_texts import p_value
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +93,8 @@ def test_tables_of_six_metrics_are_printed_whole_and_fill_a_wide_screen(tmp_path
     paper.emulate_media(media="print")
     assert paper.evaluate(cut_off) == 0
     assert paper.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_bound_of_a_p_value_is_rounded_up():
+    assert p_value(0.0014, is_lowest=True) == "p ≤ 0.002" and p_value(0.0014, is_lowest=False) == "p = 0.001"
+    assert p_value(0.001, is_lowest=True) == "p ≤ 0.001" and p_value(0.0009, is_lowest=True) == "p < 0.001"

@@ -122,7 +122,7 @@ def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, cli
         not list(again) and [metric.label for metric in again.metrics.broken] == given[1:]
     )  # no image is decoded for it
     assert again.tally.unchanged == len(rows)
-    clipiqa(f"score photos -m {' '.join(given)}", 1, f"{len(rows)} by entropy, 0 by niqe")
+    clipiqa(f"score photos -m {' '.join(given)}", 1, f"scores: entropy {len(rows)}, niqe:version=nobodys 0")
     assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
     for names, strict in ((given, True), (given[1], False)):
         refused(score_paths, names, photos, strict=strict)

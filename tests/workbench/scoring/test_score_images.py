@@ -52,6 +52,17 @@ def test_a_row_for_each_image_in_order_with_flag_or_error():
     assert "it is None" in found["error"][1] and "from -1 to -1, outside [0, 1]" in found["error"][3]
 
 
+def test_the_error_of_a_metric_on_a_small_image_says_that_its_size_may_be_the_cause():
+    def blocks(x):
+        return x.unfold(2, 96, 96).mean((1, 2, 3, 4))
+
+    sizes = {"small": GREY, "large": np.full((96, 96, 3), 51, np.uint8)}
+    scores = score_images({"blocks": blocks}, sizes.values(), device="cpu")
+    small, large = scores["error"]
+    assert "RuntimeError" in small and "(the image, 48×40 pixels, may be too small for it)" in small
+    assert large == "" and scores["blocks"][1] == pytest.approx(0.2)
+
+
 def test_a_scorer_takes_the_batches_of_pipelines():
     for batch in [
         {"bytes": [picture(51)] * 2},
