@@ -22,7 +22,7 @@ from reference import run_trainer, trainer_options
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.training.augmentations import Augmentation, augmentations_of
 from clipiqa_pyiqa.training.recipe import RECIPES, with_options
-from clipiqa_pyiqa.workbench.learning.feature_store import RatedImages
+from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
 from clipiqa_pyiqa.workbench.learning.stored_features import NOT_AUGMENTED, read_or_encode_features
 from clipiqa_pyiqa.workbench.learning.train import train_context
 

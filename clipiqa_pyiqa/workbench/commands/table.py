@@ -90,8 +90,9 @@ def run(
 
 def _names(options: Methods, metrics: "Sequence[AnyMetric]") -> list[str]:
     """Return the names that tables can have: of methods, test sets and metrics, and headings."""
+    from ..table.chosen_metrics import table_metrics
     from ..table.method_images import match_images, parse_methods
-    from ..table.protocols import NO_PROTOCOL, read_protocol, table_metrics
+    from ..table.protocols import NO_PROTOCOL, read_protocol
     from ..table.tables import HEADINGS
 
     protocol = NO_PROTOCOL if options.protocol is None else read_protocol(options.protocol)

@@ -56,7 +56,8 @@ class Absent:
         count = len(self.base_only) + len(self.lacking)
         if count:
             findings.append(self._missing(count, accepted.count_of(self.base_count)))
-        if not any(finding.name != "new" and not finding.is_accepted for finding in findings):
+        has_other_failure = any(finding.name != "new" and not finding.is_accepted for finding in findings)
+        if not has_other_failure:
             findings += self._too_few()
         return findings
 
@@ -129,12 +130,12 @@ def _is_equal_infinite(name: str, rows: DataFrame) -> Series:
 
 def _damaged(pairing: Pairing, runs: Sequence[Scores]) -> dict[str, str]:
     """Return row -> why an image of either run cannot be read."""
-    names_by_row = {
-        "base": {**pairing.paths["base"], **pairing.base_only},
-        "new": {**pairing.paths["new"], **pairing.new_only},
-    }
+    names_of_runs = [
+        {**pairing.paths["base"], **pairing.base_only},
+        {**pairing.paths["new"], **pairing.new_only},
+    ]
     damaged = {}
-    for run, names in zip(runs, names_by_row.values(), strict=True):
+    for run, names in zip(runs, names_of_runs, strict=True):
         if not run.is_ours or "kind" not in run.other:
             continue
         kinds = run.other["kind"].to_dict()

@@ -32,7 +32,7 @@ class Accepted:
         check_truth("allow_new", self.new)
         check_truth("allow_resize", self.resize)
         check_list("allow_flag", self.flags)
-        self.count_of(1)
+        self.count_of(1)  # raises if the text is no number and no share
         if self.flags:
             known = (*FLAGS, BAND)
             for flag in self.flags:

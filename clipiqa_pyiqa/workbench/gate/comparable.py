@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ...errors import CLIPIQAError
 from ...text import few
@@ -12,28 +13,48 @@ from ..results.scales import SHORT_LENGTH
 from ..results.scores import Scores
 
 
+class ComparableRuns(NamedTuple):
+    """Two runs that were scored in the same way: the base and the new one, the columns to compare, and notes."""
+
+    runs: list[Scores]
+    names: list[str]
+    notes: list[str]
+
+
 def comparable_runs(
-    base: Scores, new: Scores, by: Sequence[str] | None, scored: Collection[str]
-) -> tuple[list[Scores], list[str], list[str]]:
+    base: Scores, new: Scores, by: Sequence[str] | None, scored_sides: Collection[str]
+) -> ComparableRuns:
     """Return both runs, the columns to compare, and notes; raise if the runs were scored in different ways.
 
-    A new column takes the name of the base's column with the same fingerprint. If this call ``scored`` a run, only its
-    columns are compared.
+    A new column takes the name of the base's column with the same fingerprint. If this call scored one side or both,
+    only their columns are compared.
     """
+    name_in_base = _names_in_base(base, new)
+    columns = {name_in_base.get(name, name): column for name, column in new.columns.items()}
+    renamed = replace(new, frame=new.frame.rename(columns=name_in_base), columns=columns)
+    names = _names_to_compare(base, renamed, by, scored_sides)
+    _check_in_both(base, renamed, names)
+    _check_scored_alike(base, renamed, names)
+    notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in name_in_base.items()]
+    others = {*base.names, *renamed.names}.difference(names)
+    if others:
+        notes.append(f"not compared, as not asked for: {few(sorted(others))}")
+    notes += _note_on_versions(base, renamed)
+    return ComparableRuns([base, renamed], names, notes)
+
+
+def _names_in_base(base: Scores, new: Scores) -> dict[str, str]:
+    """Return new column -> the base's column with the same fingerprint, unless the new run has that name already."""
     known = {column.fingerprint[:SHORT_LENGTH]: name for name, column in base.columns.items() if column.fingerprint}
-    renamed = {
+    return {
         name: was
         for name, column in new.columns.items()
         if name in new.names and (was := known.get(column.fingerprint[:SHORT_LENGTH], name)) not in new.names
     }
-    notes = [f"{name!r} of {new.file!r} is {was!r} of {base.file!r}: one metric" for name, was in renamed.items()]
-    columns = {renamed.get(name, name): column for name, column in new.columns.items()}
-    new = replace(new, frame=new.frame.rename(columns=renamed), columns=columns)
 
+
+def _check_in_both(base: Scores, new: Scores, names: Sequence[str]) -> None:
     both = [name for name in base.names if name in new.names]
-    names = _names_to_compare(base, new, by, scored)
-    if others := {*base.names, *new.names}.difference(names):
-        notes.append(f"not compared, as not asked for: {few(sorted(others))}")
     if lacking := [name for name in names if name not in both]:
         raise CLIPIQAError(
             f"not in both runs: {few(lacking)}; score both by the same metrics, or name columns that both have, with "
@@ -41,6 +62,8 @@ def comparable_runs(
             options=("by",),
         )
 
+
+def _check_scored_alike(base: Scores, new: Scores, names: Sequence[str]) -> None:
     differing = changes(base.reading, new.reading) if base.reading and new.reading else []
     for name in names:
         before = base.columns.get(name)
@@ -52,20 +75,23 @@ def comparable_runs(
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in differing)
         raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")
 
+
+def _note_on_versions(base: Scores, new: Scores) -> list[str]:
+    """Return a sentence if the runs were scored by different versions of the package or of what it uses."""
+    if not base.reading or not new.reading:
+        return []
     versions = ({**run.reading.get("versions", {}), **run.reading.get("decoders", {})} for run in (base, new))
-    if base.reading and new.reading and (newer := changes(*versions)):
-        text = ", ".join(f"{what} {was} and {now}" for what, was, now in newer)
-        notes.append(f"base and new run were scored by different versions: {text}")
-    return [base, new], names, notes
+    text = ", ".join(f"{what} {was} and {now}" for what, was, now in changes(*versions))
+    return [f"base and new run were scored by different versions: {text}"] if text else []
 
 
-def _names_to_compare(base: Scores, new: Scores, by: Sequence[str] | None, scored: Collection[str]) -> list[str]:
-    """Return the columns that were asked for; else those of the runs that this call scored; else those of both."""
+def _names_to_compare(base: Scores, new: Scores, by: Sequence[str] | None, scored_sides: Collection[str]) -> list[str]:
+    """Return the columns that were asked for; else those of the sides that this call scored; else those of either."""
     if by:
         return list(dict.fromkeys(by))
     names = list[str]()
-    if "base" in scored or not scored:
+    if "base" in scored_sides or not scored_sides:
         names += base.names
-    if "new" in scored or not scored:
+    if "new" in scored_sides or not scored_sides:
         names += new.names
     return list(dict.fromkeys(names))

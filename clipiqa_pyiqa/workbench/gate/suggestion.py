@@ -11,7 +11,8 @@ from .verdicts import SAFE, ColumnPair
 
 _WORST = 2
 """A limit of one image's loss is so many times the largest difference of two runs without a change."""
-
+_TWO_SIDED = 2 * (1 - SAFE)
+"""Level of a two-sided test, of which one side, a loss, fails a margin."""
 
 EQUAL = "the runs are equal, so every margin would pass; choose the smallest loss that matters to you"
 
@@ -63,7 +64,7 @@ def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
         differences = rows[f"{pair.name} difference"].dropna()
         margins.append(shlex.quote(f"{pair.name}={pair.decidable:.2g}"))
         worst_losses.append(shlex.quote(f"{pair.name}={_WORST * differences.abs().max():.2g}"))
-        loss = detectable_difference(differences, 2 - 2 * SAFE)
+        loss = detectable_difference(differences, _TWO_SIDED)
         sentences.append(
             f"{pair.name}: this margin passes 99 of 100 runs without a change, and fails four of five runs whose mean "
             f"is worse by {loss:.2g} (n = {len(differences):,}; with four times as many images, half of both)."

@@ -35,8 +35,8 @@ class ColumnPair:
         n, base, new: Number of rows with scores in both runs, and each run's mean.
         difference, low, high, p: New minus base, with its 95 % interval and p-value.
         rounding: Difference that other threads or another processor may cause: the median of the rows.
-        noticed: Loss that four of five such runs find.
-        decidable: Margin that 99 of 100 such runs without a change pass; NaN if unknown.
+        noticed: Loss that the test would show in four of five pairs of runs like these.
+        decidable: Margin that 99 of 100 pairs of runs like these would pass without a change; NaN if unknown.
         caveat: Why these differences tell little of other rows, or empty.
     """
 

@@ -21,7 +21,8 @@ from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.provenance import as_texts
 from ...training.heads import RatedPhotos, predict
 from ..opinions.learned_photos import written_digests
-from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
+from ..opinions.mini_photos import photos_of_mini, warn_of_mini_photos
+from ..opinions.score_table import ScoreTable, find_score_table
 from ..options import SharedOptions, check_workers
 from .cross_validation import NEEDED, FitAgreement, ValidatedFit, fit_agreement, random_split, validated_fit
 from .judgement import Judgement, judge

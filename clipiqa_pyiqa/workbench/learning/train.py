@@ -22,12 +22,13 @@ from ...training.recipe import Recipe, TrainingOptions, with_options
 from ..files.folders import make_folder
 from ..files.locking import locked
 from ..opinions.learned_photos import written_digests
-from ..opinions.score_table import ScoreTable, find_score_table, photos_of_mini, warn_of_mini_photos
+from ..opinions.mini_photos import photos_of_mini, warn_of_mini_photos
+from ..opinions.score_table import ScoreTable, find_score_table
 from ..options import SharedOptions, check_workers
 from ..stats.correlation import krcc, plcc, srocc
 from ..stats.estimate import Array
-from .feature_store import FeatureStore, RatedImages
 from .judgement import Judgement, judge
+from .rated_images import RatedImages, RatedImagesReader
 from .training_files import BEST, FILES, Agreement, TrainingFiles, TrainingProgress, remove_earlier_run
 
 
@@ -91,9 +92,9 @@ def train(
         warn_of_mini_photos(seen, without_mini_photos)
         table = table.without(seen) if without_mini_photos else table
         table.check_splits(("train", "val"))
-        store = FeatureStore(metric, device, features, workers, table.hashes)
-        train_images = store.rated_views(table.part("train"), recipe)
-        others = {split: store.rated_images(table.part(split)) for split in ("val", "test")}
+        reader = RatedImagesReader(metric, device, features, workers, table.hashes)
+        train_images = reader.rated_views(table.part("train"), recipe)
+        others = {split: reader.rated_images(table.part(split)) for split in ("val", "test")}
         tested = {split: images for split, images in others.items() if len(images.targets) > 1}
         first_scores = {split: predict(metric, images.features, metric.prompts) for split, images in tested.items()}
         before = {split: agreement(first_scores[split], images.targets) for split, images in tested.items()}

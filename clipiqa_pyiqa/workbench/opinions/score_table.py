@@ -15,7 +15,7 @@ from ...logger import log
 from ...text import counted, few, hint_for
 from ..files.csv_files import check_images_exist
 from ..stats.correlation import why_undefined
-from .learned_photos import seen_by_mini, seen_warning, short_digests
+from .learned_photos import short_digests
 from .pyiqa_sets import known_sets, locate
 from .splits import rows_of_drawn_groups
 from .table_file import Column, OpinionFile, Opinions, read_opinions
@@ -222,19 +222,3 @@ def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "da
     located = locate(name, data_root, needs_root="root" not in options)
     usual = {"name": name, "score_range": located.settings.get("mos_range")}
     return read_score_table(located.file, **{**usual, **options})
-
-
-def photos_of_mini(table: ScoreTable, backbone: str) -> list[bool]:
-    """Return of each image whether a metric with this backbone was trained on it, as only ``mini`` was."""
-    if backbone != "mini":
-        return [False] * len(table.frame)
-    return seen_by_mini(table.frame["path"], table.hashes)
-
-
-def warn_of_mini_photos(seen: Sequence[bool], is_left_out: bool) -> None:
-    """Log how many photos the metric was trained on, if there are any; ``seen``: as :func:`photos_of_mini` tells."""
-    count = sum(seen)
-    if count and is_left_out:
-        log.warning(f"left out: {count:,} images that mini was trained on")
-    elif count:
-        log.warning(seen_warning(count, len(seen)))

@@ -54,9 +54,10 @@ def score_methods(
         how["alpha"] = "dropped"
     built = [metric.build(options.device, options.seed, strict) for metric in metrics]
     built = [metric if isinstance(metric, FileMetric) else metric.with_fields(how) for metric in built]
-    has_references = bool(unequal) or any(metric.takes is Takes.PAIR for metric in metrics)
+    # to fit an image to the size of its reference, both are read
+    needs_references = bool(unequal) or any(metric.takes is Takes.PAIR for metric in metrics)
     # eight decoded references stay in memory for the other methods' images
-    read_reference = functools.lru_cache(8)(read_pixels) if has_references else None
+    read_reference = functools.lru_cache(8)(read_pixels) if needs_references else None
     rows = _rows_of_images(matched)
     pairs = [
         ImageWithReference(

@@ -13,9 +13,6 @@ from ...errors import CLIPIQAError, OptionError
 from ...text import hint_for
 from ..files.shipped import shipped
 from ..files.yaml import read_mapping
-from ..metrics.description import Takes
-from ..metrics.kinds import AnyMetric
-from ..metrics.parsing import parse_metrics
 from ..metrics.view import View
 from .formula import formula_value
 
@@ -88,11 +85,11 @@ class Protocol:
         missing = dict.fromkeys([*self.values, *self.not_computed, *self.metrics], math.nan)
         return formula_value(self.formula, {**missing, **values, **scores})
 
-    def sentences(self, changed: Sequence[str]) -> Iterator[str]:
-        """Yield what a reader of the table needs to know; ``changed``: what does not follow the protocol."""
+    def sentences(self, off_protocol: Sequence[str]) -> Iterator[str]:
+        """Yield what a reader of the table needs to know; ``off_protocol``: what does not follow the protocol."""
         yield f"Protocol {self.name}: {self.title}; {CERTAINTY[self.certainty]} ({self.source})."
-        if changed:
-            yield f"This table does not follow protocol {self.name}: {', '.join(changed)} changed."
+        if off_protocol:
+            yield f"This table does not follow protocol {self.name}: {', '.join(off_protocol)} changed."
         if self.score:
             of = "each image, then averaged" if self.per_picture else "the means"
             yield f"{self.score} = {self.formula}, of {of}."
@@ -109,34 +106,6 @@ class Protocol:
 NO_PROTOCOL = Protocol("", "", "code", "", {})
 
 
-def table_metrics(
-    metrics: Any, protocol: Protocol = NO_PROTOCOL, crop_border: int | None = None, trust_weights: bool = False
-) -> tuple[list[AnyMetric], list[str]]:
-    """Return the metrics of a protocol and of ``metrics``, and the labels whose metric these replace."""
-    if not metrics and not protocol.metrics:
-        raise CLIPIQAError(
-            "no metric is given: name at least one in `{metrics}`, or name a `{protocol}`.",
-            options=("metrics", "protocol"),
-        )
-    every_kind = (Takes.PAIR, Takes.FOLDERS, Takes.NAME)
-    asked = parse_metrics([metrics], also=every_kind, trust_weights=trust_weights) if metrics else []
-    usual = parse_metrics(protocol.metrics, also=(Takes.PAIR, Takes.FOLDERS)) if protocol.metrics else []
-    added = {metric.label.lower(): metric for metric in asked}
-    changed = [metric.label for metric in usual if metric.label.lower() in added]
-    metrics = [added.pop(metric.label.lower(), metric).with_label(metric.label) for metric in usual]
-    metrics += added.values()
-    has_other_border = False
-    for place, metric in enumerate(metrics):
-        view = protocol.view_of(metric.label)
-        if crop_border is not None and metric.takes is Takes.PAIR:
-            has_other_border = has_other_border or view.crop != crop_border
-            view = replace(view, crop=crop_border)
-        metrics[place] = metric.with_view(view)
-    if has_other_border:
-        changed.append("the border that is left out")
-    return metrics, changed
-
-
 def read_protocol(name: str | Path) -> Protocol:
     """Return a protocol, from the name of a shipped protocol or the path of a file."""
     ours = shipped(protocols=True)
@@ -149,7 +118,7 @@ def read_protocol(name: str | Path) -> Protocol:
     if lacking:
         raise CLIPIQAError(f"{where} needs the key {min(lacking)!r}.")
     try:
-        protocol = Protocol(path.stem, **values)
+        protocol = Protocol(path.stem, **values)  # checked as it stands, then with texts, as YAML may hold numbers
         for key in ("metrics", "not_computed", "values"):
             values[key] = {str(label): str(text) for label, text in getattr(protocol, key).items()}
         protocol = replace(protocol, **values)

@@ -28,13 +28,14 @@ from ..report.report import About
 from ..results.output import Output
 from ..scoring.options import Options
 from ..scoring.result_files import create_result_files
+from .chosen_metrics import table_metrics
 from .differences import differences
 from .expected import earlier_tables, read_expected
 from .explain import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods
 from .method_scores import TRIALS, score_methods
 from .method_table import IMAGES, OTHERS, SETS, MethodTable
-from .protocols import NO_PROTOCOL, Protocol, read_protocol, table_metrics
+from .protocols import NO_PROTOCOL, Protocol, read_protocol
 from .published_numbers import published_numbers, with_published
 
 
@@ -90,7 +91,7 @@ def table(
     folders = parse_methods(methods)
     formula_values = dict(values or {})
     rules = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
-    wanted, changed = table_metrics(metrics, rules, crop_border, trust_weights)
+    wanted, off_protocol = table_metrics(metrics, rules, crop_border, trust_weights)
     if only:
         wanted, rules = _reduced(wanted, rules, only)
     options = Options.of(batches, seed=seed)
@@ -115,7 +116,7 @@ def table(
     score = functools.partial(score_methods, images, baseline_name, files, options, progress, rules.unequal)
     method_table = score(wanted, strict=strict)
     method_table = replace(
-        _with_protocol(method_table, rules, formula_values, changed),
+        _with_protocol(method_table, rules, formula_values, off_protocol),
         settings=run_settings(options),
         sources=_sources(folders, reference, protocol, expect),
         sizes=Sizes(**options.limits),
@@ -179,9 +180,9 @@ def _output_files(out: FilePath | None, images: MethodImages, resume: bool, over
 
 
 def _with_protocol(
-    method_table: MethodTable, protocol: Protocol, values: Mapping[str, float], changed: Sequence[str]
+    method_table: MethodTable, protocol: Protocol, values: Mapping[str, float], off_protocol: Sequence[str]
 ) -> MethodTable:
-    """Return a table with its protocol's score and sentences; ``changed``: what does not follow the protocol."""
+    """Return a table with its protocol's score and sentences; ``off_protocol``: what does not follow the protocol."""
     scores = method_table.scores
     metrics = dict(method_table.metrics)
     if protocol.per_picture:
@@ -189,7 +190,7 @@ def _with_protocol(
         scores = scores.assign(**{protocol.score: [protocol.combine(row, values) for row in rows]})
     if protocol.score:
         metrics[protocol.score] = MetricResult()
-    sentences = protocol.sentences(changed) if protocol.name else ()
+    sentences = protocol.sentences(off_protocol) if protocol.name else ()
     notes = [*sentences, *method_table.matched.left_out, *method_table.notes]
     return replace(method_table, scores=scores, metrics=metrics, protocol=protocol, formula_values=values, notes=notes)
 

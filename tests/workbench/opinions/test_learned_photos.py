@@ -4,7 +4,8 @@ import pandas as pd
 from assertions import refused
 
 from clipiqa_pyiqa.files.hashes import FileHashes, hash_file
-from clipiqa_pyiqa.workbench.opinions import learned_photos, score_table
+from clipiqa_pyiqa.workbench.opinions import learned_photos
+from clipiqa_pyiqa.workbench.opinions.mini_photos import photos_of_mini, warn_of_mini_photos
 from clipiqa_pyiqa.workbench.opinions.score_table import ScoreTable
 
 
@@ -19,15 +20,15 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     paths = [*map(str, files)]
     targets = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     table = ScoreTable("mine", pd.DataFrame({"path": paths, "target": targets, "split": splits}), (0, 1))
-    assert score_table.photos_of_mini(table, "RN50") == [False] * 6
+    assert photos_of_mini(table, "RN50") == [False] * 6
     assert table.without([False] * 6).frame.equals(table.frame)
-    seen = score_table.photos_of_mini(table, "mini")
+    seen = photos_of_mini(table, "mini")
     assert seen == [True] * 3 + [False] * 3
-    score_table.warn_of_mini_photos(score_table.photos_of_mini(table, "RN50"), is_left_out=True)
+    warn_of_mini_photos(photos_of_mini(table, "RN50"), is_left_out=True)
     assert not caplog.text
-    score_table.warn_of_mini_photos(seen, is_left_out=False)
+    warn_of_mini_photos(seen, is_left_out=False)
     assert "mini was trained on 3 of these 6 images" in caplog.text
-    score_table.warn_of_mini_photos(seen, is_left_out=True)
+    warn_of_mini_photos(seen, is_left_out=True)
     assert "left out: 3 images that mini was trained on" in caplog.text
     others = table.without(seen)
     assert others.frame.equals(table.frame[3:])

@@ -16,9 +16,10 @@ from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_imag
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.workbench.files.shipped import shipped
+from clipiqa_pyiqa.workbench.table.chosen_metrics import table_metrics
 from clipiqa_pyiqa.workbench.table.formula import formula_value
 from clipiqa_pyiqa.workbench.table.prepared_images import fit_sizes
-from clipiqa_pyiqa.workbench.table.protocols import read_protocol, table_metrics
+from clipiqa_pyiqa.workbench.table.protocols import read_protocol
 
 
 @pytest.fixture(scope="module")

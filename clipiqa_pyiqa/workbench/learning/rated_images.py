@@ -1,4 +1,4 @@
-"""The store of features of rated images: those of a folder, or encoded now, beside people's scores."""
+"""Features of rated images, beside people's scores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RatedImages(NamedTuple):
     targets: Tensor
 
 
-class FeatureStore(NamedTuple):
+class RatedImagesReader(NamedTuple):
     """Reads features of rated images from a folder, and encodes those that it lacks."""
 
     metric: CLIPIQA

@@ -1,0 +1,23 @@
+"""Photos of a score table that mini was trained on."""
+
+from collections.abc import Sequence
+
+from ...logger import log
+from .learned_photos import seen_by_mini, seen_warning
+from .score_table import ScoreTable
+
+
+def photos_of_mini(table: ScoreTable, backbone: str) -> list[bool]:
+    """Return of each image whether a metric with this backbone was trained on it, as only ``mini`` was."""
+    if backbone != "mini":
+        return [False] * len(table.frame)
+    return seen_by_mini(table.frame["path"], table.hashes)
+
+
+def warn_of_mini_photos(seen: Sequence[bool], is_left_out: bool) -> None:
+    """Log how many photos the metric was trained on, if there are any; ``seen``: as :func:`photos_of_mini` tells."""
+    count = sum(seen)
+    if count and is_left_out:
+        log.warning(f"left out: {count:,} images that mini was trained on")
+    elif count:
+        log.warning(seen_warning(count, len(seen)))
