@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -90,3 +91,10 @@ class ConfigError(CLIPIQAError):
 
 class OptionError(CLIPIQAError, TypeError):
     """An argument has a wrong type or value."""
+
+
+def describe_error(error: BaseException, spelled: Mapping[str, str] | None = None) -> str:
+    """Return an error in a clause; ``spelled`` is how options are written, if not as in Python."""
+    if isinstance(error, CLIPIQAError):
+        return error.text(spelled or {}).partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), 300, placeholder='…')}".rstrip(": .")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .clip.tracing import is_transformed
 from .errors import CLIPIQAError
-from .text import reason, shown
+from .text import reason_of, shown
 
 PixelLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -61,7 +61,7 @@ class GradientShare:
         except Exception as error:  # whatever a function of the caller's raises
             raise CLIPIQAError(
                 "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
-                f"target, which returns a scalar with a gradient: {reason(error)}."
+                f"target, which returns a scalar with a gradient: {reason_of(error)}."
             ) from error
         gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
         norms = [gradient.norm().item() for gradient in gradients]

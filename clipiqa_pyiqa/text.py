@@ -51,6 +51,7 @@ def pip_install(extras: Iterable[str]) -> str:
     return f"`pip install '.[{','.join(extras)}]'` in a clone of clipiqa-pyiqa"
 
 
-def reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return an error's words on one line, without a full stop; its type if it has no words."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()).rstrip(".") or type(error).__name__

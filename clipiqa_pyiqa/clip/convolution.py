@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..logger import log
-from ..text import reason
+from ..text import reason_of
 from .gradient import needs_gradient
 from .tracing import is_traced, untraced
 
@@ -160,7 +160,7 @@ def packing_failure(dtype: torch.dtype) -> str:
             for kernel, inputs, activation in ((3, 8, "relu"), (3, 1, "relu6"), (1, 8, "relu6"), (1, 8, "none")):
                 _check_packing(_pattern(8, inputs, kernel, kernel).to(dtype), activation)
     except Exception as error:  # what a missing or changed function raises is not known
-        return reason(error)[:200]
+        return reason_of(error)[:200]
     return ""
 
 

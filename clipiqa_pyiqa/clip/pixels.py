@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..checks import OVERSHOOT
 from ..errors import ImageError, Kind
-from ..text import reason, shown
+from ..text import reason_of, shown
 
 
 def to_tensors(images: Any) -> list[Tensor]:
@@ -84,7 +84,7 @@ def _samples(image: Any, name: str) -> Tensor:
         try:
             return torch.from_numpy(np.array(ImageOps.exif_transpose(image)))
         except (OSError, ValueError, SyntaxError) as error:  # PIL reads the file only now
-            raise ImageError(f"cannot be read: {reason(error)}", Kind.UNREADABLE, name) from error
+            raise ImageError(f"cannot be read: {reason_of(error)}", Kind.UNREADABLE, name) from error
     if hasattr(image, "__array__"):
         array = np.array(image, order="C")  # a copy: torch warns of read-only arrays
         if array.dtype.kind in "buif":

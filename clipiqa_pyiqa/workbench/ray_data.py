@@ -162,7 +162,7 @@ class ActorPool:
             device = "cuda"
         elif setup.device.type == "cuda":
             device = "cpu"
-        return cls(partial(setup.elsewhere, device=device), size, cpus, gpus, progress)
+        return cls(partial(setup.made_again, device=device), size, cpus, gpus, progress)
 
     def score(
         self,

@@ -216,7 +216,7 @@ def _score_into_file(
     how: Mapping[str, Any],
 ) -> int:
     """Score into a file or on the terminal; return the exit code."""
-    from ..scoring.absent_values import lacks_of
+    from ..scoring.gaps import sentences_on_gaps
     from ..scoring.score import score_paths
 
     keep = how["keep"]
@@ -226,7 +226,7 @@ def _score_into_file(
             scoring.results.keep_no_rows()
         counts = _print_rows(scoring, None if into else format or "table", show)
         note(counts.sentence(scoring.tally.failed_before(list(counts.by_column))))
-        lacks = lacks_of(scoring, keep)
+        lacks = sentences_on_gaps(scoring, keep)
         tell(*lacks)
         is_incomplete = bool(counts.failed or lacks or scoring.tally.failed or scoring.metrics.broken)
         if scoring.results.images.gone and not (into and into.drop_vanished):

@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.reading import open_file
-from ...text import counted, few, reason, twice_in
+from ...text import counted, few, reason_of, twice_in
 
 CsvRow = dict[str, str]
 """Column -> cell."""
@@ -58,7 +58,7 @@ def read_rows(path: Path) -> tuple[list[tuple[int, CsvRow]], list[str]]:
     try:
         rows = list(csv_rows(path))
     except (OSError, ValueError, csv.Error) as error:
-        raise CLIPIQAError(f"{str(path)!r} cannot be read as a CSV file in UTF-8: {reason(error)}.") from error
+        raise CLIPIQAError(f"{str(path)!r} cannot be read as a CSV file in UTF-8: {reason_of(error)}.") from error
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
     _, first_row = rows[0]

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from ...errors import ImageError, Kind
 from ...logger import log
-from ...text import reason
+from ...text import reason_of
 from ..options import Reading
 from .formats import RAW, readable_formats
 from .jpeg import decode_jpeg
@@ -132,5 +132,5 @@ def orientation_of(image: Image.Image) -> Orientation:
     try:
         number = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception as error:  # damaged EXIF data raises many kinds of errors
-        return Orientation(problem=reason(error))
+        return Orientation(problem=reason_of(error))
     return Orientation(number) if number in range(1, 9) else UPRIGHT

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ...errors import ImageError, Kind
-from ...text import reason
+from ...text import reason_of
 
 
 class _PilSetting:
@@ -72,5 +72,5 @@ def named_errors(path: str) -> Iterator[None]:
     except Exception as error:  # for damaged files PIL raises many kinds of errors, from SyntaxError to struct.error
         if code := getattr(error, "errno", None):
             kind = Kind.NOT_A_FILE if code in (errno.EISDIR, errno.EINVAL) else Kind.UNREADABLE
-            raise ImageError(f"cannot be opened: {reason(error)}", kind, path) from error
-        raise ImageError(f"is truncated or damaged: {reason(error)}", Kind.DAMAGED, path) from error
+            raise ImageError(f"cannot be opened: {reason_of(error)}", kind, path) from error
+        raise ImageError(f"is truncated or damaged: {reason_of(error)}", Kind.DAMAGED, path) from error

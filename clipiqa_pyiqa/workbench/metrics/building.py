@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from ...checks import check_keys
-from ...errors import CLIPIQAError, ConfigError
+from ...errors import CLIPIQAError, ConfigError, describe_error
 from ...files.hashes import remembered_sha256
 from ...given_metric import net_of
 from ...logger import log
@@ -24,7 +22,7 @@ from ..results.columns import Column, Record
 from .configurations import pyiqa_configs
 from .description import CLIPIQA_NAMES, Description, ObjectDescription, PyiqaDescription
 from .downloads import Downloads
-from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, with_fields
+from .kinds import AnyMetric, BrokenMetric, ClipMetric, ObjectMetric, PyiqaMetric, columns_with_fields
 from .metric_set import MetricSet
 from .opened_files import opened_weights
 from .parameters import hash_parameters
@@ -66,7 +64,7 @@ def build(
     columns = description.columns
     downloads = Downloads()
     try:
-        columns = with_fields(columns, _record_before_building(description, seed))
+        columns = columns_with_fields(columns, _record_before_building(description, seed))
         metric = _built(description, columns, device, seed, downloads)
         return metric.with_view_recorded(device)
     except ConfigError:  # an unknown option
@@ -84,7 +82,7 @@ def build(
             raise CLIPIQAError(f"metric {description.label}: {reason}") from error
         log.error(f"metric {description.label} cannot be built: {whole}{fetch}")
         if _is_ours(description):  # its record lacks all that its weights would tell
-            columns = with_fields(columns, {"error": reason})
+            columns = columns_with_fields(columns, {"error": reason})
         return BrokenMetric(description, columns, reason)
 
 
@@ -198,7 +196,7 @@ def _of_pyiqa(
     parameters = hash_parameters(getattr(metric, "net", metric))
     if parameters:
         fields["parameters"] = parameters
-    return PyiqaMetric(description, with_fields(columns, fields), metric)
+    return PyiqaMetric(description, columns_with_fields(columns, fields), metric)
 
 
 _PYIQA = threading.Lock()
@@ -216,10 +214,3 @@ def _create_pyiqas(description: PyiqaDescription, device: torch.device) -> Any:
         known = inspect.signature(kind).parameters
         check_keys(description.options, known, f"the options of {description.label!r}")
         raise
-
-
-def describe_error(error: BaseException, spelled: Mapping[str, str] | None = None) -> str:
-    """Return an error in a clause; ``spelled`` is how options are written, if not as in Python."""
-    if isinstance(error, CLIPIQAError):
-        return error.text(spelled or {}).partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {textwrap.shorten(str(error), 300, placeholder='…')}".rstrip(": .")

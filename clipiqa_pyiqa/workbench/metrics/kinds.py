@@ -48,7 +48,7 @@ class ImageMetric:
 
     def with_fields(self, fields: Record) -> Self:
         """Return the metric with these fields in the records of its columns."""
-        return replace(self, columns=with_fields(self.columns, fields))
+        return replace(self, columns=columns_with_fields(self.columns, fields))
 
     def build(self, device: torch.device, seed: int = 0, strict: bool = False) -> Self:
         """Return this metric, which is built already."""
@@ -195,7 +195,7 @@ class FileMetric:
         return self
 
 
-def with_fields(columns: Sequence[Column], fields: Record) -> tuple[Column, ...]:
+def columns_with_fields(columns: Sequence[Column], fields: Record) -> tuple[Column, ...]:
     """Return columns with these fields in their records."""
     return tuple(replace(column, record={**column.record, **fields}) for column in columns)
 

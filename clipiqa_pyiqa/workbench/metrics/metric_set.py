@@ -56,8 +56,10 @@ class MetricSet:
 
     def join(self, results: Results, images: Sequence[str] = ()) -> None:
         """Join the scores in files to results of these images, or of all rows."""
+        if not self.files:
+            return
+        images = images or [cells["path"] for cells in results.rows()]
         for metric in self.files:
-            images = images or [cells["path"] for cells in results.rows()]
             scores = scores_of(metric, images)
             if not scores:
                 theirs = f"no name in the file of {metric.label}, such as {next(iter(metric.scores), '')!r}"

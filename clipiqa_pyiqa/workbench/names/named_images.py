@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from ...errors import CLIPIQAError
 from ...files.printable import printable
-from ...text import reason
+from ...text import reason_of
 from ..images.image import Image, NoImage
 from ..sources.finding import shard_class
 from ..sources.image_files import image_at
@@ -42,6 +42,6 @@ def _images_in_shard(shard: str, names: list[str]) -> Iterator[Image]:
             if not missing:
                 break
     except (CLIPIQAError, OSError) as error:
-        why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason(error)}"
+        why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason_of(error)}"
     for name in missing:
         yield NoImage(name, why)

@@ -13,7 +13,7 @@ from typing import Any
 from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...pyiqa_package import import_pyiqa
-from ...text import hint_for, reason
+from ...text import hint_for, reason_of
 from ..files.specifications import Settings, check_kinds
 from ..files.yaml import read_yaml
 from ..images.image import File
@@ -113,7 +113,7 @@ class PyiqaSet:
             with whole_files():  # pyiqa changes PIL's setting
                 return import_pyiqa(".data").build_dataset(dict(self.settings))
         except Exception as error:  # pyiqa raises many types for a bad table or option
-            raise CLIPIQAError(f"pyiqa cannot build data set {self.label!r}: {reason(error)}.") from error
+            raise CLIPIQAError(f"pyiqa cannot build data set {self.label!r}: {reason_of(error)}.") from error
 
     @property
     def _image_column(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import CLIPIQAError
 from ...files.hashes import hash_file
 from ...files.reading import open_file
-from ...text import reason
+from ...text import reason_of
 from ..files.csv_files import csv_rows
 from ..files.journal import Cells, is_journal, read_journal
 from .checks import check_header, check_row
@@ -129,7 +129,7 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
             raise ResultsError(f"{unfinished(path)}.", options=("resume",)) from error
         lacks = "it lacks " if isinstance(error, KeyError) else ""
-        why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason(error)[:200]}"
+        why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason_of(error)[:200]}"
         raise ResultsError(f"{why}; {_WAY_OUT}.") from error
 
 

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from ...clip.threads import one_thread
-from ...errors import CLIPIQAError, ImageError, Kind
+from ...errors import CLIPIQAError, ImageError, Kind, describe_error
 from ...text import counted
 from ..images.lack_of_memory import TOO_LARGE, is_out_of_memory
 from ..images.record import ImageRecord
 from ..images.stacking import stacked
-from ..metrics.building import describe_error
 from ..metrics.description import Takes
 from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric, ObjectMetric, PyiqaMetric
 from .options import Options
@@ -55,23 +54,23 @@ def answers_of_group(group: Sequence[ClipMetric], x: Tensor) -> list[list[Answer
     return [_answers_of_call(metric, len(x), partial(metric.score_features, features), seconds) for metric in group]
 
 
-def foreign_answers(
+def answers_one_by_one(
     metrics: Mapping[int, ScoringMetric], options: Options, record: ImageRecord, wanted: Sequence[bool]
 ) -> dict[int, Answer]:
-    """Return the answers of metrics that do not share an encoding, by the metric's position."""
+    """Return the answers of metrics that score one image at a time, or are broken, by the metric's position."""
     pythons = random.getstate()
     numpys = np.random.get_state()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices), torch.no_grad():
             chosen = {position: metric for position, metric in metrics.items() if wanted[position]}
-            return {position: _foreign_answer(metric, record, options) for position, metric in chosen.items()}
+            return {position: _answer_alone(metric, record, options) for position, metric in chosen.items()}
     finally:  # what the caller draws does not depend on scoring
         random.setstate(pythons)
         np.random.set_state(numpys)
 
 
-def _foreign_answer(metric: ScoringMetric, record: ImageRecord, options: Options) -> Answer:
+def _answer_alone(metric: ScoringMetric, record: ImageRecord, options: Options) -> Answer:
     random.seed(options.seed)
     np.random.seed(options.seed)
     torch.manual_seed(options.seed)

@@ -20,7 +20,7 @@ from ..images.uniform import flag
 from ..metrics.kinds import ClipMetric
 from ..metrics.metric_set import MetricSet
 from ..results.row import Row
-from .answers import Answer, answers_of_group, foreign_answers
+from .answers import Answer, answers_of_group, answers_one_by_one
 from .metric_processes import metrics_for_processes, processes_of
 from .options import Options
 from .scored_image import ImageTask, LoadedImage, LoadingError, ScoredImage
@@ -48,7 +48,7 @@ def score_items(tasks: Iterable[ImageTask], metrics: MetricSet, options: Options
     with closing(BatchLoop(work, limits).results(tasks)) as scored_images:
         for scored in scored_images:  # in the main thread, where metrics of pyiqa run
             if here and isinstance(scored.record, ImageRecord):
-                scored.answers.update(foreign_answers(here, options, scored.record, scored.task.wanted))
+                scored.answers.update(answers_one_by_one(here, options, scored.record, scored.task.wanted))
             yield scored.row(metrics)
 
 

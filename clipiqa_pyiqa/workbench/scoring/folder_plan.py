@@ -21,6 +21,7 @@ from ..results.header import Header
 from ..results.parquet_folder import IMAGES, SOURCE, ParquetFolder
 from ..sources.finding import Source
 from ..sources.shards import Shard
+from .absent_values import LOOSE_PHOTOS
 from .folder_result import FolderResult
 from .shard_task import ShardTask
 
@@ -68,11 +69,9 @@ class FolderPlan:
         is_lost = (stamps == MISSING) & (rows["path"] != rows["item"])  # a member of a shard, which may come back
         has_other_stamp = (stamps == UNKNOWN) | (stamps != rows["stamp"])
         is_scored_again = is_of_run & ~is_lost & (has_other_stamp | self._may_change(rows, before))
-        is_stale = is_scored_again
-        if drop_vanished:
-            is_stale = is_scored_again | is_lost | rows["item"].isin(_gone(rows["item"][~is_of_run]))
+        is_dropped = is_lost | rows["item"].isin(_gone(rows["item"][~is_of_run])) if drop_vanished else False
         return StaleRows(
-            rows[is_stale],
+            rows[is_scored_again | is_dropped],
             images=rows[is_scored_again].set_index("path")["item"].to_dict(),
             lost_shards=set() if drop_vanished else set(rows["item"][is_lost]),
             kept=int((is_of_run & ~is_scored_again).sum()),
@@ -81,8 +80,9 @@ class FolderPlan:
 
     def remove_stale(self, stale: StaleRows) -> None:
         """Remove stale rows, and say how many."""
-        for name in self._unknown_columns()[:1]:
-            log.warning(f"{name} scores all images again, since its changes cannot be seen.")
+        unknown_columns = self._unknown_columns()
+        if unknown_columns:
+            log.warning(f"{unknown_columns[0]} scores all images again, since its changes cannot be seen.")
         log.info(
             f"{counted(stale.kept, 'row')} kept, {counted(len(stale.images), 'image')} to be scored again, "
             f"as they have changed or failed, and {counted(stale.of_others, 'row')} of other images"
@@ -178,7 +178,7 @@ class FolderPlan:
     def _absent(self, rows: pandas.DataFrame) -> dict[str, list[str]]:
         is_member = rows[SOURCE].notna()
         is_sample = (rows["kind"] != Kind.MISSING) & ~(is_member & (rows["path"] == rows["item"]))
-        by_shard = rows[is_sample].groupby(rows["item"].where(is_member, "loose photos"))
+        by_shard = rows[is_sample].groupby(rows["item"].where(is_member, LOOSE_PHOTOS))
         absent = dict[str, list[str]]()
         for name, column in self._header.carried.items():
             counts = by_shard[column].count()

@@ -12,7 +12,7 @@ from ..images.system_memory import keep_large_blocks, keep_memory
 from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import PyiqaMetric
 from ..metrics.metric_set import MetricSet
-from .answers import Answer, foreign_answers
+from .answers import Answer, answers_one_by_one
 from .options import Options
 
 
@@ -50,4 +50,4 @@ def _function_of_process(
     built = {
         position: description.build(options.device, options.seed) for position, description in descriptions.items()
     }
-    return partial(foreign_answers, built, options)
+    return partial(answers_one_by_one, built, options)

@@ -96,17 +96,17 @@ class _Continuation:
 
     def _tasks_of(self, block: Sequence[_PlannedImage], number: int) -> Iterator[ImageTask]:
         """Yield the tasks of a block: its images for which a built metric is wanted."""
-        is_broken_off = self._broken_off(block)
+        of_whole_block = self._scoring_whole_block(block)
         for planned in block:
             wanted = [
                 is_whole_block or not _are_kept(cells)
-                for is_whole_block, cells in zip(is_broken_off, planned.cells, strict=True)
+                for is_whole_block, cells in zip(of_whole_block, planned.cells, strict=True)
             ]
             has_no_metric = not wanted  # all scores are in files
             if has_no_metric or any(itertools.compress(wanted, self._is_built)):
                 yield ImageTask(planned.image, number, wanted)
 
-    def _broken_off(self, block: Sequence[_PlannedImage]) -> list[bool]:
+    def _scoring_whole_block(self, block: Sequence[_PlannedImage]) -> list[bool]:
         """Return, by position, which metrics score the whole block, as the earlier run ended in it.
 
         The images of a batch are scored together, so they must meet the same images again.

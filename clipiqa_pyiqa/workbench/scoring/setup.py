@@ -29,9 +29,12 @@ from .plan import plan
 class ScoringSetup:
     """The checked metrics, questions and options of :func:`score_paths`.
 
+    Args:
+        also: What metrics may take besides single images, such as pairs of images.
+
     Attributes:
-        elsewhere: ``elsewhere(device=…)`` makes them again, in another process; without ``sampling``, which stands only
-            in the header.
+        made_again: ``made_again(device=…)`` makes them again, in another process; without ``sampling``, which stands
+            only in the header.
         header: The columns of the metrics, and how images are read.
     """
 
@@ -45,15 +48,15 @@ class ScoringSetup:
         **options: Unpack[RunOptions],
     ) -> None:
         check_options(options, RunOptions.__annotations__)
-        self.elsewhere = partial(ScoringSetup, metric, prompts, also=also, **options)
+        self.made_again = partial(ScoringSetup, metric, prompts, also=also, **options)
         self.device = find_device(options.pop("device", None))
-        reading = dict[str, Any](options)
-        building = {name: reading.pop(name) for name in ("trust_weights", "strict") if name in reading}
+        rest = dict[str, Any](options)
+        building = {name: rest.pop(name) for name in ("trust_weights", "strict") if name in rest}
         self.metrics = build_metrics(metric, prompts, self.device, also=also, **building)
         # a metric of pyiqa has a smallest side of its own
-        self.options = Options(self.device, min_side=1 if self.metrics.one_by_one else MIN_SIDE, **reading)
-        limits = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
-        self.header = Header(self.metrics.columns, {**limits, "sampling": sampling, **circumstances(self.device)})
+        self.options = Options(self.device, min_side=1 if self.metrics.one_by_one else MIN_SIDE, **rest)
+        reading = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
+        self.header = Header(self.metrics.columns, {**reading, "sampling": sampling, **circumstances(self.device)})
 
     def header_with(self, keep: Sequence[str]) -> Header:
         """Return the header of results to which values of shards are added, by their names."""

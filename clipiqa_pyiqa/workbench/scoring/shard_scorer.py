@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow
 
 from ...errors import Kind
-from ...text import reason
+from ...text import reason_of
 from ..images.image import Image
 from ..images.system_memory import keep_memory
 from ..results.header import Header
@@ -84,7 +84,7 @@ class ShardScorer:
             else:
                 yield from self._setup.rows(task.images())
         except Exception as error:  # such as that of weights that this machine lacks
-            why = f"cannot be scored: {type(error).__name__}: {reason(error)[:200]}"
+            why = f"cannot be scored: {type(error).__name__}: {reason_of(error)[:200]}"
             yield from (Row(name, kind=Kind.OTHER, error=f"{name!r} {why}.") for name in task.names)
 
     def _row_of(self, image: Image) -> Row:

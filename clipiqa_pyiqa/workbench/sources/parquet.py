@@ -8,7 +8,7 @@ import pyarrow
 from pyarrow import parquet
 
 from ...errors import CLIPIQAError, Kind
-from ...text import reason
+from ...text import reason_of
 from ..images.image import BytesImage, Image, NoImage
 from .shard_error import ShardError
 from .shards import ShardFile
@@ -62,7 +62,7 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
         OSError,
         ValueError,
     ) as error:  # OSError: a page; ValueError: too few rows
-        why = f"is not a Parquet file, or it is damaged: {reason(error)}"
+        why = f"is not a Parquet file, or it is damaged: {reason_of(error)}"
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
 
 

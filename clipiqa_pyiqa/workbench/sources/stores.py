@@ -8,7 +8,7 @@ from typing import IO, Any
 from ...errors import Kind
 from ...files.reading import open_file
 from ...files.writing import write_bytes
-from ...text import reason
+from ...text import reason_of
 from .addresses import is_remote
 from .shard_error import ShardError
 
@@ -40,7 +40,7 @@ def as_shard_error(name: str, done: str = "read") -> Iterator[None]:
             error = error.__cause__  # fsspec's HTTP reports a refused connection as a missing file
         if isinstance(error, FileNotFoundError):
             raise ShardError("does not exist", Kind.MISSING, name) from error
-        raise ShardError(f"cannot be {done}: {reason(error)}", Kind.UNREADABLE, name) from error
+        raise ShardError(f"cannot be {done}: {reason_of(error)}", Kind.UNREADABLE, name) from error
 
 
 def opened(name: str) -> IO[bytes]:
@@ -93,7 +93,7 @@ def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda n
         return files
 
     def failed(error: OSError) -> None:
-        note(os.fsdecode(error.filename), f"is a folder that cannot be read: {reason(error)}", Kind.UNREADABLE)
+        note(os.fsdecode(error.filename), f"is a folder that cannot be read: {reason_of(error)}", Kind.UNREADABLE)
 
     for parent, folders, names in os.walk(folder, onerror=failed, followlinks=True):
         status = os.stat(parent)

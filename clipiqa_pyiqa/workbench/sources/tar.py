@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...errors import Kind
-from ...text import counted, reason
+from ...text import counted, reason_of
 from ..images.formats import image_suffixes
 from ..images.image import BytesImage, Image, NoImage
 from .addresses import suffix_of
@@ -131,7 +131,7 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
                         yield member
                 is_at_end = getattr(archive, "is_at_end", False)  # not of an empty file
         except _DAMAGE as error:
-            why = reason(error)
+            why = reason_of(error)
     if not is_at_end and not is_archive:
         raise ShardError(f"is not a tar archive, or its beginning is damaged: {why}", Kind.DAMAGED_ARCHIVE, name)
     if not is_at_end:

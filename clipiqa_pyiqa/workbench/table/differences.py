@@ -8,7 +8,7 @@ from typing import Any
 from pandas import DataFrame, Series, concat, to_numeric
 
 from ...errors import CLIPIQAError
-from ...text import reason
+from ...text import reason_of
 from ..results.columns import changes
 from ..results.header import Header
 from .method_table import IMAGES, MethodTable
@@ -91,5 +91,5 @@ def _records(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise CLIPIQAError(
-            f"{path.name}.provenance.json beside {str(path)!r} cannot be read: {reason(error):.200}."
+            f"{path.name}.provenance.json beside {str(path)!r} cannot be read: {reason_of(error):.200}."
         ) from error
