@@ -36,10 +36,11 @@ class Convolution:
     keeps it unpacked. Threads share a convolution.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str):
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: str, padding: int | None = None):
+        """``padding``: rows and columns of zeros on each side; by default those that keep the size at stride 1."""
         self._shape = weight.shape
         self.kernel = weight.shape[-1]
-        self.padding = self.kernel // 2
+        self.padding = self.kernel // 2 if padding is None else padding
         self.out_channels = weight.shape[0]
         self.groups = self.out_channels if weight.shape[1] == 1 else 1
         self.bias, self.stride, self.activation = bias, stride, activation

@@ -17,7 +17,7 @@ from .encoder import Part
 from .frozen_tensors import FrozenTensors
 from .gradient import recomputed
 from .groups import CPU_SHARED_PIXELS
-from .inverted_bottleneck import InvertedBottleneck
+from .inverted_bottleneck import InvertedBottleneck, padding_of_all_sides
 from .moments import Moments, channel_moments, moments_of_places, moments_with_neighbours
 from .tracing import is_traced
 
@@ -64,6 +64,7 @@ class EfficientNet:
 
     group_factor = 1
     normalises_pixels = True
+    has_positions = False
 
     def __init__(self, tensors: FrozenTensors):
         checkpoint = tensors.checkpoint
@@ -78,9 +79,7 @@ class EfficientNet:
                 tensors.rounded(checkpoint[f"visual.{name}.{part}"]).to(self.arithmetic_dtype)
                 for part in ("weight", "bias")
             )
-            conv = Convolution(weight, bias, stride, activation)
-            conv.padding += stride - 1  # as much as TensorFlow needs below and on the right
-            return conv
+            return Convolution(weight, bias, stride, activation, padding_of_all_sides(weight.shape[-1], stride))
 
         self.stem = InvertedBottleneck(None, load("stem", 2), None)
         self.blocks = [

@@ -15,7 +15,10 @@ class Encoder(Protocol):
     """How many times as many pixels as usual pass it at once on a CPU."""
 
     normalises_pixels: bool
-    """Whether it takes pixels in [0, 1] and has no positional embedding, or takes normalised pixels."""
+    """Whether it takes pixels in [0, 1], or pixels that the caller has normalised."""
+
+    has_positions: bool
+    """Whether it has a positional embedding."""
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
         """Return the features of each part, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``."""

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import CLIPIQAError
 from .tracing import is_traced
 
 _Result = TypeVar("_Result")
@@ -43,26 +42,3 @@ def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Resu
     if is_gradient_in_forward(x):
         return checkpoint(function, x, *args, use_reentrant=False, preserve_rng_state=False)
     return function(x, *args)
-
-
-def anchor_of(x: Tensor) -> Tensor:
-    """Return an empty tensor that links second derivatives to ``x`` without keeping ``x`` in memory."""
-    return x[:0].clone()
-
-
-def forbid_double_backward(gradient: Tensor, anchor: Tensor) -> Tensor:
-    """Return a gradient whose derivative raises; with ``anchor`` (:func:`anchor_of`), also for a constant gradient."""
-    return _ForbidDoubleBackward.apply(gradient, anchor) if torch.is_grad_enabled() else gradient
-
-
-class _ForbidDoubleBackward(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, gradient: Tensor, anchor: Tensor) -> Tensor:
-        return gradient.view_as(gradient)
-
-    @staticmethod
-    def backward(ctx: Any, _: Tensor) -> None:
-        raise CLIPIQAError(
-            "a second derivative of scores needs another computation: use the loss with double_backward=True, or call "
-            "the network inside clipiqa_pyiqa.loss.general_path()."
-        )

@@ -61,9 +61,10 @@ class ImageTower:
         x = x.to(self.dtype)
         if pos_embedding == "fixed":
             x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values may leave [0, 1]
-        if self.encoder.normalises_pixels:
-            return x, "none"
-        return (x - self.mean) / self.std, "none" if pos_embedding == "none" else "interpolate"
+        if not self.encoder.normalises_pixels:
+            x = (x - self.mean) / self.std
+        has_no_positions = pos_embedding == "none" or not self.encoder.has_positions
+        return x, "none" if has_no_positions else "interpolate"
 
 
 def middle_square(x: Tensor, side: int) -> Tensor:

@@ -10,10 +10,11 @@ from .attention_pool import AttentionPool
 from .convolution import warn_of_packing_failure
 from .encoder import Part
 from .frozen_tensors import FrozenTensors
-from .gradient import anchor_of, forbid_double_backward, is_gradient_in_forward, needs_gradient
+from .gradient import is_gradient_in_forward, needs_gradient
 from .moments import means_and_deviations
 from .relu_signs import Tape
 from .resnet_blocks import Bottleneck, Stem
+from .second_derivative import anchor_of, forbid_double_backward
 from .tracing import is_traced
 
 
@@ -25,6 +26,7 @@ class ModifiedResNet:
 
     group_factor = 1
     normalises_pixels = False
+    has_positions = True
 
     def __init__(self, tensors: FrozenTensors):
         self.rounded = tensors.rounded

@@ -14,6 +14,9 @@ from .strips import RowMap, Strip, crop, cut
 UNCUT = 7
 """Maps of up to so many strips (images of up to 0.9 megapixels) are not cut: copying rows would cost more."""
 
+_HALOS = (2, 1, 0)
+"""Rows beyond a strip that each of the stem's convolutions gives, as each 3×3 convolution after it reads one more."""
+
 
 class Stem:
     """Three 3×3 convolutions, the first of stride 2, and a 2×2 average."""
@@ -34,7 +37,7 @@ class Stem:
             start, stop = strip.before_pooling(2, full_rows)
             y = x
             y_start = 0  # the row of its whole map with which y begins
-            for conv, sign_map, halo in zip(self.convs, signs, (2, 1, 0), strict=True):
+            for conv, sign_map, halo in zip(self.convs, signs, _HALOS, strict=True):
                 if len(strips) > 1:  # later convolutions need `halo` rows beyond the strip
                     halo_start = max(start - halo, 0)
                     halo_stop = min(stop + halo, full_rows)
@@ -65,7 +68,7 @@ class Stem:
             seen = strip.widened(1, 2, rows)  # what the strip's pixels changed, through the three convolutions
             y_start, y_stop = seen.before_pooling(2, full_rows)
             y = pull_back_avg_pool(grad[:, :, seen.start : seen.stop], 2, (y_stop - y_start, full_columns))
-            for conv, sign, halo in zip(reversed(self.convs), signs, (2, 1, 0), strict=True):
+            for conv, sign, halo in zip(reversed(self.convs), signs, _HALOS, strict=True):
                 halo_start = max(start - halo, 0)
                 halo_stop = min(stop + halo + 1, full_rows)
                 y = y[:, :, halo_start - y_start : halo_stop - y_start]

@@ -92,6 +92,7 @@ class VisionTransformer:
 
     group_factor = 3  # it needs less memory per pixel than the other networks
     normalises_pixels = False
+    has_positions = True
 
     def __init__(self, tensors: FrozenTensors, uses_quick_gelu: bool):
         self.rounded = tensors.rounded

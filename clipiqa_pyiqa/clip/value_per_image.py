@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from .arithmetic import at_least_fp32
-from .gradient import anchor_of, forbid_double_backward, is_gradient_in_forward
+from .gradient import is_gradient_in_forward
 from .groups import groups
+from .second_derivative import anchor_of, forbid_double_backward
 
 
 def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
