@@ -70,7 +70,7 @@ class Ranking(ExperimentResult):
         """Return at most ``count`` rows of :meth:`ranked` for each, the worst one last; no image is in both."""
         order = self.ranked(question)
         worst, best = self.photos(question).worst_and_best(self.count)
-        return order.loc[list(best.index)], order.loc[list(worst.index[::-1])]
+        return order.loc[best.index], order.loc[worst.index[::-1]]
 
     def sheet(self, question: str) -> Figure:
         """Return the best and the worst images with their scores; the most extreme image is the first of each."""

@@ -92,7 +92,7 @@ def test_a_second_run_needs_leave_and_a_third_goes_on(clipiqa, photos):
     clipiqa(line, 0, "clipiqa agreement 'a study'/votes-*.csv")
     before = Path("a study/pairs.html").read_text(encoding="utf-8")
     clipiqa(line, 2, "--resume")
-    clipiqa(f"{line} --resume", 0, "0 new")
+    clipiqa(f"{line} --resume", 0, "to score: none")
     assert Path("a study/pairs.html").read_text(encoding="utf-8") == before
 
 
