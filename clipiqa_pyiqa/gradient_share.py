@@ -35,13 +35,16 @@ class GradientShare:
         self._pixel_loss = pixel_loss
         self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of the other loss's
 
-    def update(self, share: float, pred: Tensor, target: Any, loss: Tensor) -> None:
+    def update(self, share: float, pred: Tensor, target: Any, loss: Tensor, *, must_be_finite: bool) -> None:
         """Take the norms of a batch into account; no batch exceeds the share.
+
+        A batch without finite gradients leaves the weight as it is.
 
         Args:
             share: The wanted share.
             pred: The prediction, from which ``loss`` was computed.
             target: The clean images, of the prediction's shape.
+            must_be_finite: Raise ``CLIPIQAError`` if the pixel loss's gradient is not finite.
         """
         if is_transformed():
             raise CLIPIQAError(
@@ -65,6 +68,11 @@ class GradientShare:
             ) from error
         gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
         norms = [gradient.norm().item() for gradient in gradients]
+        if must_be_finite and not math.isfinite(norms[0]):
+            raise CLIPIQAError(
+                "the gradient of the pixel loss is NaN or infinite, so the weight of this loss is unknown: check the "
+                "clean images and the function `beside` for NaN, or pass nan='propagate', which keeps the last weight."
+            )
         if not (math.isfinite(norms[0]) and NEAR_ZERO < norms[1] < math.inf):
             return  # the weight stays
         self._norms = [SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(self._norms or norms, norms, strict=True)]

@@ -235,3 +235,15 @@ def test_repr_has_the_share_or_the_weight(metric, sharing):
     assert "beside=L1Loss()," in repr(sharing(beside=nn.L1Loss()))
     weighted = repr(CLIPIQALoss(metric=metric, loss_weight=0.1))
     assert "loss_weight=0.1," in weighted and "share" not in weighted
+
+
+def test_clean_images_with_nan_are_refused_rather_than_leave_the_loss_without_weight():
+    pred = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    clean = pred.detach() * 0.9
+    clean[0, 0, 0, 0] = torch.nan
+    refused(CLIPIQALoss(backbone="mini", share=0.3, beside="mse"), pred, clean)
+    kept = CLIPIQALoss(backbone="mini", share=0.3, beside="mse", nan="propagate")
+    kept(pred, pred.detach() * 0.9)
+    before = kept.last_weight
+    kept(pred, clean)
+    assert kept.last_weight == before > 0

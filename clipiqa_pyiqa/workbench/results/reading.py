@@ -44,7 +44,8 @@ def read_header(path: Path, format: str) -> Header | None:
                 check_header(record)
                 if record.get("sha256") != hash_file(path):
                     raise ValueError(
-                        f"it has changed since it was written (to use it as it is, delete {provenance_of(path).name})"
+                        "it has changed since it was written, so it cannot be resumed (to rank or compare it as it is, "
+                        f"delete {provenance_of(path).name})"
                     )
         return None if record is None else Header.of(record)
 
