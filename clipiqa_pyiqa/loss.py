@@ -168,8 +168,7 @@ class CLIPIQALoss(nn.Module):
                 losses = losses * unusable
             loss = losses if self.reduction == "none" else getattr(losses, self.reduction)()  # mean or sum
             if self.share and needs_gradient(pred):
-                must_be_finite = self.nan == "raise"  # a finite prediction
-                self._gradient_share.update(self.share, pred, target, loss, must_be_finite=must_be_finite)
+                self._gradient_share.update(self.share, pred, target, loss, must_be_finite=self.nan == "raise")
             elif self.share:
                 self._warn_of_missing_gradient()
             return self.last_weight * loss
