@@ -22,7 +22,7 @@ from .prompts.fields import check_backbone, warn_of_positions
 from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import PromptLearner
 from .prompts.learned_options import check_learned_options, learned_metadata
-from .prompts.pairs import Columns, Prompts, Question, check_averaged, score_range
+from .prompts.pairs import Prompts, Question, QuestionsByColumn, check_averaged, score_range
 from .prompts.parsing import parse_prompts
 from .prompts.prompt_files import check_learned_file, load_prompt_file
 from .prompts.published import PUBLISHED, ModelType
@@ -160,13 +160,13 @@ class CLIPIQA(ImageEncoder):
         return self.head is not None and self.head.lower_better
 
     @property
-    def questions(self) -> Columns | None:
+    def questions(self) -> QuestionsByColumn | None:
         """The metric's own columns; None for learned prompts and heads."""
         if self.head or self.prompt_learner:
             return None
         if self.aggregate == "mean" and len(self._prompts) > 1:
-            return Columns({"score": self._prompts})
-        return Columns({question.name: (question,) for question in self._prompts})
+            return QuestionsByColumn({"score": self._prompts})
+        return QuestionsByColumn({question.name: (question,) for question in self._prompts})
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -198,18 +198,21 @@ class CLIPIQA(ImageEncoder):
         return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
 
     @untraceable  # torch.compile breaks the graph here
-    def forward(self, x: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default") -> Tensor:
+    def forward(
+        self, x: Tensor, prompts: Prompts | QuestionsByColumn = None, aggregate: CallAggregate = "default"
+    ) -> Tensor:
         """Return scores of images.
 
         Args:
             x: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in [0, 1]; values may exceed this range by 0.5.
             prompts: default the metric's own prompts.
-            aggregate: default the metric's own ``aggregate``; not with :class:`~clipiqa_pyiqa.prompts.pairs.Columns`.
+            aggregate: default the metric's own ``aggregate``; not with
+                :class:`~clipiqa_pyiqa.prompts.pairs.QuestionsByColumn`.
 
         Returns:
             ``(N, 1)`` in [0, 1], high if the positive prompts fit; a head scores on the scale of :attr:`score_range`.
-            ``(N, P)`` with ``aggregate=None`` or ``Columns``: one score for each pair or column. The score of a single
-            text is a cosine, in [-1, 1].
+            ``(N, P)`` with ``aggregate=None`` or ``QuestionsByColumn``: one score for each pair or column. The score of
+            a single text is a cosine, in [-1, 1].
 
         Raises:
             ImageError: images have a wrong shape or dtype or are too small, or pixels are far outside [0, 1], NaN or
@@ -232,13 +235,13 @@ class CLIPIQA(ImageEncoder):
             scores = scores + (of_prompts - of_prompts.detach())
         return scores
 
-    def score_map(self, x: Tensor, prompts: Prompts | Columns = None) -> Tensor:
+    def score_map(self, x: Tensor, prompts: Prompts | QuestionsByColumn = None) -> Tensor:
         """Return scores of places ``(N, P, h, w)`` in [0, 1], a map for each pair or column; not for single texts."""
         check_local(self._columns_of(prompts, None), self.head)  # this may raise, so it comes before the slow encoding
         return self.score(self.encode_map(x), prompts, None)
 
     def score(
-        self, features: Tensor, prompts: Prompts | Columns = None, aggregate: CallAggregate = "default"
+        self, features: Tensor, prompts: Prompts | QuestionsByColumn = None, aggregate: CallAggregate = "default"
     ) -> Tensor:
         """Return scores of images' features, or maps ``(N, P, h, w)`` of places' features.
 
@@ -251,7 +254,7 @@ class CLIPIQA(ImageEncoder):
             check_local(columns, self.head)
         return self._answer(features.movedim(1, -1).contiguous(), columns).movedim(-1, 1)
 
-    def encode_prompts(self, prompts: Prompts | Columns = None, dtype: torch.dtype = torch.float32) -> Tensor:
+    def encode_prompts(self, prompts: Prompts | QuestionsByColumn = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return text features ``(P, 2, D)`` of length 1 for the pairs, positive prompt first.
 
         The features of learned prompts are on the prompts' device; all other features are on the CPU.
@@ -275,9 +278,11 @@ class CLIPIQA(ImageEncoder):
             scores[self._learned_name] = learned.record()
         return {**super().provenance(), "pos_embedding": self.pos_embedding, "scores": scores}
 
-    def _columns_of(self, prompts: Prompts | Columns, aggregate: CallAggregate = "default") -> AskedColumns | None:
+    def _columns_of(
+        self, prompts: Prompts | QuestionsByColumn, aggregate: CallAggregate = "default"
+    ) -> AskedColumns | None:
         """Return what is asked for each score column; None for the metric's own learned prompts or head."""
-        if isinstance(prompts, Columns):
+        if isinstance(prompts, QuestionsByColumn):
             return asked_columns(prompts, aggregate, self.aggregate)
         questions = self._prompts if prompts is None else parse_prompts(prompts, self.template)
         columns = asked_columns(questions, aggregate, self.aggregate)

@@ -22,7 +22,7 @@ from .given_metric import net_of
 from .logger import log
 from .metric import CLIPIQA
 from .prompts.antonym import antonym_scores, column_means
-from .prompts.pairs import Columns, Prompts
+from .prompts.pairs import Prompts, QuestionsByColumn
 from .prompts.parsing import parse_columns
 from .prompts.provenance import as_texts
 from .prompts.questions import only_pairs
@@ -77,7 +77,7 @@ class OnnxFile:
 def export_onnx(
     metric: Any,
     path: FilePath,
-    prompts: Prompts | Columns = None,
+    prompts: Prompts | QuestionsByColumn = None,
     *,
     with_map: bool = False,
     overwrite: bool = False,
@@ -116,7 +116,7 @@ def export_onnx(
     return OnnxFile(target, network.names, with_map, len(content), metadata, difference)
 
 
-def _check_exportable(net: Any, prompts: Prompts | Columns, with_map: bool) -> None:
+def _check_exportable(net: Any, prompts: Prompts | QuestionsByColumn, with_map: bool) -> None:
     if not isinstance(net, CLIPIQA):
         raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(net).__name__}.")
     if net.pos_embedding == "fixed":
@@ -217,7 +217,7 @@ class Network(nn.Module):
 
     pairs: Tensor
 
-    def __init__(self, metric: CLIPIQA, prompts: Prompts | Columns = None, with_map: bool = False):
+    def __init__(self, metric: CLIPIQA, prompts: Prompts | QuestionsByColumn = None, with_map: bool = False):
         super().__init__()
         self.metric = copy.deepcopy(metric).cpu().eval()
         self.with_map = with_map

@@ -1,4 +1,4 @@
-"""The types of questions: prompt pairs, single texts, and columns of them."""
+"""The types of questions: prompt pairs, single texts, and the questions of several columns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class PromptPair:
 Question: TypeAlias = PromptPair | SingleText
 
 
-class Columns(dict[str, tuple[Question, ...]]):
-    """Score columns: a dict from name to the pairs whose scores are averaged, or to a single text."""
+class QuestionsByColumn(dict[str, tuple[Question, ...]]):
+    """The questions of each score column: the pairs whose scores are averaged, or a single text."""
 
 
 Prompts: TypeAlias = str | Question | tuple[str, str] | Sequence[str | Question | Sequence[str]] | None

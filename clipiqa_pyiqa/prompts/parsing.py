@@ -9,10 +9,10 @@ from ..errors import PromptError
 from ..text import hint_for, shown
 from .named_pairs import ALIASES, DEFAULT_PAIR, NAMED_PAIRS, PRESETS, named_pair
 from .pairs import (
-    Columns,
     PromptPair,
     Prompts,
     Question,
+    QuestionsByColumn,
     check_averaged,
     free_pair,
 )
@@ -44,15 +44,15 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
     return tuple(_checked(question) for item in _items(prompts) for question in _parse_item(item, template))
 
 
-def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> Columns:
+def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> QuestionsByColumn:
     """Return one score column per item of ``prompts`` (see :func:`parse_prompts`) or per name in a mapping."""
     if isinstance(prompts, Mapping):
-        columns = Columns({name: parse_prompts(pairs, template) for name, pairs in prompts.items()})
+        columns = QuestionsByColumn({name: parse_prompts(pairs, template) for name, pairs in prompts.items()})
         for questions in columns.values():
             check_averaged(questions)
     else:
         parsed = [(item, parse_prompts([item], template)) for item in _items(prompts)]
-        columns = Columns({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in parsed})
+        columns = QuestionsByColumn({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in parsed})
     if not columns:
         raise PromptError("there are no columns: pass at least one, such as ['quality'].")
     return columns

@@ -14,7 +14,7 @@ from ..clip.model import FrozenCLIP
 from ..errors import PromptError
 from .antonym import antonym_scores, column_means
 from .heads import OpinionHead
-from .pairs import Columns, PromptPair, Question, check_averaged
+from .pairs import PromptPair, Question, QuestionsByColumn, check_averaged
 from .single import SingleText
 
 Aggregate = Literal["mean"] | None
@@ -25,9 +25,11 @@ AskedColumns = Sequence[tuple[Question, ...]]
 """What each score column asks: pairs, whose scores are averaged, or a single text."""
 
 
-def asked_columns(prompts: Sequence[Question] | Columns, aggregate: CallAggregate, default: Aggregate) -> AskedColumns:
+def asked_columns(
+    prompts: Sequence[Question] | QuestionsByColumn, aggregate: CallAggregate, default: Aggregate
+) -> AskedColumns:
     """Return what each column asks; ``default`` is the ``aggregate`` of a metric whose call has none."""
-    if isinstance(prompts, Columns):
+    if isinstance(prompts, QuestionsByColumn):
         check_one_of("aggregate", aggregate, ("default", None))
         columns: AskedColumns = list(prompts.values())
     else:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.antonym import column_means
-from clipiqa_pyiqa.prompts.pairs import Columns
+from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
 from clipiqa_pyiqa.prompts.parsing import parse_prompts
 from clipiqa_pyiqa.prompts.records import question_record
 from clipiqa_pyiqa.weights.architecture import TowerKind
@@ -45,9 +45,11 @@ class Brightness:
         return x.double().mean(dim=(1, 2, 3))[:, None].float()
 
     def score(self, features, prompts=None, aggregate="mean"):
-        pairs = [*chain.from_iterable(prompts.values())] if isinstance(prompts, Columns) else prompts or [None]
+        pairs = (
+            [*chain.from_iterable(prompts.values())] if isinstance(prompts, QuestionsByColumn) else prompts or [None]
+        )
         scores = features * 0.5 ** torch.arange(len(pairs))
-        if isinstance(prompts, Columns):
+        if isinstance(prompts, QuestionsByColumn):
             return column_means(scores, [*map(len, prompts.values())])
         return scores.mean(1, keepdim=True) if aggregate == "mean" else scores
 

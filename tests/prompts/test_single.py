@@ -8,7 +8,7 @@ import torch
 from photos import BUNDLED, photo_like
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, PromptError, draw_maps, export_onnx, quality_map
-from clipiqa_pyiqa.prompts.pairs import Columns
+from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
 from clipiqa_pyiqa.prompts.parsing import parse_columns, parse_prompts
 from clipiqa_pyiqa.prompts.provenance import record_text
 from clipiqa_pyiqa.prompts.single import SingleText
@@ -70,13 +70,15 @@ def test_beside_pairs_it_has_a_column_of_its_own_and_changes_no_other(metric, x)
     for column, prompt in enumerate(prompts):
         assert torch.equal(scores[:, [column]], metric(x, prompt))
     assert torch.equal(metric(x, parse_columns(prompts)), scores)
-    mean_of_pairs = metric(x, Columns({"both": parse_prompts(["quality", "sharpness"]), "one": parse_prompts(GOOD)}))
+    mean_of_pairs = metric(
+        x, QuestionsByColumn({"both": parse_prompts(["quality", "sharpness"]), "one": parse_prompts(GOOD)})
+    )
     assert torch.equal(mean_of_pairs, torch.cat([metric(x, ["quality", "sharpness"]), metric(x, GOOD)], 1))
 
 
 def test_it_is_never_averaged(metric, x):
     both = ["quality", GOOD]
-    columns = Columns({"both": parse_prompts(both)})
+    columns = QuestionsByColumn({"both": parse_prompts(both)})
     for ask in (
         lambda: metric(x, both),
         lambda: metric(x, columns),

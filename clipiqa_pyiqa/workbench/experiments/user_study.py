@@ -13,7 +13,7 @@ from ...clip.device import find_device
 from ...errors import CLIPIQAError, ImageError
 from ...files.writing import resolved, write_text
 from ...options import lists_options
-from ...prompts.pairs import Columns, PromptPair, Prompts
+from ...prompts.pairs import PromptPair, Prompts, QuestionsByColumn
 from ...prompts.parsing import parse_columns
 from ...prompts.questions import only_pairs
 from ...text import counted, few
@@ -129,7 +129,7 @@ def make_pairs(
     _check_questions(metrics)
     check_results_can_be_written((_TABLE, PAGE), column_names(metrics), files, options)  # before weights are read
     clipiqa, unknown = built_with_known_questions(metrics[0], find_device(options.get("device")))
-    texts = _texts(clipiqa.questions or Columns())
+    texts = _texts(clipiqa.questions or QuestionsByColumn())
     scored = scored_images([clipiqa], files, (_TABLE, PAGE), options)
     frames = [_pairs_of(name, scored.frame[name], count) for name in texts]
     pairs = pandas.concat(frames, ignore_index=True)
@@ -150,7 +150,7 @@ def _check_questions(metrics: Sequence[AnyMetric]) -> None:
     _texts(parse_columns(getattr(first, "questions", None)))  # raises for presets of several pairs
 
 
-def _texts(questions: Columns) -> dict[str, PromptPair]:
+def _texts(questions: QuestionsByColumn) -> dict[str, PromptPair]:
     """Return attribute -> its pair of texts. Raises ``CLIPIQAError`` for presets of several pairs."""
     texts = dict[str, PromptPair]()
     for name, pairs in questions.items():

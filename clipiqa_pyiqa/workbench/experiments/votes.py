@@ -12,7 +12,7 @@ import pandas
 from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...files.printable import on_disk
-from ...prompts.pairs import Columns
+from ...prompts.pairs import QuestionsByColumn
 from ...prompts.parsing import parse_columns
 from ...text import hint_for
 from ..files.csv_files import check_images_exist, read_rows
@@ -40,7 +40,7 @@ class _Tally:
     """
 
     def __init__(self) -> None:
-        self.columns = Columns()
+        self.columns = QuestionsByColumn()
         self.votes: dict[tuple[str, str, str], Votes] = {}
         self._choices: dict[tuple[str, str, frozenset[str]], str] = {}  # voter, attribute and images -> chosen image
 
@@ -78,7 +78,7 @@ def read_votes(
     *,
     root: FilePath | None = None,
     template: str | None = None,
-) -> tuple[pandas.DataFrame, Columns]:
+) -> tuple[pandas.DataFrame, QuestionsByColumn]:
     """Return the votes in CSV files, with a row per attribute and image pair, and the attributes' prompts.
 
     The columns of a file: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or

@@ -20,7 +20,7 @@ from ...errors import CLIPIQAError, ImageError
 from ...given_metric import net_of
 from ...metric import CLIPIQA
 from ...options import lists_options
-from ...prompts.pairs import Columns, PromptPair, Prompts
+from ...prompts.pairs import PromptPair, Prompts, QuestionsByColumn
 from ...prompts.parsing import parse_columns
 from ...prompts.questions import only_pairs
 from ..images.batches import BatchLoop, BatchWork, Limits
@@ -85,8 +85,8 @@ def draw_maps(
     if html and out is None:
         raise CLIPIQAError("`{html}` needs a folder: pass `{out}`, too.", options=("html", "out"))
     check_storage(out, False, overwrite)
-    columns = None if prompts is None else parse_columns(prompts, template)
-    _check_pairs(columns)
+    questions = None if prompts is None else parse_columns(prompts, template)
+    _check_pairs(questions)
     photos = _photos(paths, out)
     # the photos are listed again when they are mapped, so that only what is read ahead is in memory
     names = [photo.name for photo in images_in(photos.items)]
@@ -95,8 +95,8 @@ def draw_maps(
         folder = MapFolder(out, names, pictures, has_page=html)
         folder.prepare(overwrite)
     net = net_of(metric)
-    columns = _usable_columns(net, columns)
-    mapper = _Mapper(net, columns, smooth, scale, ScoringSetup(net, columns, **options))
+    questions = _usable_questions(net, questions)
+    mapper = _Mapper(net, questions, smooth, scale, ScoringSetup(net, questions, **options))
     photo_maps = PhotoMaps(mapper.provenance)
     with closing(mapper.outcomes(images_in(photos.items), len(names))) as outcomes:
         for done, (name, map_or_reason) in enumerate(zip(names, outcomes, strict=True), 1):
@@ -123,20 +123,20 @@ def _photos(paths: Paths, out: FilePath | None) -> FoundSources:
     return photos
 
 
-def _usable_columns(net: CLIPIQA, columns: Columns | None) -> Columns | None:
-    """Return the columns of maps; None for learned prompts. Raise for what the network cannot map."""
-    _check_pairs(columns or net.questions)
-    net.encode_prompts(columns)  # raises for what has no texts, such as a fitted head
+def _usable_questions(net: CLIPIQA, questions: QuestionsByColumn | None) -> QuestionsByColumn | None:
+    """Return the questions of maps; None asks the learned prompts. Raise for what the network cannot map."""
+    _check_pairs(questions or net.questions)
+    net.encode_prompts(questions)  # raises for what has no texts, such as a fitted head
     net.check_map()
-    if columns is None and net.prompt_learner is None:
+    if questions is None and net.prompt_learner is None:
         return parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
-    return columns
+    return questions
 
 
-def _check_pairs(columns: Columns | None) -> None:
+def _check_pairs(questions: QuestionsByColumn | None) -> None:
     """Raise PromptError for a single text, whose score is no share between two texts."""
-    for questions in (columns or {}).values():
-        only_pairs(questions, "a map")
+    for questions_of_column in (questions or {}).values():
+        only_pairs(questions_of_column, "a map")
 
 
 @dataclass(frozen=True)
@@ -144,21 +144,21 @@ class _Mapper(BatchWork[Image, ImageRecord, PhotoMap | str]):
     """A network and its questions, which map photos in batches.
 
     Args:
-        columns: The pairs of each question; None asks the learned prompts.
+        questions: The pairs of each column; None asks the learned prompts.
         smooth, scale: As for :func:`draw_maps`.
     """
 
     net: CLIPIQA
-    columns: Columns | None
+    questions: QuestionsByColumn | None
     smooth: bool
     scale: float
     setup: ScoringSetup
 
     @functools.cached_property
-    def questions(self) -> tuple[MapQuestion, ...]:
-        if self.columns is None:
+    def map_questions(self) -> tuple[MapQuestion, ...]:
+        if self.questions is None:
             return tuple(MapQuestion(name) for name in self.net.columns)
-        return tuple(_question(name, only_pairs(pairs, "a map")) for name, pairs in self.columns.items())
+        return tuple(_map_question(name, only_pairs(pairs, "a map")) for name, pairs in self.questions.items())
 
     @functools.cached_property
     def provenance(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class _Mapper(BatchWork[Image, ImageRecord, PhotoMap | str]):
         return [
             PhotoMap(
                 path=photo.name,
-                questions=self.questions,
+                questions=self.map_questions,
                 photo_scores=_array(photo_scores[row]),
                 shown_scores=_array(shown_scores[row]),
                 place_scores=_array(place_scores[row]),
@@ -217,14 +217,14 @@ class _Mapper(BatchWork[Image, ImageRecord, PhotoMap | str]):
         else:
             features = self.net.encode_image(x)  # a photo itself is scored without enlargement
             local_features = self.net.encode_map(enlarged(x, self.scale))
-        return self.net.score(features, self.columns), self.net.score(local_features, self.columns)
+        return self.net.score(features, self.questions), self.net.score(local_features, self.questions)
 
 
 def _array(scores: Tensor) -> NDArray[np.float32]:
     return scores.float().cpu().numpy()
 
 
-def _question(name: str, pairs: Sequence[PromptPair]) -> MapQuestion:
+def _map_question(name: str, pairs: Sequence[PromptPair]) -> MapQuestion:
     if len(pairs) == 1:
         return MapQuestion(name, low=pairs[0].negative, high=pairs[0].positive)
     return MapQuestion(name)

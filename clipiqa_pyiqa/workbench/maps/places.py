@@ -14,7 +14,7 @@ from torch import Tensor
 from ...checks import check_number, check_truth
 from ...errors import CLIPIQAError
 from ...metric import CLIPIQA
-from ...prompts.pairs import Columns, Prompts
+from ...prompts.pairs import Prompts, QuestionsByColumn
 from ...text import shown
 
 
@@ -57,7 +57,7 @@ class PhotoMap:
 def quality_map(
     metric: CLIPIQA,
     x: Tensor,
-    prompts: Prompts | Columns = None,
+    prompts: Prompts | QuestionsByColumn = None,
     *,
     smooth: bool = True,
     upsample: bool = False,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from ...prompts.pairs import Columns
+from ...prompts.pairs import QuestionsByColumn
 from ..files.specifications import Settings
 from ..files.streams import output_as_messages
 from ..results.columns import Column, Record
@@ -71,7 +71,7 @@ class ClipMetric(ImageMetric):
     """
 
     net: TowerMetric
-    questions: Columns | None
+    questions: QuestionsByColumn | None
 
     @property
     def encoding(self) -> Any:
@@ -85,7 +85,7 @@ class ClipMetric(ImageMetric):
     def only(self, questions: Collection[str]) -> Self:
         """Return the metric asked only some of its questions."""
         assert self.questions is not None
-        chosen = Columns({name: pairs for name, pairs in self.questions.items() if name in questions})
+        chosen = QuestionsByColumn({name: pairs for name, pairs in self.questions.items() if name in questions})
         columns = tuple(column for column in self.columns if column.name in questions)
         return replace(self, questions=chosen, columns=columns)
 

@@ -150,7 +150,7 @@ class MetricOptions:
 
     def labelled(self, also: Collection[Takes]) -> list[AnyMetric]:
         """Return :meth:`chosen` with a metric for each question; nothing if no metric is described."""
-        from ....prompts.pairs import Columns
+        from ....prompts.pairs import QuestionsByColumn
         from ...metrics.description import PyiqaDescription
 
         is_described = self.metrics or self.questions.are_asked or self.model.chosen_options()
@@ -160,7 +160,7 @@ class MetricOptions:
         for metric in self.chosen(also):
             if metric.label or not isinstance(metric, PyiqaDescription):
                 labelled.append(metric)
-            elif not isinstance(metric.questions, Columns):
+            elif not isinstance(metric.questions, QuestionsByColumn):
                 labelled.append(metric.with_label(Path(self.questions.learned_prompts or "quality").stem))
             else:
                 for name, pairs in metric.questions.items():
