@@ -36,14 +36,20 @@ def twice_in(names: Iterable[str]) -> str:
     return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
-def hint_for(name: str, known: Iterable[str]) -> str:
-    """Return the hint that ends a message: the known names that are similar to ``name``, or all known names."""
+def hint_for(name: str, known: Iterable[str], listing: str = "") -> str:
+    """Return the hint that ends a message: the known names that are similar to ``name``, or all known names.
+
+    Args:
+        listing: What lists the known names, if they are too many for a message.
+    """
     import difflib  # imported here, so that `import clipiqa_pyiqa` stays fast
 
     known = list(known)
     lower = {entry.lower(): entry for entry in known}
     similar = [lower[entry] for entry in difflib.get_close_matches(name.lower(), lower)]
-    return f"did you mean {' or '.join(map(repr, similar))}?" if similar else f"known names are {', '.join(known)}."
+    if similar:
+        return f"did you mean {' or '.join(map(repr, similar))}?"
+    return f"{listing} lists the known names." if listing else f"known names are {', '.join(known)}."
 
 
 def pip_install(extras: Iterable[str]) -> str:

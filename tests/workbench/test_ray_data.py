@@ -634,3 +634,17 @@ def test_a_folder_of_results_is_ranked_and_is_a_metric_of_compare(here, lake, tm
     opinions.to_csv(tmp_path / "opinions.csv", index=False)
     compared = clipiqa(f"compare -m ray={tmp_path}/results -d {tmp_path}/opinions.csv --out {tmp_path}/compared")
     assert "1.000 [1.000, 1.000]" in compared.out and "3 images; no image was read" in compared.out
+
+
+def test_a_folder_of_results_in_a_store_is_ranked_and_is_a_metric_of_compare(here, lake, tmp_path, clipiqa):
+    """A folder of the store without the record is no folder of results."""
+    register_elsewhere()
+    scored([lake / "loose"], f"elsewhere://{tmp_path}/results")
+    scores = table_of(tmp_path / "results")["quality"]
+    ranked = clipiqa(f"rank elsewhere://{tmp_path}/results --best 1 --paths", 0, "quality: higher is better")
+    assert ranked.out.split() == [scores.idxmax()]
+    clipiqa("rank memory://photos --best 1", 2, "'memory://photos' does not exist")
+    opinions = pandas.DataFrame({"path": scores.index, "mos": scores.rank().to_numpy()})
+    opinions.to_csv(tmp_path / "opinions.csv", index=False)
+    compared = clipiqa(f"compare -m ray=elsewhere://{tmp_path}/results -d {tmp_path}/opinions.csv")
+    assert "1.000 [1.000, 1.000]" in compared.out

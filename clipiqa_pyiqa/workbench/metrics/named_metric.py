@@ -106,7 +106,8 @@ def _check_name(name: str) -> None:
         import_pyiqa()
     if "|" in name or is_single(name):
         raise CLIPIQAError(f"{name!r} is no metric but a question: pass it to `{{prompts}}`.", options=("prompts",))
-    raise CLIPIQAError(f"unknown metric {name!r}: {hint_for(name, [*known, *OUR_NAMES])}")
+    hint = hint_for(name, [*known, *OUR_NAMES], listing="`pyiqa.list_models()`")
+    raise CLIPIQAError(f"unknown metric {name!r}: {hint}")
 
 
 def _changed_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ...errors import CLIPIQAError
 from ...prompts.pairs import Prompts, Question
 from ...text import shown
 from ..files.specifications import Specification, parse_specifications
+from ..sources.addresses import is_remote
 from .description import Description, ObjectDescription, PyiqaDescription, Takes
 from .file_scores import read_file_metric
 from .kinds import AnyMetric, FileMetric, ImageMetric
@@ -97,7 +98,7 @@ def _metric_of(specification: Specification) -> AnyMetric:
         return target.with_label(specification.label) if specification.label else target
     if not isinstance(target, str):
         return _object_metric(specification)
-    if Path(target).suffix or os.path.isdir(target):
+    if Path(target).suffix or os.path.isdir(target) or is_remote(target):
         from ..results.score_files import is_score_file  # many modules
 
         if is_score_file(target):

@@ -16,7 +16,8 @@ from ...logger import log
 from ...text import counted, few, hint_for
 from ..files.csv_columns import PATH_COLUMNS, find_column
 from ..files.journal import Cells
-from ..sources.addresses import address_of, is_remote
+from ..sources.addresses import address_of, is_remote, joined, suffix_of
+from ..sources.stores import exists
 from .checks import check_row
 from .columns import Column, Record
 from .formats import RECORD, SUFFIXES, format_of
@@ -33,10 +34,16 @@ _NO_SCORES = {*FIELDS, METRIC, SCALE, "index", "id", "", "rank", "n", "split", "
 
 
 def is_score_file(path: FilePath) -> bool:
-    """Return whether a path names a file of scores, or a folder of results of a run on Ray."""
-    if not os.path.isdir(path):
-        return Path(path).suffix.lower() in SUFFIXES
-    return is_folder_of_rows(path) and not is_remote(address_of(path))
+    """Return whether a path names a file of scores on a disk, or a folder of results of a run on Ray.
+
+    Raises ``ShardError`` if a store cannot be asked.
+    """
+    address = address_of(path)
+    if is_remote(address):
+        return not suffix_of(address) and exists(joined(address, RECORD))
+    if os.path.isdir(address):
+        return is_folder_of_rows(address)
+    return suffix_of(address) in SUFFIXES
 
 
 def read_scores(

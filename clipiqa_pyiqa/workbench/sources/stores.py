@@ -52,6 +52,12 @@ def opened(name: str) -> IO[bytes]:
         return open_file(name)
 
 
+def exists(name: str) -> bool:
+    """Return whether a store has a file. Raises ``ShardError``."""
+    with in_store(name) as (fs, path):
+        return bool(fs.exists(path))
+
+
 def write_whole(name: str, data: bytes) -> None:
     """Write a file, on disk or in a store, and its folder. Raises ``ShardError`` or ``OSError``."""
     if is_remote(name):

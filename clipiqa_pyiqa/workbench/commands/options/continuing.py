@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
+from ...sources.addresses import address_of
 from .messages import note
 
 
@@ -18,9 +20,12 @@ def on_interrupt(hint: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def saying_where_results_are(out: object) -> Iterator[None]:
+def saying_where_results_are(out: Path | None) -> Iterator[None]:
     """Say where the results of the block are (``out``: None for none); at an interrupt, how to continue."""
-    with on_interrupt(f"--out {out} --resume continues from here" if out else "without --out, no result was kept"):
+    address = None if out is None else address_of(out)
+    with on_interrupt(
+        f"--out {address} --resume continues from here" if address else "without --out, no result was kept"
+    ):
         yield
-    if out:
-        note(f"results are in {out}")
+    if address:
+        note(f"results are in {address}")
