@@ -8,11 +8,11 @@ import pandas
 
 from ..files.file_names import file_name
 from ..images.stamp import MISSING
-from ..report.report import PROVENANCE, Relabelling, Report, Reported
+from ..report.report import PROVENANCE, Relabelling, Report, Reported, relabelling
 from ..results.record_text import described
 from ..results.store import Results
 from .data_set_result import DataSetResult
-from .tables import build_tables, legend
+from .tables import build_tables
 
 _TEXTS = {
     "comparison.csv": "csv",
@@ -52,15 +52,13 @@ class Comparison(Reported):
 
     def report(self, **look: Any) -> Report:
         """Return all tables with the sentences, plots and files that belong to them."""
-        labels = look.get("labels", {})
-        names = [labels.get(data.name, data.name) for data in self.data_sets]
+        relabelled = relabelling(look.get("labels", {}))
+        names = [relabelled(data.name) for data in self.data_sets]
         return Report(
             build_tables(self.data_sets),
             self.frame(),
             "compare",
             f"Image-quality metrics on {', '.join(names)}",
-            legend=legend(self.data_sets),
-            marks="* best of its column, or a difference that is larger than chance explains",
             metrics=self._metrics(),
             settings=self.settings,
             sources={f"data set {data.name}": data.source for data in self.data_sets if data.source},

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from pandas import DataFrame
+
 from ...text import counted, first_of
 from ..opinions.published import CORRELATIONS, PAPER, PublishedRow, published_rows
 from ..report.cell_texts import interval, number, p_value
@@ -19,40 +22,18 @@ HEADINGS = (
     *("trained on", "source", "images", *(f"{name} published" for name in CORRELATIONS), "not compared, because of"),
 )
 """Headings that tables may have beside names of metrics and data sets."""
+_NOTES = {
+    "PLCC": "PLCC is raw, without a fit, as pyiqa and the official code report it.",
+    "pair accuracy": "Pair accuracy is the share of pairs of images that the metric orders as people do, among the "
+    "pairs whose opinion scores differ by at least one standard deviation.",
+    "PLCC fitted": "PLCC fitted is the PLCC after a logistic fit with {fit} parameters.",
+    "RMSE fitted": "RMSE fitted is the error that remains after the fit, in the units of the opinion scores.",
+    WITHIN: "SROCC within is the mean of the groups' SROCC; its interval resamples groups.",
+    TOP: "Top-1 within is the share of groups whose best image by the metric is the best by opinion; its interval "
+    "resamples groups.",
+}
+"""Statistic -> what a reader may not know of it."""
 _MOST_COMPARED_ON_CONSOLE = 5  # metrics, of which every two are compared
-
-
-def legend(results: Sequence[DataSetResult]) -> list[str]:
-    """Return how to read the tables, in sentences; nothing without opinion scores."""
-    rated = next((data for data in results if len(data.mos)), None)
-    if rated is None:
-        return []
-    intervals = "No intervals: the bootstrap was switched off."
-    if rated.bootstrap:
-        intervals = (
-            f"In brackets: the 95 % bootstrap interval of each value alone ({rated.bootstrap} resamples, seed "
-            f"{rated.seed})."
-        )
-    plcc = "PLCC is raw, without a fit, as pyiqa and the official code report it"
-    if rated.fit:
-        plcc += (
-            f"; PLCC fitted is the PLCC after a logistic fit with {rated.fit} parameters, and RMSE fitted "
-            "is the remaining error in the units of the opinion scores"
-        )
-    lines = [
-        "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated before "
-        "the correlation.",
-        intervals,
-        f"{plcc}.",
-        "Pair accuracy is the share of pairs of images that the metric orders as people do, among the pairs whose "
-        "opinion scores differ by at least one standard deviation.",
-    ]
-    if any(data.groups for data in results):
-        lines.append(
-            "SROCC within is the mean of the groups' SROCC, top-1 within the share of groups whose best image by the "
-            "metric is the best by opinion; their intervals resample groups."
-        )
-    return lines
 
 
 def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
@@ -69,12 +50,17 @@ def _metrics(data: DataSetResult) -> Table:
     """Return the table of metrics: their correlations with people, and what they are."""
     frame = data.frame
     before = [data.note] if data.note else []
+    legend = []
     statistics = []
     if data.mos.empty:
         before.append("There are no opinion scores here, so no correlations.")
     else:
         if data.mos_lower_better:
             before.append("The opinion scores are DMOS: lower is better.")
+        legend.append(
+            "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated "
+            "before the correlation."
+        )
         statistics = [_estimates(data, statistic) for statistic in data.statistics]
     columns = [
         word_column("metric", frame["metric"]),
@@ -88,11 +74,11 @@ def _metrics(data: DataSetResult) -> Table:
     if data.skipped:
         before.append(f"{counted(len(data.skipped), 'image')} left out of all metrics.")
         reasons["left out"] = f"{first_of(data.skipped.values(), 20)}."
-    dagger_line = (
+    dagger_note = (
         f"{DAGGER} marks an SROCC, PLCC or KRCC below the best of its column by more than chance (p < {LEVEL} after "
         "Holm's correction, as in the differences); other statistics are not tested."
     )
-    return Table(data.name, columns, before, reasons, [dagger_line], dagger_line=dagger_line)
+    return Table(data.name, columns, before, reasons, legend, dagger_note=dagger_note)
 
 
 def _agreement(data: DataSetResult) -> Table | None:
@@ -111,27 +97,16 @@ def _differences(data: DataSetResult) -> Table | None:
     pairs = data.pairs
     if not data.bootstrap or pairs.empty:
         return None
-    resamples = pairs["resamples"][0]
     columns = [word_column("metrics", (pairs["first"] + MINUS + pairs["second"]).unique())]
     for statistic, rows in pairs.groupby("statistic", sort=False):
-        gaps = []
-        chances = []
-        for row in rows.to_dict("records"):
-            gap = row["difference"]
-            p = row["p Holm"]
-            gaps.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
-            is_lowest = row["p"] <= max(2 / (resamples + 1), 2.0 ** (1 - row["n"]))
-            chances.append(Cell(p_value(p, is_lowest), value=p, mark="gain" if row["significant"] else ""))
-        columns.append(TableColumn("difference [95 %, uncorrected]", gaps, group=statistic))
-        columns.append(TableColumn("p (Holm)", chances, group=statistic))
+        columns += _columns_of_differences(statistic, rows)
     count = counted(len(columns[0].cells), "pair")
     before = [
         "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
-        f"scored, with p from a paired bootstrap ({resamples:,} resamples).",
+        f"scored, with p from a paired bootstrap ({pairs['resamples'][0]:,} resamples).",
         f"In brackets: the 95 % interval of each difference alone. p is corrected by Holm's rule for {count} within "
-        f"each statistic, so it may be above {LEVEL} beside an interval without 0. Where p < {LEVEL}, it is marked: "
-        "the difference is larger than chance explains. “p ≤” means that p cannot be lower with so many resamples "
-        "and images.",
+        f"each statistic, so it may be above {LEVEL} beside an interval without 0. Where p < {LEVEL}, the difference "
+        "is larger than chance explains.",
     ]
     on_console = ""
     if len({*pairs["first"], *pairs["second"]}) > _MOST_COMPARED_ON_CONSOLE:
@@ -141,6 +116,24 @@ def _differences(data: DataSetResult) -> Table | None:
             "than chance explains."
         )
     return Table(f"{data.name}: differences", columns, before, on_console=on_console)
+
+
+def _columns_of_differences(statistic: str, rows: DataFrame) -> list[TableColumn]:
+    """Return the differences in a statistic with their intervals, and their p-values; ``rows``: as in ``pairs``."""
+    lowest = np.maximum(2 / (rows["resamples"] + 1), 2.0 ** (1 - rows["n"]))
+    rows = rows.assign(is_lowest=rows["p"] <= lowest)
+    differences = []
+    p_values = []
+    for row in rows.to_dict("records"):
+        gap = row["difference"]
+        differences.append(Cell(number(gap, 3, "+"), interval(row["low"], row["high"]), gap))
+        mark: Mark = "clear" if row["significant"] else ""
+        p_values.append(Cell(p_value(row["p Holm"], row["is_lowest"]), value=row["p Holm"], mark=mark))
+    notes = ["“p ≤” means that p cannot be lower with so many resamples and images."] if rows["is_lowest"].any() else []
+    return [
+        TableColumn("difference [95 %, uncorrected]", differences, group=statistic),
+        TableColumn("p (Holm)", p_values, group=statistic, notes=notes),
+    ]
 
 
 def _published(data: DataSetResult) -> Table | None:
@@ -210,7 +203,19 @@ def _estimates(data: DataSetResult, statistic: str) -> TableColumn:
     cells = []
     for label, estimate in estimates.items():
         mark: Mark = "best" if has_best and estimate.value == estimates[best].value else ""
-        has_dagger = label in below
-        text = number(estimate.value) + (DAGGER if has_dagger else "")
-        cells.append(Cell(text, interval(estimate.low, estimate.high), estimate.value, mark, has_dagger))
-    return TableColumn(statistic, cells, "lower" if sign < 0 else "higher")
+        bounds = interval(estimate.low, estimate.high)
+        cells.append(Cell(number(estimate.value), bounds, estimate.value, mark, has_dagger=label in below))
+    return TableColumn(statistic, cells, "lower" if sign < 0 else "higher", notes=_notes_on(data, statistic))
+
+
+def _notes_on(data: DataSetResult, statistic: str) -> list[str]:
+    """Return how to read the column of a statistic, in sentences."""
+    notes = ["No intervals: the bootstrap was switched off."]
+    if data.bootstrap:
+        notes = [
+            f"In brackets: the 95 % bootstrap interval of each value alone ({data.bootstrap} resamples, seed "
+            f"{data.seed})."
+        ]
+    if statistic in _NOTES:
+        notes.append(_NOTES[statistic].format(fit=data.fit))
+    return notes

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -154,13 +154,13 @@ class GateResult(Reported):
 
         Its files are ``gate.json``, ``gate.xml`` (JUnit), ``rows.csv`` (every row) and ``provenance.json``.
         """
-        table = self._table()
+        sentences = ["; ".join([check.sentence, *check.lines]) for check in self.checks()]
+        table = replace(self._table(), legend=[*sentences, *self.notes])
         report = Report(
             [table],
             self.rows,
             "gate",
             table.title,
-            legend=["; ".join([check.sentence, *check.lines]) for check in self.checks()] + [*self.notes],
             metrics={name: described([Column(name, record)]) for name, record in self.metrics.items()},
             settings=described([], self.about),
             sources={"base": self.base, "new": self.new},

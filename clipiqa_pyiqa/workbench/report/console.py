@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...files.printable import one_line
 from .table import Mark, Table, TableColumn
 
-_CONSOLE: dict[Mark, str] = {"best": "*", "gain": "*", "second": "°", "loss": "▼"}
+_CONSOLE: dict[Mark, str] = {"best": "*", "second": "°", "gain": "*", "loss": "▼", "clear": "*"}
 
 
 def console_table(table: Table) -> str:
@@ -14,7 +14,7 @@ def console_table(table: Table) -> str:
         return f"{one_line(table.title)}\n  {one_line(table.on_console)}"
     columns = list(map(_aligned, table.columns))
     lines = ["  ".join(line).rstrip() for line in zip(*columns, strict=True)]
-    before = [f"  {one_line(line)}" for line in table.before]
+    before = [f"  {one_line(line)}" for line in (*table.before, table.note_on_marks(_CONSOLE)) if line]
     after = [f"  {one_line(line)}" for line in table.after]
     if table.title:
         lines.insert(1, "  ".join("-" * len(column[0]) for column in columns))
@@ -28,6 +28,6 @@ def _aligned(column: TableColumn) -> list[str]:
     lines = [one_line(column.title)]
     for cell in column.cells:
         sign = f" {_CONSOLE[cell.mark]}" if cell.mark else unmarked
-        lines.append(one_line(f"{cell.text} {cell.detail}".rstrip()) + sign)
+        lines.append(one_line(f"{cell.shown} {cell.detail}".rstrip()) + sign)
     width = max(map(len, lines))
     return [line.ljust(width) if column.is_wordy else line.rjust(width) for line in lines]

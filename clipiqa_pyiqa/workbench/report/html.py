@@ -19,6 +19,7 @@ from PIL import Image
 from ...errors import ImageError
 from ...files.printable import one_line, plain_lines
 from .pictures import INK, make_texts_plain
+from .table import MEANINGS
 from .thumbnail import thumbnail
 
 
@@ -43,7 +44,7 @@ def _environment(package: str) -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: one_line(value) if type(value) is str else value,
     )
-    environment.globals |= {"image": image, "isnan": math.isnan}
+    environment.globals |= {"image": image, "isnan": math.isnan, "meanings": MEANINGS}
     environment.filters["minus"] = lambda text: text.replace("-", "−")
     environment.filters["percent_kept"] = lambda text: Markup("&nbsp;%").join(escape(one_line(text)).split(" %"))
     return environment

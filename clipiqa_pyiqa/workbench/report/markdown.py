@@ -6,23 +6,35 @@ import re
 from collections.abc import Iterable
 
 from ...files.printable import one_line
-from .table import Mark, Table
+from .table import Cell, Mark, Table
 
-_MARKDOWN: dict[Mark, str] = {"best": "**{}**", "gain": "**{}**", "second": "<ins>{}</ins>", "loss": "{} ▼"}
+_MARKDOWN: dict[Mark, str] = {
+    "": "{}",
+    "best": "**{}**",
+    "second": "<ins>{}</ins>",
+    "gain": "**{}**",
+    "loss": "{} ▼",
+    "clear": "**{}**",
+}
 
 
 def markdown_table(table: Table) -> str:
     """Return a table below its title, with the lines before and after it."""
     lines = [f"## {markdown(table.title)}", ""] if table.title else []
-    lines += [line for text in table.before for line in (markdown(text), "")]
+    for sentence in filter(None, [*table.before, table.note_on_marks()]):
+        lines += [markdown(sentence), ""]
     lines.append("| " + " | ".join(map(markdown, table.titles)) + " |")
     lines.append("|" + "|".join("---" if column.is_wordy else "---:" for column in table.columns) + "|")
     for row in table.rows:
-        cells = (f"{_MARKDOWN.get(c.mark, '{}').format(markdown(c.text))} {markdown(c.detail)}".rstrip() for c in row)
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(map(_markdown_cell, row))} |")
     if table.after:
         lines += ["", markdown_list(table.after)]
     return "\n".join(lines)
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _MARKDOWN[cell.mark].format(markdown(cell.shown))
+    return f"{text} {markdown(cell.detail)}".rstrip()
 
 
 def markdown_list(lines: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,11 @@ PROVENANCE = "provenance.json"
 """The file beside saved tables that says what they were made from, and how to read them."""
 
 
+def relabelling(labels: Mapping[str, str]) -> Relabelling:
+    """Return the function that gives the label of a name; a name without a label stays as it is."""
+    return lambda name: labels.get(name, name)
+
+
 @dataclass
 class Report:
     """Tables with all that a reader needs to know about them.
@@ -49,7 +54,7 @@ class Report:
         labels: Name of a metric, method, data set or column -> name to show; not in :attr:`frame`, nor in sentences.
         unknown: Those of ``labels`` and ``show`` that no table has.
         show: Columns or their headings to show, in this order; tables without one of them stay as they are.
-        caption, key: LaTeX: caption and ``\\label`` of the first table.
+        caption, key: Caption, in LaTeX, and ``\\label`` of the first table in LaTeX.
         texts: Name of a file -> its format in :meth:`text`.
         files: Other files, as for :func:`save_files`.
         inputs: Files that are never replaced.
@@ -59,8 +64,6 @@ class Report:
     frame: pandas.DataFrame
     command: str = ""
     title: str = ""
-    legend: Sequence[str] = ()
-    marks: str = ""
     metrics: Mapping[str, About] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, About] = field(default_factory=dict)
@@ -91,7 +94,7 @@ class Report:
 
     def relabelled(self, name: str) -> str:
         """Return a name as it is to be shown; sentences stay as they are, as their words may be names, too."""
-        return self.labels.get(name, name)
+        return relabelling(self.labels)(name)
 
     def _as_shown(self, table: Table) -> Table:
         """Return a table with the user's labels, and with the columns that are to be shown."""
@@ -107,13 +110,11 @@ class Report:
             if column is first or column.name in COLUMNS_OF_NAMES:
                 cells = [replace(cell, text=self._relabelled_names(cell.text)) for cell in cells]
             columns.append(replace(column, name=relabelled(column.name), group=relabelled(column.group), cells=cells))
-        has_daggers = any(cell.has_dagger for column in columns for cell in column.cells)
         return replace(
             table,
             title=relabelled(table.section) + table.title.removeprefix(table.section),
             columns=columns,
             reasons={relabelled(name): reason for name, reason in table.reasons.items()},
-            legend=[line for line in table.legend if has_daggers or line != table.dagger_line],
             section=relabelled(table.section),
         )
 
@@ -134,7 +135,7 @@ class Report:
     @property
     def notes(self) -> list[str]:
         """How to read the tables, in sentences."""
-        return [*self.legend, *(line for table in self.tables for line in table.legend)]
+        return _notes_on(self.tables)
 
     @property
     def sentences(self) -> list[str]:
@@ -165,11 +166,11 @@ class Report:
             return self._page()
         if format == "markdown":
             return self._markdown()
-        lines = [*self.notes, *self.metric_lines]
         if format == "latex":
-            comments = [*lines, *_lines(self.origin), *_lines(self.settings)]
+            comments = [*self.metric_lines, *_lines(self.origin), *_lines(self.settings)]
             return latex_document(self.tables, comments, self.caption, self.key)
-        comment = "\n".join(f"# {one_line(line)}" for line in [*lines, self.marks] if line)
+        lines = [*_notes_on(table for table in self.tables if not table.on_console), *self.metric_lines]
+        comment = "\n".join(f"# {one_line(line)}" for line in lines)
         return _blocks([comment, *map(console_table, self.tables)])
 
     def _markdown(self) -> str:
@@ -269,6 +270,11 @@ def save_files(folder: Path, files: Mapping[str, Any]) -> None:
             from .pictures import save_figure  # imports matplotlib
 
             save_figure(content, path)
+
+
+def _notes_on(tables: Iterable[Table]) -> list[str]:
+    """Return how to read tables, each sentence once."""
+    return list(dict.fromkeys(note for table in tables for note in table.notes))
 
 
 def _lines(values: Mapping[str, str]) -> list[str]:

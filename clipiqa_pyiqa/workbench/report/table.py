@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .cell_texts import number
@@ -14,10 +15,17 @@ from .cell_texts import number
 if TYPE_CHECKING:
     import pandas
 
-Mark = Literal["", "best", "second", "gain", "loss"]
+Mark = Literal["", "best", "second", "gain", "loss", "clear"]
+LOOKS: dict[Mark, str] = {"best": "bold", "second": "underlined", "gain": "bold", "loss": "▼", "clear": "bold"}
+"""Mark -> how a marked number looks, but on a console."""
+MEANINGS: dict[Mark, str] = {
+    "best": "best of its column",
+    "second": "second best of its column",
+    "gain": "improvement beyond chance",
+    "loss": "decline beyond chance",
+    "clear": "difference beyond chance",
+}
 DAGGER = "†"
-
-
 MINUS = " − "
 """Stands between two metrics whose difference a row has."""
 
@@ -29,7 +37,7 @@ class Cell:
     Attributes:
         detail: Interval and p-value, shown smaller.
         value: The number to sort by; NaN for words.
-        has_dagger: Whether ``†`` stands behind the text.
+        has_dagger: Whether ``†`` is shown behind the text.
     """
 
     text: str
@@ -38,6 +46,11 @@ class Cell:
     mark: Mark = ""
     has_dagger: bool = False
 
+    @property
+    def shown(self) -> str:
+        """The text, with ``†`` if it has one."""
+        return self.text + DAGGER if self.has_dagger else self.text
+
 
 @dataclass(frozen=True)
 class TableColumn:
@@ -45,12 +58,14 @@ class TableColumn:
 
     Attributes:
         group: Heading over neighbouring columns of a group.
+        notes: How to read the column, in sentences.
     """
 
     name: str
     cells: Sequence[Cell]
     better: Literal["", "higher", "lower"] = ""
     group: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def heading(self) -> str:
@@ -71,7 +86,8 @@ class Table:
 
     Attributes:
         reasons: Name of a row or column -> why cells are empty, or a remark.
-        dagger_line: Line of the legend that says what ``†`` means; it is shown if a cell has one.
+        legend: How to read the table, in sentences.
+        dagger_note: What ``†`` means.
         on_console: Sentence that stands on a console in place of a table that is too long for it.
     """
 
@@ -83,7 +99,7 @@ class Table:
     is_heat_map: bool = False
     section: str = ""
     on_console: str = ""
-    dagger_line: str = ""
+    dagger_note: str = ""
 
     @property
     def titles(self) -> list[str]:
@@ -101,6 +117,24 @@ class Table:
     @property
     def after(self) -> list[str]:
         return [f"{name}: {reason}" for name, reason in self.reasons.items()]
+
+    @property
+    def notes(self) -> list[str]:
+        """The legend, the notes on the columns, and what ``†`` means if a cell has one; each sentence once."""
+        notes = [*self.legend, *(note for column in self.columns for note in column.notes)]
+        if any(cell.has_dagger for column in self.columns for cell in column.cells):
+            notes.append(self.dagger_note)
+        return list(dict.fromkeys(notes))
+
+    def note_on_marks(self, looks: Mapping[Mark, str] = MappingProxyType(LOOKS)) -> str:
+        """Return what the marks of the table's cells mean; empty without marks.
+
+        Args:
+            looks: Mark -> how a marked number looks.
+        """
+        marks = {cell.mark for column in self.columns for cell in column.cells}
+        meanings = [f"{looks[mark]} = {meaning}" for mark, meaning in MEANINGS.items() if mark in marks]
+        return f"Marks: {', '.join(meanings)}." if meanings else ""
 
 
 def word_column(name: str, texts: Iterable[str]) -> TableColumn:

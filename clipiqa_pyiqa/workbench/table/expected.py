@@ -53,6 +53,11 @@ def is_earlier_table(rows: DataFrame) -> bool:
     return {*_CELL, "sha256"} <= {*rows}
 
 
+def decimals(number: str) -> int:
+    """Return how many digits a number, given as text, has after its point."""
+    return len(number.partition(".")[2])
+
+
 def _read_csv(path: Path) -> DataFrame:
     try:
         rows = DataFrame([row for _, row in read_rows(path)[0]])

@@ -15,7 +15,7 @@ from ..options import Sizes
 from ..report.cell_texts import number
 from ..report.crops import differing_crops
 from ..report.latex import latex
-from ..report.report import PROVENANCE, About, Relabelling, Report, Reported
+from ..report.report import PROVENANCE, About, Relabelling, Report, Reported, relabelling
 from ..results.store import Results
 from ..stats.mean_differences import mean_difference
 from ..stats.significance import LEVEL, holm
@@ -179,13 +179,12 @@ class MethodTable(Reported):
 
     def report(self, **look: Any) -> Report:
         """Return the tables with the sentences and crops that belong to them."""
-        tables = build_tables(self, look.get("labels", {}))
+        tables = build_tables(self, relabelling(look.get("labels", {})))
         return Report(
             tables,
             self.frame(),
             "table",
             tables[0].title,
-            marks="* best of its column, ° second best; in the differences, * marks an improvement and ▼ a decline",
             metrics=self._described(),
             settings=self.settings,
             sources=self.sources,

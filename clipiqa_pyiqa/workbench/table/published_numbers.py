@@ -7,7 +7,7 @@ from pandas import DataFrame, Series, concat, to_numeric
 
 from ...errors import CLIPIQAError
 from ...text import few, first_of, hint_for
-from .expected import Expected, is_earlier_table
+from .expected import Expected, decimals, is_earlier_table
 from .method_images import MethodImages
 from .method_table import MethodTable
 
@@ -84,11 +84,6 @@ def add_units(rows: DataFrame, column: str) -> DataFrame:
     digits = rows["published"].map(decimals).astype(float)
     units = (rows[column] - numbers) * 10.0**digits
     return rows.assign(units=units, agrees=(units.abs() <= 1 + 1e-6).astype(object).where(numbers.notna()))
-
-
-def decimals(number: str) -> int:
-    """Return how many digits a number, given as text, has after its point."""
-    return len(number.partition(".")[2])
 
 
 def _means(rows: DataFrame, images: MethodImages) -> DataFrame:

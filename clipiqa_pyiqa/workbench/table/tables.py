@@ -1,35 +1,35 @@
 """The tables of ``table``: means, differences, published numbers and an earlier table, with how to read them."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame, Series
 
 from ...text import counted
 from ..report.cell_texts import interval, number, p_value
+from ..report.report import Relabelling
 from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, word_column
 from ..stats.mean_differences import FEW
 from ..stats.significance import LEVEL, cases_needed
+from .expected import decimals
 
 if TYPE_CHECKING:
     from .method_table import MethodTable
 
 _LISTED = 20  # most changes that are listed
-NO_LABELS: Mapping[str, str] = MappingProxyType({})
 HEADINGS = ("method", "metric", "published", "computed", "units", "what", "was", "now", "why")
 """Headings that tables may have beside names of methods, metrics and test sets."""
 _COLUMN = ["test_set", "metric"]
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
 
 
-def build_tables(method_table: "MethodTable", labels: Mapping[str, str] = NO_LABELS) -> list[Table]:
-    """Return the tables of a result that have something to show; in sentences, names are shown as ``labels`` say."""
+def build_tables(method_table: "MethodTable", relabelled: Relabelling = str) -> list[Table]:
+    """Return the tables of a result that have something to show; only names in sentences are relabelled."""
     tables = [
-        _means(method_table, labels),
-        _differences(method_table, labels),
-        _published(method_table, labels),
+        _means(method_table, relabelled),
+        _differences(method_table, relabelled),
+        _published(method_table, relabelled),
         _changes(method_table),
     ]
     return [table for table in tables if table is not None]
@@ -47,33 +47,38 @@ def _columns_of(
     return columns
 
 
-def _means(method_table: "MethodTable", labels: Mapping[str, str]) -> Table:
+def _means(method_table: "MethodTable", relabelled: Relabelling) -> Table:
     """Return the table of the methods' means."""
-    baseline = labels.get(method_table.baseline, method_table.baseline)
     cells = method_table.cells.assign(mark=method_table.marks)
     if not method_table.sd:
         cells["sd"] = math.nan
     counts = cells["n"].groupby(_COLUMN, sort=False).max()
-    scored = counts.groupby("test_set").max().sum() or len(method_table.matched.files)  # 0: all metrics are of sets
-    title = f"{counted(len(method_table.methods), 'method')} on {counted(scored, 'image')}"
+    largest_counts = counts.groupby("test_set", sort=False).max()
+    scored = counted(largest_counts.sum() or len(method_table.matched.files), "image")  # 0: all metrics are of sets
+    extent = scored
+    if len(largest_counts) > 1:
+        of_sets = [f"{relabelled(test_set)} {count:,}" for test_set, count in largest_counts.items()]
+        extent = f"the images of a test set ({', '.join(of_sets)})"
     what = "Mean ± standard deviation" if method_table.sd else "Mean"
-    dagger_line = f"{DAGGER} differs from {baseline} by more than chance (p < {LEVEL} after Holm's correction)."
-    legend = [
-        f"{what} over the images of a test set; an image on which a metric failed is left out of every method. The "
-        "best is bold, the second best underlined; ↑ higher and ↓ lower is better.",
-        dagger_line,
-        *_note_on_fewer(counts, labels),
-        *method_table.notes,
-    ]
-    columns = _columns_of(method_table, cells, _mean)
-    return Table(title, columns, reasons=_reasons(method_table), legend=legend, dagger_line=dagger_line)
+    legend = [f"{what} over {extent}; ↑ higher and ↓ lower is better."]
+    if any(metric.note for metric in method_table.metrics.values()):
+        legend.append("An image on which a metric failed is left out of every method.")
+    legend += [*_note_on_fewer(counts, relabelled), *method_table.notes]
+    return Table(
+        f"{counted(len(method_table.methods), 'method')} on {scored}",
+        _columns_of(method_table, cells, _mean),
+        reasons=_reasons(method_table),
+        legend=legend,
+        dagger_note=f"{DAGGER} differs from {relabelled(method_table.baseline)} by more than chance (p < {LEVEL} after "
+        "Holm's correction).",
+    )
 
 
-def _note_on_fewer(counts: Series, labels: Mapping[str, str]) -> Iterator[str]:
+def _note_on_fewer(counts: Series, relabelled: Relabelling) -> Iterator[str]:
     """Yield which metrics have scores of fewer images than others of their test set."""
     most = counts.groupby("test_set").max()
     fewer = [
-        f"{labels.get(test_set, test_set)} {labels.get(label, label)} (n = {count})".strip()
+        f"{relabelled(test_set)} {relabelled(label)} (n = {count})".strip()
         for (test_set, label), count in counts.items()
         if 0 < count < most[test_set]
     ]
@@ -97,25 +102,35 @@ def _reasons(method_table: "MethodTable") -> dict[str, str]:
     return reasons
 
 
-def _differences(method_table: "MethodTable", labels: Mapping[str, str]) -> Table | None:
+def _differences(method_table: "MethodTable", relabelled: Relabelling) -> Table | None:
     """Return the table of paired differences from the baseline; None if there are none."""
     cells = method_table.cells
     compared = cells[cells["difference"].groupby(_COLUMN).transform("count") > 0]
     compared = compared.drop(method_table.baseline, level="method")
     if compared.empty:
         return None
-    count = counted(compared["p"].count() or 1, "difference")
-    before = [
+    title = f"Differences from {relabelled(method_table.baseline)} [95 %, uncorrected], p (Holm)"
+    is_lowest = compared["p"] <= 2.0 ** (1 - compared["n"])  # the lowest p of n images
+    compared = compared.assign(is_lowest=is_lowest)
+    return Table(title, _columns_of(method_table, compared, _difference), list(_reading_of_differences(compared)))
+
+
+def _reading_of_differences(compared: DataFrame) -> Iterator[str]:
+    """Yield how to read the differences, in sentences."""
+    count = compared["p"].count() or 1
+    yield (
         "In brackets: the 95 % interval of each difference alone, image by image (Student's t, widened for skewed and "
-        f"for repeated differences). p is corrected by Holm's rule for {count} in this table, so it may be above "
-        f"{LEVEL} beside an interval without 0.",
-        f"Where p < {LEVEL}, bold marks an improvement and ▼ a decline. “p ≤” means that p cannot be lower with so few "
-        f"images. Fewer than {cases_needed(compared['p'].count() or 1)} images cannot show any of these differences; "
-        f"with fewer than {FEW}, skewed differences are less certain.",
-    ]
-    baseline = labels.get(method_table.baseline, method_table.baseline)
-    title = f"Differences from {baseline} [95 %, uncorrected], p (Holm)"
-    return Table(title, _columns_of(method_table, compared, _difference), before)
+        f"for repeated differences). p is corrected by Holm's rule for {counted(count, 'difference')} in this table, "
+        f"so it may be above {LEVEL} beside an interval without 0. Where p < {LEVEL}, the difference is larger than "
+        "chance explains."
+    )
+    if compared["is_lowest"].any():
+        yield "“p ≤” means that p cannot be lower with so few images."
+    fewest = compared["n"][compared["difference"].notna()].min()
+    if fewest < cases_needed(count):
+        yield f"Fewer than {cases_needed(count)} images cannot show any of these differences."
+    if fewest < FEW:
+        yield f"With fewer than {FEW} images, skewed differences are less certain."
 
 
 def _changes(method_table: "MethodTable") -> Table | None:
@@ -133,9 +148,8 @@ def _changes(method_table: "MethodTable") -> Table | None:
 def _mean(value: Series, digits: int) -> Cell:
     """Return a mean with its standard deviation."""
     detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
-    is_significant = bool(value["significant"])
-    text = number(value["mean"], digits) + (DAGGER if is_significant else "")
-    return Cell(text, detail, value["mean"], value["mark"], has_dagger=is_significant)
+    text = number(value["mean"], digits)
+    return Cell(text, detail, value["mean"], value["mark"], has_dagger=bool(value["significant"]))
 
 
 def _difference(value: Series, digits: int) -> Cell:
@@ -143,8 +157,8 @@ def _difference(value: Series, digits: int) -> Cell:
     difference = value["difference"]
     detail = ""
     if not math.isnan(value["p"]):
-        is_lowest = value["p"] <= 2.0 ** (1 - value["n"])  # the lowest p of n images
-        detail = f"{interval(value['low'], value['high'], digits)} {p_value(value['p Holm'], is_lowest)}"
+        p = p_value(value["p Holm"], value["is_lowest"])
+        detail = f"{interval(value['low'], value['high'], digits)} {p}"
     is_better = (difference < 0) == (value["direction"] == "lower")
     mark: Mark = ""
     if value["significant"]:
@@ -152,45 +166,48 @@ def _difference(value: Series, digits: int) -> Cell:
     return Cell(number(difference, digits, "+"), detail, difference, mark)
 
 
-def _published(method_table: "MethodTable", labels: Mapping[str, str]) -> Table | None:
+def _published(method_table: "MethodTable", relabelled: Relabelling) -> Table | None:
     """Return the published numbers beside the computed ones; None without published numbers."""
     expected: Any = method_table.expected
     if expected is None:
         return None
     rows = []
+    verdicts = []
     for row in expected.itertuples():
-        digits, mark = _agreement(row)
-        test_set = labels.get(row.test_set, row.test_set)
-        method = f"{test_set} {labels.get(row.method, row.method)}".strip()
-        computed = f"{number(row.computed, digits)} {mark}"
+        verdicts.append(_verdict(row))
+        digits = 4 if row.published == "–" else decimals(row.published)
+        method = f"{relabelled(row.test_set)} {relabelled(row.method)}".strip()
+        computed = f"{number(row.computed, digits)} {verdicts[-1]}"
         rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
     agrees = expected["agrees"]
     before = [
-        f"{agrees.eq(True).sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓). "
-        "≈ marks a gap that is known between machines (niqe: 0.02)."
+        f"{agrees.eq(True).sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓)."
     ]
+    if "≈" in verdicts:
+        before.append("≈ marks a gap that is known between machines (niqe: 0.02).")
     if expected["averaged"].any():
         before.append("Published numbers of single images are averaged.")
     if method_table.unknown:
         before.append(f"Published, but not in this table: {method_table.unknown}")
     if method_table.explained is not None:
-        before += _trials(method_table.explained, labels)
+        before += _trials(method_table.explained, relabelled)
     headings = ("method", "metric", "published", "computed", "units")
     return Table("Beside published numbers", list(map(word_column, headings, zip(*rows, strict=True))), before)
 
 
-def _agreement(row: Any) -> tuple[int, str]:
-    """Return the digits of a published number, and the mark that says whether the computed number agrees."""
+def _verdict(row: Any) -> str:
+    """Return whether a computed number agrees with the published one, as a mark or in words."""
     if row.published == "–":
-        return 4, "not compared"
-    digits = len(row.published.partition(".")[2])
+        return "not compared"
+    if math.isnan(row.computed):
+        return "not computed"
     if row.agrees:
-        return digits, "✓"
+        return "✓"
     gap = abs(row.computed - float(row.published))
-    return digits, "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
+    return "≈" if gap <= _BETWEEN_MACHINES.get(row.metric.lower(), 0) else "✗"
 
 
-def _trials(explained: DataFrame, labels: Mapping[str, str]) -> Iterator[str]:
+def _trials(explained: DataFrame, relabelled: Relabelling) -> Iterator[str]:
     """Yield a line per metric: changes that explain its numbers, their options, and how many were tried."""
     if explained.empty:
         yield "No number differs that a change to its metric could explain, so no change was tried."
@@ -203,6 +220,6 @@ def _trials(explained: DataFrame, labels: Mapping[str, str]) -> Iterator[str]:
         ]
         explanation = " or ".join(fits) or "none explains it"
         yield (
-            f"{labels.get(metric, metric)}: of the {counted(len(tried), 'change')} tried, {explanation}; "
+            f"{relabelled(metric)}: of the {counted(len(tried), 'change')} tried, {explanation}; "
             f"{rows['change'].nunique() - len(tried)} could not be tried."
         )

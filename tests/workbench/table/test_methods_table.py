@@ -93,6 +93,8 @@ def test_gains_and_losses_look_different_and_the_lowest_p_is_marked(tmp_path):
     found = table(methods, {"mean": Mean(255), "dark": Mean(-255)}, **CPU)
     cells = found.cells.xs("b", level="method")
     assert cells["significant"].all() and cells["rank"].tolist() == [1, 2]
+    assert "Mean ± standard deviation over 10 images;" in found.table("latex", caption="Ours")
+    assert "Marks: * = improvement beyond chance, ▼ = decline beyond chance." in found.table()
     row = cells.loc[("", "mean")]
     assert row["difference"] == pytest.approx(9.5, abs=1e-4) and 7 < row["low"] < 9.5 < row["high"] < 12
     said = found.table("markdown")
@@ -121,7 +123,7 @@ def test_a_table_says_which_numbers_are_corrected(results):
     (differences,) = found.report().tables[1:]
     assert differences.title == "Differences from strong [95 %, uncorrected], p (Holm)"
     assert "Holm's rule for 1 difference " in differences.before[0]
-    assert "after Holm's correction" in build_tables(found)[0].legend[1]
+    assert "after Holm's correction" in build_tables(found)[0].dagger_note
 
 
 def test_each_image_is_scored_once_resumed_and_redone_if_it_changed(results, tmp_path):

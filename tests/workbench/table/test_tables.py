@@ -13,7 +13,7 @@ import pandas
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.workbench.compare.comparison import Comparison, build_tables, legend
+from clipiqa_pyiqa.workbench.compare.comparison import Comparison, build_tables
 from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
 from clipiqa_pyiqa.workbench.compare.metric_result import MetricResult
 from clipiqa_pyiqa.workbench.opinions.published import PAPER
@@ -34,7 +34,7 @@ def test_every_number_of_a_summary_is_the_frames(comparison):
         cells = [row[table.titles.index(f"{statistic} ↑")] for row in table.rows]
         expected = frame.loc[frame.data_set == "graded", [statistic, f"{statistic} low", f"{statistic} high"]]
         for cell, (value, low, high) in zip(cells, expected.to_numpy(), strict=True):
-            assert cell.text.rstrip("†") == ("–" if math.isnan(value) else f"{value:.3f}")
+            assert cell.text == ("–" if math.isnan(value) else f"{value:.3f}")
             assert cell.detail == ("" if math.isnan(value) else f"[{low:.3f}, {high:.3f}]")
         assert [cell.mark for cell in cells] == ["", "best", "", ""]
 
@@ -130,7 +130,7 @@ def test_without_opinion_there_are_no_correlations(comparison):
 
 def test_without_bootstrap_there_are_no_intervals_and_differences(tmp_path):
     data = dataclasses.replace(fake_comparison.graded(tmp_path), bootstrap=0)
-    assert "switched off" in legend([data])[1]
+    assert "switched off" in build_tables([data])[0].notes[1]
     assert "[" not in Comparison((data,)).table("table")
     assert data.pairs["p"].isna().all() and not data.pairs["significant"].any()
     assert not [table for table in build_tables([data]) if "differ" in table.title]
@@ -151,22 +151,37 @@ def test_intervals_and_p_values_say_whether_they_are_corrected(comparison):
     heads = [(column.group, column.name) for column in table.columns]
     assert heads[1:3] == [("SROCC", "difference [95 %, uncorrected]"), ("SROCC", "p (Holm)")]
     assert "interval of each difference alone" in table.before[1] and "Holm's rule for 1 pair" in table.before[1]
-    assert "of each value alone" in legend(comparison.data_sets)[1]
+    assert "of each value alone" in named(comparison, "graded").notes[1]
 
 
 def test_names_columns_caption_and_key_are_the_authors(comparison, caplog):
     look = {"labels": {"niqe": "NIQE", "graded": "Ours & theirs"}, "show": ["n", "SROCC", "nothing"]}
-    found = comparison.report(**look, caption="50 % more", key="tab:x")
+    found = comparison.report(**look, caption=r"50\,\% more, $p$", key="tab:x")
     table = found.tables[0]
     assert table.titles == ["metric", "n", "SROCC ↑"] and table.title == "Ours & theirs"
     assert [row[0].text for row in table.rows] == ["sharp", "NIQE", "flat", "piqe"]
     assert found.unknown == ["nothing"] and "nothing" in caplog.text and "higher" not in caplog.text
     assert list(found.frame["metric"])[1] == "niqe"
     latex = found.text("latex")
-    assert r"\caption{50 \% more}\label{tab:x}" in latex and r"\label{tab:x-2}" in latex and "NIQE & 40 &" in latex
+    assert (
+        r"\caption{50\,\% more, $p$}\label{tab:x}" in latex and r"\label{tab:x-2}" in latex and "NIQE & 40 &" in latex
+    )
     page = found.text("html")
     assert page.count("<h2>Ours &amp; theirs</h2>") == 1 and "NIQE score" in page and "<summary>NIQE</summary>" in page
     assert "niqe score" not in page and "on graded" not in page
+
+
+def test_notes_are_on_what_is_shown(comparison, close):
+    whole = comparison.report()
+    latex = whole.text("latex").partition("\n\n")[2]  # without the comments at its start
+    for words in ("In brackets", "PLCC is raw", "Pair accuracy"):
+        assert words in whole.text() and words in latex
+        assert (words in comparison.table(show=["SROCC"])) == (words == "In brackets")
+    marked = Comparison((close,))
+    printed = marked.table()
+    assert "Marks: * = best of its column." in printed and "Marks: * = difference beyond chance." in printed
+    assert "bold" not in printed and "Marks: bold = best of its column." in marked.table("markdown")
+    assert "Marks" not in marked.table(show=["n"]).partition(": differences")[0]
 
 
 def test_labels_rename_names_and_never_the_words_of_a_sentence(comparison):
@@ -219,7 +234,7 @@ def test_every_two_metrics_are_compared_on_the_images_that_both_have(close):
     frame = tables["SROCC"].set_index(["first", "second"])
     assert list(frame.index) == list(itertools.combinations(["less", "good", "same", "noisy"], 2))
     assert frame["n"].tolist() == [300, 300, 290, 300, 290, 290]
-    cells = [row[2].text.endswith("†") for row in named(Comparison((close,)), "close").rows]
+    cells = [row[2].has_dagger for row in named(Comparison((close,)), "close").rows]
     assert cells == [True, False, False, True, False]  # the best is good; same does not differ, flat has no value
     (footnote,) = (line for line in Comparison((close,)).table().splitlines() if line.startswith("# †"))
     assert "SROCC, PLCC or KRCC" in footnote and "†" not in Comparison((close,)).table(show=["n"])

@@ -190,7 +190,7 @@ class TableOptions:
         format: format of the printed table
         label: text to show in place of a metric's, method's, data set's or column's name
         show: columns to show, in this order
-        caption: caption of the first table in LaTeX
+        caption: caption of the first table in LaTeX, written in LaTeX
         latex_label: \\label of the first table in LaTeX
     """
 
