@@ -81,9 +81,7 @@ def build(
         if strict:
             raise CLIPIQAError(f"metric {description.label}: {reason}") from error
         log.error(f"metric {description.label} cannot be built: {whole}{fetch}")
-        if _is_ours(description):  # its record lacks all that its weights would tell
-            columns = columns_with_fields(columns, {"error": reason})
-        return BrokenMetric(description, columns, reason)
+        return BrokenMetric(description, columns_with_fields(columns, {"error": reason}), reason)
 
 
 def _warn_of_missing_direction(description: Description) -> None:

@@ -24,7 +24,7 @@ class Column:
     Attributes:
         record: Everything that the scores depend on, as values of JSON, with ``range`` and ``lower_better``; empty if
             it is unknown. ``metric_version: None`` means that changes of the metric cannot be seen; ``hash`` is the
-            fingerprint, if nothing else is known.
+            fingerprint, if nothing else is known; ``error`` tells why the metric could not be built.
     """
 
     name: str
@@ -40,6 +40,11 @@ class Column:
     def lower_better(self) -> bool | None:
         """Whether low scores are good; None: unknown."""
         return self.record.get("lower_better")
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the metric could not be built, so that it has scored nothing."""
+        return "error" in self.record
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -84,10 +89,14 @@ def column_changes(before: Column, now: Column) -> Changes:
 
 
 def lacks_parameters(column: Column, other: Column) -> bool:
-    """Return whether ``column`` was not built and lacks only the hash of parameters that ``other`` has."""
+    """Return whether ``column`` was not built, and differs from ``other`` only in what building tells."""
+    known_fields = {key: value for key, value in column.record.items() if key != "error"}
     parameters = other.record.get("parameters")
-    is_untold = parameters is not None and "parameters" not in column.record
-    return is_untold and not changes({**column.record, "parameters": parameters}, other.record)
+    if parameters is not None and "parameters" not in known_fields:
+        known_fields["parameters"] = parameters
+    elif not column.is_broken:
+        return False
+    return not changes(known_fields, other.record)
 
 
 def changes_text(differing: Changes) -> str:

@@ -118,7 +118,7 @@ def header_changes(before: Header, now: Header) -> Changes:
     differing = changes(before.reading, now.reading)
     for column in now.columns:
         was = earlier.get(column.name, column)
-        if not column.fingerprint or "error" in was.record:  # of a metric that could not be built
+        if not column.fingerprint or was.is_broken:
             continue
         if not lacks_parameters(was, column) and not lacks_parameters(column, was):
             differing += column_changes(was, column)

@@ -141,7 +141,8 @@ def _tell_sources(path: Path, before: Header, columns: Iterable[Column], sources
         source = sources[name]
         if source not in (None, name):
             log.info(f"{name!r} is copied from {source!r}: one metric")
-        if name in before.by_name and lacks_parameters(before.by_name[name], column):
+        earlier = before.by_name.get(name, column)
+        if not earlier.is_broken and lacks_parameters(earlier, column):
             log.warning(f"{name} scores all images again, since {path} does not tell the parameters of its scores.")
         if not column.fingerprint:
             log.warning(f"{name} scores all images again, since its object has no attribute `version`.")
