@@ -100,6 +100,8 @@ def score_on_ray(
     header = Header.of(setup.header_with(keep).record)
     with folder.locked():
         before = folder.continued(header, resume)
+        if before is not None:
+            header = header.with_scored_columns(before)
         plan = FolderPlan(folder, header, sources.items)
         folder.remove_cut_files()
         stale = None if before is None else plan.stale_rows(before, drop_vanished)

@@ -12,10 +12,12 @@ import time
 from types import SimpleNamespace
 
 import fsspec
+import numpy as np
 import pandas
 import pyarrow
 import pyarrow.dataset
 import pytest
+import scipy.io
 from assertions import refused
 from metrics import Brightness
 from pyarrow import parquet
@@ -199,6 +201,17 @@ def test_a_finished_run_scores_nothing_and_starts_no_ray(here, lake, tmp_path):
     here.setattr(ray_data, "connect", None)
     done, count = scored(sources, tmp_path / "out", resume=True)
     assert count == 0 and done.images == 15 and sorted((tmp_path / "out").iterdir()) == files
+
+
+def test_a_run_without_a_file_of_a_metric_keeps_how_its_scores_were_made(here, lake, tmp_path):
+    here.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
+    parameters = tmp_path / "niqe_modelparameters.mat"
+    scipy.io.savemat(parameters, {"mu_prisparam": np.ones((1, 36)), "cov_prisparam": np.eye(36)})
+    score_on_ray(["niqe", "entropy"], lake / "loose", tmp_path / "out", device="cpu")
+    before = ParquetFolder(str(tmp_path / "out")).header().by_name["niqe"]
+    parameters.unlink()
+    score_on_ray(["niqe", "entropy"], lake / "loose", tmp_path / "out", device="cpu", resume=True)
+    assert ParquetFolder(str(tmp_path / "out")).header().by_name["niqe"] == before
 
 
 @pytest.mark.parametrize("what", ["beginning", "middle", "end", "twice", "cut file"])

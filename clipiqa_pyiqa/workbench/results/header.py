@@ -62,6 +62,15 @@ class Header:
         by_name = self.by_name | {column.name: column for column in columns}
         return replace(self, columns=tuple(by_name.values()), **fields)
 
+    def with_scored_columns(self, before: Header) -> Header:
+        """Return the header with an earlier run's columns where the same metric could not be built now.
+
+        The earlier scores are kept, and so is what tells how they were made.
+        """
+        earlier_columns = [before.by_name.get(column.name, column) for column in self.columns]
+        pairs = zip(self.columns, earlier_columns, strict=True)
+        return self.with_columns(earlier for column, earlier in pairs if lacks_parameters(column, earlier))
+
     @property
     def row_names(self) -> list[str]:
         """The columns whose cells differ from row to row."""

@@ -74,7 +74,7 @@ def read_earlier_run(path: Path, output: Output, header: Header) -> Resumed | No
             f"{changes_text(reading_changes)}."
         )
         return None
-    header = header.with_columns(_as_before(column, before) for column in header.columns)
+    header = header.with_scored_columns(before)
     sources = {column.name: _source(column, before) for column in header.columns}
     _tell_sources(path, before, header.columns, sources)
     earlier = EarlierRun(
@@ -118,12 +118,6 @@ def _read_rows(path: Path, format: str, columns: list[str], earlier: EarlierRun,
             newest[place] = number
     if damage:
         log.warning(f"{path}: damaged rows are left out and scored again: {first_of(damage)}.")
-
-
-def _as_before(column: Column, before: Header) -> Column:
-    """Return the column of an earlier run if the same metric could not be built now, so that its scores are kept."""
-    earlier = before.by_name.get(column.name, column)
-    return earlier if lacks_parameters(column, earlier) else column
 
 
 def _source(column: Column, before: Header) -> str | None:
