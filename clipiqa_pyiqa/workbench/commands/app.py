@@ -80,7 +80,6 @@ _FORM = Parameter(  # of every option
     negative_bool="",
     negative_iterable="",
     consume_multiple=1,
-    allow_repeating=True,
     json_list=False,
     json_dict=False,
     validator=check_finite,

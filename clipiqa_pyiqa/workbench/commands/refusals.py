@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError, ValidationError
+from cyclopts import CycloptsError, MissingArgumentError, RepeatArgumentError, UnusedCliTokensError, ValidationError
 from cyclopts.argument import Argument
 
 from ...text import shown
@@ -15,6 +15,8 @@ def refusal(error: CycloptsError) -> str:
     argument = error.argument
     if isinstance(error, UnusedCliTokensError):
         sentence = _unused(error.unused_tokens or ())
+    elif isinstance(error, RepeatArgumentError):
+        sentence = f"{error.token.keyword} is given more than once: leave one out."
     elif argument is None:
         sentence = str(error)
     elif isinstance(error, MissingArgumentError):

@@ -69,6 +69,19 @@ def test_words_that_belong_to_no_option_are_named(said):
         assert "unexpected: 'mini'; leave it out" in said(command)
 
 
+def test_an_option_has_one_value(said, tmp_path):
+    save_grey(tmp_path / "a.png", 9)
+    for command, flag in {
+        "demo --out a.png -o b.png": "-o",
+        "score a.png --max-side 64 --max-side 65": "--max-side",
+        "score a.png --exif --no-exif": "--no-exif",
+        "rank s.csv --best 1 --best 2": "--best",
+        "rank s.csv --lower-better --lower-better": "--lower-better",
+    }.items():
+        assert f"error: {flag} is given more than once: leave one out.\n" in said(command)
+    assert "'unknown'" in said("score a.png -b mini -p quality -p unknown")  # a list may be given in parts
+
+
 def test_an_empty_text_is_no_default(said, tmp_path):
     save_grey(tmp_path / "a.png", 9)
     assert "--template must be a text with one {}" in said("score a.png -b mini --template ''")
