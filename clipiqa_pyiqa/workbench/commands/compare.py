@@ -70,9 +70,8 @@ def run(
     from ..opinions.data_sets import check_data_sets, data_set_labels
 
     check_data_sets(data, options.data_root)
-    tables = comparing.tables
-    if (tables.label or tables.show) and not comparing.output.resume:  # earlier results have names of their own
+    if comparing.can_check_names:
         from ..compare.tables import HEADINGS
 
-        tables.check_names([*(metric.label for metric in metrics), *data_set_labels(data), *HEADINGS])
+        comparing.tables.check_names([*(metric.label for metric in metrics), *data_set_labels(data), *HEADINGS])
     return comparing.run_and_print("compare", metrics=metrics, data_sets=data, **vars(options))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
@@ -11,10 +11,6 @@ from ..files.names_and_values import numbers_by_name
 from ..metrics.description import Takes
 from .options.groups import Settings
 from .options.reports import Comparing
-
-if TYPE_CHECKING:
-    from ..metrics.kinds import AnyMetric
-
 
 TABLE = Group("Table", sort_key=1)
 
@@ -82,22 +78,11 @@ def run(
     if not metrics and options.protocol is None:
         raise OptionError("no metric is named: use -m METRIC, --protocol NAME or a --config file.")
     values = numbers_by_name("value", value)
-    tables = comparing.tables
-    if (tables.label or tables.show) and not comparing.output.resume:  # earlier results have names of their own
-        tables.check_names(_names(options, metrics))
+    if comparing.can_check_names:
+        from ..table.names import names_in_tables
+
+        names = names_in_tables(
+            options.methods, metrics, options.reference, options.protocol, skip_missing=options.skip_missing
+        )
+        comparing.tables.check_names(names)
     return comparing.run_and_print("table", metrics=metrics, values=values, describe=describe, **vars(options))
-
-
-def _names(options: Methods, metrics: "Sequence[AnyMetric]") -> list[str]:
-    """Return the names that tables can have: of methods, test sets and metrics, and headings."""
-    from ..table.chosen_metrics import table_metrics
-    from ..table.method_images import match_images, parse_methods
-    from ..table.protocols import NO_PROTOCOL, read_protocol
-    from ..table.tables import HEADINGS
-
-    protocol = NO_PROTOCOL if options.protocol is None else read_protocol(options.protocol)
-    wanted, _ = table_metrics(metrics, protocol)
-    methods = parse_methods(options.methods)
-    images = match_images(methods, options.reference, protocol, skip_missing=options.skip_missing)
-    labels = [metric.label for metric in wanted]
-    return [*methods, *images.test_sets.unique(), *labels, *protocol.not_computed, protocol.score, *HEADINGS]

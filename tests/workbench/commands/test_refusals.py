@@ -159,6 +159,14 @@ def test_a_suggested_margin_takes_no_limits(said):
         assert "--suggest-margin gives no verdict" in said(f"gate s.csv s.csv --suggest-margin {more}")
 
 
+def test_options_of_clipiqa_need_a_clipiqa(said, tmp_path):
+    save_grey(tmp_path / "a.png", 9)
+    for command in ("compare -d s.csv", "table --methods a=.", "score a.png"):
+        line = said(f"{command} -m entropy -b mini --precision fp32")
+        assert "only a CLIP-IQA takes --backbone, --precision, and no metric in --metrics is one" in line
+        assert "--template words the pairs of --prompts" in said(f"{command} -m entropy --template 'A {{}}.'")
+
+
 def test_parameters_of_a_fit_need_the_fit(said):
     assert "--fit-parameters needs --plcc-fit" in said("compare -m x=s.csv -d s.csv --fit-parameters 5")
 

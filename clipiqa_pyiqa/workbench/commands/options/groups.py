@@ -6,16 +6,14 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from ....errors import OptionError
-from ....text import hint_for
 from ...options import Batches, Machine, Reading, Sizes, check_storage
 from ..command_line import as_given
-from .flags import CLIP, IMAGES, MACHINE, OPTIONS, QUESTIONS, RARE, TABLES
-from .invocation import invocation
+from .flags import CLIP, IMAGES, MACHINE, OPTIONS, QUESTIONS, RARE
 
 if TYPE_CHECKING:
     from ...metrics.description import PyiqaDescription, Takes
@@ -87,6 +85,14 @@ class Questions:
     def are_asked(self) -> bool:
         return bool(self.prompts or self.learned_prompts) or self.template is not None
 
+    def check_template(self) -> None:
+        """Raise ``OptionError`` for a template without pairs to word: beside named metrics, no pair is usual."""
+        if self.template is not None and not self.prompts and self.learned_prompts is None:
+            raise OptionError(
+                "`{template}` words the pairs of `{prompts}`, and there are none: add `{prompts}`, or leave it out.",
+                options=("template", "prompts"),
+            )
+
     def asked(self, model: Model) -> PyiqaDescription:
         """Return the CLIP-IQA that the options describe, before it is built; it has a column for each question."""
         from ....prompts.parsing import parse_columns
@@ -138,14 +144,24 @@ class MetricOptions:
 
         # weights are checked later, as this takes torch
         named = parse_metrics(self.metrics, also=also, trust_weights=True)
+        self.questions.check_template()
         if self.questions.are_asked:
             return [self.questions.asked(self.model), *named]
         chosen_options = self.model.chosen_options()
         metrics: list[AnyMetric] = []
+        has_clipiqa = False
         for metric in named:
             if isinstance(metric, PyiqaDescription) and metric.is_clipiqa:
+                has_clipiqa = True
                 metric = replace(metric, options={**chosen_options, **metric.options})
             metrics.append(metric)
+        if chosen_options and not has_clipiqa:
+            unused = ", ".join(f"`{{{name}}}`" for name in chosen_options)
+            raise OptionError(
+                f"only a CLIP-IQA takes {unused}, and no metric in `{{metrics}}` is one: add clipiqa, or leave out "
+                f"{unused}.",
+                options=(*chosen_options, "metrics"),
+            )
         return metrics
 
     def labelled(self, also: Collection[Takes]) -> list[AnyMetric]:
@@ -179,55 +195,6 @@ class Strictness:
     """
 
     strict: bool = False
-
-
-@Parameter(name="*", group=TABLES)
-@dataclass(frozen=True)
-class TableOptions:
-    """Tables, as printed and in --out.
-
-    Args:
-        format: format of the printed table
-        label: text to show in place of a metric's, method's, data set's or column's name
-        show: columns to show, in this order
-        caption: caption of the first table in LaTeX, written in LaTeX
-        latex_label: \\label of the first table in LaTeX
-    """
-
-    format: Literal["table", "csv", "markdown", "latex"] = "table"
-    label: Annotated[Sequence[str], Parameter(metavar="NAME=TEXT", group=OPTIONS)] = ()
-    show: Annotated[Sequence[str], Parameter(metavar="COLUMN", group=OPTIONS)] = ()
-    caption: str = ""
-    latex_label: Annotated[str, Parameter(metavar="KEY")] = ""
-
-    def look(self) -> dict[str, Any]:
-        return {
-            "labels": self._labels(),
-            "show": self.show,
-            "caption": self.caption,
-            "key": self.latex_label,
-            "invocation": invocation(),
-        }
-
-    def check_names(self, names: Collection[str]) -> None:
-        """Raise ``OptionError`` for a label or a column to show whose name no table can have."""
-        for option, named in {"label": self._labels(), "show": self.show}.items():
-            for name in named:
-                if name not in names:
-                    raise OptionError(
-                        f"`{{{option}}}` names {name!r}, which no table has: {hint_for(name, names)}", options=(option,)
-                    )
-
-    def _labels(self) -> dict[str, str]:
-        labels = dict[str, str]()
-        for text in self.label:
-            name, equals, label = text.rpartition("=")  # names such as clipiqa:backbone=mini
-            if not equals:
-                raise OptionError(f"`{{label}}` must be NAME=TEXT; got {text!r}.", options=("label",))
-            if name in labels:
-                raise OptionError(f"`{{label}}` names {name!r} twice: leave one out.", options=("label",))
-            labels[name] = label
-        return labels
 
 
 @Parameter(name="*", group=OPTIONS)

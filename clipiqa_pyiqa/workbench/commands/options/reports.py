@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ....errors import OptionError
+from ....text import hint_for
 from ...options import Batches, Sizes
-from .flags import RARE
-from .groups import MetricOptions, OutputOptions, Scoring, Strictness, TableOptions, batch_keywords
+from .flags import OPTIONS, RARE, TABLES
+from .groups import MetricOptions, OutputOptions, Scoring, Strictness, batch_keywords
+from .invocation import invocation
 from .messages import note, tell
 from .running import check_inputs, running
 
 if TYPE_CHECKING:
     from ...experiments.experiment_result import ExperimentResult
+
+
+@Parameter(name="*", group=TABLES)
+@dataclass(frozen=True)
+class TableOptions:
+    """Tables, as printed and in --out.
+
+    Args:
+        format: format of the printed table
+        label: text to show in place of a metric's, method's, data set's or column's name
+        show: columns to show, in this order
+        caption: caption of the first table in LaTeX, written in LaTeX
+        latex_label: \\label of the first table in LaTeX
+    """
+
+    format: Literal["table", "csv", "markdown", "latex"] = "table"
+    label: Annotated[Sequence[str], Parameter(metavar="NAME=TEXT", group=OPTIONS)] = ()
+    show: Annotated[Sequence[str], Parameter(metavar="COLUMN", group=OPTIONS)] = ()
+    caption: str = ""
+    latex_label: Annotated[str, Parameter(metavar="KEY")] = ""
+
+    def look(self) -> dict[str, Any]:
+        """Return how a report is to look, as :class:`~clipiqa_pyiqa.workbench.report.report.Report` takes it."""
+        return {
+            "labels": self._labels(),
+            "show": self.show,
+            "caption": self.caption,
+            "key": self.latex_label,
+            "invocation": invocation(),
+        }
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise ``OptionError`` for a label or a column to show whose name no table can have."""
+        for option, named in {"label": self._labels(), "show": self.show}.items():
+            for name in named:
+                if name not in names:
+                    raise OptionError(
+                        f"`{{{option}}}` names {name!r}, which no table has: {hint_for(name, names)}", options=(option,)
+                    )
+
+    def _labels(self) -> dict[str, str]:
+        labels = dict[str, str]()
+        for text in self.label:
+            name, equals, label = text.rpartition("=")  # names such as clipiqa:backbone=mini
+            if not equals:
+                raise OptionError(f"`{{label}}` must be NAME=TEXT; got {text!r}.", options=("label",))
+            if name in labels:
+                raise OptionError(f"`{{label}}` names {name!r} twice: leave one out.", options=("label",))
+            labels[name] = label
+        return labels
 
 
 @Parameter(name="*")
@@ -29,6 +83,11 @@ class Comparing:
     batches: Batches = Batches()
     strictness: Strictness = Strictness()
 
+    @property
+    def can_check_names(self) -> bool:
+        """Whether names of tables are given that can be checked before the run; earlier results have further names."""
+        return bool(self.tables.label or self.tables.show) and not self.output.resume
+
     def run_and_print(self, function: str, **options: Any) -> int:
         """Call a function of the package that compares, save and print its tables, and return the exit code."""
         look = self.tables.look()
@@ -38,16 +97,13 @@ class Comparing:
         with running(self.batches, self.output, function, **options) as comparison:
             # saved before the table is printed: a program that reads the table may end early
             report = comparison.save(out, **look) if out else comparison.report(**look)
-            text = (
-                comparison.describe(self.tables.format) if options.get("describe") else report.text(self.tables.format)
-            )
-            print(text, end="")
+            shown = comparison.describe if options.get("describe") else report.text
+            print(shown(self.tables.format), end="")
             if self.tables.format == "csv":  # which has no place for sentences
                 for line in (*report.sentences, *report.metric_lines):
                     note(line)
-        # a table may have published numbers beside it
-        is_good = comparison.is_complete and getattr(comparison, "is_as_expected", True)
-        return 0 if is_good and not report.unknown else 1
+        is_good = comparison.is_complete and comparison.is_as_expected and not report.unknown
+        return 0 if is_good else 1
 
 
 @Parameter(name="*")
