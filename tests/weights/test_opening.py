@@ -130,6 +130,14 @@ def test_archives_with_false_claims_are_refused(tmp_path):
         refused(lambda path=path: dict(open_checkpoint(path)))
 
 
+@pytest.mark.parametrize("save", [save_archive, saved])
+def test_one_changed_bit_of_a_tensor_is_refused(tmp_path, save):
+    path = save(tmp_path / "x.pt", {"a": torch.full((7, 9), 1.5)})
+    number = struct.pack("<f", 1.5)
+    path.write_bytes(path.read_bytes().replace(number, struct.pack("<f", 1.25), 1))
+    refused(lambda: dict(open_checkpoint(path)))
+
+
 def test_numbers_that_are_not_finite_are_refused(tmp_path, tensors):
     tensors["visual.ln.weight"][1] = float("nan")
     checkpoint = open_checkpoint(saved(tmp_path / "x.pt", tensors))
