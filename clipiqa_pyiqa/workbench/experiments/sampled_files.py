@@ -27,7 +27,7 @@ def names_data_set(path: Any) -> bool:
     target = str(parse_argument(os.fspath(path)).target)
     if target.lower().endswith(".csv"):
         return True
-    from ..opinions.pyiqa_sets import known_sets
+    from ..opinions.pyiqa_settings import known_sets
 
     return target in known_sets()
 

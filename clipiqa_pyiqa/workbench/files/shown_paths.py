@@ -1,7 +1,16 @@
-"""Paths as they are shown: without the folder that they share."""
+"""Paths as they are shown: from the root, or without the folder that they share."""
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
+
+from ...checks import FilePath
+from ...files.printable import printable
+
+
+def full_path(path: FilePath) -> str:
+    """Return an absolute path as text that can be shown; ``~`` is the user's folder."""
+    return printable(os.path.abspath(Path(path).expanduser()))
 
 
 def below_common(paths: Sequence[str]) -> dict[str, str]:

@@ -18,11 +18,15 @@ class DataSet:
 
     Attributes:
         images: Images whose names are absolute paths, each once.
+        mos: Opinion scores of the images; None without opinions.
         lower_better: Whether low opinion scores are good (DMOS).
+        note: What a reader of results must know of it, in phrases.
         published_as: Name in ``published_correlations.csv``, or empty.
-        part: Which images of the data set these are.
+        identity: A hash of the options that it was read with.
         table: File of opinions, or empty.
+        groups: Group of each image; empty without groups.
         source: What it was made from: the ``file`` of opinions with its ``sha256``, and the ``root`` of the images.
+        part: Which images of the data set these are.
     """
 
     name: str

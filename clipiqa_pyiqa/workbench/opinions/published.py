@@ -11,8 +11,14 @@ from ..files.csv_files import read_rows
 CORRELATIONS = ("SROCC", "PLCC", "KRCC")
 ALL_IMAGES = "all images"
 NOT_IN_PYIQA = "no implementation in pyiqa"
-_SETS_OF_JUDGES = {"koniq10k": "KonIQ-10k", "koniq10k-1024": "KonIQ-10k", "livec": "LIVE-itW", "tid2013": "TID2013"}
-_SETS_OF_JUDGES |= {"spaq": "SPAQ", "spaq at 512": "SPAQ"}
+_SETS_OF_JUDGES = {
+    "koniq10k": "KonIQ-10k",
+    "koniq10k-1024": "KonIQ-10k",
+    "livec": "LIVE-itW",
+    "spaq": "SPAQ",
+    "spaq at 512": "SPAQ",
+    "tid2013": "TID2013",
+}
 """Data set -> its name in rows of later judges, whose sources name neither its size nor its part."""
 
 
@@ -83,10 +89,14 @@ def published_rows(data_set: str, metrics: Collection[str]) -> list[PublishedRow
     of_set = [row for row in _rows() if row.data_set == data_set]
     asked = [row for row in of_set if row.metric in metrics]
     sources = {row.source for row in asked if row.metric != PAPER}  # CLIP-IQA itself stands in each of its tables
-    missing = [row for row in of_set if row.source in sources and row.difference == NOT_IN_PYIQA]
-    paper = [row for row in of_set if row in missing or (row in asked and row.is_of_paper)]
-    rows_of_others = [row for row in asked if not row.is_of_paper]
-    return [*paper, *rows_of_others, *(row for row in _rows() if row.data_set == _SETS_OF_JUDGES.get(data_set))]
+    paper = []
+    for row in of_set:
+        is_missing = row.source in sources and row.difference == NOT_IN_PYIQA
+        if is_missing or (row in asked and row.is_of_paper):
+            paper.append(row)
+    of_others = [row for row in asked if not row.is_of_paper]
+    of_judges = [row for row in _rows() if row.data_set == _SETS_OF_JUDGES.get(data_set)]
+    return [*paper, *of_others, *of_judges]
 
 
 def variant(backbone: str, pos_embedding: str, positive: str, negative: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.specifications import Settings
-from .pyiqa_sets import PATH_OPTIONS
+from .pyiqa_settings import PATH_OPTIONS
 
 _SIZES_OF_SPAQ = (512, {"size": 512}, {"size": 512, "interpolation": 3})  # the last is bicubic
 

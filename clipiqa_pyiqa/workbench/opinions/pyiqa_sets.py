@@ -1,33 +1,28 @@
-"""Data sets of pyiqa: where their tables and images are, what the tables mean, and images that pyiqa changes."""
+"""Data sets of pyiqa: their opinions, as their tables mean them, and their images, some of which pyiqa changes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from importlib.util import find_spec
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...pyiqa_package import import_pyiqa
-from ...text import hint_for, reason_of
-from ..files.specifications import Settings, check_kinds
-from ..files.yaml import read_yaml
+from ...text import reason_of
+from ..files.specifications import Settings
 from ..images.image import File
 from ..images.reading_errors import whole_files
+from .pyiqa_settings import PATH_OPTIONS, known_sets, located_settings
 from .splits import SPLITS, SplitColumn
 from .table_file import OpinionFile, Opinions, read_opinions
 
-PATH_OPTIONS = ("meta_info_file", "dataroot_target", "dataroot_ref")
-_OPTIONS = {"augment": Mapping, "lower_better": bool, "mos_normalize": bool, **dict.fromkeys(PATH_OPTIONS, str)}
 _WITH_REFERENCES = "GeneralFRDataset"
 _LIVE_IN_THE_WILD = "LIVEChallengeDataset"
 _AVA = "AVADataset"
 _READ_HERE = ("GeneralNRDataset", _WITH_REFERENCES, _LIVE_IN_THE_WILD, _AVA)
-_OF_PAIRS = ("PieAPPDataset", "BAPPSDataset")
 _TEXTS = SplitColumn(is_exact=True)
 _AVA_NUMBERS = SplitColumn({"0": "train", "1": "val", "2": "test"}, is_exact=True, validation_images=2000)
 
@@ -126,6 +121,12 @@ class PyiqaSet:
         return tuple(os.path.abspath(os.path.join(folder, row[column])) for row in self._pyiqa_data_set.paths_mos)
 
 
+def _split_name(split_index: Any) -> str | None:
+    if isinstance(split_index, int):
+        return f"ratio802_seed123_split_{split_index:02d}"
+    return split_index
+
+
 def locate(
     name: str,
     data_root: FilePath | None = None,
@@ -145,63 +146,16 @@ def locate(
         CLIPIQAError: There is no such data set, its files are missing, or it has no score for each image.
     """
     label = label or name
-    known = known_sets()
-    settings = {**usual_settings(name, label), **(options or {})}
-    _check_options(label, name, settings, known)
-    for key in PATH_OPTIONS:
-        if settings.get(key):
-            settings[key] = str(_below(data_root or "datasets", settings[key]))
+    settings = located_settings(name, options or {}, label, data_root or "datasets")
     needed = PATH_OPTIONS[:2] if needs_root else PATH_OPTIONS[:1]
     missing = [f"{key} {settings.get(key)!r}" for key in needed if not os.path.exists(settings.get(key) or "")]
     if missing:
-        download = f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if name in known else ""
+        download = (
+            f", or download both with `pyiqa.load_dataset({name!r}, data_root=DIR)`" if name in known_sets() else ""
+        )
         raise CLIPIQAError(
             f"data set {label!r} needs {' and '.join(missing)}, but there is no such path: correct it or "
             f"{{data_root}}{download}.",
             options=("data_root",),
         )
     return PyiqaSet(label, settings)
-
-
-@cache
-def known_sets() -> dict[str, dict[str, Any]]:
-    """Return pyiqa's names of data sets -> their settings, without importing pyiqa, which takes seconds."""
-    package = find_spec("pyiqa")
-    if package is None or not package.submodule_search_locations:
-        import_pyiqa()  # raises
-        return {}
-    return read_yaml(Path(package.submodule_search_locations[0], "default_dataset_configs.yml"))
-
-
-def usual_settings(name: str, label: str) -> dict[str, Any]:
-    """Return pyiqa's settings of a data set; of one that it does not know, those that each has."""
-    return {"phase": "test", "name": label, **known_sets().get(name, {})}
-
-
-def _check_options(label: str, name: str, settings: Settings, known: Mapping[str, Any]) -> None:
-    """Raise for options that pyiqa's data set does not have, and for judgements of pairs."""
-    where = f"data set {label!r}"
-    if "type" not in settings:
-        raise CLIPIQAError(
-            f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {hint_for(name, known)} "
-            "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
-        )
-    types = {info["type"] for info in known.values()}  # other types have options of their own
-    keys = (key for info in known.values() for key in info) if settings["type"] in types else settings
-    check_kinds(settings, {"phase": object, **dict.fromkeys(keys, object), **_OPTIONS}, where)
-    if settings["type"] in _OF_PAIRS:
-        raise CLIPIQAError(f"{where} holds judgements of pairs, not a score for each image.")
-
-
-def _split_name(split_index: Any) -> str | None:
-    if isinstance(split_index, int):
-        return f"ratio802_seed123_split_{split_index:02d}"
-    return split_index
-
-
-def _below(data_root: FilePath, path: FilePath) -> Path:
-    """Return a path of pyiqa's, with ``./datasets`` at its start replaced by ``data_root``."""
-    parts = Path(path).parts  # without the './'
-    if parts[:1] == ("datasets",):
-        path = Path(data_root, *parts[1:])
-    return Path(path).expanduser()

@@ -15,8 +15,9 @@ from ...logger import log
 from ...text import counted, few, hint_for
 from ..files.csv_files import check_images_exist
 from ..stats.correlation import why_undefined
-from .learned_photos import short_digests
-from .pyiqa_sets import known_sets, locate
+from .photo_groups import joined_groups, photos_in_files
+from .pyiqa_sets import locate
+from .pyiqa_settings import known_sets
 from .splits import rows_of_drawn_groups
 from .table_file import Column, OpinionFile, Opinions, read_opinions
 
@@ -87,29 +88,26 @@ def read_score_table(
     path = Path(file.path).expanduser()
     frame = _frame_of(read_opinions(file))
     if "split" in frame:
-        is_outside = frame["split"] == ""
-        if is_outside.any():
-            log.warning(f"left out: {counted(is_outside.sum(), 'image')} of {str(path)!r} that are in no split")
-        frame = frame[~is_outside].reset_index(drop=True)
+        _warn_of_rows_in_no_split(path, frame["split"])
+        frame = frame[frame["split"] != ""].reset_index(drop=True)
     hashes = FileHashes()
-    photos = _photos(frame["path"], hashes)
-    _tell_repeated(photos)
-    frame["group"] = _groups(frame, photos)
+    photos = photos_in_files(frame["path"], hashes)
+    _tell_of_repeated(photos)
+    frame = frame.assign(group=joined_groups(frame, photos))
     if "split" not in frame:
-        frame["split"] = "train"
-        frame.loc[rows_of_drawn_groups(frame["group"], val_fraction, seed), "split"] = "val"
+        frame = frame.assign(split=_drawn_splits(frame["group"], val_fraction, seed))
     _warn_of_shared_groups(frame)
     if skip_missing:
-        is_missing = ~frame["path"].map(os.path.isfile)
-        _warn_of_missing(frame["path"][is_missing])
-        frame = frame[~is_missing]
-    low, high = score_range or _range_of_training(path, frame)
+        has_file = frame["path"].map(os.path.isfile)
+        _warn_of_missing(frame["path"][~has_file])
+        frame = frame[has_file]
+    scale = score_range or _range_of_training(path, frame)
     if score_range:
-        _check_range(path, frame["score"], low, high)
+        _check_range(path, frame["score"], *score_range)
     check_images_exist(path, frame["path"], ", or leave out the missing images ({skip_missing})")
-    share = (frame["score"] - low) / (high - low)
-    frame = frame.assign(target=1 - share if file.lower_better else share)
-    table = ScoreTable(name or path.stem, frame, (low, high), bool(file.lower_better), hashes)
+    is_reversed = bool(file.lower_better)
+    frame = frame.assign(target=_targets(frame["score"], *scale, is_reversed=is_reversed))
+    table = ScoreTable(name or path.stem, frame, scale, is_reversed, hashes)
     table.check_splits(needed)
     return table
 
@@ -146,6 +144,35 @@ def _frame_of(opinions: Opinions) -> pandas.DataFrame:
     return pandas.DataFrame(columns, dtype=object).astype({"score": float})
 
 
+def _drawn_splits(groups: pandas.Series, val_fraction: float, seed: int) -> pandas.Series:
+    """Return ``'train'`` or ``'val'`` of each row, at random, in whole groups."""
+    splits = pandas.Series("train", groups.index)
+    splits[rows_of_drawn_groups(groups, val_fraction, seed)] = "val"
+    return splits
+
+
+def _targets(scores: pandas.Series, low: float, high: float, *, is_reversed: bool) -> pandas.Series:
+    """Return scores as shares of a range, high is good."""
+    shares = (scores - low) / (high - low)
+    return 1 - shares if is_reversed else shares
+
+
+def _warn_of_rows_in_no_split(path: Path, splits: pandas.Series) -> None:
+    """Log how many images are in no split, if there are any."""
+    count = (splits == "").sum()
+    if count:
+        log.warning(f"left out: {counted(count, 'image')} of {str(path)!r} that are in no split")
+
+
+def _tell_of_repeated(photos: Sequence[str]) -> None:
+    """Log how many rows are of photos that another row has, too, if there are any."""
+    repeated = len(photos) - len(set(photos))
+    if repeated:
+        log.info(
+            f"{counted(repeated, 'further row')} of photos rated before: each counts, and one photo's stay together"
+        )
+
+
 def _warn_of_shared_groups(frame: pandas.DataFrame) -> None:
     """Log how many groups have images in several splits, if there are any."""
     shared_groups = (frame.groupby("group")["split"].nunique() > 1).sum()
@@ -178,29 +205,6 @@ def _range_of_training(path: Path, frame: pandas.DataFrame) -> tuple[float, floa
             f"the {counted(len(scores), 'training score')} of {path} must differ, so that there is something to learn."
         )
     return scores.min(), scores.max()
-
-
-def _photos(paths: pandas.Series, hashes: FileHashes) -> list[str]:
-    """Return the photo in each file: its digest, or the path of a file that cannot be read."""
-    digests = short_digests(paths, hashes)
-    return [digest or path for digest, path in zip(digests, paths, strict=True)]
-
-
-def _tell_repeated(photos: Sequence[str]) -> None:
-    again = len(photos) - len(set(photos))
-    if again:
-        log.info(f"{counted(again, 'further row')} of photos rated before: each counts, and one photo's stay together")
-
-
-def _groups(frame: pandas.DataFrame, photos: Sequence[str]) -> pandas.Series:
-    """Return the group of each row: that of its column, joined if a photo (several people may rate one) is in two."""
-    earlier = None
-    joined = frame.index.to_series()  # the first row of each row's group, so far as it is joined
-    while not joined.equals(earlier):
-        earlier = joined
-        for alike in (photos, frame.get("group", photos)):
-            joined = joined.groupby(alike, sort=False).transform("min")
-    return joined.map(frame["group"]) if "group" in frame else joined
 
 
 def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "datasets", **options: Any) -> ScoreTable:

@@ -93,8 +93,10 @@ def read_opinions(file: OpinionFile) -> Opinions:
     path = Path(file.path).expanduser()
     rows, header = read_rows(path)
     names = _column_names(path, header, file)
-    for column, usual in zip((*file.columns, file.group), (PATH_COLUMNS, _SCORE_COLUMNS, _GROUP_COLUMNS), strict=True):
-        log_other_columns(path, header, column, usual)
+    image, score = file.columns
+    log_other_columns(path, header, image, PATH_COLUMNS)
+    log_other_columns(path, header, score, _SCORE_COLUMNS)
+    log_other_columns(path, header, file.group, _GROUP_COLUMNS)
     _check_scores_are_opinions(path, header, names.score, file)
     folder = path.parent if file.root is None else Path(file.root).expanduser()
     rated = rows[file.first_row :]

@@ -19,6 +19,7 @@ from ...text import hint_for
 from ..compare.compare import run_settings
 from ..compare.metric_result import MetricResult
 from ..files.shipped import shipped
+from ..files.shown_paths import full_path
 from ..metrics.description import Takes
 from ..metrics.file_scores import with_scores_of_methods
 from ..metrics.kinds import AnyMetric, FileMetric
@@ -227,9 +228,9 @@ def _sources(
     """Return what a table is made from: places of images, and files with their SHA-256."""
     sources: dict[str, About] = {}
     for method, place in methods.items():
-        sources[f"method {method}"] = {"images": _shown_path(place)}
+        sources[f"method {method}"] = {"images": full_path(place)}
     if reference is not None:
-        sources["reference"] = {"images": _shown_path(reference)}
+        sources["reference"] = {"images": full_path(reference)}
     if protocol is not None and str(protocol).lower() not in shipped(protocols=True):
         sources["protocol"] = _file_source(protocol)
     texts = [expect] if isinstance(expect, str | os.PathLike) else expect or ()
@@ -240,8 +241,4 @@ def _sources(
 
 
 def _file_source(path: FilePath) -> dict[str, str]:
-    return {"file": _shown_path(path), "sha256": hash_file(Path(path).expanduser())}
-
-
-def _shown_path(path: FilePath) -> str:
-    return printable(os.path.abspath(Path(path).expanduser()))
+    return {"file": full_path(path), "sha256": hash_file(Path(path).expanduser())}
