@@ -12,13 +12,14 @@ from torch import Tensor
 from ..errors import WeightsError
 from ..weights.checkpoint import Checkpoint
 from .arithmetic import at_least_fp32
-from .convolution import Convolution, warn_of_packing_failure
+from .convolution import Convolution
 from .encoder import Part
 from .frozen_tensors import FrozenTensors
 from .gradient import recomputed
 from .groups import CPU_SHARED_PIXELS
 from .inverted_bottleneck import InvertedBottleneck, padding_of_all_sides
 from .moments import Moments, channel_moments, moments_of_places, moments_with_neighbours
+from .packing_trial import warn_of_packing_failure
 from .tracing import is_traced
 
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from .attention_pool import AttentionPool
-from .convolution import warn_of_packing_failure
 from .encoder import Part
 from .frozen_tensors import FrozenTensors
 from .gradient import is_gradient_in_forward, needs_gradient
 from .moments import means_and_deviations
+from .packing_trial import warn_of_packing_failure
 from .relu_signs import Tape
 from .resnet_blocks import Bottleneck, Stem
 from .second_derivative import anchor_of, forbid_double_backward

@@ -10,7 +10,8 @@ from photos import photo_like
 from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.convolution import Convolution, packing_failure
+from clipiqa_pyiqa.clip.convolution import Convolution
+from clipiqa_pyiqa.clip.packing_trial import packing_failure
 from clipiqa_pyiqa.clip.text import TextTower
 
 pytestmark = pytest.mark.slow
