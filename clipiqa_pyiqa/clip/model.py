@@ -19,9 +19,10 @@ from .encoder import Encoder
 from .frozen_tensors import FrozenTensors
 from .image_tower import ImageTower
 from .resnet import ModifiedResNet
-from .text import TextTower, Vocabulary, unit_text_features
+from .text_tower import TextTower, unit_text_features
 from .tracing import untraceable, untraced
 from .transformer import VisionTransformer
+from .vocabulary import Vocabulary
 
 
 class FrozenCLIP:

@@ -1,10 +1,14 @@
 """CLIP's tokenizer, taken from open_clip."""
 
 import runpy
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
@@ -18,3 +22,9 @@ def tokenizer() -> "SimpleTokenizer":
     module = runpy.run_path(str(Path(package.origin).with_name("tokenizer.py")))
     # a second one would take a tenth of a second
     return cast("SimpleTokenizer", module.get("_tokenizer") or module["SimpleTokenizer"]())
+
+
+def tokenize(texts: Sequence[str], context_length: int = 77) -> Tensor:
+    """Return tokens ``(P, context_length)``; longer texts are cut."""
+    with torch.device("cpu"):
+        return tokenizer()(list(texts), context_length)

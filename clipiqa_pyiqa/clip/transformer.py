@@ -70,8 +70,8 @@ class AttentionBlock:
 class Transformer:
     """The residual blocks of a transformer, ``(N, L, width)``."""
 
-    def __init__(self, tensors: FrozenTensors, prefix: str, uses_quick_gelu: bool):
-        activation = quick_gelu if uses_quick_gelu else F.gelu
+    def __init__(self, tensors: FrozenTensors, prefix: str, has_quick_gelu: bool):
+        activation = quick_gelu if has_quick_gelu else F.gelu
         start = f"{prefix}.resblocks."
         count = len({key[len(start) :].split(".")[0] for key in tensors.checkpoint if key.startswith(start)})
         self.blocks = [AttentionBlock(tensors, f"{start}{i}", activation) for i in range(count)]
@@ -94,7 +94,7 @@ class VisionTransformer:
     normalises_pixels = False
     has_positions = True
 
-    def __init__(self, tensors: FrozenTensors, uses_quick_gelu: bool):
+    def __init__(self, tensors: FrozenTensors, has_quick_gelu: bool):
         self.rounded = tensors.rounded
 
         def load(name: str) -> Tensor:
@@ -105,7 +105,7 @@ class VisionTransformer:
         self.positional_embedding = load("positional_embedding")
         self.norm_before = LayerNorm(tensors, "visual.ln_pre")
         self.norm_after = LayerNorm(tensors, "visual.ln_post")
-        self.transformer = Transformer(tensors, "visual.transformer", uses_quick_gelu)
+        self.transformer = Transformer(tensors, "visual.transformer", has_quick_gelu)
         self.projection = load("proj")
         self.patch = self.patch_weight.shape[-1]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..clip.text import unit_text_features
+from ..clip.text_tower import unit_text_features
 from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
 from .base import CROP, FamilyMetric

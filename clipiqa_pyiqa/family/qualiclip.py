@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import FilePath
-from ..clip.text import tokenize
 from ..clip.threads import one_thread
+from ..clip.tokenizer import tokenize
 from ..clip.tracing import untraced
 from ..errors import CLIPIQAError, WeightsError
 from ..files.hashes import remembered_sha256

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ..clip.gradient import needs_gradient
 from ..clip.model import FrozenCLIP
-from ..clip.text import TextTower, tokenize
+from ..clip.text_tower import TextTower
 from ..clip.threads import one_thread
+from ..clip.tokenizer import tokenize
 from ..clip.tracing import is_transformed
 from ..errors import PromptError
 from .context_options import check_context

@@ -12,7 +12,7 @@ from tensors import normal
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.convolution import Convolution
 from clipiqa_pyiqa.clip.packing_trial import packing_failure
-from clipiqa_pyiqa.clip.text import TextTower
+from clipiqa_pyiqa.clip.text_tower import TextTower
 
 pytestmark = pytest.mark.slow
 

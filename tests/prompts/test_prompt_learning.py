@@ -12,8 +12,8 @@ from tensors import assert_close, normal, uniform
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip import text as text_module
-from clipiqa_pyiqa.clip.text import tokenize
+from clipiqa_pyiqa.clip import text_tower
+from clipiqa_pyiqa.clip.tokenizer import tokenize
 from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
 from clipiqa_pyiqa.prompts.published import PUBLISHED
 
@@ -96,8 +96,8 @@ def test_prompts_equal_those_of_all_77_positions():
 
 def test_prompts_are_encoded_once_in_evaluation_and_each_time_in_training(metric, features, images, monkeypatch):
     calls = []
-    encode = text_module.TextTower.encode
-    monkeypatch.setattr(text_module.TextTower, "encode", lambda self, *args: calls.append(1) or encode(self, *args))
+    encode = text_tower.TextTower.encode
+    monkeypatch.setattr(text_tower.TextTower, "encode", lambda self, *args: calls.append(1) or encode(self, *args))
     with torch.inference_mode():
         scores = [metric.score(features) for _ in range(3)]
     scores.append(metric.score(features))  # gradients on: still no second pass
