@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import WeightsError
-from ..weights.checkpoint import Checkpoint
 from .arithmetic import at_least_fp32
 from .convolution import Convolution
 from .encoder import Part
@@ -21,6 +19,12 @@ from .inverted_bottleneck import InvertedBottleneck, padding_of_all_sides
 from .moments import Moments, channel_moments, moments_of_places, moments_with_neighbours
 from .packing_trial import warn_of_packing_failure
 from .tracing import is_traced
+
+CELL = 32
+"""Side in pixels of a place: a cell of the image that gets its own feature."""
+
+RESOLUTION = 224
+"""Side in pixels of the images on which the network was first trained."""
 
 
 class Readout:
@@ -48,14 +52,6 @@ class Readout:
         return F.linear(hidden.relu(), *self.proj).movedim(-1, 1)
 
 
-FORMAT = "clipiqa-mini/2"
-CELL = 32
-"""Side in pixels of a place: a cell of the image that gets its own feature."""
-
-RESOLUTION = 224
-"""Side in pixels of the images on which the network was first trained."""
-
-
 class EfficientNet:
     """Frozen network of an image tower: pixels ``(N, 3, H, W)`` in [0, 1] to features, for H and W of at least 32.
 
@@ -64,8 +60,7 @@ class EfficientNet:
     """
 
     group_factor = 1
-    normalises_pixels = True
-    has_positions = False
+    has_normalisation = True
 
     def __init__(self, tensors: FrozenTensors):
         checkpoint = tensors.checkpoint
@@ -123,19 +118,19 @@ class EfficientNet:
         grid = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
         moments: dict[Part, list[Moments]] = {part: [] for part in parts}
         for y, side in zip(self._maps(x), self.sides, strict=True):
-            for part, of_part in moments.items():
-                if part == "image":
-                    of_part.append(channel_moments(at_least_fp32(y), (2, 3)))
-                else:
-                    of_part.append(moments_of_places(y, side, grid))
-        statistics = []
-        for part, of_part in moments.items():
-            mean, variance = (torch.cat(maps, dim=1) for maps in zip(*of_part, strict=True))
-            if part == "places":
-                for axis in (3, 2):
-                    mean, variance = recomputed(moments_with_neighbours, mean, variance, axis)
-            statistics.append(torch.cat([mean, (variance + self.eps).log() / 2], dim=1))
-        return statistics
+            for part in parts:
+                is_whole = part == "image"
+                of_map = channel_moments(at_least_fp32(y), (2, 3)) if is_whole else moments_of_places(y, side, grid)
+                moments[part].append(of_map)
+        return [self._joined(moments[part], part) for part in parts]
+
+    def _joined(self, moments: list[Moments], part: Part) -> Tensor:
+        """Return the statistics of a part from its moments on each map; those of places include their neighbours."""
+        mean, variance = (torch.cat(of_maps, dim=1) for of_maps in zip(*moments, strict=True))
+        if part == "places":
+            for axis in (3, 2):
+                mean, variance = recomputed(moments_with_neighbours, mean, variance, axis)
+        return torch.cat([mean, (variance + self.eps).log() / 2], dim=1)
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         """Yield the map after each block, and that of the head."""
@@ -147,47 +142,3 @@ class EfficientNet:
             x = block(x)
             yield x
         yield recomputed(self.head, x)
-
-
-def load_efficientnet(tensors: FrozenTensors) -> EfficientNet:
-    """Return the tower in a mini checkpoint; raise WeightsError if the checkpoint is not complete."""
-    _check_metadata(tensors.checkpoint)
-    try:
-        return _tried(tensors)
-    except WeightsError:
-        raise
-    except Exception:  # wrong shapes raise many kinds of exceptions, and so do devices
-        _check_shapes(tensors.checkpoint)
-        raise
-
-
-def _tried(tensors: FrozenTensors) -> EfficientNet:
-    """Return the tower, after it encoded an image."""
-    network = EfficientNet(tensors)
-    network.encode_stages(torch.zeros(1, 3, CELL, CELL, device=tensors.device), "none")
-    return network
-
-
-def _check_metadata(checkpoint: Checkpoint) -> None:
-    try:
-        if checkpoint.metadata["format"] != FORMAT:
-            raise ValueError(f"its format is not {FORMAT!r}")
-        stages = json.loads(checkpoint.metadata["architecture"])["stages"]
-        if sum(stage[0] for stage in stages) > len(checkpoint):  # before a list of so many blocks is made
-            raise ValueError("it has fewer tensors than its architecture has blocks")
-    except Exception as error:  # a damaged file may hold anything
-        raise _incomplete(checkpoint, error) from error
-
-
-def _check_shapes(checkpoint: Checkpoint) -> None:
-    """Raise WeightsError if the tensors do not fit together on any device, such as meta, which computes only shapes."""
-    try:
-        _tried(FrozenTensors(checkpoint, torch.device("meta"), torch.float32))
-    except WeightsError:
-        raise
-    except Exception as error:
-        raise _incomplete(checkpoint, error) from error
-
-
-def _incomplete(checkpoint: Checkpoint, error: Exception) -> WeightsError:
-    return WeightsError(f"{checkpoint.path} is not a complete mini checkpoint ({error}): use another file.")

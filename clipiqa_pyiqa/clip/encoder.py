@@ -14,14 +14,14 @@ class Encoder(Protocol):
     group_factor: int
     """How many times as many pixels as usual pass it at once on a CPU."""
 
-    normalises_pixels: bool
-    """Whether it takes pixels in [0, 1], or pixels that the caller has normalised."""
-
-    has_positions: bool
-    """Whether it has a positional embedding."""
+    has_normalisation: bool
+    """Whether it normalises pixels in [0, 1] itself; if not, the caller does."""
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
-        """Return the features of each part, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``."""
+        """Return the features of each part, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
+
+        A network without a positional embedding ignores ``pos_embedding``, ``'none'`` or ``'interpolate'``.
+        """
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)`` of images, and statistics of the network's stages, ``(N, K)``."""

@@ -58,13 +58,13 @@ class ImageTower:
             raise missing_on_mps(error) from error
 
     def _prepare(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
+        """Return what the network gets: pixels, and what it does with its positional embedding."""
         x = x.to(self.dtype)
         if pos_embedding == "fixed":
             x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values may leave [0, 1]
-        if not self.encoder.normalises_pixels:
+        if not self.encoder.has_normalisation:
             x = (x - self.mean) / self.std
-        has_no_positions = pos_embedding == "none" or not self.encoder.has_positions
-        return x, "none" if has_no_positions else "interpolate"
+        return x, "none" if pos_embedding == "none" else "interpolate"
 
 
 def middle_square(x: Tensor, side: int) -> Tensor:

@@ -14,10 +14,11 @@ from ..logger import log
 from ..weights.architecture import TowerKind, tower_kind_of
 from ..weights.checkpoint import open_checkpoint
 from ..weights.finding import Weights, found_again
-from .efficientnet import RESOLUTION, load_efficientnet
+from .efficientnet import RESOLUTION
 from .encoder import Encoder
 from .frozen_tensors import FrozenTensors
 from .image_tower import ImageTower
+from .mini_checkpoint import load_efficientnet
 from .resnet import ModifiedResNet
 from .text_tower import TextTower, unit_text_features
 from .tracing import untraceable, untraced

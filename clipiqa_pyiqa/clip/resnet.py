@@ -25,8 +25,7 @@ class ModifiedResNet:
     """
 
     group_factor = 1
-    normalises_pixels = False
-    has_positions = True
+    has_normalisation = False
 
     def __init__(self, tensors: FrozenTensors):
         self.rounded = tensors.rounded

@@ -91,8 +91,7 @@ class VisionTransformer:
     """
 
     group_factor = 3  # it needs less memory per pixel than the other networks
-    normalises_pixels = False
-    has_positions = True
+    has_normalisation = False
 
     def __init__(self, tensors: FrozenTensors, has_quick_gelu: bool):
         self.rounded = tensors.rounded
