@@ -14,7 +14,7 @@ from ..clip.tracing import untraced
 from ..errors import CLIPIQAError, WeightsError
 from ..files.hashes import remembered_sha256
 from ..prompts.antonym import antonym_scores
-from ..prompts.learned import woven
+from ..prompts.context_words import woven
 from ..prompts.prompt_files import read_prompt_file
 from ..weights.names import pyiqa_file
 from ..weights.obtaining import find_file

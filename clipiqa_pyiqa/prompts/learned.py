@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from ..clip.tokenizer import tokenize
 from ..clip.tracing import is_transformed
 from ..errors import PromptError
 from .context_options import check_context
+from .context_words import WordEmbeddings, context_of_words, words_around, woven
 from .pairs import PromptPair
 from .records import question_record
 
@@ -26,38 +27,11 @@ USUAL_N_CTX = 16  # vectors of a context, in the official code and in pyiqa
 STATE_KEYS = ("ctx", "token_prefix", "token_suffix")
 
 
-class WordEmbeddings(NamedTuple):
-    """What stands around the context of two texts: the start token, and words, end token and padding."""
-
-    prefix: Tensor  # (2, 1, dim)
-    suffix: Tensor  # (2, 76 - n_ctx, dim)
-    token_counts: tuple[int, int]  # of the words of each text
-
-
 class EncodedTexts(NamedTuple):
     """Embeddings of texts, and the features that the text tower gave for them."""
 
     embeddings: Tensor
     features: Tensor
-
-
-def woven(ctx: Tensor, prefix: Tensor, suffix: Tensor, token_counts: Sequence[int]) -> Tensor:
-    """Return embeddings of texts ``(P, L, dim)``, up to the last end token.
-
-    Args:
-        ctx: A context ``(n_ctx, dim)``, or one for each text ``(P, n_ctx, dim)``.
-        prefix: Start tokens ``(P, 1, dim)``.
-        suffix: Words, end tokens and padding, ``(P, K, dim)``.
-        token_counts: Number of tokens of each text's words.
-    """
-    half = ctx.shape[-2] // 2
-    length = max(token_counts) + 1
-    contexts = ctx.expand(len(token_counts), -1, -1)
-    texts = [
-        torch.cat([start, context[:half], rest[:count], context[half:], rest[count:length]])
-        for start, context, rest, count in zip(prefix, contexts, suffix, token_counts, strict=True)
-    ]
-    return torch.stack(texts)
 
 
 class PromptLearner(nn.Module):
@@ -96,7 +70,7 @@ class PromptLearner(nn.Module):
         self.metadata: Mapping[str, str] = {}  # of the context's file
         self.has_fixed_words = init != "words"
         if init == "words":
-            ctx = self._context_from_words()
+            ctx = context_of_words(clip.vocabulary, pair)
         else:
             length = USUAL_N_CTX if n_ctx is None else n_ctx
             width = clip.vocabulary.table.shape[-1]
@@ -106,7 +80,7 @@ class PromptLearner(nn.Module):
             else:
                 ctx = clip.vocabulary[tokenize(["x"])[0, 1]].float().expand(shape).clone()
         self.clip.warn_of_unknown(pair.texts)
-        prefix, suffix, self.token_counts = self._around_context(ctx.shape[-2], self.has_fixed_words)
+        prefix, suffix, self.token_counts = self._words_around(ctx, self.has_fixed_words)
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
@@ -174,7 +148,7 @@ class PromptLearner(nn.Module):
     def load_context(self, ctx: Tensor) -> None:
         """Load a context of any ``n_ctx``, around the words."""
         self._check_context(ctx)
-        words = self._around_context(ctx.shape[-2], has_fixed_words=True)
+        words = self._words_around(ctx, has_fixed_words=True)
         self.load_state_dict({"ctx": ctx, "token_prefix": words.prefix, "token_suffix": words.suffix})
 
     @property
@@ -187,34 +161,11 @@ class PromptLearner(nn.Module):
         """The words between the halves of a context; without fixed words, those that the context began with."""
         return self._fixed_words if self.has_fixed_words else list(self.pair.texts)
 
-    def _context_from_words(self) -> Tensor:
-        """Return the token embeddings of the pair's own texts, ``(2, n, dim)``."""
-        tokens = tokenize(self.pair.texts)
-        positive, negative = (tokens.argmax(dim=1) - 1).tolist()
-        if positive != negative:
-            raise PromptError(
-                f"init 'words' needs two texts with as many tokens, but {self.pair.positive!r} has {positive} and "
-                f"{self.pair.negative!r} has {negative}: use other words, or init 'x'."
-            )
-        return self.clip.vocabulary[tokens[:, 1 : positive + 1]].float()
-
-    def _around_context(self, n_ctx: int, has_fixed_words: bool) -> WordEmbeddings:
+    def _words_around(self, ctx: Tensor, has_fixed_words: bool) -> WordEmbeddings:
         """Return what stands around a context of the pair; without fixed words, only the marks of start and end."""
-        length = self.clip.checkpoint.shapes["positional_embedding"][0]
         texts = self._fixed_words if has_fixed_words else ["", ""]
-        tokens = tokenize(texts, length)  # start, words, end, padding
-        positive, negative = (tokens.argmax(dim=1) - 1).tolist()  # the end token has the highest id
-        needed = max(positive, negative) + n_ctx + 2
-        if needed > length:
-            raise PromptError(
-                f"{{n_ctx}}={n_ctx} and the words make {needed} tokens, but CLIP reads {length}: use a "
-                "smaller {n_ctx} or fewer words.",
-                options=("n_ctx",),
-            )
-        table = self.clip.vocabulary
-        prefix = table[tokens[:, :1]].float()
-        suffix = table[tokens[:, 1 : length - n_ctx]].float()
-        return WordEmbeddings(prefix, suffix, (positive, negative))
+        length = self.clip.checkpoint.shapes["positional_embedding"][0]
+        return words_around(self.clip.vocabulary, texts, ctx.shape[-2], length)
 
     def _encode(self, embeddings: Tensor) -> Tensor:
         """Return unit text features ``(1, 2, D)`` of both texts' embeddings ``(2, L, dim)``, differentiable."""
@@ -258,9 +209,8 @@ class PromptLearner(nn.Module):
         Raises PromptError for other words.
         """
         for has_fixed_words in (False, True):
-            words = self._around_context(ctx.shape[-2], has_fixed_words)
-            used = slice(max(words.token_counts) + 1)  # without the padding
-            if _are_equal(token_prefix, words.prefix, used) and _are_equal(token_suffix, words.suffix, used):
+            words = self._words_around(ctx, has_fixed_words)
+            if words.are_in(token_prefix, token_suffix):
                 return has_fixed_words, words.token_counts
         raise PromptError(
             f"the learned prompts belong to another CLIP than {self._clip_name}, or to other words than "
@@ -291,11 +241,3 @@ class _EncodedAgainInBackward(torch.autograd.Function):
             texts = embeddings.detach().requires_grad_()
             (grad,) = torch.autograd.grad(ctx.encode(texts), texts, grads)
         return grad, None, None
-
-
-def _are_equal(theirs: Tensor, ours: Tensor, used: slice) -> bool:
-    if theirs.shape != ours.shape:
-        return False
-    expected = ours[:, used].cpu()
-    distances = (theirs[:, used].detach().cpu().float() - expected).norm(dim=-1)
-    return bool((distances <= 1e-2 * expected.norm(dim=-1)).all())  # equal up to half precision
