@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ class ImageRecord:
     Attributes:
         pixels: (3, H, W) RGB, uint8, or fp32 in [0, 1] for an image of floats; a view of (H, W, 3) memory.
         converted: Conversion to RGB, such as ``'grey->rgb'``, or ``''``.
-        reference: Pixels of the reference image, of the same shape, or why there is none; of a set, folders of files.
+        reference: Pixels of the reference image, of the same shape; None if there is none.
+        why_no_reference: The reason, part of a sentence.
+        folders: Of a set of images: a folder of its files, and perhaps one of references.
     """
 
     pixels: torch.Tensor
@@ -27,7 +30,9 @@ class ImageRecord:
     height: int
     orientation: int
     converted: str
-    reference: Any = "there are no reference images"
+    reference: torch.Tensor | None = None
+    why_no_reference: str = "there are no reference images"
+    folders: Sequence[str] = ()
 
     @classmethod
     def of(cls, pixels: torch.Tensor, **more: Any) -> ImageRecord:

@@ -77,11 +77,11 @@ def _answer_alone(metric: ScoringMetric, record: ImageRecord, options: Options) 
     if isinstance(metric, BrokenMetric):  # in a process of its own
         return Answer(error=metric.reason, kind=Kind.OTHER)
     if not isinstance(metric, ClipMetric) and metric.takes is Takes.FOLDERS:
-        return _answers_of_call(metric, 1, partial(metric.score_folders, record.reference))[0]
+        return _answers_of_call(metric, 1, partial(metric.score_folders, record.folders))[0]
     images = [record.pixels]
     if metric.takes is Takes.PAIR:
-        if isinstance(record.reference, str):
-            return Answer(error=record.reference, kind=Kind.OTHER)
+        if record.reference is None:
+            return Answer(error=record.why_no_reference, kind=Kind.OTHER)
         images.append(record.reference)
     # a fresh copy each, since an object may change its input
     batches = [stacked([pixels], options.device).contiguous() for pixels in images]

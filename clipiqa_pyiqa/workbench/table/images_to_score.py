@@ -45,25 +45,28 @@ class ImageWithReference(Image):
 
     def load(self, reading: Reading) -> ImageRecord:
         pixels = read_pixels(self.name, self.is_alpha_dropped)
-        reference: Any = None
-        if self.reference and self.read_reference:
-            try:
-                reference = self.read_reference(self.reference, self.is_alpha_dropped)
-                pixels, reference = fit_sizes(pixels, reference, self.unequal)
-            except ImageError as error:
-                reference = str(error)
-        if isinstance(reference, Tensor):  # of the image's size, so that both shrink alike
-            reference = shrunk(reference, reading)
-        record = replace(ImageRecord.of(pixels), pixels=shrunk(pixels, reading))
-        return record if reference is None else replace(record, reference=reference)
+        if not self.reference or self.read_reference is None:
+            return _shrunk_record(pixels, reading)
+        try:
+            reference = self.read_reference(self.reference, self.is_alpha_dropped)
+            pixels, reference = fit_sizes(pixels, reference, self.unequal)
+        except ImageError as error:
+            return replace(_shrunk_record(pixels, reading), why_no_reference=str(error))
+        # of the image's size, so that both shrink alike
+        return replace(_shrunk_record(pixels, reading), reference=shrunk(reference, reading))
+
+
+def _shrunk_record(pixels: Tensor, reading: Reading) -> ImageRecord:
+    """Return the record of an image that is shrunk after it was read, with the size that it had before."""
+    return replace(ImageRecord.of(pixels), pixels=shrunk(pixels, reading))
 
 
 @dataclass(frozen=True)
 class ImageSet(Image):
     """A method's images of a test set, and perhaps their references.
 
-    It is an image, so that a set is scored and remembered as images are. Metrics of sets read the folders of links that
-    take the place of a reference; the pixels are never looked at.
+    It is an image, so that a set is scored and remembered as images are. Metrics of sets read the folders of links; the
+    pixels are never looked at.
     """
 
     name: str
@@ -80,7 +83,7 @@ class ImageSet(Image):
             folders.append(tempfile.mkdtemp(dir=self.root))
             for number, path in enumerate(files):
                 Path(folders[-1], f"{number:06}{Path(path).suffix}").symlink_to(os.path.abspath(path))
-        return ImageRecord.of(torch.zeros(3, 1, 1, dtype=torch.uint8), reference=folders)
+        return ImageRecord.of(torch.zeros(3, 1, 1, dtype=torch.uint8), folders=folders)
 
 
 def image_set_of(row: Any, references: Mapping[str, str], root: str) -> ImageSet:
