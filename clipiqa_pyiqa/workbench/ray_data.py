@@ -23,6 +23,7 @@ import pyarrow
 
 from ..checks import FilePath, check_list, check_number, check_whole_or_none
 from ..errors import CLIPIQAError
+from ..logger import log
 from ..options import lists_options
 from ..text import counted, pip_install
 from .metrics.description import Takes
@@ -30,8 +31,9 @@ from .metrics.parsing import AnyPrompts
 from .options import RunOptions, SharedOptions
 from .results.header import Header
 from .results.parquet_folder import ParquetFolder
-from .scoring.folder_plan import FolderPlan
+from .scoring.folder_plan import FolderPlan, StaleRows
 from .scoring.folder_result import FolderResult
+from .scoring.folder_rows import FolderRows
 from .scoring.setup import ScoringSetup
 from .scoring.shard_scorer import ShardScorer
 from .scoring.shard_task import ShardTask
@@ -102,12 +104,14 @@ def score_on_ray(
         before = folder.continued(header, resume)
         if before is not None:
             header = header.with_scored_columns(before)
-        plan = FolderPlan(folder, header, sources.items)
+        rows = FolderRows(folder, sources.items)
+        plan = FolderPlan(rows, header)
         folder.remove_cut_files()
         stale = None if before is None else plan.stale_rows(before, drop_vanished)
         if stale is not None:
-            plan.remove_stale(stale)
-        plan.remove_repeated()
+            _log_what_is_kept(stale, plan.unknown_columns)
+            folder.remove_rows(stale.rows)
+        folder.remove_rows(plan.repeated_rows())
         tasks = plan.missing()
         if tasks:  # otherwise Ray need not start, which takes seconds
             connect()
@@ -118,10 +122,18 @@ def score_on_ray(
             if tasks:
                 pool.score(tasks, folder, header, schema, is_careful=number == PASSES)
                 folder.remove_cut_files()
-                plan.remove_repeated()
+                folder.remove_rows(plan.repeated_rows())
                 tasks = plan.missing()
         folder.save_header(header, is_finished=True)
-        return plan.result(tasks, stale)
+        unfinished = [name for task in tasks for name in task.names]
+        return FolderResult.of(rows, header, unfinished, stale)
+
+
+def _log_what_is_kept(stale: StaleRows, unknown_columns: Sequence[str]) -> None:
+    """Log how many rows of an earlier run are kept, and whose scores are all made again."""
+    if unknown_columns:
+        log.warning(f"{unknown_columns[0]} scores all images again, since its changes cannot be seen.")
+    log.info(stale.sentence())
 
 
 @dataclass(frozen=True)

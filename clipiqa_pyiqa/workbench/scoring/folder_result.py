@@ -1,12 +1,22 @@
 """What a folder of results holds after a run."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from ...errors import Kind
 from ...text import counted, few
 from ..results.header import Header
-from .absent_values import sentence_about_absent
+from ..results.parquet_folder import SOURCE
+from .absent_values import LOOSE_PHOTOS, sentence_about_absent
+from .folder_plan import StaleRows
+from .folder_rows import FolderRows, gone
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,34 @@ class FolderResult:
     gone: Sequence[str]
     absent: Mapping[str, Sequence[str]]
 
+    @classmethod
+    def of(cls, rows: FolderRows, header: Header, unfinished: Sequence[str], stale: StaleRows | None) -> FolderResult:
+        """Return what a folder holds now of a run's images.
+
+        Args:
+            stale: The rows of an earlier run that were removed; None: there was no run.
+        """
+        table = rows.table("path", SOURCE, "kind", "error", *header.carried.values())
+        is_of_run = table["item"].isin(rows.sources)
+        names_of_gone = gone(table["item"][~is_of_run])
+        if stale is not None:
+            names_of_gone |= stale.lost_shards
+            images_without_row = stale.images.keys() - set(table["path"])
+            # members that their changed shards lack
+            names_of_gone |= {image for image in images_without_row if stale.images[image] not in unfinished}
+        rows_of_run = table[is_of_run]
+        failed = rows_of_run[rows_of_run["kind"].notna()]
+        return cls(
+            rows.folder.path,
+            header,
+            images=len(rows_of_run),
+            failures=Counter(failed["kind"]),
+            errors=list(failed["error"].iloc[:5]),
+            unfinished=unfinished,
+            gone=sorted(names_of_gone),
+            absent=_absent_values(rows_of_run, header.carried),
+        )
+
     @property
     def is_complete(self) -> bool:
         """Whether every image has its scores and the values beside them, and none has gone."""
@@ -51,3 +89,16 @@ class FolderResult:
         for name, shards in self.absent.items():
             sentences.append(sentence_about_absent(name, shards))
         return sentences
+
+
+def _absent_values(rows: pandas.DataFrame, carried: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return name to keep -> shards none of whose samples has it."""
+    is_member = rows[SOURCE].notna()
+    is_sample = (rows["kind"] != Kind.MISSING) & ~(is_member & (rows["path"] == rows["item"]))
+    by_shard = rows[is_sample].groupby(rows["item"].where(is_member, LOOSE_PHOTOS))
+    absent = dict[str, list[str]]()
+    for name, column in carried.items():
+        counts = by_shard[column].count()
+        if not counts.all():
+            absent[name] = list(counts.index[counts == 0])
+    return absent
