@@ -12,7 +12,7 @@ from cyclopts import Token
 from cyclopts.argument import Argument, ArgumentCollection
 
 from ...checks import check_path
-from ...errors import ConfigError, OptionError, OutputError
+from ...errors import ConfigError, OptionError
 
 _OUTPUTS = ("out", "splits_out", "path", "videos", "page")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config")
@@ -69,13 +69,13 @@ class CommandLine:
 
     def check_outputs(self) -> None:
         """Raise ``OutputError`` if an output is no place to write to, before anything slow is done."""
+        from ..files.folders import check_place
         from ..sources.addresses import address_of, is_remote
 
-        outputs = [text for name in _OUTPUTS for text in self.texts(name)]
-        for path in (Path(output) for output in outputs if not is_remote(address_of(output))):
-            place = next(filter(os.path.exists, (path, *path.absolute().parents)))
-            if not os.access(place, os.W_OK) or (place.is_file() and place != path):
-                raise OutputError(f"cannot write to {str(path)!r}: {str(place)!r} is no folder, or may not be changed.")
+        for name in _OUTPUTS:
+            for output in self.texts(name):
+                if not is_remote(address_of(output)):
+                    check_place(output)
 
     def _add_options_in_files(self) -> None:
         if not self.option_files:

@@ -1,4 +1,4 @@
-"""Folders of results, checked before a run."""
+"""Places for results, checked before a run."""
 
 import os
 from collections.abc import Iterable
@@ -36,10 +36,17 @@ def check_folder(folder: FilePath, names: Iterable[str], *, overwrite: bool = Fa
     if target.is_dir():
         for name in names:
             check_output(target / name, overwrite=overwrite)
-    place = next(path for path in (target, *target.parents) if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise OutputError(f"cannot write to {os.fspath(folder)!r}: {str(place)!r} is no folder, or may not be changed.")
+    check_place(folder)
     return target
+
+
+def check_place(path: FilePath) -> None:
+    """Raise ``OutputError`` if a file or folder can be neither changed nor made."""
+    target = resolved(path)
+    place = next(place for place in (target, *target.parents) if os.path.exists(place))
+    is_below_a_file = place != target and not place.is_dir()
+    if is_below_a_file or not os.access(place, os.W_OK):
+        raise OutputError(f"cannot write to {os.fspath(path)!r}: {str(place)!r} is no folder, or may not be changed.")
 
 
 def _resolved_folder(folder: FilePath) -> Path:

@@ -4,7 +4,7 @@ import pytest
 from assertions import refused
 
 from clipiqa_pyiqa.workbench.files.file_names import file_name, free_names
-from clipiqa_pyiqa.workbench.files.folders import make_folder
+from clipiqa_pyiqa.workbench.files.folders import check_folder, check_place, make_folder
 
 
 def test_a_folder_is_made_and_every_name_checked(tmp_path):
@@ -34,3 +34,12 @@ def test_equal_names_are_numbered_in_any_case():
 def test_labels_become_names_of_files():
     assert file_name("Good photo. / Bad photo.") == "Good-photo.-Bad-photo"
     assert file_name("...") == "data"
+
+
+@pytest.mark.quick
+def test_a_place_below_a_file_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "a.csv").write_text("")
+    assert repr(str(tmp_path / "a.csv")) in refused(check_place, tmp_path / "a.csv/b/c.csv")
+    assert check_folder(tmp_path / "new/folder", ["x.csv"]) == tmp_path / "new/folder"
+    check_place(tmp_path / "a.csv")
+    assert not (tmp_path / "new").exists()
