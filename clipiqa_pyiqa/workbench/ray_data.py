@@ -37,7 +37,8 @@ from .scoring.folder_rows import FolderRows
 from .scoring.setup import ScoringSetup
 from .scoring.shard_scorer import ShardScorer
 from .scoring.shard_task import ShardTask
-from .sources.finding import FoundSources, find_sources, tell_skipped
+from .sources.finding import find_sources, tell_skipped
+from .sources.found_sources import FoundSources
 from .sources.parquet import carried_types
 from .sources.videos import SAMPLING
 

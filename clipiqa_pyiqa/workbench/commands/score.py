@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..metrics.kinds import AnyMetric
     from ..results.scores import Scores
     from ..scoring.scoring_run import ScoringRun
-    from ..sources.finding import FoundSources
+    from ..sources.found_sources import FoundSources
 
 
 @Parameter(name="*", group="Shards (tar archives and Parquet files)")

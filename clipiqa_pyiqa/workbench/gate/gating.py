@@ -27,7 +27,8 @@ from ..results.output import Output
 from ..results.score_files import is_score_file, read_scores
 from ..results.scores import Scores
 from ..results.video_scores import per_video
-from ..sources.finding import FoundSources, find_sources, tell_skipped
+from ..sources.finding import find_sources, tell_skipped
+from ..sources.found_sources import FoundSources
 from .absent import absent_rows, note_on_infinite
 from .accepted import Accepted
 from .comparable import comparable_runs

@@ -32,7 +32,8 @@ from ..images.threads import images_at_once
 from ..options import Progress, ScoringOptions, SharedOptions, check_options, check_storage, silent
 from ..scoring.score import Paths
 from ..scoring.setup import ScoringSetup
-from ..sources.finding import FoundSources, find_sources, tell_skipped
+from ..sources.finding import find_sources, tell_skipped
+from ..sources.found_sources import FoundSources
 from ..sources.paths import each_of
 from ..sources.picture_folders import check_pictures_outside
 from ..sources.shard_images import images_in
@@ -116,7 +117,7 @@ def _photos(paths: Paths, out: FilePath | None) -> FoundSources:
     """Return the photos that paths name; raise if there are none, or if ``out`` would be among them."""
     sources = list(each_of(paths))
     check_pictures_outside(out, sources)
-    photos = find_sources(sources, archives=False)
+    photos = find_sources(sources, has_archives=False)
     tell_skipped(photos)
     if photos.is_empty:
         raise ImageError(f"{photos.problem or 'paths has no photos'}: there is nothing to map.")

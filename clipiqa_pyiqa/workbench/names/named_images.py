@@ -6,8 +6,8 @@ from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...text import reason_of
 from ..images.image import Image, NoImage
-from ..sources.finding import shard_class
 from ..sources.image_files import image_at
+from ..sources.shard_classes import shard_class
 from ..sources.shards import TABLES
 from .members import split_name
 

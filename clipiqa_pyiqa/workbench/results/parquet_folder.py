@@ -97,7 +97,8 @@ class ParquetFolder:
         """Return the header of an earlier run; None for a new folder. Raises ``ResultsError`` if it cannot go on."""
         before = self.header()
         if before is None:
-            if files := files_below(self.path):
+            files = files_below(self.path).files
+            if files:
                 raise ResultsError(
                     f"{self.path!r} holds {files[0]!r}, but no {RECORD}, so it is no folder of results: name a new or "
                     "an empty folder."
@@ -151,7 +152,7 @@ class ParquetFolder:
 
     def files(self) -> list[str]:
         """Return the Parquet files."""
-        return [file for file in files_below(self.path) if file.endswith(".parquet")]
+        return [file for file in files_below(self.path).files if file.endswith(".parquet")]
 
     def remove_cut_files(self) -> None:
         """Remove files whose writing was cut when a process was killed; the images of their rows are scored again."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...files.printable import on_disk, printable
 from ..names.members import spellings
 from ..results.parquet_folder import SOURCE, ParquetFolder
-from ..sources.finding import Source
+from ..sources.found_sources import Source
 
 if TYPE_CHECKING:
     import pandas

@@ -53,7 +53,7 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
     """Open a file as ``pyarrow.parquet.ParquetFile`` with its options. Raises ``ShardError``, also if it is damaged."""
     try:
         with opened(name) as file:
-            yield parquet.ParquetFile(file, pre_buffer=False, **options)  # as in results/formats.py
+            yield parquet.ParquetFile(file, pre_buffer=False, **options)  # as in results/parquet_file.py
     except CLIPIQAError:  # also of a file that is written at the same time
         raise
     except (

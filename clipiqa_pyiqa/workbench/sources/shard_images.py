@@ -10,7 +10,7 @@ from ...errors import Kind
 from ..images.byte_budget import ByteBudget
 from ..images.image import Image, MemberImage, NoImage
 from ..images.stamp import UNKNOWN, Stamp
-from .finding import Source
+from .found_sources import Source
 from .shard_error import ShardError
 from .shards import Shard
 from .stores import as_shard_error

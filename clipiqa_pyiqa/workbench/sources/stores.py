@@ -1,9 +1,9 @@
 """Files on disk, or in a store that the library fsspec opens."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from ...errors import Kind
 from ...files.reading import open_file
@@ -84,29 +84,45 @@ def remove(name: str) -> None:
         fs.rm_file(path)
 
 
-def files_below(folder: str, note: Callable[[str, str, Kind], object] = lambda name, why, kind: None) -> list[str]:
-    """Return the files in a folder and its sub-folders, sorted, without hidden files; each real folder is read once.
+class FilesBelow(NamedTuple):
+    """The files in a folder and its sub-folders, sorted, without hidden ones.
 
-    ``note`` is called for each folder that cannot be read.
+    Attributes:
+        unreadable: Folder that cannot be read -> the reason.
     """
+
+    files: list[str]
+    unreadable: dict[str, str]
+
+
+def files_below(folder: str) -> FilesBelow:
+    """Return the files in a folder, on disk or in a store; each real folder is read once."""
+    return FilesBelow(_files_in_store(folder), {}) if is_remote(folder) else _files_on_disk(folder)
+
+
+def _files_in_store(folder: str) -> list[str]:
+    with in_store(folder) as (fs, path), suppress(FileNotFoundError):
+        fs.invalidate_cache()  # fsspec keeps listings: a file that was written since would be missing
+        below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
+        return [folder.rstrip("/") + file for file in below if "/." not in file]
+    return []
+
+
+def _files_on_disk(folder: str) -> FilesBelow:
     files = list[str]()
-    seen = set[tuple[int, int]]()
-    if is_remote(folder):
-        with in_store(folder) as (fs, path), suppress(FileNotFoundError):
-            fs.invalidate_cache()  # fsspec keeps listings: a file that was written since would be missing
-            below = sorted(file[len(fs._strip_protocol(path)) :] for file in fs.find(path))
-            files = [folder.rstrip("/") + file for file in below if "/." not in file]
-        return files
+    unreadable = dict[str, str]()
+    seen = set[tuple[int, int]]()  # devices and inodes of folders, which links may name again
 
-    def failed(error: OSError) -> None:
-        note(os.fsdecode(error.filename), f"is a folder that cannot be read: {reason_of(error)}", Kind.UNREADABLE)
+    def add_unreadable(error: OSError) -> None:
+        unreadable[os.fsdecode(error.filename)] = reason_of(error)
 
-    for parent, folders, names in os.walk(folder, onerror=failed, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=add_unreadable, followlinks=True):
         status = os.stat(parent)
-        if (identity := (status.st_dev, status.st_ino)) in seen:
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen:
             folders.clear()
             continue
         seen.add(identity)
         files += [os.path.join(parent, name) for name in sorted(names) if name[0] != "."]
         folders[:] = sorted(name for name in folders if name[0] != ".")
-    return files
+    return FilesBelow(files, unreadable)
