@@ -39,13 +39,15 @@ class ParquetShard(ShardFile):
                 for number, row in zip(numbers, cells, strict=True):
                     if number not in wanted:
                         continue
-                    name = f"{self.name}::{number}"
-                    cell = row[column]
-                    data = cell.get("bytes") if isinstance(cell, dict) else cell
-                    lost = NoImage(name, "is a row without an image")
-                    image = lost if data is None else BytesImage(name, bytes(data))
-                    image.carried = {carried: row[carried] for carried in self.keep}
+                    image = _image_in(row[column], f"{self.name}::{number}")
+                    image.carried = {name: row[name] for name in self.keep}
                     yield image
+
+
+def _image_in(cell: Any, name: str) -> BytesImage | NoImage:
+    """Return the image in a cell: bytes, or Hugging Face's struct of bytes and path."""
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    return NoImage(name, "is a row without an image") if data is None else BytesImage(name, bytes(data))
 
 
 @contextmanager
@@ -56,12 +58,8 @@ def opened_table(name: str, **options: Any) -> Iterator[Any]:
             yield parquet.ParquetFile(file, pre_buffer=False, **options)  # as in results/parquet_file.py
     except CLIPIQAError:  # also of a file that is written at the same time
         raise
-    except (
-        pyarrow.ArrowException,
-        EOFError,
-        OSError,
-        ValueError,
-    ) as error:  # OSError: a page; ValueError: too few rows
+    # OSError: of a page; ValueError: of a file with too few rows
+    except (pyarrow.ArrowException, EOFError, OSError, ValueError) as error:
         why = f"is not a Parquet file, or it is damaged: {reason_of(error)}"
         raise ShardError(why, Kind.DAMAGED_ARCHIVE, name) from error
 
