@@ -232,7 +232,7 @@ def _score_into_file(
         if scoring.results.images.gone and not (into and into.drop_vanished):
             tell("to leave out rows of images that are gone, pass --drop-vanished, too")
             is_incomplete = True
-        unmatched = scoring.metrics.unmatched
+        unmatched = scoring.results.unmatched
         for label, names in unmatched.items():
             tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
     if _has_videos(sources):

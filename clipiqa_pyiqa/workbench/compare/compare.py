@@ -23,14 +23,15 @@ from ..metrics.description import Takes
 from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
 from ..metrics.parsing import parse_metrics
+from ..metrics.remarks import log_remarks
 from ..opinions.data_set import DataSet
 from ..opinions.data_sets import parse_data_sets
 from ..opinions.learned_photos import count_learned_from, seen_by_mini, seen_warning
 from ..options import ComparisonOptions, Progress, SharedOptions, silent
 from ..results.store import Results
+from ..scoring.circumstances import circumstances
 from ..scoring.options import Options
 from ..scoring.result_files import create_result_files
-from ..scoring.setup import circumstances
 from .comparison import OTHERS, Comparison, scores_name
 from .data_set_result import DataSetResult
 from .scored_images import ScoredImages, score_all
@@ -91,6 +92,7 @@ def compare(
     if 0 < len(files) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     built = [metric.build(options.device, seed, strict) for metric in asked]
+    log_remarks(built)
     ready = MetricSet(metric for metric in built if not isinstance(metric, BrokenMetric))
     results = list[DataSetResult]()
     stored = dict[str, Results]()

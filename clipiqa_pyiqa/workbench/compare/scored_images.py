@@ -18,9 +18,10 @@ from ..results.columns import Record
 from ..results.output import Output
 from ..results.scores import Scores
 from ..results.store import Results, open_results
+from ..scoring.circumstances import circumstances
+from ..scoring.joining import join_scores_in_files
 from ..scoring.missing_scores import score_missing
 from ..scoring.options import Options
-from ..scoring.setup import circumstances
 from .metric_result import MetricResult
 from .published_metric import (
     published_in_record,
@@ -75,7 +76,7 @@ def score_all(
     with open_results(output, ready.columns, {**reading, **circumstances(options.device)}) as results:
         for column, values in joined.items():
             results.join_facts(column, dict(zip(shown, values, strict=True)))
-        ready.join(results, shown)
+        join_scores_in_files(results, ready.files, shown)
         seconds = score_missing(title, images, ready, results, options, progress)
     stored = results.scores().under(names)
     labels = [metric.label for metric in built]

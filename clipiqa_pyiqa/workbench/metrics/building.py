@@ -12,7 +12,6 @@ from ...checks import check_keys
 from ...errors import CLIPIQAError, ConfigError, describe_error
 from ...files.hashes import remembered_sha256
 from ...given_metric import net_of
-from ...logger import log
 from ...metric import CLIPIQA
 from ...prompts.parsing import parse_columns
 from ...prompts.records import column_records
@@ -38,29 +37,23 @@ def build_metrics(
     strict: bool = False,
     **options: Any,
 ) -> MetricSet:
-    """Return the metrics that the caller names, ready to score. Raises ``CLIPIQAError`` if all are broken.
+    """Return the metrics that the caller names, ready to score, or broken.
 
     Args:
         metrics, prompts, options: As for :func:`~clipiqa_pyiqa.workbench.metrics.parsing.parse_metrics`.
         strict: Raise ``CLIPIQAError`` if one is broken.
     """
     device = torch.device(device)
-    named = parse_metrics(metrics, prompts, **options)
-    built = MetricSet(metric.build(device, strict=strict) for metric in named)
-    if built.broken and len(built.broken) == len(built.of_images) + len(built.files):
-        first = built.broken[0]
-        raise CLIPIQAError(f"metric {first.label!r} cannot be used: {first.reason}")
-    return built
+    return MetricSet(metric.build(device, strict=strict) for metric in parse_metrics(metrics, prompts, **options))
 
 
 def build(
     description: Description, device: torch.device, seed: int = 0, strict: bool = False
 ) -> ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric:
-    """Build the metric, ready to score, or a broken one, and log what is wrong with it.
+    """Return the metric, ready to score, or a broken one, which tells why it cannot.
 
     Arguments are those of :meth:`Description.build`.
     """
-    _warn_of_missing_direction(description)
     columns = description.columns
     downloads = Downloads()
     try:
@@ -72,25 +65,20 @@ def build(
     except Exception as error:
         if not description.label:
             raise
-        name = description.name or "NAME"
-        fetch = downloads.missing_file(error)
-        # in a metric's name, its options are written as in clipiqa:backbone=mini
-        spelled = {option: f"{name}:{option}" for option in inspect.signature(CLIPIQA).parameters}
-        whole = error.text(spelled) if isinstance(error, CLIPIQAError) else str(error)
-        reason = f"it cannot be built: {describe_error(error, spelled)}{fetch}."
+        broken = _broken(description, columns, error, downloads.missing_file(error))
         if strict:
-            raise CLIPIQAError(f"metric {description.label}: {reason}") from error
-        log.error(f"metric {description.label} cannot be built: {whole}{fetch}")
-        return BrokenMetric(description, columns_with_fields(columns, {"error": reason}), reason)
+            raise CLIPIQAError(f"metric {description.label}: {broken.reason}") from error
+        return broken
 
 
-def _warn_of_missing_direction(description: Description) -> None:
-    if not description.label or not isinstance(description, ObjectDescription):
-        return
-    if getattr(description.instance, "lower_better", None) is None:
-        log.warning(
-            f"high scores of {description.label!r} are taken as good: set its attribute lower_better to True or False."
-        )
+def _broken(description: Description, columns: tuple[Column, ...], error: Exception, remedy: str) -> BrokenMetric:
+    """Return the metric that an error keeps from being built; ``remedy`` is a clause that follows the error."""
+    # in a metric's name, its options are written as in clipiqa:backbone=mini
+    spelled = {option: f"{description.name or 'NAME'}:{option}" for option in inspect.signature(CLIPIQA).parameters}
+    whole_error = error.text(spelled) if isinstance(error, CLIPIQAError) else str(error)
+    reason = f"it cannot be built: {describe_error(error, spelled)}{remedy}."
+    columns = columns_with_fields(columns, {"error": reason})
+    return BrokenMetric(description, columns, reason, f"{whole_error}{remedy}")
 
 
 def build_clipiqa(metric: AnyMetric, device: torch.device) -> ClipMetric:

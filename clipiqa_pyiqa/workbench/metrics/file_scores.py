@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from ...errors import CLIPIQAError
 from ...files.hashes import hash_file
 from ...files.printable import on_disk
-from ...logger import log
-from ...text import counted, few
 from ..files.specifications import Settings, check_kinds
 from ..results.columns import Column, Record
 from .kinds import FileMetric
@@ -38,29 +36,31 @@ def read_file_metric(label: str, path: str, options: Settings, path_as_written: 
     check_kinds(options, _OF_FILES, f"metric {label!r}")
     if METHOD in path:  # the files are read when the methods are known
         return FileMetric(label, path, options)
-    column = options.get("column")
-    scores = read_scores(path, columns=column and [column], key=options.get("key"))
-    column = column or _chosen_column(scores.names, label, path)
-    record = scores.columns.get(column, Column(column)).record or _record_of_file(Path(path).expanduser(), column)
-    lower_better = _direction(label, column, options.get("lower_better"), record)
+    named = options.get("column")
+    scores = read_scores(path, columns=named and [named], key=options.get("key"))
+    name = named or _chosen_name(scores.names, label, path)
+    record = scores.columns.get(name, Column(name)).record or _record_of_file(Path(path).expanduser(), name)
+    lower_better = _direction(label, name, options.get("lower_better"), record)
     if lower_better is None:
         raise CLIPIQAError(
             f"nothing says whether low or high scores of {label!r} are good: pass '{label}={path_as_written or path}:"
             "lower_better=true', or false."
         )
-    values = scores.frame[column].dropna()
-    _check_unique(values.index, column, path)
-    changed = scores.changed(values.index, on_disk)
-    if changed:
-        log.warning(
-            f"left out: {path!r} has scores of {counted(len(changed), 'image')} that changed since: {few(changed)}"
-        )
-        values = values.drop(changed)
-    return FileMetric(label, path, options, {**record, "lower_better": lower_better}, values.to_dict())
+    score_of_image = scores.frame[name].dropna()
+    _check_unique(score_of_image.index, name, path)
+    changed_images = scores.changed(score_of_image.index, on_disk)
+    return FileMetric(
+        label,
+        path,
+        options,
+        {**record, "lower_better": lower_better},
+        score_of_image.drop(changed_images).to_dict(),
+        changed_images,
+    )
 
 
-def _chosen_column(names: Sequence[str], label: str, path: str) -> str:
-    """Return the column of a file's scores, where the user names none: the only one, or that of the label."""
+def _chosen_name(names: Sequence[str], label: str, path: str) -> str:
+    """Return the name of a file's scores, where the user gives none: the only one, or that of the label."""
     if len(names) == 1:
         return names[0]
     if label not in names:
@@ -70,26 +70,26 @@ def _chosen_column(names: Sequence[str], label: str, path: str) -> str:
     return label
 
 
-def _record_of_file(file: Path, column: str) -> Record:
-    return {"metric": column, "file": file.name, "sha256": hash_file(file), "range": [None, None]}
+def _record_of_file(file: Path, name: str) -> Record:
+    return {"metric": name, "file": file.name, "sha256": hash_file(file), "range": [None, None]}
 
 
-def _direction(label: str, column: str, told: bool | None, record: Record) -> bool | None:
+def _direction(label: str, name: str, told: bool | None, record: Record) -> bool | None:
     """Return whether low scores are good: as the user tells, as the file does, or as a name does; None: unknown."""
     from ..results.directions import direction_by_name, known_word
 
-    by_label = None if known_word(column) else direction_by_name(label)
-    for lower_better in (told, record.get("lower_better"), direction_by_name(column), by_label):
+    by_label = None if known_word(name) else direction_by_name(label)
+    for lower_better in (told, record.get("lower_better"), direction_by_name(name), by_label):
         if lower_better is not None:
             return lower_better
     return None
 
 
-def _check_unique(images: pandas.Index, column: str, path: str) -> None:
+def _check_unique(images: pandas.Index, name: str, path: str) -> None:
     """Raise ``CLIPIQAError`` if an image has several scores."""
     is_repeated = images.duplicated()
     if is_repeated.any():
-        raise CLIPIQAError(f"{path!r} has several scores {column!r} of {images[is_repeated][0]!r}: keep one.")
+        raise CLIPIQAError(f"{path!r} has several scores {name!r} of {images[is_repeated][0]!r}: keep one.")
 
 
 def scores_of(metric: FileMetric, images: Sequence[str]) -> dict[str, float]:
@@ -109,9 +109,11 @@ def with_scores_of_methods(metric: FileMetric, files: Mapping[str, Sequence[str]
         read_file_metric(metric.label, metric.path.replace(METHOD, name), metric.options, metric.path) for name in files
     ]
     scores = dict[str, float]()
+    changed_images = list[str]()
     for part, paths in zip(parts, files.values(), strict=True):
         scores |= scores_of(part, paths)
+        changed_images += part.changed_images
     record = dict(parts[0].record)
     if "sha256" in record:
         record["sha256"] = " ".join(part.record["sha256"] for part in parts)
-    return replace(metric, record=record, scores=scores)
+    return replace(metric, record=record, scores=scores, changed_images=changed_images)

@@ -156,9 +156,15 @@ class ObjectMetric(_FunctionMetric):
 
 @dataclass(frozen=True)
 class BrokenMetric(ImageMetric):
-    """A metric that could not be built."""
+    """A metric that could not be built.
+
+    Attributes:
+        reason: Why, in a sentence for the rows of images.
+        details: All that its error says, for the log; empty if nothing is to be logged.
+    """
 
     reason: str
+    details: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,7 @@ class FileMetric:
         path: The file, a folder of results on Ray, or one file for each method, ``{method}.csv``.
         options: ``column``, ``key``, ``lower_better``.
         scores: Name of an image -> its score.
+        changed_images: Images that changed since they were scored, and whose scores are left out.
     """
 
     label: str
@@ -176,6 +183,7 @@ class FileMetric:
     options: Settings
     record: Record = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    changed_images: Sequence[str] = ()
     takes = Takes.NAME
     needs_reference = False
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...logger import log
+from ...errors import CLIPIQAError
 from ..results.columns import Column
-from .file_scores import scores_of
 from .kinds import BrokenMetric, ClipMetric, FileMetric, ImageMetric, ObjectMetric, PyiqaMetric
 from .view import UNCHANGED
-
-if TYPE_CHECKING:
-    from ..results.store import Results
 
 
 class MetricSet:
@@ -25,7 +21,6 @@ class MetricSet:
         files: Those whose scores are in files.
         groups: Encoding of images -> positions of the metrics on CLIP that share it; they score batches.
         one_by_one: Position -> metric, of those that score one image at a time.
-        unmatched: Column of a file's scores -> images without a score.
     """
 
     def __init__(self, metrics: Iterable[ImageMetric | FileMetric]) -> None:
@@ -34,7 +29,6 @@ class MetricSet:
         self.files = tuple(metric for metric in every if isinstance(metric, FileMetric))
         self.groups = dict[Any, list[int]]()
         self.one_by_one = dict[int, ClipMetric | PyiqaMetric | ObjectMetric]()
-        self.unmatched = dict[str, list[str]]()
         for position, metric in enumerate(self.of_images):
             if isinstance(metric, ClipMetric) and metric.description.view == UNCHANGED:
                 self.groups.setdefault(metric.encoding, []).append(position)
@@ -45,6 +39,12 @@ class MetricSet:
     def broken(self) -> tuple[BrokenMetric, ...]:
         return tuple(metric for metric in self.of_images if isinstance(metric, BrokenMetric))
 
+    def check_any_usable(self) -> None:
+        """Raise ``CLIPIQAError`` if all metrics are broken."""
+        if self.broken and len(self.broken) == len(self.of_images) + len(self.files):
+            first = self.broken[0]
+            raise CLIPIQAError(f"metric {first.label!r} cannot be used: {first.reason}")
+
     @property
     def columns(self) -> tuple[Column, ...]:
         return tuple(column for metric in self.of_images for column in metric.columns)
@@ -53,21 +53,6 @@ class MetricSet:
         """Return the metrics of one of ``groups``."""
         metrics = [self.of_images[position] for position in positions]
         return [metric for metric in metrics if isinstance(metric, ClipMetric)]  # all of them, as mypy is told
-
-    def join(self, results: Results, images: Sequence[str] = ()) -> None:
-        """Join the scores in files to results of these images, or of all rows."""
-        if not self.files:
-            return
-        images = images or [cells["path"] for cells in results.rows()]
-        for metric in self.files:
-            scores = scores_of(metric, images)
-            if not scores:
-                theirs = f"no name in the file of {metric.label}, such as {next(iter(metric.scores), '')!r}"
-                log.warning(f"{theirs}, is that of an image.")
-            results.join_scores(metric.columns[0], scores)
-            lost = [image for image in images if image not in scores]
-            if lost:
-                self.unmatched.setdefault(metric.label, []).extend(lost)
 
     def by_column(self, wanted: Sequence[bool]) -> tuple[bool, ...]:
         """Return whether each column is wanted, from whether each metric is, by position."""

@@ -69,6 +69,7 @@ class Results:
         header: The columns of this run and of the earlier one.
         earlier: What an earlier run left; its rows have the names that this run gives their images.
         images: Which of the earlier run's images this run has.
+        unmatched: Column of another tool's scores -> images that its file does not name.
         is_open: Whether the run has not ended.
         is_finished: Whether the run has ended without an error, and so its file is written.
     """
@@ -87,6 +88,7 @@ class Results:
         self.header = resumed.header if resumed else header
         self.earlier = resumed.earlier if resumed else EarlierRun()
         self.images = RunImages(self.earlier)
+        self.unmatched = dict[str, Sequence[str]]()
         self.output = output
         self._asked = asked
         self._joined = JoinedValues()
@@ -98,8 +100,12 @@ class Results:
             self._rows = JournalledRows(journal_of(output.path), resumed, self.earlier, self.images.renamed)
         self._are_columns_new = resumed is None or resumed.needs_writing
 
-    def join_scores(self, column: Column, scores: Mapping[str, Any]) -> None:
-        """Add a column of scores in another tool's file (image -> score), or replace it."""
+    def join_scores(self, column: Column, scores: Mapping[str, Any], unmatched: Sequence[str] = ()) -> None:
+        """Add a column of scores in another tool's file (image -> score), or replace it.
+
+        Args:
+            unmatched: Images of the run that the file does not name.
+        """
         name = column.name
         before = self.header.by_name.get(name)
         if before and before.lower_better != column.lower_better and self.output and not self.output.overwrite:
@@ -114,6 +120,8 @@ class Results:
             self._are_columns_new = True
         self.header = self.header.with_columns([column])
         self._joined.scores[name] = scores
+        if unmatched:
+            self.unmatched[name] = unmatched
 
     def join_facts(self, column: str, facts: Mapping[str, Any]) -> None:
         """Add a column of facts such as people's opinions (image -> fact), or replace it."""

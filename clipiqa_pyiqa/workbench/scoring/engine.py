@@ -28,7 +28,7 @@ from .scored_image import ImageTask, LoadedImage, LoadingError, ScoredImage
 Rows = Generator[Row, None, None]
 
 
-def score_items(tasks: Iterable[ImageTask], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
+def scored_rows(tasks: Iterable[ImageTask], metrics: MetricSet, options: Options, count: int | None = None) -> Rows:
     """Yield the row of each task, in order; ``count``: images that the run names, None if unknown."""
     if not metrics.of_images:  # the scores are in files, so that no image is read
         for task in tasks:

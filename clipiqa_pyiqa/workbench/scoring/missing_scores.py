@@ -7,7 +7,7 @@ from ..images.image import Image
 from ..metrics.metric_set import MetricSet
 from ..options import Progress
 from ..results.store import Results
-from .engine import score_items
+from .engine import scored_rows
 from .options import Options
 from .plan import plan
 from .tally import log_tally
@@ -26,7 +26,7 @@ def score_missing(
     seconds = list[tuple[float, ...]]()
     done = count - len(tasks)
     progress(title, done, count)
-    for number, row in enumerate(score_items(tasks, metrics, options, count), done + 1):
+    for number, row in enumerate(scored_rows(tasks, metrics, options, count), done + 1):
         results.append(row)
         row = results.completed(row)
         if row.width is None and row.error:

@@ -20,10 +20,12 @@ from ..results.header import Header
 from ..results.output import Output
 from ..results.store import Results, open_results
 from ..sources.finding import find_sources, tell_skipped
+from ..sources.found_sources import Source
 from ..sources.shard_images import images_in
 from ..sources.shards import Shard
 from ..sources.videos import SAMPLING
-from .engine import Rows, score_items
+from .engine import Rows, scored_rows
+from .joining import join_scores_in_files
 from .plan import Plan, plan
 from .scored_image import ImageTask
 from .scoring_run import ScoringRun
@@ -95,39 +97,39 @@ def score_paths(
         check_output(out.path, overwrite=True, inputs=inputs)
     with ExitStack() as until_it_begins:  # an error before the run has begun leaves no lock
         results = until_it_begins.enter_context(open_results(out, header.columns, header.reading))
-        run = _begin(setup, header, sources.items, names, results)
+        if names is None:
+            run = _run_over_shards(setup, header, sources.items, results)
+        else:
+            join_scores_in_files(results, files, names)
+            run = _run_over_images(setup, header, sources.items, len(names), results)
+            log_tally(results, run.tally)
         until_it_begins.pop_all()  # the run closes the results
     return run
 
 
-def _begin(
-    setup: ScoringSetup,
-    header: Header,
-    items: Sequence[Image | Shard],
-    names: tuple[str, ...] | None,
-    results: Results,
+def _run_over_images(
+    setup: ScoringSetup, header: Header, images: Iterable[Source], count: int, results: Results
 ) -> ScoringRun:
-    """Return a run over items; ``names`` are those of its images, or None if they come shard by shard."""
-    if names is not None:
-        setup.metrics.join(results, names)
-        header = header.with_columns(metric.columns[0] for metric in setup.metrics.files)
-
-    planned = plan(results.images.remembered(images_in(items)), setup.metrics, setup.options, results.earlier)
-    if names is None:
-        rows = _rows_of_shards(setup, planned, results)
-        return ScoringRun(setup.metrics, header, rows, results, planned.tally)
+    """Return a run over ``count`` images, to whose results the scores in files are joined."""
+    header = header.with_columns(metric.columns[0] for metric in setup.metrics.files)
+    planned = plan(results.images.remembered(images_in(images)), setup.metrics, setup.options, results.earlier)
     tasks: Iterable[ImageTask] = planned.tasks
-    count = len(names)
+    left = count
     if results.earlier:
         tasks = list(tasks)
-        count = len(tasks)
-        log_tally(results, planned.tally)
-    rows = score_items(tasks, setup.metrics, setup.options, len(names))
-    return ScoringRun(setup.metrics, header, rows, results, planned.tally, count)
+        left = len(tasks)
+    rows = scored_rows(tasks, setup.metrics, setup.options, count)
+    return ScoringRun(setup.metrics, header, rows, results, planned.tally, left)
+
+
+def _run_over_shards(setup: ScoringSetup, header: Header, sources: Iterable[Source], results: Results) -> ScoringRun:
+    """Return a run over shards, and images among them, whose number is not known."""
+    planned = plan(results.images.remembered(images_in(sources)), setup.metrics, setup.options, results.earlier)
+    return ScoringRun(setup.metrics, header, _rows_of_shards(setup, planned, results), results, planned.tally)
 
 
 def _rows_of_shards(setup: ScoringSetup, planned: Plan, results: Results) -> Rows:
     """Yield the rows of images in shards; scores in files are joined at the end, when all images are known."""
-    yield from score_items(planned.tasks, setup.metrics, setup.options)
-    setup.metrics.join(results)
+    yield from scored_rows(planned.tasks, setup.metrics, setup.options)
+    join_scores_in_files(results, setup.metrics.files)
     log_tally(results, planned.tally)

@@ -19,6 +19,7 @@ from ..images.image import Image
 from ..metrics.description import Takes
 from ..metrics.kinds import AnyMetric, BrokenMetric, FileMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
+from ..metrics.remarks import log_remarks
 from ..options import Progress
 from ..results.output import Output
 from ..results.store import Results
@@ -53,6 +54,7 @@ def score_methods(
     if is_alpha_dropped:
         how["alpha"] = "dropped"
     built = [metric.build(options.device, options.seed, strict) for metric in metrics]
+    log_remarks(built)
     built = [metric if isinstance(metric, FileMetric) else metric.with_fields(how) for metric in built]
     # to fit an image to the size of its reference, both are read
     needs_references = bool(unequal) or any(metric.takes is Takes.PAIR for metric in metrics)

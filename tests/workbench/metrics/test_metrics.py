@@ -22,6 +22,7 @@ from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.metrics.description import CLIPIQA_NAMES, OTHERS_ON_CLIP, PyiqaDescription, Takes
 from clipiqa_pyiqa.workbench.metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ObjectMetric, PyiqaMetric
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
+from clipiqa_pyiqa.workbench.metrics.remarks import log_remarks
 from clipiqa_pyiqa.workbench.results.columns import changes
 from clipiqa_pyiqa.workbench.results.record_text import described
 
@@ -68,8 +69,10 @@ def test_an_object_is_told_by_its_class_and_may_say_that_low_is_good(caplog):
     own = Own()
     low = Own()
     low.lower_better = True
-    assert parse_metrics([own]) and not caplog.messages  # the warning comes when it is built
+    assert parse_metrics([own]) and not caplog.messages  # the warning comes when it is used
     found = [column([each]) for each in (own, low)]
+    for each in (own, low):
+        log_remarks(build_metrics([each]).of_images)
     assert [each.name for each in found] == ["Own", "Own"] and [each.lower_better for each in found] == [False, True]
     assert found[0].record["metric"] == f"{__name__}.{Own.__qualname__}"
     (said,) = caplog.messages
@@ -185,6 +188,7 @@ def test_names_and_files_are_checked_before_torch_and_pyiqa_load(scores):
     code = f"""
 import sys
 from clipiqa_pyiqa.workbench.metrics.description import Takes
+from clipiqa_pyiqa.workbench.metrics.remarks import log_remarks
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 parse_metrics(["mini", "niqe", "clipiqa:prompts=sharpness", "x.safetensors"])
 parse_metrics("{scores}/deqa.csv:lower_better=true", also=(Takes.NAME,))
