@@ -270,8 +270,8 @@ def _print_rows(run: ScoringRun, format: str | None, show: Callable[..., None]) 
                 counts.add(row)
                 if not is_scored(row):
                     tell(row.error)
-                show(counts.rows, total)
+                show(counts.row_count, total)
     except KeyboardInterrupt as error:
-        rest = "some" if total is None else total - counts.rows
+        rest = "some" if total is None else total - counts.row_count
         raise type(error)(f"{counts.scored} scored, {counts.failed} failed, {rest} left") from error
     return counts

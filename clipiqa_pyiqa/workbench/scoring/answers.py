@@ -33,7 +33,6 @@ class Answer(NamedTuple):
 
 _SMALL = 96
 """Pixels of a side below which NIQE, whose blocks are that large, and others fail with errors about shapes."""
-
 ScoringMetric = ClipMetric | PyiqaMetric | ObjectMetric | BrokenMetric
 
 
@@ -71,9 +70,7 @@ def answers_one_by_one(
 
 
 def _answer_alone(metric: ScoringMetric, record: ImageRecord, options: Options) -> Answer:
-    random.seed(options.seed)
-    np.random.seed(options.seed)
-    torch.manual_seed(options.seed)
+    _seed_all(options.seed)
     if isinstance(metric, BrokenMetric):  # in a process of its own
         return Answer(error=metric.reason, kind=Kind.OTHER)
     if not isinstance(metric, ClipMetric) and metric.takes is Takes.FOLDERS:
@@ -89,31 +86,48 @@ def _answer_alone(metric: ScoringMetric, record: ImageRecord, options: Options) 
     is_sensitive = isinstance(metric, PyiqaMetric) and metric.takes is Takes.IMAGE and not metric.has_parameters
     with one_thread(is_sensitive):
         answer = _answers_of_call(metric, 1, partial(metric.score, *batches))[0]
-    height, width = record.pixels.shape[-2:]
-    if answer.kind is Kind.OTHER and min(height, width) < _SMALL:
-        # torch's errors name shapes inside the metric, and do not say that the image is the cause
-        return answer._replace(error=f"{answer.error} (the image, {width}×{height} pixels, may be too small for it)")
-    return answer
+    return _with_small_size_told(answer, record)
+
+
+def _seed_all(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _with_small_size_told(answer: Answer, record: ImageRecord) -> Answer:
+    """Return the answer; if it is an error of a small image, with the size.
+
+    torch's errors name shapes inside the metric, and do not say that the image is the cause.
+    """
+    width, height = record.size
+    if answer.kind is not Kind.OTHER or min(width, height) >= _SMALL:
+        return answer
+    return answer._replace(error=f"{answer.error} (the image, {width}×{height} pixels, may be too small for it)")
 
 
 def _answers_of_call(metric: ImageMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
     """Return the answers for ``count`` images from what ``score()`` returns; ``seconds`` were spent before on each."""
     start = time.perf_counter()
     try:
-        output = score()
-        output = output[0] if isinstance(output, tuple | list) else output
-        rows = rounded(torch.as_tensor(output))  # waits for the device
-        got = sum(map(len, rows))
-        if got != count * len(metric.columns):
-            raise CLIPIQAError(
-                f"{counted(got, 'score')} came for {counted(count, 'image')}, but each image needs "
-                f"{counted(len(metric.columns), 'score')} (with several prompt pairs, set aggregate=mean)"
-            )
+        returned = score()
+        scores = returned[0] if isinstance(returned, tuple | list) else returned
+        rows = rounded(torch.as_tensor(scores))  # waits for the device
+        _check_count(sum(map(len, rows)), count, len(metric.columns))
     except Exception as error:
         return [_failure(error)] * count
     seconds += (time.perf_counter() - start) / count
     hint = "; try precision fp32" if isinstance(metric, ClipMetric) else ""
     return [_checked(values, seconds, hint) for values in rows]
+
+
+def _check_count(scores: int, images: int, columns: int) -> None:
+    """Raise ``CLIPIQAError`` unless so many scores are one for each image and column."""
+    if scores != images * columns:
+        raise CLIPIQAError(
+            f"{counted(scores, 'score')} came for {counted(images, 'image')}, but each image needs "
+            f"{counted(columns, 'score')} (with several prompt pairs, set aggregate=mean)"
+        )
 
 
 def _checked(scores: tuple[float, ...], seconds: float, hint: str) -> Answer:

@@ -35,21 +35,27 @@ def scored_rows(tasks: Iterable[ImageTask], metrics: MetricSet, options: Options
             image = task.image
             yield Row(image.name, (), stamp=image.stamp(), carried=image.carried)
         return
-    has_groups = bool(metrics.groups)
     in_processes = metrics_for_processes(metrics) if options.processes else {}
-    here = {position: metric for position, metric in metrics.one_by_one.items() if position not in in_processes}
+    in_main_thread = {
+        position: metric for position, metric in metrics.one_by_one.items() if position not in in_processes
+    }
     work = ScoringWork(metrics, options, in_processes.keys(), processes_of(metrics, in_processes, options))
-    limits = Limits(
+    with closing(BatchLoop(work, _limits(metrics, options, count)).results(tasks)) as scored_images:
+        for scored in scored_images:
+            if in_main_thread and isinstance(scored.record, ImageRecord):
+                scored.answers.update(answers_one_by_one(in_main_thread, options, scored.record, scored.task.wanted))
+            yield scored.row(metrics)
+
+
+def _limits(metrics: MetricSet, options: Options, count: int | None) -> Limits:
+    """Return how much is done at once; only metrics that share an encoding score batches, or on several threads."""
+    has_groups = bool(metrics.groups)
+    return Limits(
         batch_size=options.most_in_batch if has_groups else 1,
         at_once=images_at_once(options.device, count) if has_groups else 1,
         bytes_per_pixel=_bytes_per_pixel(metrics, options),
         workers=(options.workers or WORKERS) + options.processes,
     )
-    with closing(BatchLoop(work, limits).results(tasks)) as scored_images:
-        for scored in scored_images:  # in the main thread, where metrics of pyiqa run
-            if here and isinstance(scored.record, ImageRecord):
-                scored.answers.update(answers_one_by_one(here, options, scored.record, scored.task.wanted))
-            yield scored.row(metrics)
 
 
 def _bytes_per_pixel(metrics: MetricSet, options: Options) -> int:
@@ -104,20 +110,27 @@ class ScoringWork(BatchWork[ImageTask, LoadedImage, ScoredImage]):
         return answers
 
     def run(self, tasks: list[ImageTask], images: list[LoadedImage]) -> list[ScoredImage]:
-        answers = [dict(image.answers) for image in images]
+        answers_by_position = self._answers_of_groups(tasks, images)
+        scored_images = list[ScoredImage]()
+        for number, (task, image) in enumerate(zip(tasks, images, strict=True)):
+            answers = dict(image.answers)
+            for position, answers_of_metric in answers_by_position.items():
+                answers[position] = answers_of_metric[number]
+            scored_images.append(ScoredImage(task, image.stamp, image.record, answers, _flag_of(image.record)))
+        return scored_images
+
+    def _answers_of_groups(self, tasks: Sequence[ImageTask], images: Sequence[LoadedImage]) -> dict[int, list[Answer]]:
+        """Return position -> an answer for each image, of the metrics on CLIP that are wanted of any."""
         groups = [positions for positions in self.metrics.groups.values() if _is_any_wanted(positions, tasks)]
-        if groups:
-            x = stacked([image.record.pixels for image in images], self.options.device)
+        if not groups:
+            return {}
+        x = stacked([image.record.pixels for image in images], self.options.device)
+        answers = dict[int, list[Answer]]()
         for positions in groups:
             with torch.no_grad():  # not inference_mode: metrics keep text features for a later backward pass
                 answers_of_metrics = answers_of_group(self.metrics.on_clip(positions), x)
-            for position, answers_of_images in zip(positions, answers_of_metrics, strict=True):
-                for answers_of_image, answer in zip(answers, answers_of_images, strict=True):
-                    answers_of_image[position] = answer
-        return [
-            ScoredImage(task, image.stamp, image.record, answers_of_image, _flag_of(image.record))
-            for task, image, answers_of_image in zip(tasks, images, answers, strict=True)
-        ]
+            answers |= zip(positions, answers_of_metrics, strict=True)
+        return answers
 
     def failed(self, task: ImageTask, image: LoadedImage | None, error: ImageError) -> ScoredImage:
         failure = Answer(error=error.reason, kind=error.kind)

@@ -24,7 +24,7 @@ class RowCounts:
     failed: int = 0
 
     @property
-    def rows(self) -> int:
+    def row_count(self) -> int:
         return self.scored + self.failed
 
     def add(self, row: Row) -> None:

@@ -188,7 +188,6 @@ def test_names_and_files_are_checked_before_torch_and_pyiqa_load(scores):
     code = f"""
 import sys
 from clipiqa_pyiqa.workbench.metrics.description import Takes
-from clipiqa_pyiqa.workbench.metrics.remarks import log_remarks
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
 parse_metrics(["mini", "niqe", "clipiqa:prompts=sharpness", "x.safetensors"])
 parse_metrics("{scores}/deqa.csv:lower_better=true", also=(Takes.NAME,))
