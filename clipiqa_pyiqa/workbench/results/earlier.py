@@ -78,7 +78,7 @@ class EarlierRun:
     The scores are in arrays, since a run may have millions of images.
 
     Args:
-        columns: The names of its columns.
+        names: Those of its columns.
         sources: Asked column -> the earlier column with the scores of the same metric, or None.
         is_interrupted: Whether it was, so that images without a row are those to which it had not come.
         has_same_decoders: Whether a damaged image would fail again.
@@ -86,7 +86,7 @@ class EarlierRun:
 
     def __init__(
         self,
-        columns: Iterable[str] = (),
+        names: Iterable[str] = (),
         sources: Mapping[str, str | None] | None = None,
         *,
         is_interrupted: bool = False,
@@ -97,7 +97,7 @@ class EarlierRun:
         self._has_same_decoders = has_same_decoders
         self._places = dict[str, int]()  # of each image in the lists and arrays
         self._stamps = list[str]()
-        self._scores = {name: array("d") for name in columns}  # NaN where there is none
+        self._scores = {name: array("d") for name in names}  # NaN where there is none
         self._is_reached = {name: bytearray() for name in self._scores}
         self._failures = dict[int, Failure]()
 
@@ -146,15 +146,15 @@ class EarlierRun:
             return None
         return EarlierRow(self._stamps[place], self.scores(name, self.sources), self._failures.get(place))
 
-    def scores(self, name: str, columns: Iterable[str]) -> dict[str, float | None]:
+    def scores(self, image: str, names: Iterable[str]) -> dict[str, float | None]:
         """Return column -> score of an image that has a row, without columns that were not reached; None: it failed."""
-        place = self._places[name]
+        place = self._places[image]
         scores = dict[str, float | None]()
-        for column in columns:
-            source = self.sources.get(column, column)
+        for name in names:
+            source = self.sources.get(name, name)
             if source in self._scores and self._is_reached[source][place]:
                 score = self._scores[source][place]
-                scores[column] = None if math.isnan(score) else score
+                scores[name] = None if math.isnan(score) else score
         return scores
 
     def plans(self, row: EarlierRow | None, stamp: str) -> list[CellPlan]:

@@ -12,10 +12,10 @@ from ..files.journal import Cells
 from .failures import kind_of_row
 
 
-def with_unasked(cells: Cells, columns: Sequence[str]) -> Cells:
-    """Return ``kind`` and ``error`` of a row, which also name the columns for which its image was not scored."""
+def with_unasked(cells: Cells, names: Sequence[str]) -> Cells:
+    """Return ``kind`` and ``error`` of a row, which also tell for which columns its image was not scored."""
     sentence = (
-        f"{cells['path']!r} has no {', '.join(columns)}: no run asked for it, or could build it, "
+        f"{cells['path']!r} has no {', '.join(names)}: no run asked for it, or could build it, "
         "since the image was new or had changed."
     )
     return {
@@ -41,9 +41,9 @@ def with_lacks(path: str, kind: str | None, error: str | None, lacks: Mapping[st
     return {"kind": kind or None, "error": " ".join(filter(None, sentences))}
 
 
-def error_without_lacks(path: str, error: str, columns: Iterable[str]) -> str:
-    """Return the error of a row without its sentences on these columns of other tools' scores."""
-    for name in columns:
+def error_without_lacks(path: str, error: str, names: Iterable[str]) -> str:
+    """Return the error of a row without its sentences on other tools' scores of these names."""
+    for name in names:
         error = error.replace(_lack(path, name), "").strip()
     return error
 

@@ -26,32 +26,32 @@ class MergedRow:
     failure: Cells
 
 
-def unmerged(row: Row, columns: Sequence[str]) -> MergedRow:
-    """Return a row of these columns as it is, of an image that is new or has changed."""
-    return MergedRow(row.asked_scores(columns), row.facts(), {"kind": row.kind, "error": row.error})
+def unmerged(row: Row, names: Sequence[str]) -> MergedRow:
+    """Return a row, whose columns have these names, as it is: its image is new or has changed."""
+    return MergedRow(row.asked_scores(names), row.facts(), {"kind": row.kind, "error": row.error})
 
 
 def merged(
     row: Row,
-    columns: Sequence[str],
+    names: Sequence[str],
     earlier_row: EarlierRow,
     kept_scores: Mapping[str, float | None],
     stamp: str,
 ) -> MergedRow:
-    """Return a row of these columns with scores kept from the earlier row of its image, which is the same.
+    """Return a row, whose columns have these names, with scores kept from the earlier row of the same image.
 
     Args:
         kept_scores: Columns that were not scored now -> score of the earlier row, or None where it failed.
         stamp: The state of the image, as both rows know it.
     """
-    new = unmerged(row, columns)
+    new = unmerged(row, names)
     scores = {**new.scores, **kept_scores}
     facts = {**new.facts, "stamp": stamp}
     failed = {name for name, score in kept_scores.items() if score is None}
     if not failed:
         return MergedRow(scores, facts, new.failure)
     failure_of_both = _failure_of_both(row, earlier_row.failure)
-    concerns_this_run = not failed.isdisjoint(columns)
+    concerns_this_run = not failed.isdisjoint(names)
     return MergedRow(scores, {**facts, **failure_of_both}, failure_of_both if concerns_this_run else new.failure)
 
 

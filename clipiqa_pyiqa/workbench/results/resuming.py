@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...logger import log
 from ...text import first_of
 from ..files.journal import Cells
-from .columns import Column, changes, changes_text, lacks_parameters
+from .columns import Column, changes_text, lacks_parameters
 from .earlier import EarlierRun
 from .formats import provenance_of
 from .header import METRIC, SCALE, Header, header_changes
@@ -27,6 +27,7 @@ class Resumed:
         path: The file or the journal.
         header: The columns and the reading of both runs.
         newest: The number of the newest row of each place.
+        damage: What is wrong with rows that are left out.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Resumed:
     header: Header
     earlier: EarlierRun
     newest: array[int]
+    damage: list[str]
 
     @property
     def needs_writing(self) -> bool:
@@ -52,13 +54,9 @@ class Resumed:
             yield cells
 
 
-def read_earlier_run(path: Path, output: Output, header: Header) -> Resumed | None:
-    """Return what a file or a journal holds for a run with this header; None if images were read otherwise.
-
-    Raises ``ResultsError`` if the run cannot continue it.
-    """
-    format = output.format if path == output.path else "jsonl"
-    before = read_header(path, format)
+def read_earlier_header(path: Path, output: Output, header: Header) -> Header:
+    """Return what a file or a journal says of its rows. Raises ``ResultsError`` if this run cannot continue it."""
+    before = read_header(path, _format_of(path, output))
     if before is None:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
@@ -67,25 +65,51 @@ def read_earlier_run(path: Path, output: Output, header: Header) -> Resumed | No
         )
     if not output.overwrite:
         _check_same_scores(path, before, header)
-    reading_changes = changes(before.reading, header.reading)
-    if reading_changes:
-        log.warning(
-            f"{path} is made anew, with the images and metrics of this run only, as images were read otherwise: "
-            f"{changes_text(reading_changes)}."
-        )
-        return None
+    return before
+
+
+def read_earlier_run(path: Path, output: Output, before: Header, header: Header) -> Resumed:
+    """Return what a file or a journal, whose header is ``before``, holds for a run with another header."""
+    format = _format_of(path, output)
     header = header.with_scored_columns(before)
-    sources = {column.name: _source(column, before) for column in header.columns}
-    _tell_sources(path, before, header.columns, sources)
     earlier = EarlierRun(
         before.score_names,
-        sources,
+        {column.name: _source(column, before) for column in header.columns},
         is_interrupted=path != output.path,
         has_same_decoders=before.reading.get("decoders") == header.reading.get("decoders"),
     )
     newest = array("q")
-    _read_rows(path, format, before.score_names, earlier, newest)
-    return Resumed(path, format, _header_of_both(before, header), earlier, newest)
+    damage = list[str]()
+    needed = ["path", "width", "kind", "error", "stamp", *before.score_names]
+    for number, cells in enumerate(read_cells(path, format, damage, needed, before.score_names)):
+        earlier.add(cells)
+        place = earlier.place(cells["path"])
+        if place == len(newest):
+            newest.append(number)
+        elif place is not None:
+            newest[place] = number
+    return Resumed(path, format, _header_of_both(before, header), earlier, newest, damage)
+
+
+def log_resumed(resumed: Resumed, before: Header) -> None:
+    """Log which columns are copied from others, which columns are scored again, and which rows are damaged."""
+    for name, source in resumed.earlier.sources.items():
+        column = resumed.header.by_name[name]
+        if source not in (None, name):
+            log.info(f"{name!r} is copied from {source!r}: one metric")
+        earlier_column = before.by_name.get(name, column)
+        if not earlier_column.is_broken and lacks_parameters(earlier_column, column):
+            why = f"since {resumed.path} does not tell the parameters of its scores"
+            log.warning(f"{name} scores all images again, {why}.")
+        if not column.fingerprint:
+            log.warning(f"{name} scores all images again, since its object has no attribute `version`.")
+    if resumed.damage:
+        log.warning(f"{resumed.path}: damaged rows are left out and scored again: {first_of(resumed.damage)}.")
+
+
+def _format_of(path: Path, output: Output) -> str:
+    """Return the format of a run's file, or of its journal."""
+    return output.format if path == output.path else "jsonl"
 
 
 def _check_same_scores(path: Path, before: Header, header: Header) -> None:
@@ -105,38 +129,9 @@ def _header_of_both(before: Header, header: Header) -> Header:
     return before.with_columns(header.columns, reading=header.reading, joined=joined)
 
 
-def _read_rows(path: Path, format: str, columns: list[str], earlier: EarlierRun, newest: array[int]) -> None:
-    """Add the rows to the earlier run, and to ``newest`` the number of each place's newest row."""
-    damage = list[str]()
-    needed = ["path", "width", "kind", "error", "stamp", *columns]
-    for number, cells in enumerate(read_cells(path, format, damage, needed, columns)):
-        earlier.add(cells)
-        place = earlier.place(cells["path"])
-        if place == len(newest):
-            newest.append(number)
-        elif place is not None:
-            newest[place] = number
-    if damage:
-        log.warning(f"{path}: damaged rows are left out and scored again: {first_of(damage)}.")
-
-
 def _source(column: Column, before: Header) -> str | None:
     """Return the earlier column of the same metric, if possible the one of this name; None: there is none."""
     names = [other.name for other in before.columns if other.fingerprint == column.fingerprint]
     if not column.fingerprint or not names:
         return None
     return column.name if column.name in names else names[0]
-
-
-def _tell_sources(path: Path, before: Header, columns: Iterable[Column], sources: Mapping[str, str | None]) -> None:
-    """Log which columns are copied from others, and which are scored again."""
-    for column in columns:
-        name = column.name
-        source = sources[name]
-        if source not in (None, name):
-            log.info(f"{name!r} is copied from {source!r}: one metric")
-        earlier = before.by_name.get(name, column)
-        if not earlier.is_broken and lacks_parameters(earlier, column):
-            log.warning(f"{name} scores all images again, since {path} does not tell the parameters of its scores.")
-        if not column.fingerprint:
-            log.warning(f"{name} scores all images again, since its object has no attribute `version`.")

@@ -52,15 +52,15 @@ class Row:
         """Return the values of ``FIELDS``."""
         return {name: getattr(self, name) for name in FIELDS}
 
-    def asked_scores(self, columns: Sequence[str]) -> dict[str, float | None]:
-        """Return column -> score, or None where it failed; without columns that were not asked for."""
-        scores = self.scores or [None] * len(columns)
+    def asked_scores(self, names: Sequence[str]) -> dict[str, float | None]:
+        """Return name of a column -> score, or None where it failed; without columns that were not asked for."""
+        scores = self.scores or [None] * len(names)
         if not self.asked:
-            return dict(zip(columns, scores, strict=True))
-        cells = zip(columns, scores, self.asked, strict=True)
+            return dict(zip(names, scores, strict=True))
+        cells = zip(names, scores, self.asked, strict=True)
         return {name: score for name, score, is_asked in cells if is_asked}
 
-    def as_dict(self, columns: Sequence[str]) -> Cells:
+    def as_dict(self, names: Sequence[str]) -> Cells:
         """Return column -> value."""
-        scores = self.scores or (None,) * len(columns)
-        return {"path": self.path, **dict(zip(columns, scores, strict=True)), **self.facts()}
+        scores = self.scores or (None,) * len(names)
+        return {"path": self.path, **dict(zip(names, scores, strict=True)), **self.facts()}

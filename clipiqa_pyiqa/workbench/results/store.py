@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Kind
+from ...logger import log
 from ..files.journal import Cells
 from ..files.locking import locked
-from .columns import Column, Record
+from .columns import Column, Record, changes, changes_text
 from .earlier import EarlierRun, lasting_stamp
 from .error_texts import with_lacks, with_unasked
 from .formats import journal_of
@@ -25,7 +26,7 @@ from .output import Output
 from .publishing import publish
 from .reading import read_cells
 from .results_error import ResultsError
-from .resuming import Resumed, read_earlier_run
+from .resuming import Resumed, log_resumed, read_earlier_header, read_earlier_run
 from .row import FIELDS, Row
 from .row_storage import JournalledRows, RowsInMemory
 from .run_images import RunImages
@@ -55,7 +56,16 @@ def open_results(output: Output | None, columns: Sequence[Column], reading: Reco
         earlier_file = output.earlier()
         resumed = None
         if output.resume and earlier_file is not None:
-            resumed = read_earlier_run(earlier_file, output, header)
+            before = read_earlier_header(earlier_file, output, header)
+            reading_changes = changes(before.reading, header.reading)
+            if reading_changes:
+                log.warning(
+                    f"{earlier_file} is made anew, with the images and metrics of this run only, as images were read "
+                    f"otherwise: {changes_text(reading_changes)}."
+                )
+            else:
+                resumed = read_earlier_run(earlier_file, output, before, header)
+                log_resumed(resumed, before)
         return Results(header, names, output, resumed, stack.pop_all())
 
 
