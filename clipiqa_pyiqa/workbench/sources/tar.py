@@ -8,6 +8,7 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ...errors import Kind
@@ -103,37 +104,60 @@ def split_key(member: str) -> tuple[str, str]:
     return posixpath.join(folder, stem), suffix
 
 
+@dataclass
+class _Progress:
+    """How far an archive was read.
+
+    Attributes:
+        count: Number of members that were read whole.
+        is_archive: Whether its first header was read.
+        is_at_end: Whether its end marker was read.
+        problem: Why it ends before that.
+    """
+
+    count: int = 0
+    is_archive: bool = False
+    is_at_end: bool = False
+    problem: str = "its end is missing"
+
+
 def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMember | NoImage]:
     """Yield members (wanted ones with data), and a ``NoImage`` for a damaged part. Raises ``ShardError``."""
-    count = 0  # of members that were read whole
-    is_archive = False
-    is_at_end = False
-    why = "its end is missing"
-    members_of_name = Counter[str]()  # wanted ones so far
+    progress = _Progress()
     with opened(name) as file:
         try:
             with tarfile.open(
                 fileobj=file, mode="r|*", tarinfo=TarMember, ignore_zeros=True, bufsize=1 << 20
             ) as archive:
-                while member := archive.next():
-                    assert isinstance(member, TarMember)
-                    archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
-                    is_archive = True
-                    member.key, member.suffix = split_key(member.name)
-                    member.shown = member.name
-                    if member.isreg() and member.size <= LARGEST_IMAGE and is_wanted(member):
-                        members_of_name[member.name] += 1
-                        if members_of_name[member.name] > 1:
-                            member.shown += f"::{members_of_name[member.name]}"
-                        member.data = archive.extractfile(member).read()  # type: ignore[union-attr]
-                    count += 1
-                    if not member.isdir():
-                        yield member
-                is_at_end = getattr(archive, "is_at_end", False)  # not of an empty file
+                yield from _whole_members(archive, is_wanted, progress)
+                progress.is_at_end = getattr(archive, "is_at_end", False)  # not of an empty file
         except _DAMAGE as error:
-            why = reason_of(error)
-    if not is_at_end and not is_archive:
+            progress.problem = reason_of(error)
+    if progress.is_at_end:
+        return
+    why = progress.problem
+    if not progress.is_archive:
         raise ShardError(f"is not a tar archive, or its beginning is damaged: {why}", Kind.DAMAGED_ARCHIVE, name)
-    if not is_at_end:
-        why = f"is truncated or damaged ({why}); the part before ({counted(count, 'member')}) was read"
-        yield NoImage(name, why, Kind.DAMAGED_ARCHIVE)
+    before = counted(progress.count, "member")
+    yield NoImage(name, f"is truncated or damaged ({why}); the part before ({before}) was read", Kind.DAMAGED_ARCHIVE)
+
+
+def _whole_members(
+    archive: tarfile.TarFile, is_wanted: Callable[[TarMember], bool], progress: _Progress
+) -> Iterator[TarMember]:
+    """Yield the members up to the end or an error, without folders; note the progress."""
+    counts = Counter[str]()  # name -> wanted members so far
+    while member := archive.next():
+        assert isinstance(member, TarMember)
+        archive.members.clear()  # type: ignore[attr-defined]  # the list would grow with the archive
+        progress.is_archive = True
+        member.key, member.suffix = split_key(member.name)
+        member.shown = member.name
+        if member.isreg() and member.size <= LARGEST_IMAGE and is_wanted(member):
+            counts[member.name] += 1
+            if counts[member.name] > 1:
+                member.shown += f"::{counts[member.name]}"
+            member.data = archive.extractfile(member).read()  # type: ignore[union-attr]
+        progress.count += 1
+        if not member.isdir():
+            yield member
