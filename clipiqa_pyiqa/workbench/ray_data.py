@@ -126,8 +126,7 @@ def score_on_ray(
                 folder.remove_rows(plan.repeated_rows())
                 tasks = plan.missing()
         folder.save_header(header, is_finished=True)
-        unfinished = [name for task in tasks for name in task.names]
-        return FolderResult.of(rows, header, unfinished, stale)
+        return FolderResult.of(rows, header, [name for task in tasks for name in task.names], stale)
 
 
 def _log_what_is_kept(stale: StaleRows, unknown_columns: Sequence[str]) -> None:
