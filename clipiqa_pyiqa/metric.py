@@ -39,9 +39,9 @@ from .prompts.questions import (
 from .prompts.records import column_records
 from .tower_metric import Precision, encoding_of
 from .weights.checkpoint import open_checkpoint
-from .weights.finding import find_weights
+from .weights.finding import obtained_weights
 from .weights.names import canonical_backbone, pyiqa_file
-from .weights.obtaining import find_file
+from .weights.obtaining import obtained_file
 
 
 class CLIPIQA(ImageEncoder):
@@ -120,7 +120,7 @@ class CLIPIQA(ImageEncoder):
             check_learned_file(pretrained_model_path, backbone)
         elif pretrained:
             check_backbone(model_type, metadata, backbone)
-        self.clip = frozen_clip(find_weights(backbone, clip_weights, quick_gelu))
+        self.clip = frozen_clip(obtained_weights(backbone, clip_weights, quick_gelu))
         self.min_side = 1 if self.pos_embedding == "fixed" else self.clip.cell
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
@@ -132,7 +132,7 @@ class CLIPIQA(ImageEncoder):
                 self.load_prompts(pretrained_model_path)
             elif pretrained:
                 warn_of_positions(model_type, metadata, self.pos_embedding)
-                published = find_file(pyiqa_file(metadata["file"]))
+                published = obtained_file(pyiqa_file(metadata["file"]))
                 load_prompt_file(self.prompt_learner, published.path, self.pos_embedding)
         self.check_positions()  # after the origin of prompts
 

@@ -16,9 +16,9 @@ from ..clip.model import frozen_clip
 from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
 from ..tower_metric import Precision, TowerMetric, encoding_of
-from ..weights.finding import Weights, checked_weights, find_weights
+from ..weights.finding import Weights, checked_weights, obtained_weights
 from ..weights.names import pyiqa_file
-from ..weights.obtaining import find_file
+from ..weights.obtaining import obtained_file
 
 SIDE = 224  # pixels of CLIP's own square input
 CHUNK = 16  # patches that are encoded at once
@@ -103,13 +103,13 @@ class FamilyMetric(TowerMetric):
         """Return the weights of the metric's tower, which may be downloaded."""
         name = self.backbone if backbone is None else backbone
         if not self.tower_file:
-            return find_weights(name, clip_weights, quick_gelu)
+            return obtained_weights(name, clip_weights, quick_gelu)
         if quick_gelu is None:
             quick_gelu = True  # pyiqa's towers are OpenAI's, fine-tuned
         if clip_weights is not None:
-            return find_weights(name, clip_weights, quick_gelu)
+            return obtained_weights(name, clip_weights, quick_gelu)
         file = pyiqa_file(self.tower_file)
-        return checked_weights(find_file(file), file, quick_gelu)
+        return checked_weights(obtained_file(file), file, quick_gelu)
 
     @property
     def has_own_file(self) -> bool:

@@ -10,7 +10,7 @@ from ..errors import WeightsError
 from ..files.hashes import remembered_sha256
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.names import LAION_HEADS, head_file
-from ..weights.obtaining import find_file
+from ..weights.obtaining import obtained_file
 from .base import CROP, FamilyMetric
 
 
@@ -28,7 +28,7 @@ class LAIONAes(FamilyMetric):
 
     def load(self, path: FilePath | None) -> None:
         name = "v2" if path is None else str(path)
-        file = find_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
+        file = obtained_file(head_file(name)).path if name in LAION_HEADS else Path(name).expanduser()
         self.weight, self.bias = _one_layer(open_checkpoint(file))
         self.file = {"file": file.name, "file_sha256": remembered_sha256(file)}
         if len(self.weight) != self.clip.width:

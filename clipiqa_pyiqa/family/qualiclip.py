@@ -17,7 +17,7 @@ from ..prompts.antonym import antonym_scores
 from ..prompts.context_words import woven
 from ..prompts.prompt_files import read_prompt_file
 from ..weights.names import pyiqa_file
-from ..weights.obtaining import find_file
+from ..weights.obtaining import obtained_file
 from .base import WHOLE, FamilyMetric
 
 TEMPERATURE = 2.0
@@ -73,7 +73,7 @@ class QualiCLIP(FamilyMetric):
             return
         self._encoded_texts: dict[torch.dtype, Tensor] = {}  # by the dtype of image features
         published = pyiqa_file(LEARNED[self.model_type])
-        file = find_file(published).path if path is None else Path(path).expanduser()
+        file = obtained_file(published).path if path is None else Path(path).expanduser()
         self._embeddings, self._end_places = self._read_learned(file)
         self.file = {"file": file.name, "file_sha256": remembered_sha256(file)}
 

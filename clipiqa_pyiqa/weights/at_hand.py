@@ -12,7 +12,7 @@ from ..errors import WeightsError
 from .copies import Copy, download_addresses, find_copy_here
 from .finding import checked_weights, weights_by_name
 from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
-from .obtaining import find_file
+from .obtaining import obtained_file
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def weights_at_hand(
 def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     """Return a file with its state, after a download if one is wanted."""
     try:
-        copy = find_file(file) if download else find_copy_here(file)
+        copy = obtained_file(file) if download else find_copy_here(file)
         if copy is None:
             state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
             return FileAtHand(file.title, state, " or ".join(download_addresses(file)), sha256=file.sha256)

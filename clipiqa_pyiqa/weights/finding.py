@@ -15,7 +15,7 @@ from .architecture import check_architecture
 from .checkpoint import open_checkpoint
 from .copies import VARIABLE, Copy, Place, search
 from .names import BACKBONES, PublishedFile, canonical_backbone, published_clip, tags
-from .obtaining import find_file
+from .obtaining import obtained_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Weights(PublishedFile):
         return f"{name} {self.sha256[:8]}"
 
 
-def find_weights(
+def obtained_weights(
     backbone: str = "RN50", clip_weights: FilePath | None = None, quick_gelu: bool | None = None
 ) -> Weights:
     """Return the weights of a backbone after checking hash and architecture; no tensor is read.
@@ -89,7 +89,7 @@ def _published_weights(published: PublishedFile, quick_gelu: bool | None) -> Wei
     # a copy in the user's folder may be an unpublished file, for which the option is allowed
     if quick_gelu not in (None, published.quick_gelu) and search(published).copy is None:
         check_activation(published, quick_gelu)  # raises before a download
-    return weights_by_name(find_file(published), published, quick_gelu)
+    return weights_by_name(obtained_file(published), published, quick_gelu)
 
 
 def weights_by_name(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:

@@ -12,7 +12,7 @@ from .copies import VARIABLE, Copy, Place, download_addresses, find_copy_here
 from .names import PublishedFile
 
 
-def find_file(file: PublishedFile) -> Copy:
+def obtained_file(file: PublishedFile) -> Copy:
     """Return the first good copy of a published file on this machine, downloaded if there is none."""
     copy_here = find_copy_here(file)
     if copy_here is not None:

@@ -30,11 +30,11 @@ def no_weights(files, monkeypatch):
     def look(file):
         pytest.fail(f"looked for {file.title}")
 
-    for name in ("find_file", "search"):
+    for name in ("obtained_file", "search"):
         monkeypatch.setattr(finding, name, look)
-    monkeypatch.setattr("clipiqa_pyiqa.metric.find_file", look)
+    monkeypatch.setattr("clipiqa_pyiqa.metric.obtained_file", look)
     for module in ("base", "laion", "qualiclip"):
-        monkeypatch.setattr(f"clipiqa_pyiqa.family.{module}.find_file", look)
+        monkeypatch.setattr(f"clipiqa_pyiqa.family.{module}.obtained_file", look)
 
 
 @pytest.mark.quick

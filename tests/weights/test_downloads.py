@@ -23,8 +23,8 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.weights import names
-from clipiqa_pyiqa.weights.finding import find_weights
-from clipiqa_pyiqa.weights.obtaining import find_file
+from clipiqa_pyiqa.weights.finding import obtained_weights
+from clipiqa_pyiqa.weights.obtaining import obtained_file
 
 pytest_plugins = ["weights_fakes"]
 
@@ -45,13 +45,13 @@ def test_weights_are_downloaded_at_a_pinned_revision(home, pinned, server, monke
     set_hub(monkeypatch, server.url)
     route = serve(server, pinned.read_bytes(), sha256(pinned), TIMM, REVISION, pinned.name)
     with caplog.at_level(logging.WARNING):
-        weights = find_weights(VIT)
+        weights = obtained_weights(VIT)
     assert f"Downloading ViT-B/32 (openai) from {server.url}/{TIMM}" in caplog.text
     assert (weights.place, weights.sha256, weights.tag) == ("download", sha256(pinned), "openai")
     assert server.requests.count(f"GET {route}") == 1 and not any("/main/" in request for request in server.requests)
-    assert find_weights(VIT).place == "hub cache" and weights.path.is_relative_to(home / "hub")
+    assert obtained_weights(VIT).place == "hub cache" and weights.path.is_relative_to(home / "hub")
     damage(weights.path.resolve())
-    assert find_weights(VIT).place == "download" and sha256(weights.path) == sha256(pinned)
+    assert obtained_weights(VIT).place == "download" and sha256(weights.path) == sha256(pinned)
 
 
 @pytest.mark.parametrize("etag", ["a" * 64, None])
@@ -59,7 +59,7 @@ def test_a_hub_with_wrong_content_is_refused(home, pinned, server, monkeypatch, 
     set_openai_url(monkeypatch, f"{REFUSED}/ViT-B-32.pt")
     set_hub(monkeypatch, server.url)
     serve(server, b"other", etag or sha256(pinned), TIMM, REVISION, pinned.name)
-    assert "SHA-256" in refused(find_weights, VIT)
+    assert "SHA-256" in refused(obtained_weights, VIT)
     assert not [path for path in (home / "hub").rglob("*/blobs/*") if path.is_file()]
     assert not [path for path in (home / "hub").rglob(pinned.name)]
 
@@ -69,7 +69,7 @@ def test_a_hub_writes_nowhere_else(home, pinned, server, monkeypatch):
     set_hub(monkeypatch, server.url)
     serve(server, pinned.read_bytes(), "../../../../x", TIMM, REVISION, pinned.name)
     before = sorted(home.parent.rglob("*"))
-    assert "no name of a file" in refused(find_weights, VIT)
+    assert "no name of a file" in refused(obtained_weights, VIT)
     assert sorted(home.parent.rglob("*")) == before
 
 
@@ -80,8 +80,8 @@ def test_a_file_without_a_known_hash_is_checked_by_the_hubs(home, tmp_path, serv
     for etag in ("0" * 40, sha256(file)):
         serve(server, file.read_bytes(), etag, LAION, "main", BIN)
         if etag != sha256(file):
-            assert "SHA-256" in refused(find_weights, VIT, "laion2b_s34b_b79k")
-    assert find_weights(VIT, "laion2b_s34b_b79k").sha256 == sha256(file)
+            assert "SHA-256" in refused(obtained_weights, VIT, "laion2b_s34b_b79k")
+    assert obtained_weights(VIT, "laion2b_s34b_b79k").sha256 == sha256(file)
     assert any("open_clip_model.safetensors" in request for request in server.requests)
 
 
@@ -89,12 +89,12 @@ def test_prompt_files_come_from_the_hub_or_from_github(home, tmp_path, server, m
     file = prompts_like(tmp_path, monkeypatch)
     monkeypatch.setattr(names, "PYIQA_RELEASE", f"{server.url}/github")
     server.responses[f"/github/{quote(file.name)}"] = Response(file.read_bytes())
-    path = find_file(names.pyiqa_file(file.name)).path
+    path = obtained_file(names.pyiqa_file(file.name)).path
     assert path == home / "torch/hub/pyiqa" / quote(file.name) and path.read_bytes() == file.read_bytes()
     path.unlink()
     set_hub(monkeypatch, server.url)
     serve(server, file.read_bytes(), sha256(file), "chaofengc/IQA-PyTorch-Weights", "main", file.name)
-    assert find_file(names.pyiqa_file(file.name)).path.is_relative_to(home / "hub")
+    assert obtained_file(names.pyiqa_file(file.name)).path.is_relative_to(home / "hub")
 
 
 # Publishers
@@ -108,12 +108,12 @@ def test_weights_are_downloaded_from_the_publisher(
     if copied:
         set_openai_url(monkeypatch, REFUSED + route)
         monkeypatch.setattr(names, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
-    weights = find_weights(VIT)
+    weights = obtained_weights(VIT)
     target = home / ".cache/clip/ViT-B-32.pt"
     assert (weights.path, weights.place, weights.tag) == (target, "download", "openai")
     assert target.read_bytes() == openai_file.read_bytes()
     assert "ViT-B-32.pt" in caplog.text and capsys.readouterr().out == ""
-    assert find_weights(VIT).place == "cache" and server.requests == [f"GET {route}"]
+    assert obtained_weights(VIT).place == "cache" and server.requests == [f"GET {route}"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_failed_download_leaves_nothing(home, server, route, monkeypatch, respon
         server.responses[route] = response
     else:
         set_openai_url(monkeypatch, REFUSED + route)
-    assert reason in refused(find_weights, VIT)
+    assert reason in refused(obtained_weights, VIT)
     assert [*(home / ".cache/clip").glob("*")] == []
 
 
@@ -137,7 +137,7 @@ def test_missing_weights_give_a_way_out_first_and_then_the_address(home, server,
     """And the file that is put there is found: the hub's, under the name that the message gives."""
     set_openai_url(monkeypatch, f"{REFUSED}/RN50.pt", "RN50")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-    problem, fetch = refused(find_weights, "RN50").splitlines()
+    problem, fetch = refused(obtained_weights, "RN50").splitlines()
     assert ("HF_HUB_OFFLINE is set" in problem) == offline and ("refused" in problem) != offline
     assert "clip_weights=PATH" in problem and "backbone=mini" in problem
     address = f"/timm/resnet50_clip.openai/resolve/{names.PINNED['timm/resnet50_clip.openai'][0]}/"

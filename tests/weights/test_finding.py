@@ -26,7 +26,7 @@ from clipiqa_pyiqa.clip.model import frozen_clip
 from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.weights import finding, names
 from clipiqa_pyiqa.weights.at_hand import weights_at_hand
-from clipiqa_pyiqa.weights.finding import find_weights
+from clipiqa_pyiqa.weights.finding import obtained_weights
 from clipiqa_pyiqa.weights.names import BACKBONES
 
 pytest_plugins = ["weights_fakes"]
@@ -40,7 +40,7 @@ def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, clip
     set_openai_url(monkeypatch, f"{server.url}/ViT-B-32.pt")
     monkeypatch.chdir(tmp_path)
     path = save_state_dict(tmp_path / clip_weights, VIT)
-    weights = find_weights(VIT, clip_weights, quick_gelu=True)
+    weights = obtained_weights(VIT, clip_weights, quick_gelu=True)
     assert weights.path.resolve() == path and weights.short == f"file {path.name} {sha256(path)[:8]}"
     assert weights.mean == names.OPENAI_MEAN and server.requests == []
 
@@ -49,7 +49,7 @@ def test_a_path_or_tag_that_cannot_be_used_is_refused(home, tmp_path, monkeypatc
     for clip_weights, named in {"gone.pt": "gone.pt", ".": "folder", "vit.pt": "RN50", "opnai": "'openai'"}.items():
         monkeypatch.chdir(tmp_path)
         save_state_dict(tmp_path / "vit.pt", VIT)
-        assert named in refused(find_weights, "RN50", clip_weights)
+        assert named in refused(obtained_weights, "RN50", clip_weights)
 
 
 # QuickGELU and normalisation
@@ -57,21 +57,21 @@ def test_a_path_or_tag_that_cannot_be_used_is_refused(home, tmp_path, monkeypatc
 
 def test_an_unpublished_file_counts_as_quick_gelu_with_a_warning(home, tmp_path, caplog):
     path = save_state_dict(tmp_path / "mine.pt", VIT)
-    assert find_weights(VIT, path).quick_gelu is True
+    assert obtained_weights(VIT, path).quick_gelu is True
     assert "mine.pt is not a published file: QuickGELU is assumed" in caplog.text
     caplog.clear()
-    assert [find_weights(VIT, path, quick_gelu=value).quick_gelu for value in (False, True)] == [False, True]
+    assert [obtained_weights(VIT, path, quick_gelu=value).quick_gelu for value in (False, True)] == [False, True]
     assert caplog.text == ""
 
 
 def test_published_file_is_recognised_by_hash_or_place(home, openai_file, tmp_path):
-    weights = find_weights(VIT, openai_file)
+    weights = obtained_weights(VIT, openai_file)
     assert (weights.tag, weights.quick_gelu, weights.place) == ("openai", True, "given path")
     assert weights.short == f"openai {sha256(openai_file)[:8]}"
-    refused(find_weights, VIT, openai_file, quick_gelu=False)
+    refused(obtained_weights, VIT, openai_file, quick_gelu=False)
     laion = put_into_hub_cache(home / "hub", LAION, BIN, save_state_dict(tmp_path / "x.bin", VIT))
-    assert (find_weights(VIT, laion).tag, find_weights(VIT, laion).quick_gelu) == ("laion2b_s34b_b79k", False)
-    refused(find_weights, VIT, laion, quick_gelu=True)
+    assert (obtained_weights(VIT, laion).tag, obtained_weights(VIT, laion).quick_gelu) == ("laion2b_s34b_b79k", False)
+    refused(obtained_weights, VIT, laion, quick_gelu=True)
 
 
 def test_every_tag_agrees_with_open_clip():
@@ -97,7 +97,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
     """Each place is used when the ones before it have nothing."""
 
     def source_and_path():
-        weights = find_weights(VIT)
+        weights = obtained_weights(VIT)
         assert weights.tag == "openai"
         return weights.place, weights.path
 
@@ -111,7 +111,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
     place(openai_file, folder / "ViT-B-32.pt")
     assert source_and_path() == ("CLIPIQA_WEIGHTS_DIR", folder / "ViT-B-32.pt")
     users_file = save_state_dict(tmp_path / "own.pt", VIT)
-    assert find_weights(VIT, users_file, quick_gelu=True).place == "given path"
+    assert obtained_weights(VIT, users_file, quick_gelu=True).place == "given path"
 
 
 # The hash decides in the user's folder
@@ -120,29 +120,29 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
 def test_a_file_of_the_hub_in_the_folder_is_recognised_by_its_hash(home, folder, seeded_weights, monkeypatch):
     path = place(seeded_weights(VIT), folder / "ViT-B-32.safetensors")
     monkeypatch.setitem(names.PINNED, TIMM, ("main", sha256(path)))
-    assert find_weights(VIT).tag == "openai"
+    assert obtained_weights(VIT).tag == "openai"
 
 
 def test_an_unknown_hash_in_the_folder_is_not_openais(home, folder, seeded_weights, caplog):
     """Its name alone made a random network "openai", and published values stood beside its scores."""
     path = place(seeded_weights(VIT), folder / "ViT-B-32.safetensors")
-    weights = find_weights(VIT)
+    weights = obtained_weights(VIT)
     assert weights.short == f"file ViT-B-32.safetensors {sha256(path)[:8]}" and weights.place == "CLIPIQA_WEIGHTS_DIR"
     assert weights.quick_gelu and "ViT-B-32.safetensors is not a published file" in caplog.text
-    assert not find_weights(VIT, quick_gelu=False).quick_gelu
+    assert not obtained_weights(VIT, quick_gelu=False).quick_gelu
     (file,) = weights_at_hand([VIT])
     assert (file.state, file.sha256) == ("not published", sha256(path))
 
 
 def test_an_unknown_file_under_the_name_of_a_tag_has_the_facts_of_this_tag(home, folder, seeded_weights, caplog):
     place(seeded_weights(VIT), folder / "ViT-B-32-laion2b_s34b_b79k.safetensors")
-    weights = find_weights(VIT, "laion2b_s34b_b79k")
+    weights = obtained_weights(VIT, "laion2b_s34b_b79k")
     assert (weights.tag, weights.quick_gelu) == ("file", False) and "GELU is assumed" in caplog.text
 
 
 def test_another_published_file_under_this_name_is_refused(home, folder, openai_file):
     place(openai_file, folder / "ViT-B-32-laion2b_s34b_b79k.safetensors")
-    assert "is ViT-B/32 (openai), not" in refused(find_weights, VIT, "laion2b_s34b_b79k")
+    assert "is ViT-B/32 (openai), not" in refused(obtained_weights, VIT, "laion2b_s34b_b79k")
     (file,) = weights_at_hand([f"{VIT}:laion2b_s34b_b79k"])
     assert file.state == "damaged" and "is ViT-B/32 (openai), not" in file.where
 
@@ -153,7 +153,7 @@ def test_another_published_file_under_this_name_is_refused(home, folder, openai_
 def test_another_hash_in_the_folder_is_an_error_before_anything_is_opened(home, folder, openai_file, monkeypatch):
     damage(place(openai_file, folder / "ViT-B-32.pt"))
     monkeypatch.setattr("clipiqa_pyiqa.weights.finding.open_checkpoint", lambda path: pytest.fail("opened"))
-    refused(find_weights, VIT)
+    refused(obtained_weights, VIT)
 
 
 def test_damaged_copies_in_caches_are_passed_over(home, openai_file, caplog):
@@ -161,7 +161,7 @@ def test_damaged_copies_in_caches_are_passed_over(home, openai_file, caplog):
     cut = place(openai_file, home / "torch/hub/clip/ViT-B-32.pt")
     cut.write_bytes(openai_file.read_bytes()[:1000])  # an interrupted download
     good = place(openai_file, home / ".cache/clip/ViT-B-32.pt")
-    assert find_weights(VIT).path == good
+    assert obtained_weights(VIT).path == good
     for path in (blob, cut):  # of the hub's the blob: to delete the link would link it again
         assert f"{path} is damaged or another file" in caplog.text
     assert "snapshots" not in caplog.text
@@ -220,8 +220,8 @@ def test_hashes_need_no_store_that_can_be_written(home, tmp_path, monkeypatch):
 def test_pickled_weights_are_found_again_by_hash(home, folder, tmp_path):
     """Where they were, or in the folder; never others that lie there. A copy in use has its own name."""
     path = save_state_dict(tmp_path / "mine.pt", VIT)
-    held = frozen_clip(find_weights(VIT, place(path, tmp_path / "copy.pt"), quick_gelu=True))
-    pickled = pickle.dumps(frozen_clip(find_weights(VIT, path, quick_gelu=True)))
+    held = frozen_clip(obtained_weights(VIT, place(path, tmp_path / "copy.pt"), quick_gelu=True))
+    pickled = pickle.dumps(frozen_clip(obtained_weights(VIT, path, quick_gelu=True)))
     assert pickle.loads(pickled).weights.path == path != held.weights.path
     elsewhere = place(path, folder / "mine.pt")
     damage(path)
@@ -231,4 +231,4 @@ def test_pickled_weights_are_found_again_by_hash(home, folder, tmp_path):
 
 
 def test_what_is_neither_a_path_nor_a_tag_is_named():
-    assert "clip_weights must be a path or a tag of open_clip; got 3" in refused(find_weights, "RN50", 3)
+    assert "clip_weights must be a path or a tag of open_clip; got 3" in refused(obtained_weights, "RN50", 3)

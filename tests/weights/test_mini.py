@@ -14,7 +14,7 @@ from tensors import assert_close
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.files.hashes import hash_file
 from clipiqa_pyiqa.weights import names
-from clipiqa_pyiqa.weights.finding import find_weights
+from clipiqa_pyiqa.weights.finding import obtained_weights
 from clipiqa_pyiqa.workbench.experiments.demonstration import ATTRIBUTES
 from clipiqa_pyiqa.workbench.images.image import read_image
 from clipiqa_pyiqa.workbench.images.stacking import stacked
@@ -33,7 +33,7 @@ def test_minis_file_is_the_one_that_was_measured():
 
 
 def test_mini_needs_no_network(home):
-    weights = find_weights("mini")
+    weights = obtained_weights("mini")
     assert (weights.path, weights.place, weights.tag) == (names.MINI_FILE, "this package", "bundled")
     assert weights.quick_gelu and weights.short == f"bundled {names.MINI_SHA256[:8]}"
 
@@ -44,7 +44,7 @@ def test_a_missing_or_damaged_mini_is_named(home, tmp_path, monkeypatch, state):
     if state == "cut":
         path.write_bytes(names.MINI_FILE.read_bytes()[:100_000])
     monkeypatch.setattr(names, "MINI_FILE", path)
-    refused(find_weights, "mini")
+    refused(obtained_weights, "mini")
 
 
 def test_minis_scores_stay(metric):

@@ -15,7 +15,7 @@ from weights_fakes import (
 )
 
 from clipiqa_pyiqa.weights import names
-from clipiqa_pyiqa.weights.finding import find_weights
+from clipiqa_pyiqa.weights.finding import obtained_weights
 from clipiqa_pyiqa.weights.names import BACKBONES
 
 pytest_plugins = ["weights_fakes"]
@@ -71,4 +71,4 @@ def test_download_fetches_missing_weights(clipiqa, home, server, route, monkeypa
         assert table[f"{VIT} (openai)"][::3] == ["found", f"{source}: {home / '.cache' / 'clip' / 'ViT-B-32.pt'}"]
         assert table["mini (bundled)"][0] == "found"
         assert table["RN50 (openai)"][0] == "failed" and "refused" in table["RN50 (openai)"][3]
-    assert server.requests == [f"GET {route}"] and find_weights(VIT).tag == "openai"
+    assert server.requests == [f"GET {route}"] and obtained_weights(VIT).tag == "openai"
