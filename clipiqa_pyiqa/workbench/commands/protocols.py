@@ -22,14 +22,14 @@ def run(name: Annotated[str | None, Parameter(metavar="NAME")] = None, /, *, set
 
     import yaml
 
-    from ..files.shipped import shipped
+    from ..files.shipped import shipped_protocols
     from ..table.protocols import CERTAINTY, read_protocol
 
     if name is not None:
         fields = {key: value for key, value in asdict(read_protocol(name)).items() if value}
         print(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120), end="")
         return 0
-    protocols = [read_protocol(name) for name in shipped(protocols=True)]
+    protocols = [read_protocol(name) for name in shipped_protocols()]
     rows = [(protocol.name, protocol.title, CERTAINTY[protocol.certainty]) for protocol in protocols]
     print(rows_as_text([("name", "whose", "known"), *rows]))
     return 0

@@ -14,7 +14,8 @@ from ...checks import FilePath
 from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import counted, few
-from ..names.folder_images import images_by_name, in_all
+from ..names.folder_images import images_by_name
+from ..names.shared_names import shared_names
 from ..options import SharedOptions
 from ..report.contact_sheet import contact_sheet
 from ..sources.picture_folders import check_pictures_outside
@@ -128,7 +129,7 @@ def pairs(
     """
     check_pictures_outside(options.get("out"), [low, high])
     files_by_version = {"low": images_by_name(os.fspath(low)), "high": images_by_name(os.fspath(high))}
-    shared = in_all(files_by_version, skip_missing)
+    shared = shared_names(files_by_version, skip_missing)
     metrics = metrics_with_questions(metric, prompts, template)
     scored = scored_images(metrics, shared.files.to_numpy().ravel(), [_TABLE, _SHEETS], options)
     frame = scored.scored_pairs(shared.files, _VERSIONS).rename_axis("name")

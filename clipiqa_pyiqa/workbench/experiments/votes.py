@@ -15,7 +15,8 @@ from ...files.printable import on_disk
 from ...prompts.pairs import QuestionsByColumn
 from ...prompts.parsing import parse_columns
 from ...text import hint_for
-from ..files.csv_files import check_images_exist, read_rows
+from ..files.csv_files import read_rows
+from ..files.named_files import check_images_exist
 from ..sources.paths import each_of
 from .options import Paths
 

@@ -1,18 +1,17 @@
-"""CSV files: their lines and rows, and the images that they name."""
+"""CSV files: their lines and rows."""
 
 from __future__ import annotations
 
 import csv
-import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...files.reading import open_file
-from ...text import counted, few, reason_of, twice_in
+from ...text import reason_of, twice_in
 
 CsvRow = dict[str, str]
 """Column -> cell."""
@@ -63,14 +62,3 @@ def read_rows(path: Path) -> tuple[list[tuple[int, CsvRow]], list[str]]:
         raise CLIPIQAError(f"{str(path)!r} has no rows: expected a header line, then one line per image.")
     _, first_row = rows[0]
     return rows, list(first_row)
-
-
-def check_images_exist(path: Path, files: Collection[str], remedy: str = "") -> None:
-    """Raise ``CLIPIQAError`` if files are missing."""
-    missing = sorted({file for file in files if not os.path.isfile(file)})
-    if missing:
-        raise CLIPIQAError(
-            f"{len(missing)} of {counted(len(files), 'image')} named in {str(path)!r} cannot be found "
-            f"({few(missing)}): correct the paths or `{{root}}`{remedy}.",
-            options=("root", "skip_missing"),
-        )

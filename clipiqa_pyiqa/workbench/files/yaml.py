@@ -48,7 +48,7 @@ def parse_yaml(text: str | bytes, what: str) -> Any:
 
 
 def read_yaml(path: FilePath) -> Any:
-    """Return the value in a YAML file, or in the file of a name in :func:`shipped`. Raises ``ConfigError``."""
+    """Return the value in a YAML file, or in the file of a name in :func:`shipped_configs`. Raises ``ConfigError``."""
     path = Path(os.path.expanduser(path))
     if _is_a_name(path):
         path = shipped_file(path.name)

@@ -13,7 +13,7 @@ from ...errors import CLIPIQAError
 from ...files.hashes import FileHashes
 from ...logger import log
 from ...text import counted, few, hint_for
-from ..files.csv_files import check_images_exist
+from ..files.named_files import check_images_exist
 from ..stats.correlation import why_undefined
 from .photo_groups import joined_groups, photos_in_files
 from .pyiqa_sets import locate

@@ -26,28 +26,36 @@ def read_header(path: Path, format: str) -> Header | None:
 
     Raises ``ResultsError``, also if a file has changed since its header was written.
     """
-    record: Any = None
     with checked_reading(path, format):
-        if format == "parquet":
-            from .parquet_file import opened_parquet, parquet_record  # pyarrow is slow to import
-
-            with opened_parquet(path) as file:
-                record = parquet_record(file)
-        elif is_journal(path):
-            record = next(read_journal(path, []), {}).get("head")
-            if record is None:
-                raise ValueError("its first line is damaged")
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
-            if record is not None:
-                check_header(record)
-                if record.get("sha256") != hash_file(path):
-                    raise ValueError(
-                        "it has changed since it was written, so it cannot be resumed (to rank or compare it as it is, "
-                        f"delete {provenance_of(path).name})"
-                    )
+        record = _record_in(path, format)
         return None if record is None else Header.of(record)
+
+
+def _record_in(path: Path, format: str) -> Any:
+    """Return the record of a header: in the file or journal, or in a file beside it; None if there is none."""
+    if format == "parquet":
+        from .parquet_file import opened_parquet, parquet_record  # pyarrow is slow to import
+
+        with opened_parquet(path) as file:
+            return parquet_record(file)
+    if is_journal(path):
+        record = next(read_journal(path, []), {}).get("head")
+        if record is None:
+            raise ValueError("its first line is damaged")
+        return record
+    try:
+        record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if record is None:
+        return None
+    check_header(record)
+    if record.get("sha256") != hash_file(path):
+        raise ValueError(
+            "it has changed since it was written, so it cannot be resumed (to rank or compare it as it is, "
+            f"delete {provenance_of(path).name})"
+        )
+    return record
 
 
 def read_scale_attribute(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,16 +87,14 @@ class ScoredImage:
         }
         if isinstance(record, ImageError):
             return Row(image.name, kind=record.kind, error=str(record), **common)
-        scores = list[float | None]()
-        for metric, answer in zip(metrics.of_images, answers, strict=True):
-            scores.extend(answer.values or [None] * len(metric.columns))
+        scores = _scores_in(answers, metrics)
         has_scores = any(score is not None for score in scores)
         failures = self._failures(metrics, answers)
         # only broken metrics have a failure but no answer, and so no kind
         kind = kind_of_row([answer.kind for answer in answers]) or (Kind.NOT_ASKED if failures else None)
         return Row(
             image.name,
-            scores=tuple(scores) if has_scores or not kind else None,
+            scores=scores if has_scores or not kind else None,
             width=record.width,
             height=record.height,
             scored_width=record.size[0],
@@ -119,6 +117,14 @@ class ScoredImage:
             if why:
                 failures.setdefault(why.rstrip("."), []).append(metric.label)
         return failures
+
+
+def _scores_in(answers: Iterable[Answer], metrics: MetricSet) -> tuple[float | None, ...]:
+    """Return a score for each column of the metrics; None where a metric gave none."""
+    scores = list[float | None]()
+    for metric, answer in zip(metrics.of_images, answers, strict=True):
+        scores.extend(answer.values or [None] * len(metric.columns))
+    return tuple(scores)
 
 
 def _sentence(name: str, failures: Mapping[str, Sequence[str]], has_scores: bool) -> str:

@@ -12,7 +12,8 @@ from ...files.hashes import FileHashes
 from ...files.printable import printable
 from ...text import few
 from ..files.names_and_values import name_and_value
-from ..names.folder_images import images_by_name, in_all, with_lost_sets_as_one
+from ..names.folder_images import images_by_name
+from ..names.shared_names import shared_names, with_lost_sets_as_one
 from .protocols import NO_PROTOCOL, Protocol
 
 REFERENCE = "the reference"
@@ -78,7 +79,7 @@ def match_images(
         references = images_by_name(os.path.expanduser(reference))
         extra = with_lost_sets_as_one([name for name in references if name not in names], names)
         files_by_method[REFERENCE] = {name: path for name, path in references.items() if name in names}
-    shared = in_all(files_by_method, skip_missing)
+    shared = shared_names(files_by_method, skip_missing)
     left_out = [f"{note}: left out of all methods." for note in shared.notes]
     if extra:
         left_out.append(f"no method has {few(extra)}, which the reference has.")

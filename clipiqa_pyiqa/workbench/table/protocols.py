@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ...checks import check_keys, check_list, check_mapping, check_number, check_one_of, check_text, check_truth
 from ...errors import CLIPIQAError, OptionError
 from ...text import hint_for
-from ..files.shipped import shipped
+from ..files.shipped import shipped_protocols
 from ..files.yaml import read_mapping
 from ..metrics.view import View
 from .formula import formula_value
@@ -108,7 +108,7 @@ NO_PROTOCOL = Protocol("", "", "code", "", {})
 
 def read_protocol(name: str | Path) -> Protocol:
     """Return a protocol, from the name of a shipped protocol or the path of a file."""
-    ours = shipped(protocols=True)
+    ours = shipped_protocols()
     path = ours.get(str(name).lower()) or Path(name).expanduser()
     if path.suffix not in (".yml", ".yaml"):
         raise CLIPIQAError(f"unknown protocol {str(name)!r}: {hint_for(str(name), ours)}")

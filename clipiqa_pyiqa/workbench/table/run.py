@@ -18,7 +18,7 @@ from ...options import lists_options
 from ...text import hint_for
 from ..compare.compare import run_settings
 from ..compare.metric_result import MetricResult
-from ..files.shipped import shipped
+from ..files.shipped import shipped_protocols
 from ..files.shown_paths import full_path
 from ..metrics.description import Takes
 from ..metrics.file_scores import with_scores_of_methods
@@ -231,7 +231,7 @@ def _sources(
         sources[f"method {method}"] = {"images": full_path(place)}
     if reference is not None:
         sources["reference"] = {"images": full_path(reference)}
-    if protocol is not None and str(protocol).lower() not in shipped(protocols=True):
+    if protocol is not None and str(protocol).lower() not in shipped_protocols():
         sources["protocol"] = _file_source(protocol)
     texts = [expect] if isinstance(expect, str | os.PathLike) else expect or ()
     for number, text in enumerate(texts, 1):

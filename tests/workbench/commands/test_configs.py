@@ -12,7 +12,7 @@ from inputs import write_votes
 from PIL import Image
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.workbench.files.shipped import shipped
+from clipiqa_pyiqa.workbench.files.shipped import shipped_configs, shipped_protocols
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.table.protocols import read_protocol
 
@@ -89,14 +89,14 @@ def make_data_set(root, name):
 
 
 def test_every_configuration_is_tried():
-    assert shipped().keys() == {*LINES, *TABLES, *OF_TRAINERS}
+    assert shipped_configs().keys() == {*LINES, *TABLES, *OF_TRAINERS}
 
 
 @pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize("name", LINES)
 def test_a_configuration_of_a_figure_runs_as_its_comment_says(name, clipiqa, tmp_path):
     command, _, _ = LINES[name].partition(" ")
-    config = shipped()[name]
+    config = shipped_configs()[name]
     commented = [line for line in config.read_text().splitlines() if f"#   clipiqa {command}" in line]
     assert any(f"-c {name}" in line for line in commented)
     small = "" if name == "example" else "-b mini"
@@ -107,7 +107,7 @@ def test_a_configuration_of_a_figure_runs_as_its_comment_says(name, clipiqa, tmp
 @pytest.mark.usefixtures("made_networks")
 @pytest.mark.parametrize("name", TABLES)
 def test_a_configuration_of_a_table_runs_on_made_data_sets(name, clipiqa, tmp_path):
-    config = yaml.safe_load(shipped()[name].read_text())
+    config = yaml.safe_load(shipped_configs()[name].read_text())
     for data_set in config["data"]:
         make_data_set(tmp_path / "datasets", data_set)
     clipiqa(f"compare -c {name} --data-root datasets --out out --device cpu --bootstrap 20", 0)
@@ -118,7 +118,7 @@ def test_a_configuration_of_a_table_runs_on_made_data_sets(name, clipiqa, tmp_pa
 
 
 @pytest.mark.usefixtures("photos", "made_networks")
-@pytest.mark.parametrize("name", sorted(shipped(protocols=True)))
+@pytest.mark.parametrize("name", sorted(shipped_protocols()))
 def test_a_protocol_computes_a_table(name, clipiqa, tmp_path):
     protocol = read_protocol(name)
     values = " ".join(f"{value}=1" for value in protocol.values)

@@ -11,7 +11,7 @@ import yaml
 from clipiqa_pyiqa.workbench.commands.app import command_app
 from clipiqa_pyiqa.workbench.commands.command_line import CommandLine
 from clipiqa_pyiqa.workbench.commands.layout import Layout
-from clipiqa_pyiqa.workbench.files.shipped import shipped
+from clipiqa_pyiqa.workbench.files.shipped import shipped_configs
 
 pytestmark = pytest.mark.quick
 
@@ -31,7 +31,7 @@ def arguments_of(line):
 
 @pytest.mark.parametrize("line", LINES)
 def test_the_files_of_the_pages_commands_are_shipped(line):
-    assert set(getattr(arguments_of(line), "config", ())) <= shipped().keys()
+    assert set(getattr(arguments_of(line), "config", ())) <= shipped_configs().keys()
 
 
 @pytest.mark.parametrize("part", [*(f"Table {n}" for n in (1, 2, 5)), *(f"Fig. {n}" for n in range(1, 10)), "Eq. 1"])
@@ -42,7 +42,7 @@ def test_each_table_figure_and_equation_has_a_row(part):
 @pytest.mark.parametrize("line", EXPERIMENTS)
 def test_the_commands_of_the_page_have_their_files_options(line):
     arguments = arguments_of(line)
-    first_file = shipped()[arguments.config[0]]
+    first_file = shipped_configs()[arguments.config[0]]
     for name, setting in yaml.safe_load(first_file.read_text()).items():
         expected = Path(setting) if name == "out" else setting
         assert getattr(arguments, name) == expected

@@ -4,7 +4,7 @@ import pytest
 from assertions import refused, time_limit
 
 from clipiqa_pyiqa.errors import ConfigError
-from clipiqa_pyiqa.workbench.files.shipped import shipped
+from clipiqa_pyiqa.workbench.files.shipped import shipped_configs
 from clipiqa_pyiqa.workbench.files.yaml import LARGEST_CONFIG, parse_yaml, read_mapping, read_yaml
 
 pytestmark = pytest.mark.quick
@@ -50,7 +50,7 @@ def test_files_that_are_not_usable_are_refused_and_null_values_left_out(tmp_path
 
 
 def test_shipped_configurations_are_found_by_name(tmp_path, monkeypatch):
-    names = shipped()
+    names = shipped_configs()
     assert {"table1", "table2", "table5", "fig1", "fig3", "official", "pyiqa"} <= names.keys()
     assert read_yaml("table1") == read_yaml(names["table1"])
     monkeypatch.chdir(tmp_path)

@@ -4,8 +4,9 @@ import pytest
 from photos import save_grey
 
 from clipiqa_pyiqa.errors import CLIPIQAError
-from clipiqa_pyiqa.workbench.names.folder_images import images_by_name, in_all
+from clipiqa_pyiqa.workbench.names.folder_images import images_by_name
 from clipiqa_pyiqa.workbench.names.matching import NameForm, match
+from clipiqa_pyiqa.workbench.names.shared_names import shared_names
 
 pytestmark = pytest.mark.quick
 
@@ -112,7 +113,7 @@ FOLDERS = {
 
 
 def test_images_that_a_folder_lacks_are_named_by_set_and_left_out_when_asked():
-    shared = in_all(FOLDERS, skip_missing=True)
+    shared = shared_names(FOLDERS, skip_missing=True)
     assert shared.files.to_dict("index") == {"A/2": {"ours": "ours/A/2.png", "theirs": "theirs/A/2.png"}}
     assert shared.missing == {"ours": ["C/1"], "theirs": ["A/1", "B/1", "B/2"]}
     assert shared.notes == ["ours lacks 'C/'", "theirs lacks 'A/1', 'B/'"]
@@ -120,7 +121,7 @@ def test_images_that_a_folder_lacks_are_named_by_set_and_left_out_when_asked():
 
 def test_images_that_a_folder_lacks_are_refused():
     with pytest.raises(CLIPIQAError) as refusal:
-        in_all(FOLDERS)
+        shared_names(FOLDERS)
     assert str(refusal.value).startswith(
         "4 of 5 images are not in all folders (ours lacks 'C/'; theirs lacks 'A/1', 'B/'): complete the folders"
     )
@@ -128,4 +129,4 @@ def test_images_that_a_folder_lacks_are_refused():
 
 def test_folders_without_a_common_image_are_refused_though_missing_images_may_be_left_out():
     with pytest.raises(CLIPIQAError):
-        in_all({"a": {"1": "a/1.png"}, "b": {"2": "b/2.png"}}, skip_missing=True)
+        shared_names({"a": {"1": "a/1.png"}, "b": {"2": "b/2.png"}}, skip_missing=True)

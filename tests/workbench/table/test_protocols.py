@@ -15,7 +15,7 @@ from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_imag
 
 from clipiqa_pyiqa import table
 from clipiqa_pyiqa.files import hashes
-from clipiqa_pyiqa.workbench.files.shipped import shipped
+from clipiqa_pyiqa.workbench.files.shipped import shipped_protocols
 from clipiqa_pyiqa.workbench.table.chosen_metrics import table_metrics
 from clipiqa_pyiqa.workbench.table.formula import formula_value
 from clipiqa_pyiqa.workbench.table.prepared_images import fit_sizes
@@ -44,7 +44,7 @@ def compare(pictures, metrics=None, **options):
 
 
 def test_a_protocol_cites_its_source_and_names_metrics_that_pyiqa_knows():
-    for name in sorted(shipped(protocols=True)):
+    for name in sorted(shipped_protocols()):
         protocol = read_protocol(name)
         metrics, changed = table_metrics(None, protocol)
         assert [each.label for each in metrics] == list(protocol.metrics) and not changed
