@@ -63,29 +63,30 @@ class View:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return changed images, from images ``(N, 3, H, W)`` in [0, 1]."""
-        import torch
-        from torchvision.transforms.functional import (
-            InterpolationMode,
-            center_crop,
-            pil_to_tensor,
-            resize,
-            to_pil_image,
-        )
+        from torchvision.transforms.functional import center_crop, resize
 
         height, width = x.shape[-2:]
         if min(height, width) <= 2 * self.crop:
             raise ImageError(f"no pixel is left of {width}×{height} px without a border of {self.crop} px")
         x = center_crop(x, [height - 2 * self.crop, width - 2 * self.crop])
         if self.square:
-            pictures = [to_pil_image((image * 255).round().byte()) for image in x]
-            size = [self.square, self.square]
-            squares = [pil_to_tensor(resize(picture, size, InterpolationMode.BICUBIC)) for picture in pictures]
-            x = torch.stack(squares).to(x) / 255
-        if self.longest and max(x.shape[-2:]) > self.longest:
-            x = resize(x, [int(side * self.longest / max(x.shape[-2:])) for side in x.shape[-2:]], antialias=False)
+            x = _squashed(x, self.square)
+        longest = max(x.shape[-2:])
+        if self.longest and longest > self.longest:
+            x = resize(x, [int(side * self.longest / longest) for side in x.shape[-2:]], antialias=False)
         if self.center:
             x = center_crop(x, [min(side, self.center) for side in x.shape[-2:]])
         return x.contiguous()
+
+
+def _squashed(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Return images as squares with this side, resized by PIL and so rounded to 8 bits."""
+    import torch
+    from torchvision.transforms.functional import InterpolationMode, pil_to_tensor, resize, to_pil_image
+
+    pictures = [to_pil_image((image * 255).round().byte()) for image in x]
+    squares = [pil_to_tensor(resize(picture, [side, side], InterpolationMode.BICUBIC)) for picture in pictures]
+    return torch.stack(squares).to(x) / 255
 
 
 UNCHANGED = View()
