@@ -70,26 +70,13 @@ def known_word(column: str) -> str:
 
 def find_direction(runs: Sequence[Scores], column: str, option: bool | None = None) -> Direction:
     """Return a column's direction; ``option`` is the option ``lower_better``, or None if it is not set."""
-    for run in runs:
-        lower_better = run.columns[column].lower_better if column in run.columns else None
-        if lower_better is None:
-            continue
-        name = os.path.basename(run.file) or "the metric"
-        if option in (None, lower_better):
-            return Direction(lower_better, f"as {name} says")
-        return Direction(not lower_better, f"as the option says, unlike {name}")
+    by_file = _direction_by_file(runs, column, option)
+    if by_file is not None:
+        return by_file
     if option is not None:
         return Direction(option, "as the option says")
     by_name = direction_by_name(column)
-    for run in runs:
-        # users name our columns as they like: without the file's scales, even a known name may stand for another metric
-        has_lost_scales = run.is_ours and not run.columns
-        if has_lost_scales or (run.is_ours and by_name is None):
-            raise CLIPIQAError(
-                f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
-                "{higher_better}.",
-                options=("lower_better", "higher_better"),
-            )
+    _check_files_of_ours(runs, column, by_name)
     if by_name is not None:
         return Direction(by_name, "by its name")
     word = known_word(column)
@@ -100,3 +87,31 @@ def find_direction(runs: Sequence[Scores], column: str, option: bool | None = No
             options=("higher_better", "lower_better", "by"),
         )
     return Direction(False, "assumed, as its name is unknown; if wrong, use the option lower-better")
+
+
+def _direction_by_file(runs: Sequence[Scores], column: str, option: bool | None) -> Direction | None:
+    """Return the direction that the first file tells, or the option's, if it is another; None: no file tells."""
+    for run in runs:
+        lower_better = run.columns[column].lower_better if column in run.columns else None
+        if lower_better is None:
+            continue
+        name = os.path.basename(run.file) or "the metric"
+        if option is None or option == lower_better:
+            return Direction(lower_better, f"as {name} says")
+        return Direction(option, f"as the option says, unlike {name}")
+    return None
+
+
+def _check_files_of_ours(runs: Sequence[Scores], column: str, by_name: bool | None) -> None:
+    """Raise ``CLIPIQAError`` if a file of ours does not tell the direction of a column.
+
+    Users name our columns as they like: without the file's scales, even a known name may stand for another metric.
+    """
+    for run in runs:
+        has_lost_scales = not run.columns
+        if run.is_ours and (has_lost_scales or by_name is None):
+            raise CLIPIQAError(
+                f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
+                "{higher_better}.",
+                options=("lower_better", "higher_better"),
+            )

@@ -21,10 +21,11 @@ def short_scale_text(columns: Iterable[Column]) -> str:
     texts = []
     for column in columns:
         if column.lower_better is not None:
-            low, high = ("" if end is None else str(_shortest(end)) for end in column.bounds)
-            bounds = f"{low}..{high}" if low or high else ""
             name = re.sub(r"[\s:%]", lambda letter: quote(letter[0], safe=""), column.name)
-            texts.append(f"{name}:{'-' if column.lower_better else '+'}:{bounds}:{column.fingerprint[:SHORT_LENGTH]}")
+            sign = "-" if column.lower_better else "+"
+            low, high = map(_text_of_end, column.bounds)
+            bounds = f"{low}..{high}" if low or high else ""
+            texts.append(f"{name}:{sign}:{bounds}:{column.fingerprint[:SHORT_LENGTH]}")
     return " ".join(texts)
 
 
@@ -37,6 +38,10 @@ def scale_text(columns: Iterable[Column]) -> str:
             better = "lower" if column.lower_better else "higher"
             scales[column.name] = [_shortest(low), _shortest(high), better, column.fingerprint]
     return json.dumps(scales, ensure_ascii=False, separators=(",", ":")) if scales else ""
+
+
+def _text_of_end(end: float | None) -> str:
+    return "" if end is None else str(_shortest(end))
 
 
 def _shortest(end: float | None) -> float | None:
