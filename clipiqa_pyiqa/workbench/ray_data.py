@@ -105,7 +105,7 @@ def score_on_ray(
         before = folder.continued(header, resume)
         if before is not None:
             header = header.with_scored_columns(before)
-        rows = FolderRows(folder, sources.items)
+        rows = FolderRows(folder, sources.sources)
         plan = FolderPlan(rows, header)
         folder.remove_cut_files()
         stale = None if before is None else plan.stale_rows(before, drop_vanished)
@@ -118,7 +118,7 @@ def score_on_ray(
             connect()
             pool = ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, progress)
         folder.save_header(header, is_new=before is None)
-        schema = folder.schema(header, carried_types(sources.items, keep))
+        schema = folder.schema(header, carried_types(sources.sources, keep))
         for number in range(1, PASSES + 1):
             if tasks:
                 pool.score(tasks, folder, header, schema, is_careful=number == PASSES)
@@ -143,16 +143,18 @@ class ActorPool:
     Attributes:
         setup: Makes the metrics of an actor.
         size: Number of actors.
+        cpus, gpus: Those of each actor.
+        has_bars: Whether Ray shows bars of progress.
     """
 
     setup: Callable[[], ScoringSetup]
     size: int
     cpus: float
     gpus: float
-    progress: bool
+    has_bars: bool
 
     @classmethod
-    def of(cls, setup: ScoringSetup, actors: int | None, cpus: float, gpus: float | None, progress: bool) -> ActorPool:
+    def of(cls, setup: ScoringSetup, actors: int | None, cpus: float, gpus: float | None, has_bars: bool) -> ActorPool:
         """Return the pool that fits into the cluster. Raises ``CLIPIQAError``."""
         import ray
 
@@ -176,7 +178,7 @@ class ActorPool:
             device = "cuda"
         elif setup.device.type == "cuda":
             device = "cpu"
-        return cls(partial(setup.made_again, device=device), size, cpus, gpus, progress)
+        return cls(partial(setup.made_again, device=device), size, cpus, gpus, has_bars)
 
     def score(
         self,
@@ -195,7 +197,7 @@ class ActorPool:
         with _quiet():
             dataset = ray.data.from_items(pickled_tasks, override_num_blocks=len(tasks))
             context = dataset.context
-            context.enable_progress_bars = self.progress
+            context.enable_progress_bars = self.has_bars
             context.max_errored_blocks = -1  # what a lost process had not written is scored in the next pass
             context.target_max_block_size = BLOCK_BYTES
             rows = dataset.map_batches(

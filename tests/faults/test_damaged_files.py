@@ -106,7 +106,7 @@ def folder(tmp_path):
 
 def read_shards(path):
     """Pictures that cannot be read are named one by one."""
-    for shard in find_sources(str(path)).items:
+    for shard in find_sources(str(path)).sources:
         for entry in shard.entries():
             with contextlib.suppress(ImageError):
                 entry.load(AnySize())

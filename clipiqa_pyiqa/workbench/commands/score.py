@@ -186,7 +186,7 @@ def _find_sources(
         videos.videos or (videos.sampling and not output.out)
     ):  # results keep the sampling
         raise OptionError("--every, --frames and --videos are for videos, and there is none: leave them out.")
-    if shards.image_column is not None and not any(item.name.lower().endswith(TABLES) for item in sources.items):
+    if shards.image_column is not None and not any(item.name.lower().endswith(TABLES) for item in sources.sources):
         raise OptionError("--image-column is for Parquet files, and there is none: leave it out.")
     return sources
 
@@ -194,7 +194,7 @@ def _find_sources(
 def _has_videos(sources: FoundSources) -> bool:
     from ..sources.videos import VideoShard
 
-    return any(isinstance(item, VideoShard) for item in sources.items)
+    return any(isinstance(item, VideoShard) for item in sources.sources)
 
 
 def _into(output: OutputOptions, format: str | None, drop_vanished: bool) -> Output | None:
@@ -221,7 +221,7 @@ def _score_into_file(
 
     keep = how["keep"]
     with saying_where_results_are(output.out), progress() as show:
-        scoring = score_paths(metrics, sources.items, out=into, overwrite=output.overwrite, **how)
+        scoring = score_paths(metrics, sources.sources, out=into, overwrite=output.overwrite, **how)
         if not _has_videos(sources):
             scoring.results.keep_no_rows()
         counts = _print_rows(scoring, None if into else format or "table", show)

@@ -19,7 +19,7 @@ def find_column(
     usual: str,
     *,
     option: str = "columns",
-    needed: bool = True,
+    is_needed: bool = True,
 ) -> str:
     """Return the chosen column (a name or number), or the first with a usual name, in any case and punctuation.
 
@@ -34,7 +34,7 @@ def find_column(
     candidates = _with_usual_names(header, usual)
     if candidates:
         return candidates[0]
-    if not needed:
+    if not is_needed:
         return ""
     example = usual.split()[0]
     raise CLIPIQAError(f"{path} has no column such as {example!r}: {remedy}", options=(option,))

@@ -62,13 +62,13 @@ def read_yaml(path: FilePath) -> Any:
     return parse_yaml(content, repr(str(path)))
 
 
-def read_mapping(path: FilePath, known: Collection[str], allows_others: bool = False) -> dict[str, Any]:
+def read_mapping(path: FilePath, known: Collection[str], can_have_others: bool = False) -> dict[str, Any]:
     """Return the keys and values of a YAML file, without null values. Raises ``ConfigError``."""
     config = read_yaml(path)
     name = os.path.expanduser(path)
     if not isinstance(config, Mapping):
         raise ConfigError(f"{name!r} must be a mapping with the keys {', '.join(known)}.")
-    if not allows_others:
+    if not can_have_others:
         check_keys(config, known, name)
     return {key: value for key, value in config.items() if value is not None}
 

@@ -159,7 +159,7 @@ def _scores_of_images(
     """Return the scores of a folder's images, which are stored in ``output`` if there is one."""
     from ..scoring.score import score_paths  # loads torch
 
-    return score_paths(metrics, images.items, out=output, **options).scores(progress)
+    return score_paths(metrics, images.sources, out=output, **options).scores(progress)
 
 
 def _about(run: Scores) -> dict[str, Any]:

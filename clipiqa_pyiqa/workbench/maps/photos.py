@@ -79,7 +79,7 @@ def draw_maps(
     photos = _photos(paths, out)
     tell_skipped(photos)
     # the photos are listed again when they are mapped, so that only what is read ahead is in memory
-    names = [photo.name for photo in images_in(photos.items)]
+    names = [photo.name for photo in images_in(photos.sources)]
     folder = None
     if out is not None:
         folder = MapFolder(out, names, pictures, has_page=html)
@@ -88,7 +88,7 @@ def draw_maps(
     questions = _usable_questions(net, questions)
     mapper = Mapper(net, questions, smooth, scale, ScoringSetup(net, questions, **options))
     photo_maps = PhotoMaps(mapper.provenance)
-    with closing(mapper.outcomes(images_in(photos.items), len(names))) as outcomes:
+    with closing(mapper.outcomes(images_in(photos.sources), len(names))) as outcomes:
         for done, (name, map_or_reason) in enumerate(zip(names, outcomes, strict=True), 1):
             if isinstance(map_or_reason, PhotoMap):
                 photo_maps.maps.append(map_or_reason)

@@ -125,12 +125,12 @@ class _FunctionMetric(ImageMetric):
         if not self.needs_reference:
             folders = folders[:1]
         with output_as_messages():
-            output = self._output_of(folders)
-        if isinstance(output, Mapping):  # of inception_score, the mean comes first
-            output = next(iter(output.values()))
-        return np.float64(output)  # a tensor made of a Python float would be of single precision
+            score = self._returned_for(folders)
+        if isinstance(score, Mapping):  # of inception_score, the mean comes first
+            score = next(iter(score.values()))
+        return np.float64(score)  # a tensor made of a Python float would be of single precision
 
-    def _output_of(self, folders: Sequence[str]) -> Any:
+    def _returned_for(self, folders: Sequence[str]) -> Any:
         return self.function(*folders)
 
 
@@ -145,7 +145,7 @@ class PyiqaMetric(_FunctionMetric):
         network = getattr(self.function, "net", self.function)
         return any(True for _ in getattr(network, "parameters", list)())
 
-    def _output_of(self, folders: Sequence[str]) -> Any:
+    def _returned_for(self, folders: Sequence[str]) -> Any:
         return self.function(*folders, verbose=False)
 
 

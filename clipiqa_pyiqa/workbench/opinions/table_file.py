@@ -115,12 +115,12 @@ def _column_names(path: Path, header: Sequence[str], file: OpinionFile) -> _Colu
     split = ""
     if file.has_splits:
         option = "split_index" if file.split_column.is_exact else "columns"
-        split = find_column(path, header, file.split, "split", option=option, needed=False)
+        split = find_column(path, header, file.split, "split", option=option, is_needed=False)
     return _ColumnNames(
         image=find_column(path, header, image, PATH_COLUMNS),
         score=find_column(path, header, score, _SCORE_COLUMNS),
         split=split,
-        group=find_column(path, header, file.group, _GROUP_COLUMNS, option=_GROUP_OPTION, needed=False),
+        group=find_column(path, header, file.group, _GROUP_COLUMNS, option=_GROUP_OPTION, is_needed=False),
     )
 
 

@@ -184,24 +184,24 @@ class Results:
 
     def close(self) -> None:
         """Unlock the file, and leave the rows in the journal."""
-        self._end(publish=False)
+        self._end(is_published=False)
 
     def publish(self) -> None:
         """Write the file if something is new, and unlock it."""
-        self._end(publish=True)
+        self._end(is_published=True)
 
     def __enter__(self) -> Results:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._end(publish=kind is None)
+        self._end(is_published=kind is None)
 
-    def _end(self, *, publish: bool) -> None:
+    def _end(self, *, is_published: bool) -> None:
         """Unlock the file; write it if asked and if something is new, else leave the rows in the journal."""
         self.is_open = False
         with self._lock:
             self._rows.close()
-            if not publish:
+            if not is_published:
                 return
             if self.output is not None and self._has_news():
                 self.write(self.output.path, self.output.format)

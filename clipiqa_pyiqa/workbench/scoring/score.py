@@ -85,7 +85,7 @@ def score_paths(
         out = Output(Path(out), format or "", resume, overwrite, drop_vanished)
     sources = find_sources(paths, keep=keep, image_column=image_column, sampling=sampling)
     tell_skipped(sources)
-    names = None if sources.has_shards else tuple(printable(item.name) for item in sources.items)
+    names = None if sources.has_shards else tuple(printable(source.name) for source in sources.sources)
     files = setup.metrics.files
     if files and names is None and out is None:
         raise CLIPIQAError(
@@ -93,15 +93,15 @@ def score_paths(
             options=("out",),
         )
     if out is not None:
-        inputs = [*(item.name for item in sources.items), *(metric.path for metric in files)]
+        inputs = [*(source.name for source in sources.sources), *(metric.path for metric in files)]
         check_output(out.path, overwrite=True, inputs=inputs)
     with ExitStack() as until_it_begins:  # an error before the run has begun leaves no lock
         results = until_it_begins.enter_context(open_results(out, header.columns, header.reading))
         if names is None:
-            run = _run_over_shards(setup, header, sources.items, results)
+            run = _run_over_shards(setup, header, sources.sources, results)
         else:
             join_scores_in_files(results, files, names)
-            run = _run_over_images(setup, header, sources.items, len(names), results)
+            run = _run_over_images(setup, header, sources.sources, len(names), results)
             log_tally(results, run.tally)
         until_it_begins.pop_all()  # the run closes the results
     return run

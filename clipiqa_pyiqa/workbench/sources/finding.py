@@ -49,7 +49,7 @@ def find_sources(
     sources = FoundSources(has_archives, shard_options)
     for path in each_of(paths):
         if isinstance(path, Image | Shard):
-            sources.items.append(path)
+            sources.sources.append(path)
         elif not isinstance(path, str | os.PathLike):
             raise ImageError(f"sources must be paths, images or shards; got {shown(path)}.")
         elif os.fspath(path) == "-":
@@ -103,9 +103,10 @@ def find_inputs(paths: Any, out: FilePath | None = None) -> list[str]:
     check_pictures_outside(out, paths)
     sources = find_sources(paths, has_archives=False)
     tell_skipped(sources)
-    for item in sources.items:
-        if not isinstance(item, File):
-            sources.problems.setdefault(item.name, f"{item.name!r} is not an image file or a folder on this machine")
-    if sources.problems or not sources.items:
+    for source in sources.sources:
+        if not isinstance(source, File):
+            why = f"{source.name!r} is not an image file or a folder on this machine"
+            sources.problems.setdefault(source.name, why)
+    if sources.problems or not sources.sources:
         raise ImageError(f"{sources.problem or 'there are no images'}: name images or folders of images.")
     return sources.paths

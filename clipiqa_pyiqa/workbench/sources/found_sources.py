@@ -39,7 +39,7 @@ class FoundSources:
 
     has_archives: bool
     shard_options: Mapping[str, Any]
-    items: list[Source] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     _seen: set[str] = field(default_factory=set)
@@ -56,15 +56,15 @@ class FoundSources:
 
     @property
     def is_empty(self) -> bool:
-        return all(item.name in self.problems for item in self.items)
+        return all(source.name in self.problems for source in self.sources)
 
     @property
     def has_shards(self) -> bool:
-        return any(isinstance(item, Shard) for item in self.items)
+        return any(isinstance(source, Shard) for source in self.sources)
 
     @property
     def paths(self) -> list[str]:
-        return [item.name for item in self.items if isinstance(item, File)]
+        return [source.name for source in self.sources if isinstance(source, File)]
 
     def add(self, name: str) -> None:
         """Add what a name stands for: a file, the files of a folder, or what matches a pattern."""
@@ -92,7 +92,7 @@ class FoundSources:
         """Let a ``NoImage`` stand for a path that names no image."""
         if name not in self.problems:
             missing = NoImage(name, why, kind)
-            self.items.append(missing)
+            self.sources.append(missing)
             self.problems[name] = missing.problem
 
     def _add_pattern(self, pattern: str) -> None:
@@ -142,7 +142,7 @@ class FoundSources:
             if identity not in self._seen:
                 self._seen.add(identity)
                 shard = shard_class(file)
-                self.items.append(shard(file, **self.shard_options) if shard else image_at(file))
+                self.sources.append(shard(file, **self.shard_options) if shard else image_at(file))
 
     def _usable(self, files: Sequence[str]) -> list[str]:
         """Return the images and archives among a folder's files; without these, Parquet files, often results."""

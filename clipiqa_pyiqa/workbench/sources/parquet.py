@@ -11,7 +11,7 @@ from ...errors import CLIPIQAError, Kind
 from ...text import reason_of
 from ..images.image import BytesImage, Image, NoImage
 from .shard_error import ShardError
-from .shards import ShardFile
+from .shards import Shard, ShardFile
 from .stores import opened
 
 _ROWS = 64  # rows read at a time
@@ -100,14 +100,14 @@ def _is_image(kind: pyarrow.DataType) -> bool:
     return is_struct or str(kind).startswith(("binary", "large_binary", "fixed_size_binary"))
 
 
-def carried_types(items: Sequence[Any], names: Sequence[str]) -> dict[str, pyarrow.DataType]:
+def carried_types(sources: Sequence[Image | Shard], names: Sequence[str]) -> dict[str, pyarrow.DataType]:
     """Return name to keep -> the type of its column: that of the first Parquet file, where all sources are such files.
 
     Whole numbers, numbers and truths keep their type; all others, such as dates and lists, become texts.
     """
     types = dict.fromkeys(names, pyarrow.string())
-    tables = [item for item in items if isinstance(item, ParquetShard)]
-    if not names or len(tables) < len(items):
+    tables = [source for source in sources if isinstance(source, ParquetShard)]
+    if not names or len(tables) < len(sources):
         return types
     for shard in tables:
         try:

@@ -19,13 +19,13 @@ AHEAD_BYTES = 64 << 20
 _LEAST = 16 << 10  # a smaller image counts as this many bytes, which limits the number of small images
 
 
-def images_in(items: Iterable[Source]) -> Iterator[Image]:
+def images_in(sources: Iterable[Source]) -> Iterator[Image]:
     """Yield the images, also those in shards."""
-    for item in items:
-        if isinstance(item, Shard):
-            yield from images_of_shard(item)
+    for source in sources:
+        if isinstance(source, Shard):
+            yield from images_of_shard(source)
         else:
-            yield item
+            yield source
 
 
 def images_of_shard(shard: Shard) -> Iterator[Image]:

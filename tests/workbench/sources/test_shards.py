@@ -64,8 +64,8 @@ def lake(tmp_path):
 def test_mixed_sources_are_found_once_in_the_order_given(lake):
     given = [f"{lake}/photos", f"{lake}/shards/{{000..001}}.tar", f"{lake}/table.parquet", f"{lake}/shards"]
     found = find_sources([*given, f"file://{lake}/shards/*.tar"])
-    assert names(found.items) == ["a.png", "000.tar", "001.tar", "table.parquet", "003.tar"]
-    assert greys(images_in(found.items)) == [30, 10, 10, 20, 10]
+    assert names(found.sources) == ["a.png", "000.tar", "001.tar", "table.parquet", "003.tar"]
+    assert greys(images_in(found.sources)) == [30, 10, 10, 20, 10]
     assert found.skipped == {".cr2": 2, ".nef": 1}
     assert skipped_note(found.skipped).startswith("3 skipped: 2 .cr2, 1 .nef; convert them")
     (lake / "empty").mkdir()
@@ -74,7 +74,7 @@ def test_mixed_sources_are_found_once_in_the_order_given(lake):
 
 
 def test_archives_beside_images_are_found_but_tables_only_where_named(lake):
-    assert names(find_sources(lake).items) == ["a.png", "000.tar", "001.tar", "003.tar"]
+    assert names(find_sources(lake).sources) == ["a.png", "000.tar", "001.tar", "003.tar"]
 
 
 def test_commands_for_files_do_not_take_archives_beside_images(lake):
@@ -89,13 +89,13 @@ def test_linked_folders_are_followed_and_each_real_folder_is_read_once(lake, tmp
     links = {"link": "elsewhere", "again": "elsewhere/deep", "b/up": "a", "c": "none", "z.png": "photos/a.png"}
     for link, target in links.items():
         (tmp_path / "a" / link).symlink_to(tmp_path / target)
-    found = [os.path.relpath(item.name, tmp_path) for item in find_sources(tmp_path / "a").items]
+    found = [os.path.relpath(item.name, tmp_path) for item in find_sources(tmp_path / "a").sources]
     assert found == ["a/z.png", "a/again/b.png"]
 
 
 def test_an_archive_without_images_is_named(tmp_path):
     path = save_tar(tmp_path / "0.tar", {"a.txt": b"x"})
-    assert [getattr(source, "problem", "") for source in images_in(find_sources(path).items)] == [
+    assert [getattr(source, "problem", "") for source in images_in(find_sources(path).sources)] == [
         f"'{path}' holds no images"
     ]
 
@@ -108,7 +108,7 @@ def test_missing_sources_are_named(lake):
     ]:
         found = find_sources(f"{lake}/{name}")
         assert found.problem == f"'{lake}/{why}" and found.is_empty == (not count)
-        assert sum(isinstance(item, Shard) for item in found.items) == count
+        assert sum(isinstance(item, Shard) for item in found.sources) == count
 
 
 # Tar
@@ -243,14 +243,14 @@ def test_shards_tables_and_images_in_a_store_are_found_and_read(stored):
     found = find_sources(
         [f"{stored}/shards/{{000..001}}.tar", f"{stored}/t.parquet", f"{stored}/photos", f"{stored}/shards"]
     )
-    assert [str(item.name).rpartition("/")[2] for item in found.items] == ["000.tar", "001.tar", "t.parquet", "a.png"]
+    assert [str(item.name).rpartition("/")[2] for item in found.sources] == ["000.tar", "001.tar", "t.parquet", "a.png"]
     assert found.skipped == {".psd": 1} and not found.problems
-    assert [int(read_image(source).pixels.max()) for source in images_in(found.items)] == [10, 15, 20, 15, 50, 60]
+    assert [int(read_image(source).pixels.max()) for source in images_in(found.sources)] == [10, 15, 20, 15, 50, 60]
 
 
 def test_sources_that_are_not_in_a_store_are_named(stored):
-    refused(lambda: list(find_sources(f"{stored}/gone.tar").items[0].entries()))
-    refused(find_sources(f"{stored}/gone.png").items[0].read)
+    refused(lambda: list(find_sources(f"{stored}/gone.tar").sources[0].entries()))
+    refused(find_sources(f"{stored}/gone.png").sources[0].read)
     assert find_sources(f"{stored}/no*.tar").problem == f"'{stored}/no*.tar' matches nothing"
     assert find_sources(f"{stored}/nothing").problem == f"'{stored}/nothing' does not exist"
 
@@ -266,7 +266,7 @@ def test_a_refused_connection_is_an_error_of_the_shard():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}/x.tar"
-    refused(lambda: list(find_sources(address).items[0].entries()))
+    refused(lambda: list(find_sources(address).sources[0].entries()))
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):

@@ -37,21 +37,21 @@ def test_what_is_in_memory_has_no_stamp():
 
 def test_a_member_has_the_stamp_of_its_shard(tmp_path):
     path = save_tar(tmp_path / "0.tar", samples([10, 20]))
-    assert {member.stamp() for member in images_in(find_sources(path).items)} == {File(str(path)).stamp()}
+    assert {member.stamp() for member in images_in(find_sources(path).sources)} == {File(str(path)).stamp()}
 
 
 def test_a_store_that_keeps_its_listings_is_asked_anew_in_the_next_run(tmp_path):
     register_elsewhere()
     save_tar(tmp_path / "0.tar", samples([10]))
     addresses = [f"elsewhere://{tmp_path}/0.tar"], [f"elsewhere://{tmp_path}/*.tar"], f"elsewhere://{tmp_path}"
-    stamps = [find_sources(address).items[0].stamp() for address in addresses]
+    stamps = [find_sources(address).sources[0].stamp() for address in addresses]
     save_tar(tmp_path / "0.tar", samples([10, 20, 30, 40]))
-    later = [find_sources(address).items[0].stamp() for address in addresses]
+    later = [find_sources(address).sources[0].stamp() for address in addresses]
     assert len({*stamps}) == len({*later}) == 1 and stamps[0] != later[0]
 
 
 def test_finding_shards_makes_no_request_for_each_name():
-    assert len(find_sources("http://127.0.0.1:1/{0000..9999}.tar").items) == 10_000
+    assert len(find_sources("http://127.0.0.1:1/{0000..9999}.tar").sources) == 10_000
 
 
 def test_a_web_server_gives_size_with_checksum_or_time(server):

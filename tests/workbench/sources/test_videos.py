@@ -31,7 +31,7 @@ def clip(tmp_path):
 
 def seconds(path, **options):
     """The times of the sampled frames; of what is no frame, why."""
-    found = images_in(find_sources(path, **options).items)
+    found = images_in(find_sources(path, **options).sources)
     return [each.kind if isinstance(each, NoImage) else float(each.name.split("::")[1]) for each in found]
 
 
@@ -45,7 +45,7 @@ def test_a_video_of_unknown_length_is_told_how_to_be_sampled(tmp_path):
         stream.width, stream.height, stream.pix_fmt = *picture.size, "bgr0"
         container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")))
         container.mux(stream.encode())
-    (image,) = images_in(find_sources(path, sampling="2 frames").items)
+    (image,) = images_in(find_sources(path, sampling="2 frames").sources)
     assert "does not say how long it is: ask for frames some seconds apart" in image.reason
     assert seconds(path, sampling="1s") == [0]
 
@@ -89,7 +89,7 @@ def test_a_sampling_that_means_nothing_is_refused(clip):
 def test_frames_are_upright(tmp_path):
     for degrees in [0, 90, -90, 180]:
         (frame,) = images_in(
-            find_sources(save_clip(tmp_path / "r.mp4", pictures(1), "libx264", "yuv420p", rotation=degrees)).items
+            find_sources(save_clip(tmp_path / "r.mp4", pictures(1), "libx264", "yuv420p", rotation=degrees)).sources
         )
         upright = np.asarray(pictures(1)[0].rotate(degrees, expand=True)).astype(int)
         assert np.abs(pixels(frame) - upright).mean() < 8
@@ -135,7 +135,7 @@ def test_what_is_no_video_and_a_missing_extra_are_sentences(tmp_path, clip, clip
 
 def test_decoding_streams(tmp_path, monkeypatch):
     """However long a video is, few of its frames are in memory."""
-    (video,) = find_sources(save_clip(tmp_path / "long.mkv", pictures(40, (320, 200))), sampling="0.1s").items
+    (video,) = find_sources(save_clip(tmp_path / "long.mkv", pictures(40, (320, 200))), sampling="0.1s").sources
     monkeypatch.setattr(shard_images, "AHEAD_BYTES", 4 * 3 * 320 * 200)
     alive, most = weakref.WeakSet(), 0
     for frame in read_ahead(video):
