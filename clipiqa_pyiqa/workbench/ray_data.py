@@ -178,7 +178,7 @@ class ActorPool:
             device = "cuda"
         elif setup.device.type == "cuda":
             device = "cpu"
-        return cls(partial(setup.made_again, device=device), size, cpus, gpus, has_bars)
+        return cls(partial(setup.factory, device=device), size, cpus, gpus, has_bars)
 
     def score(
         self,

@@ -37,15 +37,11 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
 
     with named_errors(image.name):
         decoded = image.decoded(make_room)
-        rgb = decoded.pixels
-        orientation = decoded.orientation.number
         if decoded.orientation.problem:
             _warn_of_exif_data(image.name, decoded.orientation.problem)
-        if decoded.damage and reading.damaged != "keep":
-            raise ImageError(
-                f"is a damaged JPEG with {decoded.damage}; to score it as it is, have damaged images kept",
-                Kind.DAMAGED,
-            )
+        _check_damage(decoded.damage, reading)
+        rgb = decoded.pixels
+        orientation = decoded.orientation.number
         if reading.apply_exif and orientation != 1:
             rgb = _upright(rgb, orientation)
         height, width = rgb.shape[:2]
@@ -55,6 +51,14 @@ def load(image: AnyImage, reading: Reading) -> ImageRecord:
             rgb = resized(rgb, scored_size)
     pixels = torch.from_numpy(rgb).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return ImageRecord(pixels, width, height, orientation, decoded.converted)
+
+
+def _check_damage(damage: str, reading: Reading) -> None:
+    """Raise ``ImageError`` for the damage of a JPEG, unless such images are kept."""
+    if damage and reading.damaged != "keep":
+        raise ImageError(
+            f"is a damaged JPEG with {damage}; to score it as it is, have damaged images kept", Kind.DAMAGED
+        )
 
 
 def _warn_of_exif_data(path: str, problem: str) -> None:

@@ -35,9 +35,10 @@ class ImageRecord:
     folders: Sequence[str] = ()
 
     @classmethod
-    def of(cls, pixels: torch.Tensor, **more: Any) -> ImageRecord:
+    def of(cls, pixels: torch.Tensor, folders: Sequence[str] = ()) -> ImageRecord:
         """Return the record of pixels that were made here, ``(3, H, W)`` uint8 or floats in [0, 1]."""
-        return cls(pixels, pixels.shape[2], pixels.shape[1], 1, "", **more)
+        _, height, width = pixels.shape
+        return cls(pixels, width, height, orientation=1, converted="", folders=folders)
 
     @property
     def picture(self) -> Image.Image:

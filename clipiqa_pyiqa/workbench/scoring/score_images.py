@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ...options import lists_options
 from ..metrics.parsing import AnyPrompts
 from ..options import RunOptions, SharedOptions
-from ..results.header import Header
-from ..results.row import Row
+from .setup import ScoringSetup
 
 if TYPE_CHECKING:
     import pandas
-
-from .setup import ScoringSetup
 
 
 @lists_options(RunOptions, of=SharedOptions)
@@ -36,15 +32,12 @@ def score_images(
 
 
 def frame_of_scores(setup: ScoringSetup, images: Any) -> pandas.DataFrame:
-    from ..images.in_memory import memory_images
-
-    images = list(memory_images(images))
-    return _frame(setup.rows(images, count=len(images)), setup.header).reset_index(drop=True)
-
-
-def _frame(rows: Iterable[Row], header: Header) -> pandas.DataFrame:
+    """Return what :func:`score_images` returns."""
     import pandas
 
-    cells = [row.as_dict(header.score_names) for row in rows]
-    frame = pandas.DataFrame(cells, columns=["path", *header.score_names, "flag", "error"]).set_index("path")
-    return frame.astype(dict.fromkeys(header.score_names, float))
+    from ..images.in_memory import memory_images
+
+    listed_images = list(memory_images(images))
+    names = setup.header.score_names
+    cells = [row.as_dict(names) for row in setup.rows(listed_images, count=len(listed_images))]
+    return pandas.DataFrame(cells, columns=[*names, "flag", "error"]).astype(dict.fromkeys(names, float))

@@ -44,7 +44,8 @@ class Scorer:
         check_options(options, RunOptions.__annotations__)
         self._again = partial(Scorer, metric, prompts, column=column, prefix=prefix, **options)
         self._setup = cache(partial(ScoringSetup, metric, prompts, **options))
-        self._columns, self._prefix = [column] if column else IMAGE_COLUMNS, prefix
+        self._columns = [column] if column else IMAGE_COLUMNS
+        self._prefix = prefix
         if not is_factory(metric):
             self._setup()  # raises for what cannot be used
 
@@ -56,15 +57,20 @@ class Scorer:
         """
         import pandas
 
-        is_table = isinstance(batch, Mapping | pandas.DataFrame)
-        columns = [name for name in self._columns if name in batch] if is_table else []
-        if is_table and not columns:
+        if not isinstance(batch, Mapping | pandas.DataFrame):
+            return self._scores_of(batch)
+        columns = [name for name in self._columns if name in batch]
+        if not columns:
             raise CLIPIQAError(f"there is no column of images: the columns are {', '.join(batch)}; pass column=NAME.")
-        frame = frame_of_scores(self._setup(), list(batch[columns[0]]) if is_table else batch)
-        scores = {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
-        if is_table and (taken := [name for name in scores if name in batch]):
+        scores = self._scores_of(list(batch[columns[0]]))
+        taken = [name for name in scores if name in batch]
+        if taken:
             raise CLIPIQAError(f"there is a column {taken[0]!r} already: pass prefix=TEXT, which begins the new names.")
-        return {**batch, **scores} if is_table else scores
+        return {**batch, **scores}
+
+    def _scores_of(self, images: Any) -> dict[str, Any]:
+        frame = frame_of_scores(self._setup(), images)
+        return {f"{self._prefix}{name}": frame[name].to_numpy() for name in frame}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickled, (self._again, hashes_of_files(self._again.args[0]))

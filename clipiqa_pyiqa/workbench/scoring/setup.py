@@ -30,8 +30,8 @@ class ScoringSetup:
         also: What metrics may take besides single images, such as pairs of images.
 
     Attributes:
-        made_again: ``made_again(device=…)`` makes them again, in another process; without ``sampling``, which stands
-            only in the header.
+        factory: ``factory(device=…)`` makes them in another process; without ``sampling``, which stands only in the
+            header.
         header: The columns of the metrics, and how images are read.
     """
 
@@ -45,15 +45,15 @@ class ScoringSetup:
         **options: Unpack[RunOptions],
     ) -> None:
         check_options(options, RunOptions.__annotations__)
-        self.made_again = partial(ScoringSetup, metric, prompts, also=also, **options)
+        self.factory = partial(ScoringSetup, metric, prompts, also=also, **options)
         self.device = find_device(options.pop("device", None))
-        rest = dict[str, Any](options)
-        building = {name: rest.pop(name) for name in ("trust_weights", "strict") if name in rest}
-        self.metrics = build_metrics(metric, prompts, self.device, also=also, **building)
+        of_run = dict[str, Any](options)
+        of_metrics = {name: of_run.pop(name) for name in ("trust_weights", "strict") if name in of_run}
+        self.metrics = build_metrics(metric, prompts, self.device, also=also, **of_metrics)
         log_remarks([*self.metrics.of_images, *self.metrics.files])
         self.metrics.check_any_usable()
         # a metric of pyiqa has a smallest side of its own
-        self.options = Options(self.device, min_side=1 if self.metrics.one_by_one else MIN_SIDE, **rest)
+        self.options = Options(self.device, min_side=1 if self.metrics.one_by_one else MIN_SIDE, **of_run)
         reading = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
         self.header = Header(self.metrics.columns, {**reading, "sampling": sampling, **circumstances(self.device)})
 

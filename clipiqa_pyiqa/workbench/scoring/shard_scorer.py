@@ -97,15 +97,16 @@ class ShardScorer:
     def _cells_of(self, row: Row) -> dict[str, Any]:
         cells = {**row.as_dict(self._header.score_names), **self._header.constants_beside_header}
         for name, column in self._header.carried.items():
-            value = row.carried.get(name)
-            kind = self._schema.field(column).type
-            if kind == pyarrow.string() and not isinstance(value, str | None):
-                value = json.dumps(value, ensure_ascii=False, default=str)
+            cell = row.carried.get(name)
+            column_type = self._schema.field(column).type
+            if column_type == pyarrow.string() and not isinstance(cell, str | None):
+                cell = json.dumps(cell, ensure_ascii=False, default=str)
             try:
-                cells[column] = pyarrow.scalar(value, kind).as_py()
+                cells[column] = pyarrow.scalar(cell, column_type).as_py()
             except (pyarrow.ArrowException, TypeError, ValueError):
+                problem = f"{row.path!r} has {cell!r} in {name!r}, where other files have {column_type}."
                 cells["kind"] = Kind.OTHER
-                cells["error"] = f"{row.path!r} has {value!r} in {name!r}, where other files have {kind}. {row.error}"
+                cells["error"] = f"{problem} {row.error}"
         return cells
 
 

@@ -7,7 +7,7 @@ import posixpath
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +43,22 @@ class TarShard(ShardFile):
                     images.append(member.image(f"{self.name}::{member.shown}"))
                 elif member.suffix in beside:
                     sidecars[member.suffix] = member.data
-            values: dict[str, Any] = {"key": key, "__key__": key}
-            values |= {name: data.decode("utf-8", "backslashreplace") for name, data in sidecars.items()}
-            try:
-                values |= json.loads(sidecars.get("json", b"{}"))
-            except (ValueError, TypeError):
-                if images and {*self.keep} - values.keys():
-                    yield NoImage(f"{self.name}::{key}.json", "holds no JSON object", Kind.DAMAGED)
-            for image in images:
-                image.carried = {name: values.get(name) for name in self.keep}
-                yield image
+            yield from self._with_values(images, key, sidecars)
+
+    def _with_values(
+        self, images: Sequence[BytesImage | NoImage], key: str, sidecars: Mapping[str, bytes]
+    ) -> Iterator[Image]:
+        """Yield the images of a sample with its values, after a ``NoImage`` for an unusable sidecar that is needed."""
+        values: dict[str, Any] = {"key": key, "__key__": key}
+        values |= {suffix: content.decode("utf-8", "backslashreplace") for suffix, content in sidecars.items()}
+        try:
+            values |= json.loads(sidecars.get("json", b"{}"))
+        except (ValueError, TypeError):
+            if images and {*self.keep} - values.keys():
+                yield NoImage(f"{self.name}::{key}.json", "holds no JSON object", Kind.DAMAGED)
+        for image in images:
+            image.carried = {name: values.get(name) for name in self.keep}
+            yield image
 
 
 class TarMember(tarfile.TarInfo):
