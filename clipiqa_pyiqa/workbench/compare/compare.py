@@ -81,11 +81,8 @@ def compare(
     needs_images = any(metric.takes is not Takes.NAME for metric in asked)
     sets = parse_data_sets(data_sets, data_root, within, needs_images)
     options = Options.of(batches, seed=seed, min_side=1)
-    if options.limits and not needs_images:
-        limit = next(iter(options.limits))
-        raise CLIPIQAError(
-            f"all scores are in files, so that no image is shrunk: leave out {{{limit}}}.", options=(limit,)
-        )
+    if not needs_images:
+        _check_no_limit(options)
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     names = [scores_name(data.name) for data in sets]
     files = create_result_files(out, names, OTHERS, inputs, resume=resume, overwrite=overwrite)
@@ -121,6 +118,15 @@ def compare(
             notes.append("no image was read, as all scores are in files")
         results.append(_data_set_result(data, scored, notes, options, statistics))
     return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)
+
+
+def _check_no_limit(options: Options) -> None:
+    """Raise ``CLIPIQAError`` for a limit of sizes, which has no effect where no image is read."""
+    if options.limits:
+        limit = next(iter(options.limits))
+        raise CLIPIQAError(
+            f"all scores are in files, so that no image is shrunk: leave out {{{limit}}}.", options=(limit,)
+        )
 
 
 def _opinions_of(images: Sequence[Image], data: DataSet) -> dict[str, list[float]]:

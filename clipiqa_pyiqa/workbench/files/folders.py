@@ -42,7 +42,7 @@ def check_folder(folder: FilePath, names: Iterable[str], *, overwrite: bool = Fa
 
 def check_place(path: FilePath) -> None:
     """Raise ``OutputError`` if a file or folder can be neither changed nor made."""
-    target = resolved(path)
+    target = Path(os.path.expanduser(path)).absolute()
     place = next(place for place in (target, *target.parents) if os.path.exists(place))
     is_below_a_file = place != target and not place.is_dir()
     if is_below_a_file or not os.access(place, os.W_OK):
