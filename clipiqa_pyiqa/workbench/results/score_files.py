@@ -15,6 +15,7 @@ from ..files.journal import Cells
 from ..sources.addresses import address_of, is_remote, joined, suffix_of
 from ..sources.stores import exists
 from .checks import check_row
+from .columns import Column, Record
 from .formats import RECORD, SUFFIXES, format_of
 from .header import METRIC, SCALE, Header
 from .raw_table import RawTable
@@ -80,18 +81,28 @@ def _read_table(path: FilePath, key: str | None) -> RawTable:
     if not rows:
         raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
     cells = pandas.DataFrame(rows)
-    try:
-        known = header.by_name if header else read_scales(_scales(path, cells))
-    except ValueError as error:
-        raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
-    key = key or ("path" if header else None)
+    if header is None:
+        known = _columns_in_scales(path, cells)
+        reading: Record = {}
+    else:
+        known = header.by_name
+        reading = header.reading
+        key = key or "path"
     path_column = find_column(path, list(cells.columns), key, PATH_COLUMNS, option="key")
     cells.index = pandas.Index(cells.pop(path_column).map(str), name="path", dtype=object)
     if "" in cells.index:
         raise CLIPIQAError(
             f"{str(path)!r} has a row without a name in the column {path_column!r}: add it, or delete the row."
         )
-    return RawTable(path, cells, path_column, known, header.reading if header else {})
+    return RawTable(path, cells, path_column, known, reading)
+
+
+def _columns_in_scales(path: Path, cells: pandas.DataFrame) -> dict[str, Column]:
+    """Return what the scales in a file without a header tell of its columns. Raises ``CLIPIQAError`` if they differ."""
+    try:
+        return read_scales(_scales(path, cells))
+    except ValueError as error:
+        raise CLIPIQAError(f"{str(path)!r} holds scores of several runs ({error}): name a file of one run.") from error
 
 
 def _looks_like_ours(table: pandas.DataFrame) -> bool:

@@ -102,7 +102,7 @@ class ScoringWork(BatchWork[ImageTask, LoadedImage, ScoredImage]):
 
     def _answers_of_processes(self, task: ImageTask, record: ImageRecord) -> dict[int, Answer]:
         """Return the answers of metrics that processes score, by position."""
-        if not any(task.wanted[position] for position in self.in_processes):
+        if not _is_any_wanted(self.in_processes, [task]):
             return {}
         answers: dict[int, Answer] | None = self.processes(record, task.wanted)
         if answers is None:
