@@ -46,7 +46,7 @@ class TarShard(ShardFile):
             yield from self._with_values(images, key, sidecars)
 
     def _with_values(
-        self, images: Sequence[BytesImage | NoImage], key: str, sidecars: Mapping[str, bytes]
+        self, images: Sequence[BytesImage | NoImage], key: str | None, sidecars: Mapping[str, bytes]
     ) -> Iterator[Image]:
         """Yield the images of a sample with its values, after a ``NoImage`` for an unusable sidecar that is needed."""
         values: dict[str, Any] = {"key": key, "__key__": key}
