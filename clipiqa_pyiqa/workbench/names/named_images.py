@@ -26,14 +26,10 @@ def images_named(names: Iterable[str]) -> Iterator[Image]:
 
 def _images_in_shard(shard: str, names: list[str]) -> Iterator[Image]:
     """Yield the images of a shard that have these names, then a ``NoImage`` for each that was not found."""
-    rows = []
-    if shard.lower().endswith(TABLES):
-        members = [split_name(name)[1] for name in names]
-        rows = [{int(member) for member in members if member.isdecimal()}]
     missing = dict.fromkeys(names)
     why = "is not in its shard"
     try:
-        for image in shard_class(shard)(shard).entries(*rows):
+        for image in _entries(shard, names):
             name = printable(image.name)
             if name in missing:
                 missing.pop(name)
@@ -45,3 +41,13 @@ def _images_in_shard(shard: str, names: list[str]) -> Iterator[Image]:
         why = f"cannot be read from its shard: {getattr(error, 'reason', '') or reason_of(error)}"
     for name in missing:
         yield NoImage(name, why)
+
+
+def _entries(shard: str, names: Iterable[str]) -> Iterator[Image]:
+    """Yield the images of a shard; of a Parquet file, only those in the rows that the names tell."""
+    shard_file = shard_class(shard)(shard)
+    if not shard.lower().endswith(TABLES):
+        yield from shard_file.entries()
+        return
+    members = [split_name(name)[1] for name in names]
+    yield from shard_file.entries({int(member) for member in members if member.isdecimal()})

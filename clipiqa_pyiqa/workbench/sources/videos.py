@@ -62,6 +62,13 @@ class Sampling:
         return f"a frame every {float(self.seconds):g} s" if self.seconds else "all frames"
 
 
+@dataclass
+class _Position:
+    """How far a video was read: the time of the last frame that was decoded, in seconds from the first; None: none."""
+
+    time: Fraction | None = None
+
+
 class VideoShard(ShardFile):
     """A video, whose images are frames."""
 
@@ -72,32 +79,38 @@ class VideoShard(ShardFile):
         D / N. Raises ``ShardError``.
         """
         av = self._av()
-        time: Fraction | None = None  # of the last frame that was decoded, in seconds from the first
+        position = _Position()
         try:
             with opened(self.name) as file, av.open(file, "r") as container:
-                stream: Any = container.streams.best("video")
-                if stream is None:
-                    return
-                length = _length_of(container, stream)
-                step = self._step(length)
-                next_step = 0
-                for time, frame in _timed(_decoded(container, stream), stream.time_base):
-                    if curve := _HDR.get(stream.codec_context.color_trc):
-                        why = f"is an HDR video ({curve}), whose colours do not fit into 8 bits: convert it to SDR"
-                        yield NoImage(self.name, why, Kind.UNCLEAR_SCALE)
-                        return
-                    if time >= next_step * step:
-                        next_step = math.floor(time / step) + 1 if step else 0
-                        yield Frame(f"{self.name}::{float(time):010.3f}", frame)
-                if time is not None and length > time + _MISSING:
-                    raise EOFError
+                yield from self._scored_frames(container, position)
         except (av.FFmpegError, EOFError) as error:
             why = getattr(error, "strerror", None) or "its end is missing"
-            if time is None:
+            if position.time is None:
                 why = f"is not a video, or its beginning is damaged: {why}"
                 raise ShardError(why, Kind.DAMAGED_ARCHIVE, self.name) from error
-            why = f"is damaged ({why}); the part before ({float(time):.3f} s) was read"
+            why = f"is damaged ({why}); the part before ({float(position.time):.3f} s) was read"
             yield NoImage(self.name, why, Kind.DAMAGED_ARCHIVE)
+
+    def _scored_frames(self, container: Any, position: _Position) -> Iterator[Image]:
+        """Yield the frames to be scored, and note the position. Raises ``EOFError`` if the end is missing."""
+        stream: Any = container.streams.best("video")
+        if stream is None:
+            return
+        length = _length_of(container, stream)
+        step = self._step(length)
+        next_step = 0
+        for time, frame in _timed(_decoded(container, stream), stream.time_base):
+            position.time = time
+            curve = _HDR.get(stream.codec_context.color_trc)
+            if curve:
+                why = f"is an HDR video ({curve}), whose colours do not fit into 8 bits: convert it to SDR"
+                yield NoImage(self.name, why, Kind.UNCLEAR_SCALE)
+                return
+            if time >= next_step * step:
+                next_step = math.floor(time / step) + 1 if step else 0
+                yield Frame(f"{self.name}::{float(time):010.3f}", frame)
+        if position.time is not None and length > position.time + _MISSING:
+            raise EOFError
 
     def _av(self) -> Any:
         """Return the package PyAV. Raises ``ShardError`` if it is not installed."""
