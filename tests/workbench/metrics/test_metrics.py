@@ -143,6 +143,19 @@ def test_a_file_of_ours_keeps_its_record(tmp_path):
     assert metric.columns[0].fingerprint == column("mini").fingerprint and [*metric.scores.values()] == [*row.scores]
 
 
+def test_scores_of_images_that_changed_are_left_out_and_a_line_says_so(tmp_path, caplog):
+    changed, same = (shutil.copy(BUNDLED / "canyon-wren.jpg", tmp_path / name) for name in ("a.jpg", "b.jpg"))
+    score_paths("mini", [changed, same], out=tmp_path / "s.csv", device="cpu").run()
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    caplog.clear()
+    (metric,) = parse_metrics(f"theirs={tmp_path}/s.csv", also=FILES)
+    assert metric.changed_images == [str(changed)] and [*metric.scores] == [str(same)]
+    assert not caplog.messages  # the line comes when the metric is used
+    log_remarks([metric])
+    (said,) = caplog.messages
+    assert "1 image that changed since" in said
+
+
 @pytest.mark.quick
 def test_score_files_that_cannot_be_used_are_refused(scores):
     for given, noun in {
