@@ -121,6 +121,7 @@ def _run(words: list[str], line: CommandLine) -> int:
         return 0
     protected_files.set(line.named_files())
     line.check_outputs()
+    line.check_needs()
     with speaking(command, line.is_quiet), invoked(words, line.option_files):
         return function(*bound.args, **bound.kwargs) or 0
 

@@ -13,6 +13,7 @@ from cyclopts.argument import Argument, ArgumentCollection
 
 from ...checks import check_path
 from ...errors import ConfigError, OptionError
+from .options.needs import NEEDS
 
 _OUTPUTS = ("out", "splits_out", "path", "videos", "page")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config")
@@ -76,6 +77,24 @@ class CommandLine:
             for output in self.texts(name):
                 if not is_remote(address_of(output)):
                     check_place(output)
+
+    def check_needs(self) -> None:
+        """Raise ``OptionError`` for an option without a use, as no option is given that it needs."""
+        flags = self.flags()
+        for name, needed in NEEDS.items():
+            if not self._is_given(name) or any(self._is_given(*option) for option in needed.items()):
+                continue
+            others = [f"{flags[option]} {value}".rstrip() for option, value in needed.items() if option in flags]
+            if not others:
+                raise OptionError(f"{flags[name]} has no use in this command: leave it out.")
+            raise OptionError(f"{flags[name]} needs {' or '.join(others)}: add it, or leave {flags[name]} out.")
+
+    def _is_given(self, name: str, value: str = "") -> bool:
+        """Return whether an option is given: any value but false, or this value."""
+        tokens = [token for argument in self.arguments if argument.field_info.name == name for token in argument.tokens]
+        if value:
+            return value in [token.value for token in tokens]
+        return any(token.implicit_value is not False for token in tokens)
 
     def _add_options_in_files(self) -> None:
         if not self.option_files:

@@ -61,8 +61,6 @@ def run(
     Args:
         data: data sets: [LABEL=]NAME of pyiqa, a CSV file of paths and scores, or a folder
     """
-    if options.fit_parameters != 4 and not options.plcc_fit:
-        raise OptionError("--fit-parameters needs --plcc-fit, the fit that has them.")
     metrics = comparing.metrics.labelled((Takes.NAME,))
     if not metrics or not data:
         missing = ("data set", "-d") if metrics else ("metric", "-m")

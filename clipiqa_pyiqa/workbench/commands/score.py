@@ -148,15 +148,11 @@ def run(
     if null and "-" not in paths:
         raise OptionError("-0 needs - (standard input).")
     check_storage(output.out, output.resume, output.overwrite and videos.videos is None, drop_vanished)
-    if shards.keep and output.out is None:
-        raise OptionError("--keep needs --out.")
     is_on_ray = cluster.engine == "ray"
     if is_on_ray and (output.out is None or output.overwrite or format):
         raise OptionError("--engine ray needs a folder, --out DIR, and does not go with --overwrite or --format.")
     if not is_on_ray and output.out is not None and is_remote(address_of(output.out)):
         raise OptionError("only --engine ray writes to a store: name a file on a disk with --out.")
-    if not is_on_ray and cluster != Cluster():
-        raise OptionError("--actors, --gpus-per-actor and --cpus-per-actor need --engine ray.")
     chosen = metrics.chosen(also=(Takes.NAME,))
     how = {**scoring.keywords(), "trust_weights": metrics.trust_weights, "strict": strictness.strict}
     sources = _find_sources(paths, shards, videos, output, null)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 from assertions import refused
+from command_options import all_arguments
 from photos import save_grey
 
 from clipiqa_pyiqa import CLIPIQA, compare, score_paths
+from clipiqa_pyiqa.workbench.commands.options.needs import NEEDS
 from clipiqa_pyiqa.workbench.files.folders import make_folder
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 
@@ -167,8 +169,31 @@ def test_options_of_clipiqa_need_a_clipiqa(said, tmp_path):
         assert "--template words the pairs of --prompts" in said(f"{command} -m entropy --template 'A {{}}.'")
 
 
-def test_parameters_of_a_fit_need_the_fit(said):
-    assert "--fit-parameters needs --plcc-fit" in said("compare -m x=s.csv -d s.csv --fit-parameters 5")
+def test_an_option_without_what_it_needs_is_refused(said, tmp_path):
+    save_grey(tmp_path / "a.png", 9)
+    compared = "compare -m x=s.csv -d s.csv"
+    methods = "table --methods a=. -m niqe"
+    for command, needed in {
+        f"{compared} --fit-parameters 5": "--fit-parameters needs --plcc-fit: add it, or leave --fit-parameters out.",
+        f"{compared} --caption Scores": "--caption needs --out or --format latex",
+        f"{compared} --caption Scores --format csv": "--caption needs --out or --format latex",
+        f"{methods} --only niqe": "--only needs --protocol",
+        f"{methods} --value k=2": "--value needs --protocol",
+        f"{methods} --latex-label t": "--latex-label needs --out or --format latex",
+        "score a.png -b mini --processes 2": "--processes needs --metrics",
+        "radar a.png -b mini --processes 2": "--processes needs --metrics",
+        "map a.png -b mini --processes 2": "--processes has no use in this command",
+        "score a.png -b mini --keep caption": "--keep needs --out",
+        "score a.png -b mini --cpus-per-actor 2": "--cpus-per-actor needs --engine ray",
+    }.items():
+        assert needed in said(command)
+    Path("no.yml").write_text("plcc_fit: false\nfit_parameters: 5\n")
+    assert "--fit-parameters needs --plcc-fit" in said(f"{compared} -c no.yml")
+
+
+def test_what_options_need_is_an_option():
+    flags = {argument.field_info.name for arguments in all_arguments().values() for argument in arguments}
+    assert NEEDS.keys() | {option for needed in NEEDS.values() for option in needed} <= flags
 
 
 def test_columns_that_other_marks_separate_are_named(said):
