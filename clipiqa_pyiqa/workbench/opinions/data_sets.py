@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...checks import FilePath, check_path
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, OptionError
 from ...files.printable import printable
 from ...text import shown, twice_in
 from ..files.specifications import Settings, Specification, parse_specifications
@@ -37,7 +37,11 @@ def parse_data_sets(
 
 
 def check_data_sets(data_sets: Any, data_root: FilePath | None = None) -> None:
-    """Raise ``CLIPIQAError`` if a data set is not known, or its files are missing; PyTorch is not loaded."""
+    """Raise ``CLIPIQAError`` if a data set is not known, or its files are missing; PyTorch is not loaded.
+
+    A ``data_root`` without a data set of pyiqa is refused, too, as it has no use.
+    """
+    has_pyiqas = False
     for specification in parse_specifications(data_sets, "data set"):
         if isinstance(specification.target, DataSet):
             continue
@@ -46,7 +50,14 @@ def check_data_sets(data_sets: Any, data_root: FilePath | None = None) -> None:
             if not Path(named.options["csv"]).expanduser().exists():
                 raise CLIPIQAError(f"{str(named.options['csv'])!r} does not exist.")
         elif "folder" not in named.options:
+            has_pyiqas = True
             locate(named.name, data_root, named.options, named.label)
+    if data_root is not None and not has_pyiqas:
+        raise OptionError(
+            "`{data_root}` is for data sets of pyiqa, and none is named: leave it out (a CSV file's images are in "
+            "FILE.csv:root=DIR).",
+            options=("data_root",),
+        )
 
 
 def data_set_labels(data_sets: Any) -> list[str]:

@@ -191,6 +191,10 @@ def test_an_option_without_what_it_needs_is_refused(said, tmp_path):
     assert "--fit-parameters needs --plcc-fit" in said(f"{compared} -c no.yml")
 
 
+def test_the_folder_of_pyiqas_data_sets_needs_one(said):
+    assert "--data-root is for data sets of pyiqa" in said("compare -m mini -d s.csv --data-root .")
+
+
 def test_what_options_need_is_an_option():
     flags = {argument.field_info.name for arguments in all_arguments().values() for argument in arguments}
     assert NEEDS.keys() | {option for needed in NEEDS.values() for option in needed} <= flags
