@@ -15,7 +15,7 @@ from ...errors import CLIPIQAError, ConfigError, OptionError
 from ...files.printable import plain_lines
 from ...files.writing import protected_files
 from ...text import counted, hint_for
-from .app import DEFAULT_PROMPTS, NAMES, WHOLE_HELP, command_app, examples_of, exit_codes_of, usage_of
+from .app import NAMES, WHOLE_HELP, command_app, examples_of, exit_codes_of, usage_of
 from .command_line import CommandLine
 from .layout import WIDEST, Layout
 from .options.invocation import invoked
@@ -111,7 +111,7 @@ def _run(words: list[str], line: CommandLine) -> int:
     command = _command_in(words)
     if words and not command and not words[0].startswith("-"):
         raise OptionError(f"there is no command {words[0]!r}: {hint_for(words[0], NAMES)}")
-    layout = Layout(WHOLE_HELP in words, usage_of(command), DEFAULT_PROMPTS.get(command, ""))
+    layout = Layout(WHOLE_HELP in words, usage_of(command))
     app = command_app(words, line, layout)
     function, bound, _ = app.parse_args(_with_stdin_last(words))
     if function.__name__ == "help_print":

@@ -39,6 +39,8 @@ def run(
         votes: CSV files of votes, as the page of `clipiqa agreement --make-pairs` saves them
         count: make N pairs of photos for each attribute, and a page on which people choose
         root: folder of the images; default: the CSV file's folder
+        experiment.metrics.questions.prompts: named pairs (see `clipiqa prompts`), presets, 'positive|negative', or
+            'single:text'; default: those of the votes
     """
     if count is None:
         return experiment.run_and_print("agreement", list(votes), root=root)

@@ -66,8 +66,6 @@ USAGE = {
     "export": "FILE [options]",
 }
 """Command -> what stands behind it on a command line."""
-DEFAULT_PROMPTS = {"radar": "six attributes", "sweep": "those of --changes", "agreement": "those of the votes"}
-"""Command whose prompts are not those of the others by default -> its prompts."""
 NAMES = tuple(name for commands in COMMANDS.values() for name in commands)
 HELP = ("--help", "-h")
 WHOLE_HELP = "--help-all"
@@ -98,7 +96,7 @@ def command_app(words: Sequence[str], command_line: CommandLine, layout: Layout)
         version_format="plaintext",
         default_parameter=_FORM,
         group_arguments=Group("Arguments", sort_key=1),
-        group_parameters=Group(OPTIONS, sort_key=2),
+        group_parameters=OPTIONS,
         config=command_line,
         exit_on_error=False,
         print_error=False,

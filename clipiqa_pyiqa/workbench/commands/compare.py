@@ -9,11 +9,12 @@ from cyclopts import Parameter
 from ...errors import OptionError
 from ..metrics.description import Takes
 from .command_line import as_given
+from .options.flags import group_of_command
 from .options.groups import Settings
 from .options.reports import Comparing
 
 
-@Parameter(name="*", group="Comparison")
+@Parameter(name="*", group=group_of_command("Comparison"))
 @dataclass(frozen=True)
 class CompareOptions:
     """Comparison.

@@ -13,7 +13,7 @@ from ...errors import CLIPIQAError, OptionError
 from ..files.names_and_values import numbers_by_name
 from .command_line import CommandLine
 from .options.continuing import saying_where_results_are
-from .options.flags import COLUMNS
+from .options.flags import COLUMNS, group_of_command
 from .options.groups import MetricOptions, OutputOptions, Scoring, Settings
 from .options.messages import tell
 from .options.progress import progress
@@ -22,7 +22,7 @@ from .options.running import check_inputs, start
 if TYPE_CHECKING:
     from ..gate.gate_result import GateResult
 
-ALLOWED = "What else may differ"
+ALLOWED = group_of_command("What else may differ")
 
 
 def run(

@@ -24,12 +24,10 @@ class Layout:
     Args:
         is_whole: Whether groups are shown that many commands share.
         usage: The first line.
-        default_prompts: The prompts that a command asks by default; empty: quality.
     """
 
-    def __init__(self, is_whole: bool, usage: str = "", default_prompts: str = "") -> None:
+    def __init__(self, is_whole: bool, usage: str = "") -> None:
         self._usage = usage
-        self._default_prompts = default_prompts
         self.is_whole = is_whole
         self.hidden_flags = list[str]()
         """The options in groups that were not shown."""
@@ -42,7 +40,7 @@ class Layout:
             return
         lines = [f"{panel.title}:"]
         for entry in panel.entries:
-            lines += _entry_lines(entry, _width(console), self._default_prompts)
+            lines += _entry_lines(entry, _width(console))
         _print(console, "\n".join([*lines, ""]))
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
@@ -57,13 +55,11 @@ def _width(console: Console) -> int:
     return min(max(console.width, NARROWEST), WIDEST)
 
 
-def _entry_lines(entry: HelpEntry, width: int, default_prompts: str) -> list[str]:
+def _entry_lines(entry: HelpEntry, width: int) -> list[str]:
     label = _label(entry)
     text = " ".join(_plain(entry.description).split())
-    if default_prompts and "--prompts" in entry.positive_names:
-        text = text.replace("default: quality", f"default: {default_prompts}")
     if entry.default not in (None, "False", "()", '""'):
-        text += f" (default: {entry.default})"
+        text += f" (default: {'yes' if entry.default == 'True' else entry.default})"
     lines = textwrap.wrap(text, width - _INDENT) or [""]
     beside = f"  {label}".ljust(_INDENT - 1) + f" {lines[0]}"
     if len(label) > _INDENT - 4:

@@ -25,5 +25,7 @@ def run(
 
     Args:
         paths: images, up to 8
+        experiment.metrics.questions.prompts: named pairs (see `clipiqa prompts`), presets, 'positive|negative', or
+            'single:text'; default: the attributes of look and feel
     """
     return experiment.run_and_print("radar", list(paths))

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from ...errors import CLIPIQAError, OptionError
 from ...text import counted, few
 from ..options import Reading, check_storage
-from .options.flags import COLUMNS, OPTIONS, RARE
+from .options.flags import COLUMNS, OPTIONS, RARE, group_of_command
 from .options.groups import MetricOptions, Settings
 from .options.messages import note, tell
 from .options.progress import progress
@@ -60,7 +60,7 @@ class OrderOptions:
         return self.lower_better if self.lower_better or self.higher_better else None
 
 
-@Parameter(name="*", group="Picked photos")
+@Parameter(name="*", group=group_of_command("Picked photos"))
 @dataclass(frozen=True)
 class PickOptions:
     """Picked photos.

@@ -24,7 +24,7 @@ from ..scoring.row_counts import RowCounts, is_scored
 from ..sources.shards import TABLES
 from .options.console_tables import frame_as_text
 from .options.continuing import saying_where_results_are
-from .options.flags import RAY
+from .options.flags import RAY, group_of_command
 from .options.groups import MetricOptions, OutputOptions, ScoreFile, Scoring, Settings, Strictness
 from .options.messages import note, tell
 from .options.progress import progress
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..sources.found_sources import FoundSources
 
 
-@Parameter(name="*", group="Shards (tar archives and Parquet files)")
+@Parameter(name="*", group=group_of_command("Shards (tar archives and Parquet files)"))
 @dataclass(frozen=True)
 class Shards:
     """Shards (tar archives and Parquet files).
@@ -69,7 +69,7 @@ class Cluster:
     cpus_per_actor: float = 1.0
 
 
-@Parameter(name="*", group="Videos (default: one frame a second)")
+@Parameter(name="*", group=group_of_command("Videos (default: one frame a second)"))
 @dataclass(frozen=True)
 class Videos:
     """Videos (default: one frame a second).

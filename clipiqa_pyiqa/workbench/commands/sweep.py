@@ -39,6 +39,8 @@ def run(
         sample: draw this many of the images at random; default: all
         seed: seed of the sample
         data_root: folder of pyiqa's data sets; default: ./datasets
+        experiment.metrics.questions.prompts: named pairs (see `clipiqa prompts`), presets, 'positive|negative', or
+            'single:text'; default: those of --changes
     """
     from ..experiments.sampled_files import names_data_set
 

@@ -9,11 +9,12 @@ from cyclopts import Parameter
 from ...files.printable import one_line
 from ...text import counted
 from .options.continuing import on_interrupt
+from .options.flags import group_of_command
 from .options.groups import Settings
 from .options.learning import Learning, creation
 
 
-@Parameter(name="*", group="Recipe")
+@Parameter(name="*", group=group_of_command("Recipe"))
 @dataclass(frozen=True)
 class Changes:
     """Recipe.

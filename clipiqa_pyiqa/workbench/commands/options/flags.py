@@ -2,17 +2,25 @@
 
 from typing import Any
 
-# Titles of groups in a command's help. OPTIONS is the first, and the only one whose options several groups share.
-OPTIONS = "Options"
-QUESTIONS = "Questions"
-CLIP = "Which CLIP"
-IMAGES = "Images"
-MACHINE = "Machine"
-TABLES = "Tables, as printed and in --out"
-COLUMNS = "Columns and rows"
-RAY = "Ray (--engine ray --out DIR: a folder of Parquet files)"
-RARE = "Rarely used"
-ONLY_IN_HELP_ALL = (QUESTIONS, CLIP, IMAGES, MACHINE, TABLES, COLUMNS, RAY, RARE)
+from cyclopts import Group
+
+# The groups of a command's help, in their order; those of one command alone stand behind OPTIONS.
+OPTIONS = Group("Options", sort_key=2)
+QUESTIONS = Group("Questions", sort_key=4)
+CLIP = Group("Which CLIP", sort_key=5)
+COLUMNS = Group("Columns and rows", sort_key=6)
+TABLES = Group("Tables, as printed and in --out", sort_key=7)
+IMAGES = Group("Images", sort_key=8)
+RAY = Group("Ray (--engine ray --out DIR: a folder of Parquet files)", sort_key=9)
+MACHINE = Group("Machine", sort_key=10)
+RARE = Group("Rarely used", sort_key=11)
+ONLY_IN_HELP_ALL = [group.name for group in (QUESTIONS, CLIP, COLUMNS, TABLES, IMAGES, RAY, MACHINE, RARE)]
+"""Titles of the groups that the short help leaves out."""
+
+
+def group_of_command(title: str) -> Group:
+    """Return a group of options that one command has, or few."""
+    return Group(title, sort_key=3)
 
 
 def flag_name(name: str) -> str:

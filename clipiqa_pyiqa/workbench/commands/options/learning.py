@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ....errors import OptionError
 from ...options import Machine
-from .flags import COLUMNS, MACHINE, RARE
+from .flags import COLUMNS, MACHINE, RARE, group_of_command
 from .groups import Model, Quiet, stated
 from .running import start
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...opinions.score_table import ScoreTable
 
 
-@Parameter(name="*", group="Scores")
+@Parameter(name="*", group=group_of_command("Scores"))
 @dataclass(frozen=True)
 class OpinionOptions:
     """Scores.
