@@ -22,7 +22,7 @@ class CompareOptions:
     Args:
         data_root: folder of pyiqa's data sets; default: ./datasets
         plcc_fit: also compute PLCC (Pearson's correlation) and RMSE after a logistic fit
-        fit_parameters: parameters of the fit, or VQEG's 5
+        fit_parameters: parameters of the fit: 4, or VQEG's 5
         without_mini_photos: leave out mini's training photos
         bootstrap: resamples for the intervals; 0: no intervals
         seed: seed of resamples and random metrics
@@ -60,7 +60,8 @@ def run(
       clipiqa compare -c table1 --data-root DIR --out runs/table1
 
     Args:
-        data: data sets: [LABEL=]NAME of pyiqa, a CSV file of paths and scores, or a folder
+        data: data sets: [LABEL=]NAME of pyiqa, a CSV file of paths and scores (with its images elsewhere:
+            FILE.csv:root=DIR), or a folder
     """
     metrics = comparing.metrics.labelled((Takes.NAME,))
     if not metrics or not data:

@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 from ...errors import OptionError
 from ..files.names_and_values import numbers_by_name
 from ..metrics.description import Takes
+from .options.flags import RARE
 from .options.groups import Settings
 from .options.reports import Comparing
 
@@ -43,8 +44,8 @@ class Methods:
     crop_border: int | None = None
     expect: Annotated[Sequence[str] | None, Parameter(metavar="PAPER")] = None
     explain: bool = False
-    skip_missing: bool = False
-    seed: int = 0
+    skip_missing: Annotated[bool, Parameter(group=RARE)] = False
+    seed: Annotated[int, Parameter(group=RARE)] = 0
     sd: Annotated[bool, Parameter(negative_bool="no-")] = True
 
 

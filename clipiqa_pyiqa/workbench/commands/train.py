@@ -71,7 +71,7 @@ def run(
         resume: continue the stopped run in --out
         overwrite: replace the run in --out
         recipe: plain, official or pyiqa
-        prompts: pair whose context is learned: a name or 'positive|negative'; default: quality
+        prompts: the pair to learn: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
     """
     table = learning.opinions.table(scores, changes.seed)

@@ -36,7 +36,7 @@ def seen_warning(count: int, images: int) -> str:
     """Return the warning that ``mini`` was trained on ``count`` of the images."""
     return (
         f"mini was trained on {count:,} of these {images:,} images and their scores, so its agreement with them says "
-        "little about other photos: leave mini's photos out."
+        "little about other photos: set without_mini_photos to leave them out."
     )
 
 

@@ -99,6 +99,23 @@ def test_help_tells_folders_from_files_and_commands_own_prompts(clipiqa):
     assert table.index("--methods") < table.index("--prompts") < table.index("--label") < table.index("Examples")
 
 
+def test_the_first_screen_has_what_a_first_run_needs(clipiqa):
+    compared = " ".join(clipiqa("compare --help", 0).out.split())
+    assert "FILE.csv:root=DIR" in compared and "--format {table,csv,markdown,latex}" in compared
+    assert "--caption" in compared and "--caption" in clipiqa("table --help", 0).out
+    for command in ("train", "fit"):
+        assert "--root DIR" in clipiqa(f"{command} --help", 0).out
+    assert "beside the means (default: yes)" in clipiqa("table --help", 0).out
+
+
+def test_a_commands_own_options_come_before_those_of_all_commands(clipiqa):
+    for command, own in {"score": "Videos", "table": "Table", "rank": "Picked photos", "train": "Recipe"}.items():
+        titles = re.findall(r"^([A-Z][\w ]+).*:$", clipiqa(f"{command} --help-all", 0).out, re.MULTILINE)
+        shared = [title for title in titles if title in ("Questions", "Which CLIP", "Images", "Machine", "Rarely used")]
+        assert any(title.startswith(own) for title in titles[: titles.index(shared[0])])
+        assert shared[-1] == "Rarely used"
+
+
 def test_options_without_a_use_are_refused(clipiqa, tmp_path):
     (tmp_path / "s.csv").write_text("path,quality\na.png,1\nb.png,2\n")
     clipiqa("rank s.csv --count 1 --best 1", 2, "--count is for the list without picks")

@@ -9,12 +9,11 @@ OPTIONS = Group("Options", sort_key=2)
 QUESTIONS = Group("Questions", sort_key=4)
 CLIP = Group("Which CLIP", sort_key=5)
 COLUMNS = Group("Columns and rows", sort_key=6)
-TABLES = Group("Tables, as printed and in --out", sort_key=7)
-IMAGES = Group("Images", sort_key=8)
-RAY = Group("Ray (--engine ray --out DIR: a folder of Parquet files)", sort_key=9)
-MACHINE = Group("Machine", sort_key=10)
-RARE = Group("Rarely used", sort_key=11)
-ONLY_IN_HELP_ALL = [group.name for group in (QUESTIONS, CLIP, COLUMNS, TABLES, IMAGES, RAY, MACHINE, RARE)]
+IMAGES = Group("Images", sort_key=7)
+RAY = Group("Ray (--engine ray --out DIR: a folder of Parquet files)", sort_key=8)
+MACHINE = Group("Machine", sort_key=9)
+RARE = Group("Rarely used", sort_key=10)
+ONLY_IN_HELP_ALL = [group.name for group in (QUESTIONS, CLIP, COLUMNS, IMAGES, RAY, MACHINE, RARE)]
 """Titles of the groups that the short help leaves out."""
 
 

@@ -34,7 +34,7 @@ class OpinionOptions:
         group: column of groups that splits and folds keep together; default: a column of references
     """
 
-    root: Annotated[str | None, Parameter(metavar="DIR", group=COLUMNS)] = None
+    root: Annotated[str | None, Parameter(metavar="DIR")] = None
     data_root: Annotated[str, Parameter(metavar="DIR")] = "datasets"
     columns: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = ()
     score_range: Annotated[tuple[float, float] | None, Parameter(metavar="LOW HIGH")] = None

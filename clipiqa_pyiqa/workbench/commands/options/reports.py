@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from ....errors import OptionError
 from ....text import hint_for
 from ...options import Batches, Sizes
-from .flags import OPTIONS, RARE, TABLES
+from .flags import OPTIONS, RARE
 from .groups import MetricOptions, OutputOptions, Scoring, Strictness, batch_keywords
 from .invocation import invocation
 from .messages import note, tell
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...experiments.experiment_result import ExperimentResult
 
 
-@Parameter(name="*", group=TABLES)
+@Parameter(name="*", group=OPTIONS)
 @dataclass(frozen=True)
 class TableOptions:
     """Tables, as printed and in --out.
@@ -35,10 +35,10 @@ class TableOptions:
     """
 
     format: Literal["table", "csv", "markdown", "latex"] = "table"
-    label: Annotated[Sequence[str], Parameter(metavar="NAME=TEXT", group=OPTIONS)] = ()
-    show: Annotated[Sequence[str], Parameter(metavar="COLUMN", group=OPTIONS)] = ()
+    label: Annotated[Sequence[str], Parameter(metavar="NAME=TEXT")] = ()
+    show: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = ()
     caption: str = ""
-    latex_label: Annotated[str, Parameter(metavar="KEY")] = ""
+    latex_label: Annotated[str, Parameter(metavar="KEY", group=RARE)] = ""
 
     def look(self) -> dict[str, Any]:
         """Return how a report is to look, as :class:`~clipiqa_pyiqa.workbench.report.report.Report` takes it."""
