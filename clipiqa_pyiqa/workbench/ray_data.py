@@ -102,7 +102,7 @@ def score_on_ray(
     # tuples become lists, as in the header in the folder, with which this one is compared
     header = Header.of(setup.header_with(keep).record)
     with folder.locked():
-        before = folder.continued(header, resume)
+        before = folder.earlier_header(header, resume)
         if before is not None:
             header = header.with_scored_columns(before)
         rows = FolderRows(folder, sources.sources)

@@ -35,7 +35,7 @@ class Output:
         """Raise ``ResultsError`` if an earlier file or journal is there that is neither continued nor replaced."""
         if self.resume or self.overwrite:
             return
-        file = self.earlier()
+        file = self.earlier_file()
         if file == journal_of(self.path):
             raise ResultsError(
                 f"{unfinished(self.path)}, or `{{overwrite}}` to start again.", options=("resume", "overwrite")
@@ -46,7 +46,7 @@ class Output:
                 options=("overwrite", "resume"),
             )
 
-    def earlier(self) -> Path | None:
+    def earlier_file(self) -> Path | None:
         """Return the file with what is known: the journal, if any, else the result file."""
         files = (journal_of(self.path), self.path)
         return next((path for path in files if path.is_file() and path.stat().st_size), None)

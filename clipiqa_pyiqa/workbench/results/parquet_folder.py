@@ -93,16 +93,11 @@ class ParquetFolder:
         except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ResultsError(f"{path!r} is damaged: name another folder.") from error
 
-    def continued(self, header: Header, resume: bool) -> Header | None:
+    def earlier_header(self, header: Header, resume: bool) -> Header | None:
         """Return the header of an earlier run; None for a new folder. Raises ``ResultsError`` if it cannot go on."""
         before = self.header()
         if before is None:
-            files = files_below(self.path).files
-            if files:
-                raise ResultsError(
-                    f"{self.path!r} holds {files[0]!r}, but no {RECORD}, so it is no folder of results: name a new or "
-                    "an empty folder."
-                )
+            self._check_empty()
             return None
         if not resume:
             raise ResultsError(
@@ -118,6 +113,14 @@ class ParquetFolder:
                 "use the earlier options, or name another folder."
             )
         return before
+
+    def _check_empty(self) -> None:
+        files = files_below(self.path).files
+        if files:
+            raise ResultsError(
+                f"{self.path!r} holds {files[0]!r}, but no {RECORD}, so it is no folder of results: name a new or "
+                "an empty folder."
+            )
 
     def save_header(self, header: Header, *, is_new: bool = False, is_finished: bool = False) -> None:
         """Write the record. Raises ``ResultsError`` if another run has begun in the same new folder."""

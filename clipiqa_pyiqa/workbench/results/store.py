@@ -53,7 +53,7 @@ def open_results(output: Output | None, columns: Sequence[Column], reading: Reco
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(output.path))
         output.check_free()  # check again, as another run may have written results in the meantime
-        earlier_file = output.earlier()
+        earlier_file = output.earlier_file()
         resumed = None
         if output.resume and earlier_file is not None:
             before = read_earlier_header(earlier_file, output, header)

@@ -32,6 +32,6 @@ def create_result_files(
     # the files of scores are checked first: what they hold tells whether the other files may be replaced
     path = make_folder(folder, stored, overwrite=True)
     files = {name: Output(path / name, "", resume, overwrite, drop_vanished=True) for name in stored}
-    is_continued = resume and any(file.earlier() for file in files.values())
+    is_continued = resume and any(file.earlier_file() for file in files.values())
     make_folder(path, [*others, *files], overwrite=overwrite or is_continued, inputs=inputs)
     return files
