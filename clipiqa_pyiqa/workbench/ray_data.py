@@ -141,13 +141,13 @@ class ActorPool:
     """Actors of a cluster.
 
     Attributes:
-        setup: Makes the metrics of an actor.
+        factory: Makes the set-up of an actor.
         size: Number of actors.
         cpus, gpus: Those of each actor.
         has_bars: Whether Ray shows bars of progress.
     """
 
-    setup: Callable[[], ScoringSetup]
+    factory: Callable[[], ScoringSetup]
     size: int
     cpus: float
     gpus: float
@@ -202,7 +202,7 @@ class ActorPool:
             context.target_max_block_size = BLOCK_BYTES
             rows = dataset.map_batches(
                 ShardScorer,
-                fn_constructor_args=(self.setup, header, schema, os.getcwd(), is_careful),
+                fn_constructor_args=(self.factory, header, schema, os.getcwd(), is_careful),
                 batch_size=1,
                 compute=ray.data.ActorPoolStrategy(size=min(self.size, len(tasks)), max_tasks_in_flight_per_actor=1),
                 num_cpus=self.cpus,

@@ -73,7 +73,7 @@ class Pool(ray_data.ActorPool):
 
     def score(self, tasks, folder, header, schema, is_careful):
         Pool.passes += 1
-        scorer = ShardScorer(self.setup, header, schema, os.getcwd(), False)
+        scorer = ShardScorer(self.factory, header, schema, os.getcwd(), False)
         for number, task in enumerate(tasks):
             tables = list(scorer({"task": [pickle.dumps(task)]}))
             for part, table in enumerate(Pool.lost(number, tables)):

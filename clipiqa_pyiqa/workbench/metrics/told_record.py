@@ -32,9 +32,7 @@ def _range(label: str, score_range: Any) -> list[float | None]:
     if score_range is None:
         return [None, None]
     if isinstance(score_range, str):
-        low_text, _, rest = score_range.partition(",")
-        texts = (low_text, rest.partition(",")[0])
-        return [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", end) else None for end in texts]
+        return _range_in(score_range)
     try:
         low, high = [math.nan if end is None else float(end) for end in score_range]
     except (TypeError, ValueError) as error:
@@ -43,3 +41,10 @@ def _range(label: str, score_range: Any) -> list[float | None]:
             f"{shown(score_range)}."
         ) from error
     return [end if math.isfinite(end) else None for end in (low, high)]
+
+
+def _range_in(text: str) -> list[float | None]:
+    """Return the ends of a range that pyiqa writes; an approximate one, such as ``~100``, is open."""
+    low_text, _, high_and_more = text.partition(",")
+    high_text, _, _ = high_and_more.partition(",")
+    return [float(end) if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", end) else None for end in (low_text, high_text)]

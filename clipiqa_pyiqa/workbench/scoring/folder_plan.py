@@ -95,20 +95,25 @@ class FolderPlan:
     def missing(self) -> list[ShardTask]:
         """Return what lacks rows."""
         rows = self.rows.table("path", SOURCE, IMAGES)
-        scored_files = set(rows["path"][rows[SOURCE].isna()])
-        members = rows[rows[SOURCE].notna()]
-        by_shard = members.groupby("item")["path"]
-        finished = set(members["item"][members[IMAGES] == by_shard.transform("size")])
-        done = by_shard.agg(frozenset)
-        tasks = list[ShardTask]()
+        is_member = rows[SOURCE].notna()
+        scored_files = set(rows["path"][~is_member])
         files = list[Image]()
         for name, source in self.rows.sources.items():
-            if not isinstance(source, Shard):
-                if name not in scored_files:
-                    files.append(source)
-            elif name not in finished:
-                tasks.append(ShardTask(source, done.get(name, frozenset())))
-        return tasks + [ShardTask(files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
+            if not isinstance(source, Shard) and name not in scored_files:
+                files.append(source)
+        tasks_of_files = [ShardTask(files[first : first + LOOSE]) for first in range(0, len(files), LOOSE)]
+        return self._missing_shards(rows[is_member]) + tasks_of_files
+
+    def _missing_shards(self, members: pandas.DataFrame) -> list[ShardTask]:
+        """Return the shards that lack rows; a row of a finished shard holds the number of its images."""
+        paths_by_shard = members.groupby("item")["path"]
+        finished = set(members["item"][members[IMAGES] == paths_by_shard.transform("size")])
+        scored_images = paths_by_shard.agg(frozenset)
+        tasks = list[ShardTask]()
+        for name, source in self.rows.sources.items():
+            if isinstance(source, Shard) and name not in finished:
+                tasks.append(ShardTask(source, scored_images.get(name, frozenset())))
+        return tasks
 
     def _may_change(self, rows: pandas.DataFrame, before: Header) -> pandas.Series:
         """Return which rows another run may fill in another way, though their images are the same."""

@@ -31,15 +31,15 @@ class ShardScorer:
     """A callable that scores the images of a task; each of Ray's actors has one, which builds the metrics once.
 
     Args:
-        setup: Makes the metrics for a device.
+        factory: Makes the set-up.
         header: The header of the results; ``schema`` is that of the files.
         is_careful: Score each image in a process of its own.
     """
 
     def __init__(
-        self, setup: Callable[[], ScoringSetup], header: Header, schema: pyarrow.Schema, folder: str, is_careful: bool
+        self, factory: Callable[[], ScoringSetup], header: Header, schema: pyarrow.Schema, folder: str, is_careful: bool
     ) -> None:
-        self._make_setup = setup
+        self._factory = factory
         self._header = header
         self._schema = schema
         self._is_careful = is_careful
@@ -50,11 +50,11 @@ class ShardScorer:
     @cached_property
     def _setup(self) -> ScoringSetup:
         """The metrics, made with the first task: Ray would start an actor that fails earlier again without end."""
-        return self._make_setup()
+        return self._factory()
 
     @cached_property
     def _process(self) -> Processes:
-        return Processes(1, partial(_scorer_of_images, self._make_setup))
+        return Processes(1, partial(_scorer_of_images, self._factory))
 
     def __call__(self, batch: Mapping[str, Any]) -> Iterator[pyarrow.Table]:
         cells = self._cells(pickle.loads(batch["task"][0]))
@@ -110,6 +110,6 @@ class ShardScorer:
         return cells
 
 
-def _scorer_of_images(setup: Callable[[], ScoringSetup]) -> Callable[[Image], Row]:
-    scoring = setup()
-    return lambda image: next(scoring.rows([image]))
+def _scorer_of_images(factory: Callable[[], ScoringSetup]) -> Callable[[Image], Row]:
+    setup = factory()
+    return lambda image: next(setup.rows([image]))
