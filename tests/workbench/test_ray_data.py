@@ -402,7 +402,7 @@ def test_scores_in_a_file_no_sources_and_a_damaged_record(here, lake, tmp_path):
 )
 def test_as_many_actors_as_fit_and_room_for_writing(monkeypatch, machines, options, size):
     pool = pool_of(monkeypatch, machines, **options)
-    assert pool.size == size and pool.setup.keywords["device"] == ("cuda" if "GPU" in machines[0] else "cpu")
+    assert pool.size == size and pool.factory.keywords["device"] == ("cuda" if "GPU" in machines[0] else "cpu")
 
 
 def test_numbers_that_no_process_can_have_are_refused(tmp_path):

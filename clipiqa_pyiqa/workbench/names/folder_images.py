@@ -21,23 +21,27 @@ def images_by_name(place: str) -> dict[str, str]:
         place: Folder, or pattern with ``*``, ``?``, ``[`` or ``**``.
     """
     if os.path.isdir(place):
-        paths = find_inputs(place)
-        names = [without_suffix(os.path.relpath(path, place)) for path in paths]
+        names = {path: without_suffix(os.path.relpath(path, place)) for path in find_inputs(place)}
     elif glob.has_magic(place):
-        paths = sorted(path for path in glob.glob(place, recursive=True) if os.path.isfile(path))
-        expression = re.compile(_expression(place))
-        names = [_wildcard_text(expression, path) for path in paths]
+        names = _wildcard_texts(place)
     else:
         raise CLIPIQAError(f"{place!r} is no folder: name a folder, or a quoted pattern such as 'photos/*_low.png'.")
-    if not paths:
+    if not names:
         raise CLIPIQAError(f"nothing matches {place!r}: there is nothing to compare.")
     files = dict[str, str]()
-    for path, name_on_disk in zip(paths, names, strict=True):
+    for path, name_on_disk in names.items():
         name = printable(name_on_disk.replace(os.sep, "/"))
         if name in files:
             raise CLIPIQAError(f"{files[name]!r} and {path!r} have the same name, {name!r}: leave one of them out.")
         files[name] = path
     return files
+
+
+def _wildcard_texts(pattern: str) -> dict[str, str]:
+    """Return file that matches a pattern -> the text that the wildcards match."""
+    expression = re.compile(_expression(pattern))
+    paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
+    return {path: _wildcard_text(expression, path) for path in paths}
 
 
 def _wildcard_text(expression: re.Pattern[str], path: str) -> str:

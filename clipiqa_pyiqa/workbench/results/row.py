@@ -64,3 +64,8 @@ class Row:
         """Return column -> value."""
         scores = self.scores or (None,) * len(names)
         return {"path": self.path, **dict(zip(names, scores, strict=True)), **self.facts()}
+
+
+def has_value(cells: Cells, name: str) -> bool:
+    """Return whether a row has something in a column, whether it is read from a csv file or not."""
+    return cells[name] not in (None, "")

@@ -27,7 +27,7 @@ from .publishing import publish
 from .reading import read_cells
 from .results_error import ResultsError
 from .resuming import Resumed, log_resumed, read_earlier_header, read_earlier_run
-from .row import FIELDS, Row
+from .row import FIELDS, Row, has_value
 from .row_storage import JournalledRows, RowsInMemory
 from .run_images import RunImages
 
@@ -232,7 +232,7 @@ class Results:
         path = cells["path"]
         earlier_cells = cells if self.images.is_unmet(path) else {}
         cells = {**cells, **self._joined.cells_of(path, earlier_cells)}
-        lacks = {name: cells[name] in (None, "") for name in self._joined.scores}
+        lacks = {name: not has_value(cells, name) for name in self._joined.scores}
         cells.update(with_lacks(path, cells["kind"], cells["error"], lacks))
         missing = [name for name in self.header.score_names if name not in cells]
         was_readable = cells["width"] or cells["kind"] in (None, "", Kind.NOT_IN_FILE)

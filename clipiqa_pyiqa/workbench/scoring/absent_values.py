@@ -9,6 +9,7 @@ from ...errors import Kind
 from ...text import first_of
 from ..files.journal import Cells
 from ..names.members import split_name
+from ..results.row import has_value
 
 LOOSE_PHOTOS = "loose photos"
 """What stands for the shard of all photos that are in no shard."""
@@ -41,8 +42,3 @@ class AbsentValues:
             name: [source for source, absent in self._absent_of.items() if name in absent] for name in self.keep
         }
         return [sentence_about_absent(name, sources) for name, sources in sources_of.items() if sources]
-
-
-def has_value(cells: Cells, column: str) -> bool:
-    """Return whether a row has something in a column."""
-    return cells[column] not in (None, "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ...errors import Kind
 from ...text import counted
 from ..files.journal import Cells
-from .absent_values import has_value
+from ..results.row import has_value
 
 
 @dataclass
