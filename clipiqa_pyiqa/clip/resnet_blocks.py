@@ -9,13 +9,18 @@ from torch import Tensor
 from .convolution import Convolution
 from .frozen_tensors import FrozenTensors
 from .relu_signs import Tape, pack_signs, zero_where_not_positive
-from .strips import RowMap, Strip, crop, cut
+from .strips import Band, RowMap, Strip, cut, widened
 
 UNCUT = 7
 """Maps of up to so many strips (images of up to 0.9 megapixels) are not cut: copying rows would cost more."""
 
+# A strip (#) of the stem on a map that is cut. A 3×3 convolution reads a row more on each side than it gives:
+#
+#     output of conv1    --########--    two rows more than the strip
+#     output of conv2     -########-     one
+#     output of conv3      ########      none; two rows each are averaged
 _HALOS = (2, 1, 0)
-"""Rows beyond a strip that each of the stem's convolutions gives, as each 3×3 convolution after it reads one more."""
+"""Rows that each of the stem's convolutions gives beyond a strip, above and below."""
 
 
 class Stem:
@@ -27,26 +32,24 @@ class Stem:
         ]
 
     def __call__(self, x: Tensor, tape: Tape | None = None) -> Tensor:
-        full_rows, full_columns = ((side + 1) // 2 for side in x.shape[-2:])  # of the maps before the average
-        rows = full_rows // 2
-        averages = RowMap(rows)
-        signs = [RowMap(full_rows) for _ in self.convs]
-        row_size = 4 * (full_columns // 2) * self.convs[-1].out_channels
-        strips = cut(x, rows, row_size, UNCUT // 2 if tape is None else 1)
+        height, width = ((side + 1) // 2 for side in x.shape[-2:])  # of the maps before the average
+        averages = RowMap(height // 2)
+        signs = [RowMap(height) for _ in self.convs]
+        row_size = 4 * (width // 2) * self.convs[-1].out_channels
+        strips = cut(x, height // 2, row_size, UNCUT // 2 if tape is None else 1)
         for strip in strips:
-            start, stop = strip.before_pooling(2, full_rows)
-            y = x
-            y_start = 0  # the row of its whole map with which y begins
+            rows = strip.before_pooling(2, height)
+            band = Band(x, 0)
             for conv, sign_map, halo in zip(self.convs, signs, _HALOS, strict=True):
-                if len(strips) > 1:  # later convolutions need `halo` rows beyond the strip
-                    halo_start = max(start - halo, 0)
-                    halo_stop = min(stop + halo, full_rows)
-                    y = crop(y, conv.stride * halo_start - 1 - y_start, conv.stride * (halo_stop - 1) + 2 - y_start)
-                    y_start = halo_start
-                y = conv(y, has_padded_rows=len(strips) == 1, can_pack=tape is None)
+                if len(strips) > 1:
+                    needed = widened(rows, halo, halo, height)
+                    y = conv(band.padded_part(_read_rows(needed, conv)), has_padded_rows=False, can_pack=tape is None)
+                    band = Band(y, needed.start)
+                else:
+                    band = Band(conv(band.tensor, can_pack=tape is None), 0)
                 if tape is not None:
-                    sign_map.append(pack_signs(y[:, :, start - y_start : stop - y_start]))
-            averages.append(F.avg_pool2d(y, 2))
+                    sign_map.append(pack_signs(band.part(rows)))
+            averages.append(F.avg_pool2d(band.tensor, 2))
         if tape is not None:
             tape.extend(sign_map.whole for sign_map in signs)
         return averages.whole
@@ -58,28 +61,36 @@ class Stem:
         return F.avg_pool2d(x, 2)
 
     def pull_back(self, grad: Tensor, tape: Tape, size: tuple[int, int]) -> Tensor:
-        """Return the gradient of pixels of this ``size``."""
-        signs = [tape.pop() for _ in self.convs]  # of the last convolution first
-        rows = grad.shape[-2]
-        full_rows, full_columns = signs[0].shape[-2:]
+        """Return the gradient of pixels of this ``size``.
+
+        The last pixels of a strip change one row beyond it on the first map, two on the second and three on the third,
+        and the first pixels one row less above it.
+        """
+        signs_3, signs_2, signs_1 = (tape.pop() for _ in self.convs)
+        conv_1, conv_2, conv_3 = self.convs
+        height, width = signs_3.shape[-2:]  # of the maps before the average
         pixel_grads = RowMap(size[0])
-        for strip in cut(grad, rows, 4 * grad.shape[-1] * grad.shape[1]):
-            start, stop = strip.before_pooling(2, full_rows)
-            seen = strip.widened(1, 2, rows)  # what the strip's pixels changed, through the three convolutions
-            y_start, y_stop = seen.before_pooling(2, full_rows)
-            y = pull_back_avg_pool(grad[:, :, seen.start : seen.stop], 2, (y_stop - y_start, full_columns))
-            for conv, sign, halo in zip(reversed(self.convs), signs, _HALOS, strict=True):
-                halo_start = max(start - halo, 0)
-                halo_stop = min(stop + halo + 1, full_rows)
-                y = y[:, :, halo_start - y_start : halo_stop - y_start]
-                y = zero_where_not_positive(y, sign[:, :, halo_start:halo_stop])
-                y_start = halo_start
-                if halo:
-                    y = conv.pull_back(y)
-            surplus = min(1, size[0] + 1 - 2 * halo_stop), size[1] + 1 - 2 * full_columns
-            y = self.convs[0].pull_back(y, surplus)
-            pixel_grads.append(y if strip.is_last else y[:, :, : 2 * (stop - start)])
+        for strip in cut(grad, grad.shape[-2], 4 * grad.shape[-1] * grad.shape[1]):
+            rows = strip.before_pooling(2, height)
+            averages = strip.widened(1, 2, grad.shape[-2])  # all that the strip's pixels change
+            averaged = averages.before_pooling(2, height)
+            y = pull_back_avg_pool(grad[:, :, averages.rows], 2, (averaged.stop - averaged.start, width))
+            band = Band(y, averaged.start)
+            for conv, signs, above in ((conv_3, signs_3, 2), (conv_2, signs_2, 1)):
+                changed = widened(rows, above, above + 1, height)
+                y = zero_where_not_positive(band.part(changed), signs[:, :, changed])
+                band = Band(conv.pull_back(y), changed.start)
+            changed = widened(rows, 0, 1, height)
+            y = zero_where_not_positive(band.part(changed), signs_1[:, :, changed])
+            surplus = min(1, size[0] + 1 - 2 * changed.stop), size[1] + 1 - 2 * width
+            y = conv_1.pull_back(y, surplus)
+            pixel_grads.append(y if strip.is_last else y[:, :, : 2 * (rows.stop - rows.start)])
         return pixel_grads.whole
+
+
+def _read_rows(rows: slice, conv: Convolution) -> slice:
+    """Return the rows of its input, beyond the edges too, from which a 3×3 convolution makes these rows."""
+    return slice(conv.stride * rows.start - 1, conv.stride * (rows.stop - 1) + 2)
 
 
 class Bottleneck:
@@ -99,21 +110,20 @@ class Bottleneck:
         """Return the output; ``x`` is overwritten unless the shortcut has a convolution."""
         can_pack = tape is None
         height, width = x.shape[-2:]
-        rows = height // self.stride
-        outputs = RowMap(rows)
+        pooled_height = height // self.stride
+        outputs = RowMap(pooled_height)
         reduced_signs = RowMap(height)
         spatial_signs = RowMap(height)
-        output_signs = RowMap(rows)
+        output_signs = RowMap(pooled_height)
         row_size = self.stride * width * max(x.shape[1], self.expand.out_channels)
-        strips = cut(x, rows, row_size, UNCUT if tape is None else 1)
+        strips = cut(x, pooled_height, row_size, UNCUT if tape is None else 1)
         reduced_strips = self._reduced(x, strips, None if tape is None else reduced_signs)
         for strip, reduced in zip(strips, reduced_strips, strict=True):
             y = self.spatial(reduced, has_padded_rows=len(strips) == 1, can_pack=can_pack)
             if tape is not None:
                 spatial_signs.append(pack_signs(y))
             y = avg_pool(y, self.stride)
-            start, stop = strip.before_pooling(self.stride, height)
-            identity = x[:, :, start:stop]
+            identity = x[:, :, strip.before_pooling(self.stride, height)]
             if self.shortcut is None:
                 y = self.expand(y, can_pack=can_pack, onto=identity)
             else:
@@ -127,25 +137,28 @@ class Bottleneck:
         return x if self.shortcut is None else outputs.whole
 
     def _reduced(self, x: Tensor, strips: list[Strip], sign_map: RowMap | None) -> Iterator[Tensor]:
-        """Yield, for each of several strips, its rows after the first convolution, and a row more above and below.
+        """Yield each strip after the first convolution, with a row more above and below; the only strip as it is.
 
-        Each row of ``x`` is read once, before the caller overwrites it. Beyond the edges are zeros; the only strip of
-        a map is yielded as it is.
+        Each row of ``x`` is read once, before the caller overwrites it. Three strips of a map of nine rows:
+
+            rows 0 to 2: reads 0 1 2 3, yields - 0 1 2 3    (-: zeros beyond the edge)
+            rows 3 to 5: reads 4 5 6,   yields 2 3 4 5 6
+            rows 6 to 8: reads 7 8,     yields 5 6 7 8 -
         """
         height = x.shape[-2]
         rows_read = 0
-        last_rows: Tensor | None = None  # of the strip before, which the next one begins with
+        shared: Tensor | None = None  # the two rows that a strip has in common with the one before
         for strip in strips:
-            _, stop = strip.before_pooling(self.stride, height)
-            reduced = self.reduce(x[:, :, rows_read : stop + 1], can_pack=sign_map is None)
-            rows_read = stop + 1
+            stop_reading = strip.before_pooling(self.stride, height).stop + 1
+            reduced = self.reduce(x[:, :, rows_read:stop_reading], can_pack=sign_map is None)
+            rows_read = stop_reading
             if sign_map is not None:
                 sign_map.append(pack_signs(reduced))
             if len(strips) > 1:
                 zeros = torch.zeros_like(reduced[:, :, :1])
-                above = zeros if last_rows is None else last_rows
+                above = zeros if shared is None else shared
                 reduced = torch.cat([above, reduced, zeros] if strip.is_last else [above, reduced], dim=2)
-                last_rows = reduced[:, :, -2:].clone()
+                shared = reduced[:, :, -2:].clone()
             yield reduced
 
     def differentiable(self, x: Tensor) -> Tensor:
@@ -165,46 +178,47 @@ class Bottleneck:
         strips = cut(grad, grad.shape[-2], row_size)
         input_grads = RowMap(height)
         spatial_grads = self._spatial_grads(grad, strips, output_signs, spatial_signs)
-        for strip, (y, y_start) in zip(strips, spatial_grads, strict=True):
-            start, stop = strip.before_pooling(self.stride, height)
-            y = self.spatial.pull_back(y)[:, :, start - y_start : stop - y_start]
-            y = zero_where_not_positive(y, reduced_signs[:, :, start:stop])
+        for strip, band in zip(strips, spatial_grads, strict=True):
+            rows = strip.before_pooling(self.stride, height)
+            y = Band(self.spatial.pull_back(band.tensor), band.start).part(rows)
+            y = zero_where_not_positive(y, reduced_signs[:, :, rows])
             y = self.reduce.pull_back(y)
             if self.shortcut is None:
-                grad[:, :, start:stop].add_(y)
+                grad[:, :, rows].add_(y)
             else:
-                identity = self.shortcut.pull_back(grad[:, :, strip.start : strip.stop])
-                input_grads.append(y.add_(pull_back_avg_pool(identity, self.stride, (stop - start, width))))
+                identity = self.shortcut.pull_back(grad[:, :, strip.rows])
+                input_grads.append(y.add_(pull_back_avg_pool(identity, self.stride, (rows.stop - rows.start, width))))
         return grad if self.shortcut is None else input_grads.whole
 
     def _spatial_grads(
         self, grad: Tensor, strips: list[Strip], output_signs: Tensor, spatial_signs: Tensor
-    ) -> Iterator[tuple[Tensor, int]]:
-        """Yield, for each strip, the gradient before the second convolution's ReLU, and the row with which it begins.
+    ) -> Iterator[Band]:
+        """Yield the gradient of each strip before the second convolution's ReLU, with a row more above and below.
 
-        It has a row more above and below, if the map has them. Each row of ``grad`` is read once, before the caller
-        overwrites it, and set to zero where the output was not positive.
+        Each row of ``grad`` is read once, before the caller overwrites it, and set to zero where the output was not
+        positive. Three strips of a map of nine rows, without pooling:
+
+            rows 0 to 2: reads 0 1 2 3, yields   0 1 2 3
+            rows 3 to 5: reads 4 5 6,   yields 2 3 4 5 6
+            rows 6 to 8: reads 7 8,     yields 5 6 7 8
         """
         height, width = spatial_signs.shape[-2:]
-        rows = grad.shape[-2]
+        pooled_height = grad.shape[-2]
         rows_read = 0
-        last_rows: Tensor | None = None  # of the strip before, which the next one begins with
+        shared: Tensor | None = None  # the rows that a strip has in common with the one before, from the row above it
         for strip in strips:
-            stop_reading = min(strip.stop + 1, rows)
-            unread = Strip(rows_read, stop_reading, stop_reading == rows)
+            stop_reading = min(strip.stop + 1, pooled_height)
+            unread = Strip(rows_read, stop_reading, stop_reading == pooled_height)
             rows_read = stop_reading
-            unread_start, unread_stop = unread.before_pooling(self.stride, height)
-            y = grad[:, :, unread.start : unread.stop]
-            y = zero_where_not_positive(y, output_signs[:, :, unread.start : unread.stop])
-            y = pull_back_avg_pool(self.expand.pull_back(y), self.stride, (unread_stop - unread_start, width))
-            y = zero_where_not_positive(y, spatial_signs[:, :, unread_start:unread_stop])
-            start, stop = strip.before_pooling(self.stride, height)
-            y_start = unread_start
-            if last_rows is not None:
-                y = torch.cat([last_rows, y], dim=2)
-                y_start = start - 1
-            last_rows = y[:, :, stop - 1 - y_start :].clone()
-            yield y[:, :, : stop + 1 - y_start], y_start
+            unpooled = unread.before_pooling(self.stride, height)
+            y = zero_where_not_positive(grad[:, :, unread.rows], output_signs[:, :, unread.rows])
+            y = pull_back_avg_pool(self.expand.pull_back(y), self.stride, (unpooled.stop - unpooled.start, width))
+            y = zero_where_not_positive(y, spatial_signs[:, :, unpooled])
+            rows = strip.before_pooling(self.stride, height)
+            needed = widened(rows, 1, 1, height)
+            band = Band(y if shared is None else torch.cat([shared, y], dim=2), needed.start)
+            shared = band.part(slice(rows.stop - 1, height)).clone()
+            yield Band(band.part(needed), needed.start)
 
 
 def _folded(tensors: FrozenTensors, conv: str, norm: str, stride: int = 1, activation: str = "relu") -> Convolution:

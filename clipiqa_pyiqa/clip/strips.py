@@ -20,20 +20,41 @@ class Strip(NamedTuple):
     stop: int
     is_last: bool  # whether no row of the map follows
 
-    def before_pooling(self, stride: int, rows: int) -> tuple[int, int]:
-        """Return the first row, and the row after the last, on the map whose rows are averaged ``stride`` at a time.
+    @property
+    def rows(self) -> slice:
+        return slice(self.start, self.stop)
 
-        Its last rows belong to the last strip, also if they are too few for an average.
+    def before_pooling(self, stride: int, height: int) -> slice:
+        """Return its rows on the map of this height whose rows are averaged ``stride`` at a time.
 
-        Args:
-            rows: How many rows that map has.
+        The last rows of that map belong to the last strip, also if they are too few for an average.
         """
-        return self.start * stride, rows if self.is_last else self.stop * stride
+        return slice(self.start * stride, height if self.is_last else self.stop * stride)
 
-    def widened(self, above: int, below: int, rows: int) -> "Strip":
-        """Return a strip with as many rows more, as far as there are rows; ``rows``: how many the map has."""
-        stop = min(self.stop + below, rows)
-        return Strip(max(self.start - above, 0), stop, stop == rows)
+    def widened(self, above: int, below: int, height: int) -> "Strip":
+        """Return a strip with so many rows more, as far as a map of this height has them."""
+        rows = widened(self.rows, above, below, height)
+        return Strip(rows.start, rows.stop, rows.stop == height)
+
+
+def widened(rows: slice, above: int, below: int, height: int) -> slice:
+    """Return rows with so many more above and below, as far as a map of this height has them."""
+    return slice(max(rows.start - above, 0), min(rows.stop + below, height))
+
+
+class Band(NamedTuple):
+    """Rows of a map, and the number of the first one on the whole map."""
+
+    tensor: Tensor
+    start: int
+
+    def part(self, rows: slice) -> Tensor:
+        """Return some of the rows, numbered as on the whole map."""
+        return self.tensor[:, :, rows.start - self.start : rows.stop - self.start]
+
+    def padded_part(self, rows: slice) -> Tensor:
+        """Return some of the rows, with zeros for those that the band does not have."""
+        return crop(self.tensor, rows.start - self.start, rows.stop - self.start)
 
 
 def cut(x: Tensor, rows: int, row_size: int, most: int = 1) -> list[Strip]:
