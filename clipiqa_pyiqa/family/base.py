@@ -84,7 +84,7 @@ class FamilyMetric(TowerMetric):
                 f"{self.model_type} has no file of its own: pass {{clip_weights}}=PATH for its tower.",
                 options=("clip_weights",),
             )
-        weights = self._find_tower(backbone, clip_weights, quick_gelu)
+        weights = self._obtained_tower(backbone, clip_weights, quick_gelu)
         self.clip = frozen_clip(weights)
         self.columns = (self.model_type,)
         self.min_side = self.view.min_side or self.clip.cell
@@ -99,8 +99,8 @@ class FamilyMetric(TowerMetric):
         self.encoding = encoding_of(weights, precision, view_name, on_stages=False)
         self.load(pretrained_model_path)
 
-    def _find_tower(self, backbone: str | None, clip_weights: FilePath | None, quick_gelu: bool | None) -> Weights:
-        """Return the weights of the metric's tower, which may be downloaded."""
+    def _obtained_tower(self, backbone: str | None, clip_weights: FilePath | None, quick_gelu: bool | None) -> Weights:
+        """Find or download the weights of the metric's tower."""
         name = self.backbone if backbone is None else backbone
         if not self.tower_file:
             return obtained_weights(name, clip_weights, quick_gelu)

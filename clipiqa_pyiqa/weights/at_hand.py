@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from ..checks import check_list
 from ..errors import WeightsError
-from .copies import Copy, download_addresses, find_copy_here
+from .copies import Copy, download_addresses, search, warn_of_left_out
 from .finding import checked_weights, weights_by_name
 from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
 from .obtaining import obtained_file
@@ -54,7 +54,7 @@ def weights_at_hand(
 def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     """Return a file with its state, after a download if one is wanted."""
     try:
-        copy = obtained_file(file) if download else find_copy_here(file)
+        copy = obtained_file(file) if download else _copy_here(file)
         if copy is None:
             state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
             return FileAtHand(file.title, state, " or ".join(download_addresses(file)), sha256=file.sha256)
@@ -62,6 +62,13 @@ def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     except WeightsError as error:
         return FileAtHand(file.title, "failed" if download else "damaged", str(error).splitlines()[0])
     return FileAtHand(file.title, state, f"{copy.place}: {copy.path}", copy.path.stat().st_size, copy.sha256)
+
+
+def _copy_here(file: PublishedFile) -> Copy | None:
+    """Find a good copy on this machine, and log what is left out."""
+    search_here = search(file)
+    warn_of_left_out(file, search_here.problems)
+    return search_here.copy
 
 
 def _is_published(copy: Copy, file: PublishedFile) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -54,7 +54,7 @@ class Search(NamedTuple):
 
 
 def search(file: PublishedFile) -> Search:
-    """Look for a good copy on this machine; raise WeightsError if the copy in the user's folder is damaged."""
+    """Return what this machine has of a file; raise WeightsError if the copy in the user's folder is damaged."""
     problems = list[str]()
     for path, place, expected in candidates(file):
         sha256 = remembered_sha256(path)
@@ -69,18 +69,13 @@ def search(file: PublishedFile) -> Search:
     return Search(None, problems)
 
 
-def find_copy_here(file: PublishedFile) -> Copy | None:
-    """Find the first good copy on this machine; None if there is none.
-
-    What is left out is logged: damaged copies, and a user's folder that is none.
-    """
+def warn_of_left_out(file: PublishedFile, problems: Iterable[str]) -> None:
+    """Log what a search left out: damaged copies, and a user's folder that is none."""
     folder = _users_folder()
-    result = search(file)
     if folder is not None and not folder.is_dir() and download_addresses(file):
         _warn_of_folder(folder)
-    for problem in result.problems:
+    for problem in problems:
         log.warning(f"{problem}; this copy is not used: delete the file.")
-    return result.copy
 
 
 def candidates(file: PublishedFile) -> Iterator[Candidate]:

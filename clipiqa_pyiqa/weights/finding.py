@@ -39,16 +39,25 @@ class Weights(PublishedFile):
 def obtained_weights(
     backbone: str = "RN50", clip_weights: FilePath | None = None, quick_gelu: bool | None = None
 ) -> Weights:
-    """Return the weights of a backbone after checking hash and architecture; no tensor is read.
+    """Find or download the weights of a backbone, and check hash and architecture; no tensor is read.
 
     Args:
         backbone: One of ``BACKBONES``; the spelling ``'vit-b-32'`` also works.
     """
     backbone = canonical_backbone(backbone)
     if clip_weights is None:
-        return _published_weights(published_clip(backbone), quick_gelu)
-    if _is_tag(clip_weights, backbone):
-        return _published_weights(published_clip(backbone, str(clip_weights)), quick_gelu)
+        weights = _obtained_published(published_clip(backbone), quick_gelu)
+    elif _is_tag(clip_weights, backbone):
+        weights = _obtained_published(published_clip(backbone, str(clip_weights)), quick_gelu)
+    else:
+        weights = _weights_in_file(clip_weights, backbone, quick_gelu)
+    if weights.tag == "file" and quick_gelu is None:
+        _warn_of_assumed_activation(weights)
+    return weights
+
+
+def _weights_in_file(clip_weights: FilePath, backbone: str, quick_gelu: bool | None) -> Weights:
+    """Return the weights in a file that a user names."""
     if not isinstance(clip_weights, (str, os.PathLike)):
         raise OptionError(
             f"{{clip_weights}} must be a path or a tag of open_clip; got {shown(clip_weights)}.",
@@ -85,7 +94,8 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
     return None
 
 
-def _published_weights(published: PublishedFile, quick_gelu: bool | None) -> Weights:
+def _obtained_published(published: PublishedFile, quick_gelu: bool | None) -> Weights:
+    """Find or download a published file, and return its weights."""
     # a copy in the user's folder may be an unpublished file, for which the option is allowed
     if quick_gelu not in (None, published.quick_gelu) and search(published).copy is None:
         check_activation(published, quick_gelu)  # raises before a download
@@ -108,15 +118,17 @@ def weights_by_name(copy: Copy, published: PublishedFile, quick_gelu: bool | Non
 
 def _unpublished_weights(copy: Copy, like: PublishedFile, quick_gelu: bool | None) -> Weights:
     """Return the weights in a file whose hash is not known; what is not given is as in the published file ``like``."""
-    if quick_gelu is not None:
-        return checked_weights(copy, replace(like, tag="file", quick_gelu=quick_gelu))
-    weights = checked_weights(copy, replace(like, tag="file"))
-    assumed, other = ("QuickGELU", "GELU") if like.quick_gelu else ("GELU", "QuickGELU")
+    has_quick_gelu = like.quick_gelu if quick_gelu is None else quick_gelu
+    return checked_weights(copy, replace(like, tag="file", quick_gelu=has_quick_gelu))
+
+
+def _warn_of_assumed_activation(weights: Weights) -> None:
+    """Log which activation is assumed of an unpublished file."""
+    assumed, other = ("QuickGELU", "GELU") if weights.quick_gelu else ("GELU", "QuickGELU")
     log.warning(
-        f"{copy.path} is not a published file: {assumed} is assumed; if its model uses {other}, "
-        f"switch QuickGELU {'off' if like.quick_gelu else 'on'}."
+        f"{weights.path} is not a published file: {assumed} is assumed; if its model uses {other}, "
+        f"switch QuickGELU {'off' if weights.quick_gelu else 'on'}."
     )
-    return weights
 
 
 def check_activation(published: PublishedFile, quick_gelu: bool | None) -> None:

@@ -8,15 +8,16 @@ from huggingface_hub import constants
 from ..errors import WeightsError
 from ..files.hashes import remembered_sha256
 from ..logger import log
-from .copies import VARIABLE, Copy, Place, download_addresses, find_copy_here
+from .copies import VARIABLE, Copy, Place, download_addresses, search, warn_of_left_out
 from .names import PublishedFile
 
 
 def obtained_file(file: PublishedFile) -> Copy:
-    """Return the first good copy of a published file on this machine, downloaded if there is none."""
-    copy_here = find_copy_here(file)
-    if copy_here is not None:
-        return copy_here
+    """Find the first good copy of a published file on this machine, or download it; log what is left out or slow."""
+    search_here = search(file)
+    warn_of_left_out(file, search_here.problems)
+    if search_here.copy is not None:
+        return search_here.copy
     addresses = download_addresses(file)
     if not addresses:
         raise WeightsError(f"{file.title}, a part of clipiqa-pyiqa, is missing or damaged: install the package again.")
