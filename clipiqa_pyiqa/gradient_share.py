@@ -35,7 +35,7 @@ class GradientShare:
         self._pixel_loss = pixel_loss
         self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of the other loss's
 
-    def update(self, share: float, pred: Tensor, target: Any, loss: Tensor, *, must_be_finite: bool) -> None:
+    def update(self, share: float, pred: Tensor, target: Any, loss: Tensor, *, is_nan_refused: bool) -> None:
         """Take the norms of a batch into account; no batch exceeds the share.
 
         A batch without finite gradients leaves the weight as it is.
@@ -44,7 +44,7 @@ class GradientShare:
             share: The wanted share.
             pred: The prediction, from which ``loss`` was computed.
             target: The clean images, of the prediction's shape.
-            must_be_finite: Raise ``CLIPIQAError`` if the pixel loss's gradient is not finite.
+            is_nan_refused: Raise ``CLIPIQAError`` if the pixel loss's gradient is not finite.
         """
         if is_transformed():
             raise CLIPIQAError(
@@ -68,7 +68,7 @@ class GradientShare:
             ) from error
         gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
         norms = [gradient.norm().item() for gradient in gradients]
-        if must_be_finite and not math.isfinite(norms[0]):
+        if is_nan_refused and not math.isfinite(norms[0]):
             raise CLIPIQAError(
                 "the gradient of the pixel loss is NaN or infinite, so the weight of this loss is unknown: check the "
                 "clean images and the function `beside` for NaN, or pass nan='propagate', which keeps the last weight."

@@ -31,6 +31,10 @@ class ImageEncoder(TowerMetric):
     pos_embedding: str
     head: OpinionHead | None
 
+    @property
+    def has_fixed_input(self) -> bool:
+        return self.pos_embedding == "fixed"
+
     def encode_map(self, x: Tensor) -> Tensor:
         """Return unit features ``(N, D, h, w)`` of places, for :meth:`score`.
 
@@ -48,7 +52,8 @@ class ImageEncoder(TowerMetric):
         return self._image_tower(x).encode(x, self.pos_embedding, *parts)
 
     def check_map(self) -> None:
-        if self.pos_embedding == "fixed":
+        """Raise unless the tower sees whole images."""
+        if self.has_fixed_input:
             raise CLIPIQAError(
                 "{pos_embedding} must be 'none' or 'interpolate' for a map; got 'fixed', which crops images.",
                 options=("pos_embedding",),
@@ -61,7 +66,7 @@ class ImageEncoder(TowerMetric):
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
         tower = self._image_tower(x)
-        encode = tower.encode_stages if self.head and self.head.on_stages else tower
+        encode = tower.encode_stages if self.head and self.head.is_on_stages else tower
         return encode(x, self.pos_embedding)
 
     def margins_unchecked(self, x: Tensor, texts: Tensor, local: bool) -> Tensor:
@@ -74,6 +79,7 @@ class ImageEncoder(TowerMetric):
         return margins(features, texts.to(x.device), self.clip.logit_scale)
 
     def check_positions(self) -> None:
+        """Raise if a positional embedding is asked of a tower that has none."""
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
                 f"{{pos_embedding}} must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no "

@@ -168,7 +168,7 @@ class CLIPIQALoss(nn.Module):
                 losses = losses * unusable
             loss = losses if self.reduction == "none" else getattr(losses, self.reduction)()  # mean or sum
             if self.share and needs_gradient(pred):
-                self._gradient_share.update(self.share, pred, target, loss, must_be_finite=self.nan == "raise")
+                self._gradient_share.update(self.share, pred, target, loss, is_nan_refused=self.nan == "raise")
             elif self.share:
                 self._warn_of_missing_gradient()
             return self.last_weight * loss
@@ -240,7 +240,7 @@ def _check_kinds(metric: Any, criterion: Any) -> None:
     """Raise unless ``metric`` and ``criterion`` are of the kinds that the loss can use."""
     if metric is not None and not isinstance(metric, CLIPIQA):
         raise CLIPIQAError(f"metric must be a CLIPIQA, such as CLIPIQA(backbone='mini'); got {shown(metric)}.")
-    if criterion is not None and (not hasattr(criterion, "answer") or criterion.takes_captions):
+    if criterion is not None and (not hasattr(criterion, "answer") or criterion.has_captions):
         raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
 
 

@@ -121,7 +121,7 @@ class CLIPIQA(ImageEncoder):
         elif pretrained:
             check_backbone(model_type, metadata, backbone)
         self.clip = frozen_clip(obtained_weights(backbone, clip_weights, quick_gelu))
-        self.min_side = 1 if self.pos_embedding == "fixed" else self.clip.cell
+        self.min_side = 1 if self.has_fixed_input else self.clip.cell
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
         self._learned_name: str = model_type  # name of the score column of learned prompts or a head
@@ -151,8 +151,8 @@ class CLIPIQA(ImageEncoder):
     @property
     def encoding(self) -> tuple[Any, ...]:
         """Everything that features depend on: metrics with equal ``encoding`` share features."""
-        on_stages = self.head is not None and self.head.on_stages
-        return encoding_of(self.clip.weights, self.precision, self.pos_embedding, on_stages)
+        is_on_stages = self.head is not None and self.head.is_on_stages
+        return encoding_of(self.clip.weights, self.precision, self.pos_embedding, is_on_stages)
 
     @property
     def lower_better(self) -> bool:

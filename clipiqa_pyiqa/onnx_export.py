@@ -119,7 +119,7 @@ def export_onnx(
 def _check_exportable(net: Any, prompts: Prompts | QuestionsByColumn, with_map: bool) -> None:
     if not isinstance(net, CLIPIQA):
         raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(net).__name__}.")
-    if net.pos_embedding == "fixed":
+    if net.has_fixed_input:
         raise CLIPIQAError(
             "{pos_embedding} must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
             "'interpolate', which gives the same scores for images of CLIP's input size.",

@@ -22,14 +22,14 @@ Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def encoding_of(weights: Weights, precision: Precision, view: str, on_stages: bool) -> tuple[Any, ...]:
+def encoding_of(weights: Weights, precision: Precision, view: str, is_on_stages: bool) -> tuple[Any, ...]:
     """Return everything that features depend on: metrics with equal encodings share features.
 
     Args:
         view: What the tower sees of an image.
-        on_stages: Whether statistics of the tower's stages follow the features.
+        is_on_stages: Whether statistics of the tower's stages follow the features.
     """
-    return weights.sha256, weights.quick_gelu, precision, view, on_stages
+    return weights.sha256, weights.quick_gelu, precision, view, is_on_stages
 
 
 class TowerMetric(nn.Module):
@@ -47,6 +47,11 @@ class TowerMetric(nn.Module):
         self.dtype: torch.dtype = PRECISIONS[precision]
         warn_of_unknown_speed(self.dtype)
         self._tower: ImageTower | None = None
+
+    @property
+    def has_fixed_input(self) -> bool:
+        """Whether the tower gets squares of CLIP's own input size, however large the image is."""
+        raise NotImplementedError
 
     @property
     def precision(self) -> Precision:

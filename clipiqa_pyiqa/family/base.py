@@ -64,7 +64,7 @@ class FamilyMetric(TowerMetric):
     view: ClassVar[TowerView]
     score_range: tuple[float, float] = (0.0, 1.0)
     lower_better = False
-    takes_captions: ClassVar[bool] = False  # whether each image is compared with its caption
+    has_captions: ClassVar[bool] = False  # whether each image is compared with its caption
     file: Mapping[str, str] = {}  # name and hash of the metric's own file
     tower_file = ""  # pyiqa's file with the metric's own tower
 
@@ -88,15 +88,9 @@ class FamilyMetric(TowerMetric):
         self.clip = frozen_clip(weights)
         self.columns = (self.model_type,)
         self.min_side = self.view.min_side or self.clip.cell
-        # as CLIP-IQA's options would say it, since memory and shared encodings depend on them; what the tower gets is
-        # the view's own pos_embedding
-        if self.view is WHOLE:
-            self.pos_embedding = "none"
-            view_name = "none"
-        else:
-            self.pos_embedding = "fixed"
-            view_name = self.view.name
-        self.encoding = encoding_of(weights, precision, view_name, on_stages=False)
+        # a whole image is what CLIP-IQA encodes with pos_embedding='none', so their features are shared
+        view_name = "none" if self.view is WHOLE else self.view.name
+        self.encoding = encoding_of(weights, precision, view_name, is_on_stages=False)
         self.load(pretrained_model_path)
 
     def _obtained_tower(self, backbone: str | None, clip_weights: FilePath | None, quick_gelu: bool | None) -> Weights:
@@ -110,6 +104,10 @@ class FamilyMetric(TowerMetric):
             return obtained_weights(name, clip_weights, quick_gelu)
         file = pyiqa_file(self.tower_file)
         return checked_weights(obtained_file(file), file, quick_gelu)
+
+    @property
+    def has_fixed_input(self) -> bool:
+        return self.view is not WHOLE
 
     @property
     def has_own_file(self) -> bool:
@@ -133,8 +131,8 @@ class FamilyMetric(TowerMetric):
         parts = self.view.take(x.expand(-1, 3, -1, -1).to(tower.dtype))
         if self.view.dims == 2:
             return tower(parts[0], self.view.pos_embedding)
-        keeps_signs = self.clip.weights.backbone.startswith("RN")  # a ViT would keep all activations
-        encode = tower if keeps_signs else partial(recomputed, tower)
+        has_bits_for_gradient = self.clip.weights.backbone.startswith("RN")  # a ViT would keep all activations
+        encode = tower if has_bits_for_gradient else partial(recomputed, tower)
         parts_at_once = max(1, CHUNK // len(x))
         chunks = (torch.cat(parts[start : start + parts_at_once]) for start in range(0, len(parts), parts_at_once))
         features = torch.cat([encode(chunk, self.view.pos_embedding) for chunk in chunks])

@@ -23,7 +23,7 @@ class CLIPScore(FamilyMetric):
     model_type = "clipscore"
     backbone = "ViT-B/32"
     view = CROP
-    takes_captions = True
+    has_captions = True
 
     def __init__(self, *args: Any, w: float = 2.5, prefix: str = "A photo depicts", **options: Any):
         self.w = w

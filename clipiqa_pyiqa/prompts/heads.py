@@ -40,12 +40,12 @@ class OpinionHead(nn.Module):
         fields = read_fields(path, metadata, _NEEDED)
         self.metadata = dict(metadata)
         self.method: str = fields["method"]
-        self.on_stages: bool = fields["fit_on"] == "stages"
+        self.is_on_stages: bool = fields["fit_on"] == "stages"
         self.rated_photos: int = fields["rated_photos"]
         self.score_range: tuple[float, float] = fields["score_range"]
         self.lower_better: bool = fields["lower_better"]
         self.pair = PromptPair("zero-shot", fields["base_positive"], fields["base_negative"])
-        _check_tensors(path, tensors, self.method, self.on_stages)
+        _check_tensors(path, tensors, self.method, self.is_on_stages)
         for name in METHODS[self.method]:
             self.register_buffer(name, tensors[name], persistent=False)
 
@@ -67,7 +67,7 @@ class OpinionHead(nn.Module):
         line = slope * sigmoid(features[:, :dim] @ self.direction.to(features)) + offset
         if self.method == "affine":
             return line[:, None].to(dtype)
-        inputs = features[:, dim:] if self.on_stages else features
+        inputs = features[:, dim:] if self.is_on_stages else features
         if inputs.shape[1] != len(self.mean):
             raise PromptError(f"the head is for {len(self.mean):,} inputs, but the tower gives {inputs.shape[1]:,}.")
         centred = inputs - self.mean.to(features)
@@ -139,7 +139,7 @@ def load_head(path: FilePath, clip: FrozenCLIP, pos_embedding: str) -> OpinionHe
     return head
 
 
-def _check_tensors(path: FilePath, tensors: Mapping[str, Tensor], method: str, on_stages: bool) -> None:
+def _check_tensors(path: FilePath, tensors: Mapping[str, Tensor], method: str, is_on_stages: bool) -> None:
     """Raise PromptError unless a head has its tensors, each with its shape."""
     for name in METHODS[method]:
         tensor = tensors.get(name)
@@ -149,7 +149,7 @@ def _check_tensors(path: FilePath, tensors: Mapping[str, Tensor], method: str, o
             )
     lengths = {"prior": 2}
     if method == "ridge":
-        inputs = len(tensors["mean"] if on_stages else tensors["direction"])
+        inputs = len(tensors["mean"] if is_on_stages else tensors["direction"])
         lengths |= {"mean": inputs, "weight": inputs}
     for name, length in lengths.items():
         if len(tensors[name]) != length:

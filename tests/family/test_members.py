@@ -82,7 +82,7 @@ def images():
 
 @pytest.mark.slow
 def test_our_loss_takes_metrics_without_captions(metric, images):
-    if metric.net.takes_captions:
+    if metric.net.has_captions:
         refused(CLIPIQALoss, criterion=metric.net)
         return
     low, high = metric.net.score_range
@@ -92,7 +92,7 @@ def test_our_loss_takes_metrics_without_captions(metric, images):
 
 def test_small_images_and_too_few_captions_are_refused(metric, images):
     small = images[:, :, :200]
-    if metric.net.takes_captions:
+    if metric.net.has_captions:
         refused(metric.net, images, caption_list=["one"])
     elif metric.net.model_type == "laion_aes":
         assert metric.net(small).shape == (2, 1)  # it resizes images

@@ -87,7 +87,7 @@ DIM = 192
 class FakeMetric:
     """What a store needs of a metric: cheap features that differ with every pixel, and what they depend on."""
 
-    head, precision, pos_embedding = None, "fp32", "fixed"
+    head, precision, pos_embedding, has_fixed_input = None, "fp32", "fixed", True
     encoding = CLIPIQA.encoding
 
     def __init__(self, **changed):

@@ -24,7 +24,7 @@ def scoring_bytes(net: Any, device: torch.device, tower_pass: Literal["score", "
         tower_pass: ``'score'``; ``'maps'`` scores each place; ``'stages'`` computes statistics of the tower's stages.
     """
     clip = getattr(net, "clip", None)
-    if clip is None or device.type != "cpu" or net.pos_embedding == "fixed":
+    if clip is None or device.type != "cpu" or net.has_fixed_input:
         return PICTURE_BYTES
     from ...weights.architecture import TowerKind  # imports torch
 

@@ -38,7 +38,7 @@ def test_each_view_of_each_image_is_encoded_once(photos, tmp_path, caplog):
 def test_another_setup_finds_nothing(photos, tmp_path):
     filled(FakeMetric(), tmp_path, photos[:1])
     changes = {"sha256": "b", "quick_gelu": False, "precision": "bf16", "pos_embedding": "none"}
-    for name, value in {**changes, "head": SimpleNamespace(on_stages=True)}.items():
+    for name, value in {**changes, "head": SimpleNamespace(is_on_stages=True)}.items():
         other = FakeMetric(**{name: value})
         filled(other, tmp_path, photos[:1])
         assert other.encoded == 3
