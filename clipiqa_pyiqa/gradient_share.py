@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import OVERSHOOT
 from .clip.tracing import is_transformed
 from .errors import CLIPIQAError
 from .text import reason_of, shown
@@ -28,11 +29,13 @@ class GradientShare:
 
     Args:
         pixel_loss: The loss beside it, a function of the prediction and the target; None if it is not used.
+        input_range: The lowest and the highest value of images.
     """
 
-    def __init__(self, pixel_loss: Any) -> None:
+    def __init__(self, pixel_loss: Any, input_range: tuple[float, float]) -> None:
         self.weight = 0.0
         self._pixel_loss = pixel_loss
+        self._input_range = input_range
         self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of the other loss's
 
     def update(self, share: float, pred: Tensor, target: Any, loss: Tensor, *, is_nan_refused: bool) -> None:
@@ -51,11 +54,7 @@ class GradientShare:
                 "share needs the numbers of gradients, which torch.func does not give: pass loss_weight instead, or "
                 "call the loss outside of it."
             )
-        if getattr(target, "shape", None) != pred.shape:
-            raise CLIPIQAError(
-                f"CLIPIQALoss with share needs the target too, of shape {tuple(pred.shape)}: criterion(restored, "
-                f"clean); got {shown(getattr(target, 'shape', target))}."
-            )
+        self._check_target(target, pred)
         leaf = pred.detach().requires_grad_()
         if isinstance(self._pixel_loss, nn.Module):
             self._pixel_loss.to(pred.device)
@@ -77,3 +76,24 @@ class GradientShare:
             return  # the weight stays
         self._norms = [SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(self._norms or norms, norms, strict=True)]
         self.weight = share * min(pixel / of_loss for pixel, of_loss in (norms, self._norms))
+
+    def _check_target(self, target: Any, pred: Tensor) -> None:
+        """Raise unless the target has the prediction's shape and, as far as its values tell, the input range."""
+        if getattr(target, "shape", None) != pred.shape:
+            raise CLIPIQAError(
+                f"CLIPIQALoss with share needs the target too, of shape {tuple(pred.shape)}: criterion(restored, "
+                f"clean); got {shown(getattr(target, 'shape', target))}."
+            )
+        low, high = self._input_range
+        if not target.is_floating_point():
+            raise CLIPIQAError(
+                f"the clean images must be floats in [{low:g}, {high:g}], as the prediction; got {target.dtype}: "
+                "convert them, 8-bit images by clean.float() / 255."
+            )
+        lowest, highest = map(float, target.aminmax())
+        tolerance = OVERSHOOT * (high - low)
+        if lowest < low - tolerance or highest > high + tolerance:  # NaN passes: see `is_nan_refused`
+            raise CLIPIQAError(
+                f"the clean images must be in [{low:g}, {high:g}], as the prediction; got {lowest:.4g} to "
+                f"{highest:.4g}: bring them into that range, or pass the range of both as input_range."
+            )

@@ -23,8 +23,7 @@ from .gradient_share import BESIDE, GradientShare, PixelLoss
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
 from .prompts.pairs import Prompts
-from .prompts.parsing import parse_prompts
-from .prompts.questions import only_pairs
+from .prompts.questions import averaged_pairs, only_pairs
 from .text import shown
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
@@ -118,13 +117,13 @@ class CLIPIQALoss(nn.Module):
             raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
         _check_kinds(metric, criterion)
         if ready is None:  # checked here, before CLIP's weights are downloaded
-            pairs = only_pairs(parse_prompts(prompts, options.get("template")), "CLIPIQALoss")
+            pairs = averaged_pairs(prompts, options, "CLIPIQALoss")
             _check_prompt_weights(prompt_weights, len(pairs))
         # None of them is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
         self.__dict__.update(
             beside=beside,
             metric=CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready,
-            _gradient_share=GradientShare(BESIDE.get(beside, beside)),
+            _gradient_share=GradientShare(BESIDE.get(beside, beside), self.input_range),
         )
         if criterion is not None or self.metric.head is not None:
             if form != "linear" or prompt_weights is not None or local:
@@ -144,7 +143,7 @@ class CLIPIQALoss(nn.Module):
 
         Args:
             pred: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in ``input_range``, both sides at least 32 px.
-            target: the clean images, of the prediction's shape; only used with ``share``.
+            target: the clean images, of the prediction's shape and in ``input_range``; only used with ``share``.
         """
         self.metric.check(pred, ANY_RANGE if self.nan == "raise" else None)
         if getattr(target, "requires_grad", False):

@@ -28,9 +28,9 @@ from .prompts.prompt_files import check_learned_file, load_prompt_file
 from .prompts.published import PUBLISHED, ModelType
 from .prompts.questions import (
     Aggregate,
-    AskedColumns,
+    AskedQuestions,
     CallAggregate,
-    asked_columns,
+    asked_questions,
     check_local,
     column_scores,
     only_pairs,
@@ -218,26 +218,26 @@ class CLIPIQA(ImageEncoder):
             ImageError: images have a wrong shape or dtype or are too small, or pixels are far outside [0, 1], NaN or
                 infinite (pixels are not checked while torch traces).
         """
-        columns = self._columns_of(prompts, aggregate)  # this may raise, so it comes before the slow encoding
+        asked = self._asked_of(prompts, aggregate)  # this may raise, so it comes before the slow encoding
         self.check(x)
         encoded: list[Tensor] = []  # the features of each image, for the gradient of learned prompts below
 
         def ask(images: Tensor) -> Tensor:
             features = self.encode_unchecked(images)
             encoded.append(features.detach())
-            return self._answer(features, columns)
+            return self._answer(features, asked)
 
-        if columns and len(columns) > 1:  # several columns need more than one gradient per image
+        if asked and len(asked) > 1:  # several columns need more than one gradient per image
             return ask(x)
         scores = per_image(ask, x)
-        if columns is None and self.prompt_learner and is_gradient_in_forward(x):
-            of_prompts = self._answer(torch.cat(encoded), columns)  # the same scores, with the prompts' gradient
+        if asked is None and self.prompt_learner and is_gradient_in_forward(x):
+            of_prompts = self._answer(torch.cat(encoded), asked)  # the same scores, with the prompts' gradient
             scores = scores + (of_prompts - of_prompts.detach())
         return scores
 
     def score_map(self, x: Tensor, prompts: Prompts | QuestionsByColumn = None) -> Tensor:
         """Return scores of places ``(N, P, h, w)`` in [0, 1], a map for each pair or column; not for single texts."""
-        check_local(self._columns_of(prompts, None), self.head)  # this may raise, so it comes before the slow encoding
+        check_local(self._asked_of(prompts, None), self.head)  # this may raise, so it comes before the slow encoding
         return self.score(self.encode_map(x), prompts, None)
 
     def score(
@@ -248,23 +248,23 @@ class CLIPIQA(ImageEncoder):
         Args:
             features: ``(N, D)`` of :meth:`encode_image`, or ``(N, D, h, w)`` of :meth:`encode_map`.
         """
-        columns = self._columns_of(prompts, aggregate)
+        asked = self._asked_of(prompts, aggregate)
         check_features(features, self.clip.width, can_be_wider=self.head is not None)
         if features.dim() > 2:
-            check_local(columns, self.head)
-        return self._answer(features.movedim(1, -1).contiguous(), columns).movedim(-1, 1)
+            check_local(asked, self.head)
+        return self._answer(features.movedim(1, -1).contiguous(), asked).movedim(-1, 1)
 
     def encode_prompts(self, prompts: Prompts | QuestionsByColumn = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return text features ``(P, 2, D)`` of length 1 for the pairs, positive prompt first.
 
         The features of learned prompts are on the prompts' device; all other features are on the CPU.
         """
-        columns = self._columns_of(prompts, None)
-        if columns is None:
+        asked = self._asked_of(prompts, None)
+        if asked is None:
             return self._learned_features(dtype)
-        for questions in columns:
+        for questions in asked:
             only_pairs(questions, "encode_prompts")
-        return pair_features(columns, self.clip, dtype)
+        return pair_features(asked, self.clip, dtype)
 
     def _learned_features(self, dtype: torch.dtype) -> Tensor:
         if self.prompt_learner is None:
@@ -278,23 +278,23 @@ class CLIPIQA(ImageEncoder):
             scores[self._learned_name] = learned.record()
         return {**super().provenance(), "pos_embedding": self.pos_embedding, "scores": scores}
 
-    def _columns_of(
+    def _asked_of(
         self, prompts: Prompts | QuestionsByColumn, aggregate: CallAggregate = "default"
-    ) -> AskedColumns | None:
+    ) -> AskedQuestions | None:
         """Return what is asked for each score column; None for the metric's own learned prompts or head."""
         if isinstance(prompts, QuestionsByColumn):
-            return asked_columns(prompts, aggregate, self.aggregate)
+            return asked_questions(prompts, aggregate, self.aggregate)
         questions = self._prompts if prompts is None else parse_prompts(prompts, self.template)
-        columns = asked_columns(questions, aggregate, self.aggregate)
-        return None if prompts is None and (self.head or self.prompt_learner) else columns
+        asked = asked_questions(questions, aggregate, self.aggregate)
+        return None if prompts is None and (self.head or self.prompt_learner) else asked
 
-    def _answer(self, features: Tensor, columns: AskedColumns | None) -> Tensor:
+    def _answer(self, features: Tensor, asked: AskedQuestions | None) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
             if self.head is not None:
-                if columns is None:
+                if asked is None:
                     return self.head.scores(features)
                 features = features[..., : len(self.head.direction)]  # leave out the statistics of stages
-            if columns is not None:
-                return column_scores(features, columns, self.clip)
+            if asked is not None:
+                return column_scores(features, asked, self.clip)
             texts = self._learned_features(features.dtype).to(features.device)
             return antonym_scores(features, texts, self.clip.logit_scale)  # (N, 1), or (N, h, w, 1) of a map

@@ -23,7 +23,7 @@ from .logger import log
 from .metric import CLIPIQA
 from .prompts.antonym import antonym_scores, column_means
 from .prompts.pairs import Prompts, QuestionsByColumn
-from .prompts.parsing import parse_columns
+from .prompts.parsing import parse_questions
 from .prompts.provenance import as_texts
 from .prompts.questions import only_pairs
 from .prompts.records import column_records
@@ -127,9 +127,9 @@ def _check_exportable(net: Any, prompts: Prompts | QuestionsByColumn, with_map: 
         )
     if net.precision != "fp32":
         raise CLIPIQAError(f"{{precision}} must be 'fp32'; got {net.precision!r}.", options=("precision",))
-    columns = net.questions if prompts is None else parse_columns(prompts, net.template)
-    for questions in (columns or {}).values():
-        only_pairs(questions, "an ONNX file")
+    questions = net.questions if prompts is None else parse_questions(prompts, net.template)
+    for of_column in (questions or {}).values():
+        only_pairs(of_column, "an ONNX file")
     if with_map and net.head is not None and prompts is None:
         raise CLIPIQAError(
             "a fitted head has no map: pass `{prompts}`, or leave out the map.",
@@ -153,7 +153,7 @@ def _metadata_of(network: Network) -> dict[str, str]:
         "score_range": first_column["range"],
         "lower_better": first_column["lower_better"],
     }
-    if network.columns is not None:
+    if network.questions is not None:
         pairs = {name: record["questions"] for name, record in network.records.items()}
         facts["pairs"] = json.dumps(pairs, ensure_ascii=False)
     cell = network.metric.clip.cell
@@ -221,18 +221,18 @@ class Network(nn.Module):
         super().__init__()
         self.metric = copy.deepcopy(metric).cpu().eval()
         self.with_map = with_map
-        self.columns = self.metric.questions if prompts is None else parse_columns(prompts, metric.template)
-        if self.columns is None:  # learned prompts or a head
+        self.questions = self.metric.questions if prompts is None else parse_questions(prompts, metric.template)
+        if self.questions is None:  # learned prompts or a head
             self.records = self.metric.provenance()["scores"]
             self.head = self.metric.head
             self.sizes = [1]
         else:
-            self.records = column_records(self.columns)
+            self.records = column_records(self.questions)
             self.head = None
-            self.sizes = [len(pairs) for pairs in self.columns.values()]
+            self.sizes = [len(pairs) for pairs in self.questions.values()]
         self.names = tuple(self.records)
         if self.head is None:
-            self.register_buffer("pairs", self.metric.encode_prompts(self.columns).detach().clone())
+            self.register_buffer("pairs", self.metric.encode_prompts(self.questions).detach().clone())
         self.tower = self.metric.clip.image_tower(torch.device("cpu"), torch.float32)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -244,10 +244,10 @@ class Network(nn.Module):
 
     def reference(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return what the metric itself says of images, for comparison."""
-        scores = self.metric(x, self.columns)
+        scores = self.metric(x, self.questions)
         if not self.with_map:
             return (scores,)
-        return (scores, self.metric.score_map(x, self.columns))
+        return (scores, self.metric.score_map(x, self.questions))
 
     def _scores(self, features: Tensor) -> Tensor:
         """Return scores of images ``(N, D)`` or of places ``(N, D, h, w)``."""

@@ -15,9 +15,10 @@ from .clip.pixels import blackened, to_tensors
 from .errors import CLIPIQAError, ImageError
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
-from .prompts.parsing import parse_prompts
-from .prompts.questions import only_pairs
+from .prompts.questions import averaged_pairs
 from .text import shown
+
+USUAL_QUANTILE = 0.02  # the share of an image's places that count as the worst
 
 
 class CLIPIQAReward:
@@ -28,7 +29,8 @@ class CLIPIQAReward:
 
     Args:
         local: reward the worst places of an image instead of the whole image.
-        quantile: with ``local``, the share of places that count as the worst; their margins are averaged.
+        quantile: with ``local``, the share of places that count as the worst, by default 0.02; their margins are
+            averaged.
         fidelity: with references, how much margin one dB of PSNR is worth.
         batch_size: images encoded at once.
         nan: ``'raise'`` raises ``ImageError`` for an image with NaN or infinity; ``'lowest'`` gives it the lowest
@@ -46,7 +48,7 @@ class CLIPIQAReward:
         prompts: Any = None,
         *,
         local: bool = False,
-        quantile: float = 0.02,
+        quantile: float | None = None,
         fidelity: float = 3.0,
         batch_size: int = 16,
         nan: Literal["raise", "lowest"] = "raise",
@@ -54,6 +56,9 @@ class CLIPIQAReward:
         **options: Unpack[CLIPIQAOptions],
     ):
         check_truth("local", local)
+        if quantile is not None and not local:
+            raise CLIPIQAError("quantile is the share of an image's places, so it needs local=True.")
+        quantile = USUAL_QUANTILE if quantile is None else quantile
         check_number("quantile", quantile, least=0, most=1)
         check_number("fidelity", fidelity)
         check_whole("batch_size", batch_size)
@@ -66,7 +71,7 @@ class CLIPIQAReward:
         self.batch_size = batch_size
         self.nan = nan
         self.device = device
-        only_pairs(parse_prompts(prompts, options.get("template")), "CLIPIQAReward")  # before weights are downloaded
+        averaged_pairs(prompts, options, "CLIPIQAReward")  # checked before weights are downloaded
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
         if local:
             self.metric.check_map()

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from .metric import CLIPIQA
-from .prompts.parsing import parse_columns
+from .prompts.parsing import parse_questions
 from .prompts.questions import only_pairs
 from .text import pip_install
 
@@ -99,9 +99,9 @@ class CLIPImageQualityAssessment(Metric):
             raise ValueError("Argument `prompts` must be a tuple containing strings or tuples of strings")
         numbers = itertools.count()
         names = [prompt if isinstance(prompt, str) else f"user_defined_{next(numbers)}" for prompt in prompts]
-        self.columns = parse_columns(dict(zip(names, prompts, strict=True)))
-        for questions in self.columns.values():
-            only_pairs(questions, "CLIPImageQualityAssessment")
+        self.questions = parse_questions(dict(zip(names, prompts, strict=True)))
+        for pairs in self.questions.values():
+            only_pairs(pairs, "CLIPImageQualityAssessment")
         self.model = CLIPIQA(**(model | options)).eval()
         self.add_state("scores", [], dist_reduce_fx="cat")
 
@@ -111,14 +111,17 @@ class CLIPImageQualityAssessment(Metric):
 
     def compute(self) -> Tensor | dict[str, Tensor]:
         """Return all scores since the last reset: ``(N,)``, or a dict from prompt to scores."""
-        return self.by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.columns))))
+        return self.by_prompt(dim_zero_cat(self.scores).unflatten(0, (-1, len(self.questions))))
 
     def scores_of(self, images: Tensor) -> Tensor:
+        """Return scores ``(N, C)`` of images in ``data_range``, a column for each prompt."""
         pixels = images / float(self.data_range) if isinstance(images, Tensor) else images  # which are refused
-        return self.model(pixels, self.columns)
+        return self.model(pixels, self.questions)
 
     def by_prompt(self, scores: Tensor) -> Tensor | dict[str, Tensor]:
-        return scores.squeeze() if len(self.columns) == 1 else dict(zip(self.columns, scores.unbind(1), strict=True))
+        return (
+            scores.squeeze() if len(self.questions) == 1 else dict(zip(self.questions, scores.unbind(1), strict=True))
+        )
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
         """Return figure and axes of a plot of ``val``, by default of the result of :meth:`compute`."""

@@ -48,8 +48,11 @@ OF_METRICS = [
     (CLIPIQALoss, {"pretrained": "no"}),
     (CLIPIQALoss, {"local": "no"}),
     (CLIPIQALoss, {"double_backward": 1.0}),
-    (CLIPIQAReward, {"quantile": math.nan}),
-    (CLIPIQAReward, {"quantile": "a tenth"}),
+    (CLIPIQALoss, {"aggregate": None}),
+    (CLIPIQAReward, {"aggregate": None}),
+    (CLIPIQAReward, {"quantile": 0.1}),  # without local
+    (CLIPIQAReward, {"quantile": math.nan, "local": True}),
+    (CLIPIQAReward, {"quantile": "a tenth", "local": True}),
     (CLIPIQAReward, {"local": "no"}),
     (CLIPIQAReward, {"fidelity": math.inf}),
     (CLIPIQAReward, {"batch_size": 0}),

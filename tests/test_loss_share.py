@@ -194,6 +194,15 @@ def test_a_target_or_a_pixel_loss_that_does_not_fit_is_refused(metric, criterion
         refused(sharing(beside=beside), images(), clean(images()))
 
 
+def test_a_target_in_another_range_than_the_prediction_is_refused(criterion, sharing):
+    """The pixel loss would be too large, and the weight with it."""
+    eight_bit = 255 * clean(images()).clamp(0, 1)
+    assert "clean.float() / 255" in refused(criterion, images(), eight_bit.to(torch.uint8))
+    assert "must be in [0, 1]" in refused(criterion, images(), eight_bit)
+    assert "must be in [0, 1]" in refused(criterion, images(), 2 * clean(images()) - 1)
+    assert sharing(input_range=(-1, 1))(images(), 2 * clean(images()) - 1).isfinite()
+
+
 def test_a_prediction_without_a_gradient_warns_once_and_never_in_validation(criterion):
     x = images().detach()
     with warnings.catch_warnings():

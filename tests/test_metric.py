@@ -15,7 +15,7 @@ from torch.multiprocessing import get_context
 
 from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.clip import strips as strips_module
-from clipiqa_pyiqa.prompts.parsing import parse_columns
+from clipiqa_pyiqa.prompts.parsing import parse_questions
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_encode_once_ask_often(metric, images):
 
 def test_columns_average_what_they_say(metric, images):
     questions = ["sharpness", "pyiqa", ("Crisp photo.", "Hazy photo.")]
-    columns = parse_columns(questions)
+    columns = parse_questions(questions)
     features = metric.encode_image(images)
     asked = metric.score(features, columns)
     singly = [metric.score(features, question) for question in questions]

@@ -149,5 +149,5 @@ def test_names_of_prompts_are_theirs():
     for prompts in (*zip(names), names[:4], (cat,), (cat, "quality", FREE)):
         texts, expected = theirs._clip_iqa_format_prompts(prompts)
         metric = CLIPImageQualityAssessment(prompts=prompts, backbone="mini")
-        assert list(metric.columns) == expected
-        assert [text for (pair,) in metric.columns.values() for text in pair.texts] == texts
+        assert list(metric.questions) == expected
+        assert [text for (pair,) in metric.questions.values() for text in pair.texts] == texts

@@ -42,10 +42,10 @@ class AttentionPool:
     def dense(self, x: Tensor, pos_embedding: str) -> Tensor:
         """Return the value projection of each position, ``(N, D, h, w)`` (MaskCLIP: Zhou, Loy, Dai, ECCV 2022)."""
         x = x.to(self.dtype)
-        rows, columns = x.shape[2:]
+        height, width = x.shape[2:]
         if pos_embedding == "interpolate":
-            positions = resize_rows(self.positional_embedding, rows * columns + 1)[1:]  # row 0 is the mean's
-            x = x + positions.T.unflatten(1, (rows, columns))
+            positions = resize_rows(self.positional_embedding, height * width + 1)[1:]  # row 0 is the mean's
+            x = x + positions.T.unflatten(1, (height, width))
         weight, bias = self._value_of_itself
         return F.conv2d(x, weight[:, :, None, None], bias)
 

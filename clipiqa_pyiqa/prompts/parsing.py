@@ -44,18 +44,18 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
     return tuple(_checked(question) for item in _items(prompts) for question in _parse_item(item, template))
 
 
-def parse_columns(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> QuestionsByColumn:
-    """Return one score column per item of ``prompts`` (see :func:`parse_prompts`) or per name in a mapping."""
+def parse_questions(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> QuestionsByColumn:
+    """Return the questions of one score column per item of ``prompts`` (see :func:`parse_prompts`) or per name."""
     if isinstance(prompts, Mapping):
-        columns = QuestionsByColumn({name: parse_prompts(pairs, template) for name, pairs in prompts.items()})
-        for questions in columns.values():
+        by_column = QuestionsByColumn({name: parse_prompts(pairs, template) for name, pairs in prompts.items()})
+        for questions in by_column.values():
             check_averaged(questions)
     else:
         parsed = [(item, parse_prompts([item], template)) for item in _items(prompts)]
-        columns = QuestionsByColumn({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in parsed})
-    if not columns:
+        by_column = QuestionsByColumn({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in parsed})
+    if not by_column:
         raise PromptError("there are no columns: pass at least one, such as ['quality'].")
-    return columns
+    return by_column
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
@@ -63,6 +63,7 @@ def _are_texts(values: Iterable[Any]) -> bool:
 
 
 def _items(prompts: Any) -> list[Any]:
+    """Return what a user's prompts consist of: named pairs, presets, pairs of texts and single texts."""
     if prompts is None:
         return [DEFAULT_PAIR]
     if not isinstance(prompts, list | tuple) or (isinstance(prompts, tuple) and _are_texts(prompts)):
@@ -73,6 +74,7 @@ def _items(prompts: Any) -> list[Any]:
 
 
 def _parse_item(item: Any, template: str | None) -> Iterable[Question]:
+    """Return the questions that an item of a user's prompts asks: several for a preset."""
     if isinstance(item, PromptPair | SingleText):
         return [item]
     if isinstance(item, str):
@@ -80,7 +82,7 @@ def _parse_item(item: Any, template: str | None) -> Iterable[Question]:
             return [_single(item, template)]
         sides = item.split("|")
         if len(sides) == 1:
-            return _look_up(item, template)
+            return _pairs_by_name(item, template)
         item = sides
     if not isinstance(item, list | tuple) or len(item) != 2 or not _are_texts(item):
         raise PromptError(
@@ -112,7 +114,8 @@ def _single(prompt: str, template: str | None) -> SingleText:
     return SingleText(_worded(text, template))
 
 
-def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
+def _pairs_by_name(name: str, template: str | None) -> Sequence[PromptPair]:
+    """Return a named pair, or the pairs of a preset."""
     key = " ".join(name.lower().split())
     key = ALIASES.get(key, key)
     if key in NAMED_PAIRS:
@@ -131,6 +134,7 @@ def _look_up(name: str, template: str | None) -> Sequence[PromptPair]:
 
 
 def _checked(question: Question) -> Question:
+    """Return a question that CLIP can read; raise PromptError for another."""
     for text in question.texts:
         _check_text(text, isinstance(question, SingleText))
     if isinstance(question, PromptPair) and _tokens(question.positive) == _tokens(question.negative):
@@ -158,8 +162,9 @@ def _check_text(text: str, is_alone: bool) -> None:
 
 @lru_cache(maxsize=4096)
 def _tokens(text: str) -> tuple[int, ...]:
+    """Return a text's tokens, without start and end marks."""
     try:
         text.encode()
     except UnicodeEncodeError:
         raise PromptError(f"the prompt {shown(text)} is not valid Unicode text: check its encoding.") from None
-    return tuple(tokenizer().encode(text))  # without start and end marks
+    return tuple(tokenizer().encode(text))

@@ -12,6 +12,6 @@ def question_record(questions: Sequence[Question]) -> dict[str, Any]:
     return {"range": list(score_range(questions)), "lower_better": False, "questions": texts}
 
 
-def column_records(columns: Mapping[str, Sequence[Question]]) -> dict[str, dict[str, Any]]:
+def column_records(questions: Mapping[str, Sequence[Question]]) -> dict[str, dict[str, Any]]:
     """Return each column's record for ``scores`` of provenance."""
-    return {name: question_record(pairs) for name, pairs in columns.items()}
+    return {name: question_record(pairs) for name, pairs in questions.items()}

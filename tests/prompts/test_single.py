@@ -9,7 +9,7 @@ from photos import BUNDLED, photo_like
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, PromptError, draw_maps, export_onnx, quality_map
 from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
-from clipiqa_pyiqa.prompts.parsing import parse_columns, parse_prompts
+from clipiqa_pyiqa.prompts.parsing import parse_prompts, parse_questions
 from clipiqa_pyiqa.prompts.provenance import record_text
 from clipiqa_pyiqa.prompts.single import SingleText
 
@@ -28,7 +28,7 @@ def x():
 def test_a_single_text_may_be_written_so(spelling):
     (question,) = parse_prompts(spelling)
     assert (question.name, question.texts) == (GOOD, ("Good photo.",))
-    assert list(parse_columns(["quality", spelling])) == ["quality", GOOD]
+    assert list(parse_questions(["quality", spelling])) == ["quality", GOOD]
 
 
 def test_a_template_words_a_single_text():
@@ -57,7 +57,7 @@ def test_the_score_is_the_cosine_of_the_features(metric, x):
     (text,) = metric.clip.encode_texts(["Good photo."], torch.float32)
     expected = (features.double() @ text.double()).float()[:, None]
     single = MINI(prompts=GOOD).eval()
-    for scores in (single(x), metric(x, GOOD), metric.score(features, GOOD), metric(x, parse_columns(GOOD))):
+    for scores in (single(x), metric(x, GOOD), metric.score(features, GOOD), metric(x, parse_questions(GOOD))):
         assert torch.equal(scores.detach(), expected)
     assert single.score_range == (-1, 1)
     assert not single.lower_better
@@ -69,7 +69,7 @@ def test_beside_pairs_it_has_a_column_of_its_own_and_changes_no_other(metric, x)
     scores = metric(x, prompts, None)
     for column, prompt in enumerate(prompts):
         assert torch.equal(scores[:, [column]], metric(x, prompt))
-    assert torch.equal(metric(x, parse_columns(prompts)), scores)
+    assert torch.equal(metric(x, parse_questions(prompts)), scores)
     mean_of_pairs = metric(
         x, QuestionsByColumn({"both": parse_prompts(["quality", "sharpness"]), "one": parse_prompts(GOOD)})
     )
@@ -83,7 +83,7 @@ def test_it_is_never_averaged(metric, x):
         lambda: metric(x, both),
         lambda: metric(x, columns),
         lambda: MINI(prompts=both),
-        lambda: parse_columns({"both": both}),
+        lambda: parse_questions({"both": both}),
         lambda: MINI(prompts=[GOOD, "single:Bad photo."]),
     ):
         with pytest.raises(PromptError, match=r"'single:Good photo\.' is a cosine, which is not averaged"):

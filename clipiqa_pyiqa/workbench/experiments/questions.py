@@ -10,7 +10,7 @@ import torch
 
 from ...errors import CLIPIQAError
 from ...given_metric import metric_from, net_of
-from ...prompts.parsing import parse_columns
+from ...prompts.parsing import parse_questions
 from ...prompts.questions import unknown_names
 from ...text import few
 from ..metrics.building import build_clipiqa
@@ -34,7 +34,7 @@ def metrics_with_questions(
         prompts = _default_prompts(metrics[0], template, default)
     if prompts is None:
         return metrics
-    return parse_metrics(metrics, parse_columns(prompts, template))
+    return parse_metrics(metrics, parse_questions(prompts, template))
 
 
 def _default_prompts(first: AnyMetric, template: str | None, default: Any) -> Any:
@@ -98,7 +98,7 @@ def _column_names(metric: AnyMetric) -> Sequence[str]:
     if not isinstance(metric, Description):
         return [column.name for column in metric.columns]
     if metric.questions is not None:
-        return list(parse_columns(metric.questions))
+        return list(parse_questions(metric.questions))
     if isinstance(metric, PyiqaDescription):
         learned_prompts = metric.options.get("pretrained_model_path", metric.name)
         return [Path(learned_prompts).stem]

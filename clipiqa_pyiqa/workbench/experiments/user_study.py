@@ -14,7 +14,7 @@ from ...errors import CLIPIQAError, ImageError
 from ...files.writing import resolved, write_text
 from ...options import lists_options
 from ...prompts.pairs import PromptPair, Prompts, QuestionsByColumn
-from ...prompts.parsing import parse_columns
+from ...prompts.parsing import parse_questions
 from ...prompts.questions import only_pairs
 from ...text import counted, few
 from ..metrics.kinds import AnyMetric
@@ -147,7 +147,7 @@ def _check_questions(metrics: Sequence[AnyMetric]) -> None:
             "people choose by the texts of prompts, so the pairs need one CLIP-IQA that is asked prompts: pass prompts "
             "such as 'happy', and no other metrics."
         )
-    _texts(parse_columns(getattr(first, "questions", None)))  # raises for presets of several pairs
+    _texts(parse_questions(getattr(first, "questions", None)))  # raises for presets of several pairs
 
 
 def _texts(questions: QuestionsByColumn) -> dict[str, PromptPair]:

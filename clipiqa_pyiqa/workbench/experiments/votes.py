@@ -13,7 +13,7 @@ from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ...files.printable import on_disk
 from ...prompts.pairs import QuestionsByColumn
-from ...prompts.parsing import parse_columns
+from ...prompts.parsing import parse_questions
 from ...text import hint_for
 from ..files.csv_files import read_rows
 from ..files.named_files import check_images_exist
@@ -105,7 +105,7 @@ def _add_file(tally: _Tally, path: Path, folder: Path, template: str | None) -> 
     for line, cells in rows:
         row = {name: cell.strip() for name, cell in cells.items()}
         try:
-            question = parse_columns([row["attribute"]], template)
+            question = parse_questions([row["attribute"]], template)
             first, second = _images(row, folder)
             (attribute,) = question
             if has_counts:

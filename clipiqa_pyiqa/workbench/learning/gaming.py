@@ -100,6 +100,10 @@ class GamingAlarm:
                 f"outputs must be at least {cases_needed(1)} images, better 16: with fewer, any change may be chance; "
                 f"got {len(outputs)}."
             )
+        if without is not None and references is None:
+            raise CLIPIQAError(
+                "without is compared with outputs by PSNR to the references, but there are none: pass references."
+            )
         now = self._scores(outputs, references)
         start, first = self._first or (outputs.clone(), now)
         others = start if without is None else without

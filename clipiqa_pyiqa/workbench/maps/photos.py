@@ -14,7 +14,7 @@ from ...given_metric import net_of
 from ...metric import CLIPIQA
 from ...options import lists_options
 from ...prompts.pairs import Prompts, QuestionsByColumn
-from ...prompts.parsing import parse_columns
+from ...prompts.parsing import parse_questions
 from ...prompts.questions import only_pairs
 from ..options import Progress, ScoringOptions, SharedOptions, check_options, check_storage, silent
 from ..scoring.score import Paths
@@ -74,7 +74,7 @@ def draw_maps(
     if html and out is None:
         raise CLIPIQAError("`{html}` needs a folder: pass `{out}`, too.", options=("html", "out"))
     check_storage(out, False, overwrite)
-    questions = None if prompts is None else parse_columns(prompts, template)
+    questions = None if prompts is None else parse_questions(prompts, template)
     _check_pairs(questions)
     photos = _photos(paths, out)
     tell_skipped(photos)
@@ -118,7 +118,7 @@ def _usable_questions(net: CLIPIQA, questions: QuestionsByColumn | None) -> Ques
     net.encode_prompts(questions)  # raises for what has no texts, such as a fitted head
     net.check_map()
     if questions is None and net.prompt_learner is None:
-        return parse_columns(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
+        return parse_questions(list(net.prompts))  # one map for each prompt, even if the metric averages prompts
     return questions
 
 

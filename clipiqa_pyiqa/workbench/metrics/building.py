@@ -13,7 +13,7 @@ from ...errors import CLIPIQAError, ConfigError, describe_error
 from ...files.hashes import remembered_sha256
 from ...given_metric import net_of
 from ...metric import CLIPIQA
-from ...prompts.parsing import parse_columns
+from ...prompts.parsing import parse_questions
 from ...prompts.records import column_records
 from ...pyiqa_package import import_pyiqa
 from ...tower_metric import TowerMetric
@@ -152,7 +152,7 @@ def _on_clip(description: Description, net: TowerMetric, device: torch.device) -
     records = fields.pop("scores")
     questions = None
     if description.questions is not None:
-        questions = parse_columns(description.questions, getattr(net, "template", None))
+        questions = parse_questions(description.questions, getattr(net, "template", None))
         records = column_records(questions)
     if device.type != "cpu":
         fields.pop("cpu_arithmetic", None)

@@ -68,9 +68,9 @@ def test_a_restoration_is_not_called(clean, criterion):
 
 def test_other_images_than_at_first_are_refused(clean, criterion):
     alarm = GamingAlarm(criterion, judges=())
-    alarm(clean)
+    alarm(clean, clean)
     for given in ({"outputs": clean[:8]}, {"outputs": clean, "without": clean[:8]}):
-        refused(alarm, **given)
+        refused(alarm, references=clean, **given)
 
 
 def test_images_with_which_the_alarm_would_be_silent_are_refused(clean, criterion):
@@ -78,8 +78,9 @@ def test_images_with_which_the_alarm_would_be_silent_are_refused(clean, criterio
     for references in (clean[:8], clean[..., :32], 255 * clean, 2 * clean - 1, broken):
         refused(GamingAlarm(criterion, judges=()), clean, references)
     alarm = GamingAlarm(criterion, judges=())
-    for given in [(clean[:5],), (list(clean),), (255 * clean,), (clean, None, 255 * clean)]:
+    for given in [(clean[:5],), (list(clean),), (255 * clean,), (clean, clean, 255 * clean)]:
         refused(alarm, *given)
+    assert "pass references" in refused(alarm, clean, without=clean)  # only PSNR to them tells the trainings apart
     assert not alarm(clean, clean).sentence  # what was refused is not the first call, which had no references
     refused(GamingAlarm, criterion, 255 * clean)
 

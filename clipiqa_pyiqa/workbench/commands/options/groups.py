@@ -95,14 +95,14 @@ class Questions:
 
     def asked(self, model: Model) -> PyiqaDescription:
         """Return the CLIP-IQA that the options describe, before it is built; it has a column for each question."""
-        from ....prompts.parsing import parse_columns
+        from ....prompts.parsing import parse_questions
         from ...metrics.description import PyiqaDescription
 
         name = self.learned_prompts
         options = model.chosen_options()
         if name is None:
             is_asked = self.prompts or self.template is not None
-            questions = parse_columns(list(self.prompts) or None, self.template) if is_asked else None
+            questions = parse_questions(list(self.prompts) or None, self.template) if is_asked else None
             return PyiqaDescription("", "clipiqa", options=options, questions=questions)
         if self.prompts or self.template is not None:
             raise OptionError(
