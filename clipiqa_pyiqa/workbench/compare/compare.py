@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
 import pandas
-import torch
 
 from ...checks import check_one_of, check_whole
 from ...errors import CLIPIQAError
@@ -18,7 +15,6 @@ from ...logger import log
 from ...options import lists_options
 from ...text import counted, few
 from ..images.image import Image
-from ..images.prefetch import WORKERS
 from ..metrics.description import Takes
 from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
@@ -26,15 +22,16 @@ from ..metrics.parsing import parse_metrics
 from ..metrics.remarks import log_remarks
 from ..opinions.data_set import DataSet
 from ..opinions.data_sets import parse_data_sets
-from ..opinions.learned_photos import count_learned_from, seen_by_mini, seen_warning
+from ..opinions.learned_photos import seen_by_mini
 from ..options import ComparisonOptions, Progress, SharedOptions, silent
 from ..results.store import Results
-from ..scoring.circumstances import circumstances
 from ..scoring.options import Options
 from ..scoring.result_files import create_result_files
 from .comparison import OTHERS, Comparison, scores_name
 from .data_set_result import DataSetResult
 from .scored_images import ScoredImages, score_all
+from .settings import run_settings
+from .training_notes import training_notes
 
 
 @lists_options(ComparisonOptions, of=SharedOptions)
@@ -113,7 +110,7 @@ def compare(
         left_out = _notes_on_what_is_left_out(data, images, scored)
         for note in left_out:
             log.warning(f"{data.name}: {note}")
-        notes = [*left_out, *_training_notes(data, images, ready.of_images, scored, hashes)]
+        notes = [*left_out, *training_notes(data, images, ready.of_images, scored, hashes)]
         if not needs_images:
             notes.append("no image was read, as all scores are in files")
         results.append(_data_set_result(data, scored, notes, options, statistics))
@@ -194,61 +191,3 @@ def _notes_on_what_is_left_out(data: DataSet, images: Sequence[Image], scored: S
             "to finish them"
         )
     return notes
-
-
-def _training_notes(
-    data: DataSet, images: Sequence[Image], metrics: Sequence[ImageMetric], scored: ScoredImages, hashes: FileHashes
-) -> list[str]:
-    """Return what is known of training on the scored images and their opinions; nothing without opinions."""
-    if data.mos is None:
-        return []
-    records = {label: metric.column.record for label, metric in scored.metrics.items()}
-    notes = []
-    has_mini = any(record.get("backbone") == "mini" for record in records.values())
-    is_nothing_left_out = len(images) == len(data.images)
-    if has_mini and is_nothing_left_out:
-        notes.append(_note_on_mini(data, hashes))
-    notes += _notes_on_learned(metrics, [image.name for image in images], hashes)
-    labels = [metric.label for metric in metrics]
-    for label, record in records.items():
-        if label not in labels and {"learned", "head"} & record.keys():  # of an earlier run
-            notes.append(f"{label} learned from rated photos, perhaps from these: name it again to see")
-    return notes
-
-
-def _note_on_mini(data: DataSet, hashes: FileHashes) -> str:
-    """Return how many of a data set's images ``mini``, which is a metric, was trained on."""
-    seen = seen_by_mini(data.paths, hashes)
-    if any(seen):
-        return seen_warning(sum(seen), len(seen))
-    return "mini was trained on rated photos of BIQ2021, but on none of these images' scores"
-
-
-def _notes_on_learned(metrics: Sequence[ImageMetric], names: Sequence[str], hashes: FileHashes) -> list[str]:
-    """Return a note for each metric whose head or prompts were learned from some of the images."""
-    notes = []
-    for metric in metrics:
-        learned = count_learned_from(metric.net, names, hashes) if isinstance(metric, ClipMetric) else 0
-        if learned:
-            extent = f"{learned:,} of these {counted(len(names), 'image')}"
-            notes.append(f"{metric.label} was trained on {extent}: its agreement with them says little")
-    return notes
-
-
-def run_settings(options: Options) -> dict[str, str]:
-    """Return versions, the machine and the options of a run, as texts."""
-    here = circumstances(options.device)
-    return {
-        **{name: version(name) for name in ("torchvision", "numpy", "scipy")},
-        **here["versions"],
-        **here["decoders"],
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "device": here["device"],
-        "threads": str(torch.get_num_threads()),
-        "seed": str(options.seed),
-        "batch size": str(options.batch_size),
-        "workers": str(options.workers or WORKERS),
-        **{name.replace("_", " "): str(limit) for name, limit in options.limits.items()},
-    }

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from shlex import quote
 from typing import TypeGuard
@@ -14,6 +14,7 @@ from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import AnyMetric, BrokenMetric, ImageMetric
 from ..metrics.parsing import parse_metrics
 from ..metrics.view import View
+from .method_scores import MethodScorer
 from .method_table import MethodTable
 from .prepared_images import without_alpha
 from .published_numbers import add_units
@@ -39,11 +40,8 @@ _VARIANTS = (  # change -> metric, as written after -m; a row has the variants o
 _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
 
 
-def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> DataFrame:
+def explain(method_table: MethodTable, scorer: MethodScorer) -> DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
-
-    Args:
-        score: Function that scores the images with given metrics, as :func:`.score_methods`.
 
     Returns:
         Columns ``test_set``, ``method``, ``metric``, ``change``, ``option`` that makes the change, ``value``, ``units``
@@ -59,16 +57,16 @@ def explain(method_table: MethodTable, score: Callable[..., MethodTable]) -> Dat
         if cells.empty or not isinstance(metric, ImageMetric) or metric.takes is Takes.FOLDERS:
             continue
         no_alpha: AnyMetric = metric if is_transparent else _broken(metric, "no image has transparency")
-        trials += _trials(score, cells, label, _changes(metric), is_alpha_dropped=False)
+        trials += _trials(scorer, cells, label, _changes(metric), is_alpha_dropped=False)
         no_alpha_change = ("alpha dropped", "save the images without transparency", no_alpha)
-        trials += _trials(score, cells, label, [no_alpha_change], is_alpha_dropped=True)
+        trials += _trials(scorer, cells, label, [no_alpha_change], is_alpha_dropped=True)
     every = add_units(concat(trials), "value")
     every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")
     return every[["test_set", "method", "metric", "change", "option", "value", "units", "verdict", "reason"]]
 
 
 def _trials(
-    score: Callable[..., MethodTable],
+    scorer: MethodScorer,
     cells: DataFrame,
     label: str,
     changes: Iterable[tuple[str, str, AnyMetric]],
@@ -77,7 +75,7 @@ def _trials(
     """Return a trial of each change to a metric: its published numbers, with the means of the changed metric."""
     tried = [(name, option, changed.with_label(f"{label} ({name})")) for name, option, changed in changes]
     metrics = [changed for *_, changed in tried]  # scored together, so that each image is read once
-    other = score(metrics, is_trial=True, is_alpha_dropped=is_alpha_dropped)
+    other = scorer.trial(metrics, is_alpha_dropped=is_alpha_dropped)
     trials = []
     for change, option, changed in tried:
         means = [other.mean(cell.test_set, changed.label, cell.method) for cell in cells.itertuples()]

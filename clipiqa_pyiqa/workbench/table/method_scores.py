@@ -31,64 +31,130 @@ from .method_table import IMAGES, SETS, MethodTable
 TRIALS = "trials.csv"
 
 
-def score_methods(
-    matched: MethodImages,
-    baseline: str,
-    files: Mapping[str, Output],
-    options: Options,
-    progress: Progress,
-    unequal: str,
-    metrics: Sequence[AnyMetric],
-    strict: bool = False,
-    is_trial: bool = False,
-    is_alpha_dropped: bool = False,
-) -> MethodTable:
-    """Return the scores of every image and set; those of a trial go into a file of their own.
+@dataclass(frozen=True)
+class _ScoredRows:
+    """Rows of images, or of sets of images, with their scores.
 
-    Args:
-        is_alpha_dropped: Ignore transparency.
+    Attributes:
+        metrics: Label -> what is known of the metric.
+        notes: Sentences about images that are left out or were shrunk.
+        results: The memory of the run.
     """
-    how: dict[str, Any] = dict(options.limits)
-    if unequal and matched.references:
-        how["unequal"] = unequal
-    if is_alpha_dropped:
-        how["alpha"] = "dropped"
-    built = [metric.build(options.device, options.seed, strict) for metric in metrics]
-    log_remarks(built)
-    built = [metric if isinstance(metric, FileMetric) else metric.with_fields(how) for metric in built]
-    # to fit an image to the size of its reference, both are read
-    needs_references = bool(unequal) or any(metric.takes is Takes.PAIR for metric in metrics)
-    # eight decoded references stay in memory for the other methods' images
-    read_reference = functools.lru_cache(8)(read_pixels) if needs_references else None
-    rows = _rows_of_images(matched)
-    pairs = [
-        ImageWithReference(
-            name=row.path,
-            reference=matched.references.get(row.image, ""),
-            unequal=unequal,
-            is_alpha_dropped=is_alpha_dropped,
-            read_reference=read_reference,
+
+    frame: DataFrame
+    metrics: Mapping[str, MetricResult]
+    notes: Sequence[str]
+    results: Results
+
+
+@dataclass(frozen=True)
+class MethodScorer:
+    """Scores methods' images and sets by any metrics; trials of a table differ from it only in their metrics.
+
+    Attributes:
+        files: Name -> file of scores; empty if nothing is saved.
+        unequal: What is done with an image that has not its reference's size, as in :class:`.Protocol`.
+    """
+
+    matched: MethodImages
+    baseline: str
+    files: Mapping[str, Output]
+    options: Options
+    progress: Progress
+    unequal: str
+
+    def table(self, metrics: Sequence[AnyMetric], *, strict: bool = False) -> MethodTable:
+        """Return the scores of every image and set."""
+        return self._table_in(IMAGES, metrics, strict, is_alpha_dropped=False)
+
+    def trial(self, metrics: Sequence[AnyMetric], *, is_alpha_dropped: bool) -> MethodTable:
+        """Return the scores by changed metrics, which go into a file of their own; transparency may be ignored."""
+        return self._table_in(TRIALS, metrics, strict=False, is_alpha_dropped=is_alpha_dropped)
+
+    def _table_in(
+        self, file: str, metrics: Sequence[AnyMetric], strict: bool, *, is_alpha_dropped: bool
+    ) -> MethodTable:
+        """Return the scores of every image and set; those of images go into the file of this name."""
+        built = self._built(metrics, strict, is_alpha_dropped)
+        log_remarks(built)
+        rows = _rows_of_images(self.matched)
+        images = self._images(rows, metrics, is_alpha_dropped)
+        of_images = [metric for metric in built if metric.takes is not Takes.FOLDERS]
+        parts = {file: self._scored(file, rows, images, of_images)}
+        sets = rows.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
+        rows_of_sets = sets[["test_set", "method"]]
+        of_sets = [metric for metric in built if metric.takes is Takes.FOLDERS]
+        if of_sets:
+            with tempfile.TemporaryDirectory() as root:
+                image_sets = [image_set_of(row, self.matched.references, root) for row in sets.itertuples()]
+                parts[SETS] = self._scored(SETS, rows_of_sets, image_sets, of_sets)
+        known = {label: about for part in parts.values() for label, about in part.metrics.items()}
+        return MethodTable(
+            scores=parts[file].frame,
+            sets=parts[SETS].frame if of_sets else rows_of_sets,
+            metrics={metric.label: known[metric.label] for metric in built},
+            built=built,
+            matched=self.matched,
+            baseline=self.baseline,
+            notes=[note for part in parts.values() for note in part.notes],
+            stored={name: part.results for name, part in parts.items()},
         )
-        for row in rows.itertuples()
-    ]
-    run = _Scoring(built, files, options, progress, bool(matched.references))
-    scores_file = TRIALS if is_trial else IMAGES
-    run.score(scores_file, rows, pairs)
-    sets = rows.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
-    rows_of_sets = sets[["test_set", "method"]]
-    if any(metric.takes is Takes.FOLDERS for metric in built):
-        with tempfile.TemporaryDirectory() as root:
-            run.score(SETS, rows_of_sets, [image_set_of(row, matched.references, root) for row in sets.itertuples()])
-    return MethodTable(
-        scores=run.frames[scores_file],
-        sets=run.frames.get(SETS, rows_of_sets),
-        metrics={metric.label: run.metrics[metric.label] for metric in built},
-        built=built,
-        matched=matched,
-        baseline=baseline,
-        notes=run.notes,
-        stored=run.stored,
-    )
+
+    def _built(
+        self, metrics: Sequence[AnyMetric], strict: bool, is_alpha_dropped: bool
+    ) -> list[ImageMetric | FileMetric]:
+        """Return the metrics, built, whose records tell how images are prepared."""
+        preparation: dict[str, Any] = dict(self.options.limits)
+        if self.unequal and self.matched.references:
+            preparation["unequal"] = self.unequal
+        if is_alpha_dropped:
+            preparation["alpha"] = "dropped"
+        built = [metric.build(self.options.device, self.options.seed, strict) for metric in metrics]
+        return [metric if isinstance(metric, FileMetric) else metric.with_fields(preparation) for metric in built]
+
+    def _images(
+        self, rows: DataFrame, metrics: Sequence[AnyMetric], is_alpha_dropped: bool
+    ) -> list[ImageWithReference]:
+        """Return the image of each row, with its reference."""
+        # to fit an image to the size of its reference, both are read
+        needs_references = bool(self.unequal) or any(metric.takes is Takes.PAIR for metric in metrics)
+        # eight decoded references stay in memory for the other methods' images
+        read_reference = functools.lru_cache(8)(read_pixels) if needs_references else None
+        return [
+            ImageWithReference(
+                name=row.path,
+                reference=self.matched.references.get(row.image, ""),
+                unequal=self.unequal,
+                is_alpha_dropped=is_alpha_dropped,
+                read_reference=read_reference,
+            )
+            for row in rows.itertuples()
+        ]
+
+    def _scored(
+        self, file: str, rows: DataFrame, images: Sequence[Image], built: Sequence[ImageMetric | FileMetric]
+    ) -> _ScoredRows:
+        """Return the scores of the rows' images, or sets, for a file of this name."""
+        noun = "set" if file == SETS else "image"
+        scored = score_all(
+            title=f"{noun}s",
+            images=images,
+            built=built,
+            ready=MetricSet(metric for metric in built if not isinstance(metric, BrokenMetric)),
+            output=self.files.get(file),
+            options=self.options,
+            progress=self.progress,
+            joined=rows.drop(columns="path", errors="ignore"),
+            noun=noun,
+            reading={},
+        )
+        notes = [f"Left out of all methods: {reason}" for reason in scored.unread.values()]
+        if self.options.limits:
+            extent = f"{scored.shrunk:,} of {counted(len(images), 'image')}"
+            beside = ", with their references" if self.matched.references else ""
+            notes.append(f"{extent} shrunk {self.options.limits_text}{beside}, before metrics saw them.")
+        frame = concat([rows, scored.scores.reset_index(drop=True)], axis=1)
+        return _ScoredRows(frame, scored.metrics, notes, scored.results)
 
 
 def _rows_of_images(matched: MethodImages) -> DataFrame:
@@ -100,57 +166,6 @@ def _rows_of_images(matched: MethodImages) -> DataFrame:
         hashes = {name: _sha256(path, matched.hashes) for name, path in matched.references.items()}
         rows["reference_sha256"] = rows["image"].map(hashes)
     return rows
-
-
-@dataclass
-class _Scoring:
-    """Scores of images, then of sets, with what they share.
-
-    Attributes:
-        frames: Name of a file -> rows with their scores.
-        metrics: Label -> what is known of the metric.
-        notes: Sentences about images that are left out or were shrunk.
-        stored: Name of a file -> its results.
-    """
-
-    built: Sequence[ImageMetric | FileMetric]
-    files: Mapping[str, Output]
-    options: Options
-    progress: Progress
-    has_references: bool
-
-    def __post_init__(self) -> None:
-        self.frames: dict[str, DataFrame] = {}
-        self.metrics: dict[str, MetricResult] = {}
-        self.notes: list[str] = []
-        self.stored: dict[str, Results] = {}
-
-    def score(self, name: str, rows: DataFrame, images: Sequence[Image]) -> None:
-        """Score the images of rows, or their sets, for a file of this name."""
-        is_of_sets = name == SETS
-        chosen = [metric for metric in self.built if (metric.takes is Takes.FOLDERS) == is_of_sets]
-        ready = MetricSet(metric for metric in chosen if not isinstance(metric, BrokenMetric))
-        noun = "set" if is_of_sets else "image"
-        scored = score_all(
-            title=f"{noun}s",
-            images=images,
-            built=chosen,
-            ready=ready,
-            output=self.files.get(name),
-            options=self.options,
-            progress=self.progress,
-            joined=rows.drop(columns="path", errors="ignore"),
-            noun=noun,
-            reading={},
-        )
-        self.stored[name] = scored.results
-        self.metrics |= scored.metrics
-        self.notes += [f"Left out of all methods: {reason}" for reason in scored.unread.values()]
-        if self.options.limits:
-            extent = f"{scored.shrunk:,} of {counted(len(images), 'image')}"
-            beside = ", with their references" if self.has_references else ""
-            self.notes.append(f"{extent} shrunk {self.options.limits_text}{beside}, before metrics saw them.")
-        self.frames[name] = concat([rows, scored.scores.reset_index(drop=True)], axis=1)
 
 
 def _sha256(path: str, hashes: FileHashes) -> str:

@@ -23,6 +23,5 @@ def names_in_tables(
     rules = NO_PROTOCOL if protocol is None else read_protocol(protocol)
     folders = parse_methods(methods)
     test_sets = match_images(folders, reference, rules, skip_missing=skip_missing).test_sets.unique()
-    wanted, _ = table_metrics(metrics, rules)
-    labels = [metric.label for metric in wanted]
+    labels = [metric.label for metric in table_metrics(metrics, rules).metrics]
     return [*folders, *test_sets, *labels, *rules.not_computed, rules.score, *HEADINGS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -79,6 +79,10 @@ class Protocol:
 
     def view_of(self, label: str) -> View:
         return View(**{**self.view, **self.views.get(label, {})})
+
+    def without(self, labels: Iterable[str]) -> Protocol:
+        """Return the protocol, which says of these metrics that they were not asked for."""
+        return replace(self, not_computed={**self.not_computed, **dict.fromkeys(labels, "not asked for")})
 
     def combine(self, scores: Mapping[str, float], values: Mapping[str, float]) -> float:
         """Return the formula's value; NaN if a part is missing."""

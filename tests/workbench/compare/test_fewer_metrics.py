@@ -72,7 +72,7 @@ def test_a_metric_that_failed_on_an_image_stays_with_the_reason(rated):
 
 def test_that_mini_was_trained_on_the_images_is_still_said(rated, monkeypatch):
     monkeypatch.setattr(
-        "clipiqa_pyiqa.workbench.compare.compare.seen_by_mini", lambda paths, hashes: [True] * len(paths)
+        "clipiqa_pyiqa.workbench.compare.training_notes.seen_by_mini", lambda paths, hashes: [True] * len(paths)
     )
     options = {"data_sets": rated / "mos.csv", "out": rated / "out", "bootstrap": 0, "device": "cpu"}
     compare("mini", **options)

@@ -53,10 +53,10 @@ def test_images_that_pyiqa_reads_shrink_too(contrasts):
 
 
 def test_no_published_value_stands_beside_shrunk_images(contrasts, monkeypatch):
-    monkeypatch.setattr("clipiqa_pyiqa.workbench.opinions.data_sets.published_set", lambda *_: "livec")
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.opinions.data_set_sources.published_set", lambda *_: "livec")
     known = {"livec": contrasts["data_sets"]["data"]}
-    monkeypatch.setattr("clipiqa_pyiqa.workbench.opinions.pyiqa_sets.known_sets", lambda: known)
-    monkeypatch.setattr("clipiqa_pyiqa.workbench.opinions.data_sets.known_sets", lambda: known)
+    for module in ("pyiqa_settings", "data_set_sources", "data_sets"):
+        monkeypatch.setattr(f"clipiqa_pyiqa.workbench.opinions.{module}.known_sets", lambda: known)
     sets = {"data_sets": "livec", "data_root": contrasts["data_root"], "bootstrap": 0}
     found = [compare("piqe", **sets, **limit, **CPU).data_sets[0].published_as for limit in ({}, {"max_side": 40})]
     assert found == ["livec", ""]

@@ -46,8 +46,8 @@ def compare(pictures, metrics=None, **options):
 def test_a_protocol_cites_its_source_and_names_metrics_that_pyiqa_knows():
     for name in sorted(shipped_protocols()):
         protocol = read_protocol(name)
-        metrics, changed = table_metrics(None, protocol)
-        assert [each.label for each in metrics] == list(protocol.metrics) and not changed
+        chosen = table_metrics(None, protocol)
+        assert [metric.label for metric in chosen.metrics] == list(protocol.metrics) and not chosen.off_protocol
         assert protocol.source
 
 

@@ -1,0 +1,38 @@
+"""What a table is made from: places of images, and files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...checks import FilePath
+from ...files.hashes import hash_file
+from ..files.shipped import shipped_protocols
+from ..files.shown_paths import full_path
+from ..report.report import About
+
+
+def sources_of_table(
+    methods: Mapping[str, str],
+    reference: FilePath | None,
+    protocol: FilePath | None,
+    expect: FilePath | Sequence[FilePath] | None,
+) -> dict[str, About]:
+    """Return what a table is made from: places of images, and files with their SHA-256."""
+    sources: dict[str, About] = {}
+    for method, place in methods.items():
+        sources[f"method {method}"] = {"images": full_path(place)}
+    if reference is not None:
+        sources["reference"] = {"images": full_path(reference)}
+    if protocol is not None and str(protocol).lower() not in shipped_protocols():
+        sources["protocol"] = _file_source(protocol)
+    texts = [expect] if isinstance(expect, str | os.PathLike) else expect or ()
+    for number, text in enumerate(texts, 1):
+        is_file = os.path.isfile(os.path.expanduser(text))
+        sources[f"published numbers {number}"] = _file_source(text) if is_file else str(text)
+    return sources
+
+
+def _file_source(path: FilePath) -> dict[str, str]:
+    return {"file": full_path(path), "sha256": hash_file(Path(path).expanduser())}
