@@ -22,9 +22,9 @@ from reference import run_trainer, trainer_options
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.training.augmentations import Augmentation, augmentations_of
 from clipiqa_pyiqa.training.recipe import RECIPES, with_options
+from clipiqa_pyiqa.workbench.learning.epochs import train_context
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
 from clipiqa_pyiqa.workbench.learning.stored_features import NOT_AUGMENTED, read_or_encode_features
-from clipiqa_pyiqa.workbench.learning.train import train_context
 
 KONIQ = 7058  # training images
 BATCH = 8
@@ -80,7 +80,7 @@ def our_epoch(metric, folder):
     config = with_options("pyiqa", batch_size=BATCH, epochs=2)
     views = features[:, None].expand(-1, 8, -1)
     given = metric, config, RatedImages(views, targets), RatedImages(features[:8], targets[:8]), folder
-    with mock.patch("clipiqa_pyiqa.workbench.learning.train.log.info", lambda *_: ends.append(time.perf_counter())):
+    with mock.patch("clipiqa_pyiqa.workbench.learning.epochs.log.info", lambda *_: ends.append(time.perf_counter())):
         train_context(*given)
     return (ends[1] - ends[0]) / 40
 

@@ -17,7 +17,7 @@ from .options.learning import Learning, creation
 if TYPE_CHECKING:
     import pandas
 
-    from ..learning.fit import FitResult
+    from ..learning.fit_result import FitResult
 
 
 def run(

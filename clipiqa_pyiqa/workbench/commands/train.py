@@ -76,7 +76,8 @@ def run(
     """
     table = learning.opinions.table(scores, changes.seed)
     options = learning.start()
-    from ..learning.train import agreement_text, train
+    from ..learning.agreement import agreement_text
+    from ..learning.train import train
     from ..learning.training_files import BEST
 
     with on_interrupt("--resume continues after the last whole epoch"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
 from ..opinions.splits import rows_of_drawn_groups
 from ..stats.correlation import plcc, srocc
 
-NEEDED = {"affine": 3, "ridge": 6, "auto": 10}  # method -> smallest number of rated photos
+NEEDED = {"affine": 3, "ridge": 6, "auto": 10}
+"""Method -> smallest number of rated photos."""
 FOLDS = 5
 
 
@@ -33,7 +34,7 @@ def fit_agreement(predicted: Array, shares: Array) -> FitAgreement:
 
 
 class ValidatedFit(NamedTuple):
-    """The chosen method's fit to all photos, and each method's cross-validation.
+    """A method's fit to all photos, and the cross-validation of this method and of those beside which it was chosen.
 
     Attributes:
         predicted: The chosen method's predictions of each photo, by a head that was fitted to other groups.
@@ -55,19 +56,36 @@ class ValidatedFit(NamedTuple):
 def validated_fit(method: str, photos: RatedPhotos, groups: NDArray[np.int64], seed: int) -> ValidatedFit:
     """Fit the method, or of all methods the one whose predictions of other groups are clearly better."""
     names = list(FITS) if method == "auto" else [method]
+    folds = _folds(groups, seed)
+    predicted = {name: _predicted_by_others(name, photos, folds) for name in names}
+    agreements = {name: fit_agreement(predictions, photos.shares) for name, predictions in predicted.items()}
+    best = names[0]
+    if method == "auto" and _is_clearly_better(predicted["ridge"], predicted["affine"], photos.shares, groups):
+        best = "ridge"
+    return ValidatedFit(best, FITS[best](photos), agreements, predicted[best], len(folds))
+
+
+def _folds(groups: NDArray[np.int64], seed: int) -> list[NDArray[np.bool_]]:
+    """Return for each fold which photos it has; a group is in one fold."""
     numbers = np.unique(groups)
-    predicted = pandas.DataFrame(index=range(len(groups)), columns=names, dtype=float)
     order = np.random.default_rng(seed).permutation(numbers)
-    folds = min(FOLDS, len(numbers))
-    for fold, name in itertools.product(np.array_split(order, folds), names):
-        is_out = np.isin(groups, fold)
-        predicted.loc[is_out, name] = predict(FITS[name](photos.at(~is_out)), photos.at(is_out))
-    agreements = {name: fit_agreement(predicted[name].to_numpy(), photos.shares) for name in names}
-    squares = (predicted.sub(photos.shares, axis=0) ** 2).groupby(groups).mean()
-    gain = squares[names[0]] - squares[names[-1]]
-    # ridge must be better by more than a standard error of the groups' mean squared errors
-    best = names[-1] if gain.mean() > gain.sem() else names[0]
-    return ValidatedFit(best, FITS[best](photos), agreements, predicted[best].to_numpy(), folds)
+    return [np.isin(groups, numbers_of_fold) for numbers_of_fold in np.array_split(order, min(FOLDS, len(numbers)))]
+
+
+def _predicted_by_others(name: str, photos: RatedPhotos, folds: Sequence[NDArray[np.bool_]]) -> Array:
+    """Return predictions of all photos, those of a fold by a head that was fitted to the other folds."""
+    predictions = np.empty(len(photos.shares))
+    for is_out in folds:
+        head = FITS[name](photos.at(~is_out))
+        predictions[is_out] = predict(head, photos.at(is_out))
+    return predictions
+
+
+def _is_clearly_better(predicted: Array, others: Array, shares: Array, groups: NDArray[np.int64]) -> bool:
+    """Return whether the squared errors are smaller by more than a standard error of their means over groups."""
+    gains = (others - shares) ** 2 - (predicted - shares) ** 2
+    gains_of_groups = pandas.Series(gains).groupby(groups).mean()
+    return bool(gains_of_groups.mean() > gains_of_groups.sem())
 
 
 class RandomSplit(NamedTuple):

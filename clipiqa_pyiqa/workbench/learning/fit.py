@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,52 +13,19 @@ from torch import Tensor
 from ...checks import FilePath, check_one_of, check_whole
 from ...clip.device import find_device
 from ...errors import CLIPIQAError
-from ...files.writing import write_text
 from ...logger import log
 from ...metric import CLIPIQA
 from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.provenance import as_texts
-from ...training.heads import RatedPhotos, predict
+from ...training.heads import Array, RatedPhotos, predict
 from ..opinions.learned_photos import written_digests
-from ..opinions.mini_photos import photos_of_mini, warn_of_mini_photos
+from ..opinions.mini_photos import warn_of_mini_photos, without_photos_of_mini
 from ..opinions.score_table import ScoreTable, find_score_table
 from ..options import SharedOptions, check_workers
 from .cross_validation import NEEDED, FitAgreement, ValidatedFit, fit_agreement, random_split, validated_fit
-from .judgement import Judgement, judge
+from .fit_result import FitResult
+from .judgement import Judgement, judge, judge_split
 from .stored_features import read_or_encode_features
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """A fitted head, and agreements with the scores.
-
-    Attributes:
-        judgement: Whether the head gained anything: on the test or validation images, or else on the rated photos, each
-            predicted by a head that was fitted to others.
-        drawn: The rows that each random split tests.
-    """
-
-    head: OpinionHead
-    table: ScoreTable
-    cross_validation: dict[str, FitAgreement]
-    held_out: dict[str, FitAgreement]
-    before: dict[str, FitAgreement]
-    judgement: Judgement
-    splits: tuple[FitAgreement, ...] = ()
-    drawn: tuple[list[int], ...] = ()
-
-    def save(self, path: FilePath) -> None:
-        self.head.save(path)
-
-    def save_splits(self, path: FilePath) -> None:
-        """Write a CSV file of paths, scores, groups (the row's number if there are none) and ``split_1``, …."""
-        frame = self.table.part("train")
-        low, high = self.table.score_range
-        share = 1 - frame["target"] if self.table.lower_better else frame["target"]
-        photos = frame.assign(score=low + (high - low) * share)[["path", "score", "group"]]
-        for number, rows in enumerate(self.drawn, start=1):
-            photos[f"split_{number}"] = np.where(photos.index.isin(rows), "test", "train")
-        write_text(path, photos.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
 
 
 def fit(
@@ -94,44 +60,54 @@ def fit(
     table = find_score_table(scores, seed=seed, val_fraction=0.0, needed=("train",))
     device = find_device(device)
     metric = (metric or CLIPIQA()).to(device).eval()
-    if metric.head is not None or len(metric.prompts) > 1 or len(metric.prompts[0].texts) == 1:
-        asked = "a head" if metric.head is not None else ", ".join(question.name for question in metric.prompts)
-        raise CLIPIQAError(f"a head is fitted to one pair of texts, such as 'quality'; got {asked}.")
-    seen = photos_of_mini(table, metric.clip.weights.backbone)
-    warn_of_mini_photos(seen, without_mini_photos)
-    table = table.without(seen) if without_mini_photos else table
+    _check_asks_one_pair(metric)
+    backbone = metric.clip.weights.backbone
+    warn_of_mini_photos(table, backbone, without_mini_photos)
+    if without_mini_photos:
+        table = without_photos_of_mini(table, backbone)
     table.check_splits(("train",))
     train = table.part("train")
     _check_enough(method, train)
-    has_stages = fit_on == "stages"
     encoded = read_or_encode_features(
-        metric, features, table.frame["path"], stages=has_stages, device=device, workers=workers, hashes=table.hashes
+        metric,
+        features,
+        table.frame["path"],
+        stages=fit_on == "stages",
+        device=device,
+        workers=workers,
+        hashes=table.hashes,
     )[:, 0]
     direction = _direction_of(metric)
     photos = _rated_photos(encoded, direction, table.frame, fit_on)
     parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
     groups = train["group"].factorize()[0]
     best = validated_fit(method, parts["train"], groups, seed)
-    tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
-    before = {split: fit_agreement(part.zero_shot, part.shares) for split, part in tested.items()}
+    held_out = {split: parts[split] for split in ("val", "test") if len(parts[split].shares) > 1}
+    predicted = {split: predict(best.head, part) for split, part in held_out.items()}
+    before = {
+        split: fit_agreement(part.zero_shot, part.shares) for split, part in parts.items() if len(part.shares) > 1
+    }
     _warn_of_doubtful_opinions(parts["train"], best, before["train"])
-    unseen = {split: part for split, part in tested.items() if split != "train"}
-    held_out = {split: fit_agreement(predict(best.head, part), part.shares) for split, part in unseen.items()}
-    judgement = _judge(table, parts, best, seed).advised(_tries(method, best, fit_on), metric.clip.weights.backbone)
+    judgement = _judgement(table, parts, best, predicted, seed).advised(_tries(method, best, fit_on), backbone)
     draws = range(seed, seed + splits)
     random_splits = [random_split(method, train, parts["train"], groups, draw, seed) for draw in draws]
     fields = {**_provenance(metric, table, seed), **_scale(table, own_scale), "fit_on": fit_on, "method": best.method}
-    tensors = {name: torch.from_numpy(array).float() for name, array in best.head.items()}
     return FitResult(
-        OpinionHead({**tensors, "direction": direction}, as_texts(fields)),
-        table,
-        best.agreements,
-        held_out,
-        before,
-        judgement,
+        head=_head_of(best, direction, fields),
+        table=table,
+        cross_validation=best.agreements,
+        held_out={split: fit_agreement(predicted[split], part.shares) for split, part in held_out.items()},
+        before=before,
+        judgement=judgement,
         splits=tuple(split.agreement for split in random_splits),
         drawn=tuple(split.tested_rows for split in random_splits),
     )
+
+
+def _check_asks_one_pair(metric: CLIPIQA) -> None:
+    if metric.head is not None or len(metric.prompts) > 1 or len(metric.prompts[0].texts) == 1:
+        asked = "a head" if metric.head is not None else ", ".join(question.name for question in metric.prompts)
+        raise CLIPIQAError(f"a head is fitted to one pair of texts, such as 'quality'; got {asked}.")
 
 
 def _check_enough(method: str, train: pandas.DataFrame) -> None:
@@ -189,25 +165,31 @@ def _provenance(metric: CLIPIQA, table: ScoreTable, seed: int) -> dict[str, Any]
     }
 
 
-def _judge(table: ScoreTable, parts: Mapping[str, RatedPhotos], best: ValidatedFit, seed: int) -> Judgement:
+def _head_of(best: ValidatedFit, direction: Tensor, fields: Mapping[str, Any]) -> OpinionHead:
+    tensors = {name: torch.from_numpy(array).float() for name, array in best.head.items()}
+    return OpinionHead({**tensors, "direction": direction}, as_texts(fields))
+
+
+def _judgement(
+    table: ScoreTable, parts: Mapping[str, RatedPhotos], best: ValidatedFit, predicted: Mapping[str, Array], seed: int
+) -> Judgement:
     """Return the judgement on the test images, those of validation, or by cross-validation: the first that tells.
 
-    Images that share a photo or a scene with those that were fitted do not count.
+    Args:
+        predicted: Held-out split -> predictions by the head.
     """
+    for split in ("test", "val"):
+        if split in predicted:
+            judgement = judge_split(table, split, parts[split].zero_shot, predicted[split], ("train",), seed)
+            if judgement.verdict != "unknown":
+                return judgement
     train = table.part("train")
-    for split, on in (("test", "test image"), ("val", "validation image")):
-        images = table.part(split)
-        is_new = ~images["group"].isin(train["group"]).to_numpy()
-        photos = parts[split].at(is_new)
-        judgement = judge(photos.zero_shot, predict(best.head, photos), images[is_new], on, seed)
-        if judgement.verdict != "unknown":
-            return judgement
-    photos = parts["train"]
+    zero_shot = parts["train"].zero_shot
     if best.keeps_order:
         # the order of all images is the same, but predictions by several heads are not on one scale
-        return judge(photos.zero_shot, photos.zero_shot, train, "rated photo", seed)
+        return judge(zero_shot, zero_shot, train, "rated photo", seed)
     on = f"rated photo, each predicted by a head that was fitted to others ({best.folds} folds)"
-    return judge(photos.zero_shot, best.predicted, train, on, seed)
+    return judge(zero_shot, best.predicted, train, on, seed)
 
 
 def _tries(asked: str, best: ValidatedFit, fit_on: str) -> str:

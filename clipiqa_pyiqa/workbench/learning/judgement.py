@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,10 +12,14 @@ import pandas
 from numpy.typing import ArrayLike
 
 from ...text import counted
+from ..opinions.score_table import ScoreTable
 from ..stats.agreement import paired_differences
 from ..stats.correlation import srocc, why_undefined
-from ..stats.estimate import Estimate
+from ..stats.estimate import Array, Estimate
 from ..stats.significance import LEVEL, cases_needed
+
+IMAGES = {"test": "test image", "val": "validation image"}
+"""Held-out split -> what one of its images is, in words."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,26 @@ def judge(before: ArrayLike, after: ArrayLike, images: pandas.DataFrame, on: str
     """
     scores = np.array([after, before], np.float64)
     targets = images["target"].to_numpy()
-    values = [srocc(row, targets) for row in scores]
     reason = why_undefined(scores[0], targets) or why_undefined(scores[1], targets)
     gain = Estimate(math.nan, reason=reason)
     if not reason:
         groups = images["group"].factorize()[0]
         gain = paired_differences(scores, targets, seed=seed, groups=groups)[0, 1]
-    return Judgement(values[1], values[0], gain, len(images), on)
+    return Judgement(srocc(scores[1], targets), srocc(scores[0], targets), gain, len(images), on)
+
+
+def judge_split(
+    table: ScoreTable, split: str, before: Array, after: Array, learned_from: Collection[str], seed: int
+) -> Judgement:
+    """Return a judgement without advice on a held-out split.
+
+    Images that share a photo or a scene with those that were learned from do not count.
+
+    Args:
+        before, after: Scores of the split's images.
+        learned_from: The splits that were learned from.
+    """
+    images = table.part(split)
+    known_groups = table.frame["group"][table.frame["split"].isin(learned_from)]
+    is_new = ~images["group"].isin(known_groups).to_numpy()
+    return judge(before[is_new], after[is_new], images[is_new], IMAGES[split], seed)

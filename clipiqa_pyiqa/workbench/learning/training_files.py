@@ -15,10 +15,10 @@ from ...files.writing import write_bytes, write_text
 from ...prompts.prompt_files import pickled, save_prompt_file
 from ...training.prompts import EpochResult, PromptTraining
 from ...weights.checkpoint import load_pickled
+from .agreement import Agreement
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
 FILES = (STATE, LAST, BEST, LOG)
-Agreement = dict[str, float]  # `srocc`, `plcc` and `krcc` of predicted against given scores
 
 
 def remove_earlier_run(folder: Path, overwrite: bool) -> None:

@@ -19,8 +19,8 @@ from clipiqa_pyiqa.training.augmentations import augmentations_of, draw_augmenta
 from clipiqa_pyiqa.training.prompts import PromptTraining
 from clipiqa_pyiqa.training.recipe import RECIPES, with_options
 from clipiqa_pyiqa.workbench.files.locking import LockedError, locked
+from clipiqa_pyiqa.workbench.learning.epochs import train_context
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
-from clipiqa_pyiqa.workbench.learning.train import train_context
 from clipiqa_pyiqa.workbench.opinions.score_table import ScoreTable
 
 SMALL = with_options("plain", batch_size=3, epochs=1)

@@ -5,7 +5,7 @@ from assertions import refused
 
 from clipiqa_pyiqa.files.hashes import FileHashes, hash_file
 from clipiqa_pyiqa.workbench.opinions import learned_photos
-from clipiqa_pyiqa.workbench.opinions.mini_photos import photos_of_mini, warn_of_mini_photos
+from clipiqa_pyiqa.workbench.opinions.mini_photos import photos_of_mini, warn_of_mini_photos, without_photos_of_mini
 from clipiqa_pyiqa.workbench.opinions.score_table import ScoreTable
 
 
@@ -22,15 +22,14 @@ def test_minis_training_photos_can_be_left_out_of_a_table(tmp_path, monkeypatch,
     table = ScoreTable("mine", pd.DataFrame({"path": paths, "target": targets, "split": splits}), (0, 1))
     assert photos_of_mini(table, "RN50") == [False] * 6
     assert table.without([False] * 6).frame.equals(table.frame)
-    seen = photos_of_mini(table, "mini")
-    assert seen == [True] * 3 + [False] * 3
-    warn_of_mini_photos(photos_of_mini(table, "RN50"), is_left_out=True)
+    assert photos_of_mini(table, "mini") == [True] * 3 + [False] * 3
+    warn_of_mini_photos(table, "RN50", is_left_out=True)
     assert not caplog.text
-    warn_of_mini_photos(seen, is_left_out=False)
+    warn_of_mini_photos(table, "mini", is_left_out=False)
     assert "mini was trained on 3 of these 6 images" in caplog.text
-    warn_of_mini_photos(seen, is_left_out=True)
+    warn_of_mini_photos(table, "mini", is_left_out=True)
     assert "left out: 3 images that mini was trained on" in caplog.text
-    others = table.without(seen)
+    others = without_photos_of_mini(table, "mini")
     assert others.frame.equals(table.frame[3:])
     others.check_splits(("val",))
     refused(others.check_splits, ("train",))

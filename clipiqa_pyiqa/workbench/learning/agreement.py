@@ -1,0 +1,29 @@
+"""Agreement of a metric's scores of stored features with people's."""
+
+import torch
+from torch import Tensor
+
+from ...metric import CLIPIQA
+from ...prompts.pairs import Prompts
+from ..stats.correlation import krcc, plcc, srocc
+from ..stats.estimate import Array
+
+Agreement = dict[str, float]
+"""``srocc``, ``plcc`` and ``krcc`` of scores with opinions."""
+
+
+def scores_of_features(metric: CLIPIQA, features: Tensor, prompts: Prompts = None) -> Array:
+    """Return scores ``(M,)`` of features ``(M, D)``; default by the metric's own prompts."""
+    with torch.no_grad():
+        scores = metric.eval().score(features, prompts, aggregate="mean")
+    return scores[:, 0].double().cpu().numpy()
+
+
+def agreement(scores: Array, targets: Tensor) -> Agreement:
+    """Return SROCC, PLCC and KRCC of scores ``(M,)`` with targets ``(M, 1)``."""
+    opinions = targets[:, 0].double().cpu().numpy()
+    return {"srocc": srocc(scores, opinions), "plcc": plcc(scores, opinions), "krcc": krcc(scores, opinions)}
+
+
+def agreement_text(of_scores: Agreement) -> str:
+    return ", ".join(f"{name.upper()} {correlation:.4f}" for name, correlation in of_scores.items())
