@@ -68,25 +68,18 @@ def fit(
     table.check_splits(("train",))
     train = table.part("train")
     _check_enough(method, train)
+    has_stages = fit_on == "stages"
     encoded = read_or_encode_features(
-        metric,
-        features,
-        table.frame["path"],
-        stages=fit_on == "stages",
-        device=device,
-        workers=workers,
-        hashes=table.hashes,
+        metric, features, table.frame["path"], stages=has_stages, device=device, workers=workers, hashes=table.hashes
     )[:, 0]
     direction = _direction_of(metric)
     photos = _rated_photos(encoded, direction, table.frame, fit_on)
     parts = {split: photos.at((table.frame["split"] == split).to_numpy()) for split in ("train", "val", "test")}
     groups = train["group"].factorize()[0]
     best = validated_fit(method, parts["train"], groups, seed)
-    held_out = {split: parts[split] for split in ("val", "test") if len(parts[split].shares) > 1}
-    predicted = {split: predict(best.head, part) for split, part in held_out.items()}
-    before = {
-        split: fit_agreement(part.zero_shot, part.shares) for split, part in parts.items() if len(part.shares) > 1
-    }
+    tested = {split: part for split, part in parts.items() if len(part.shares) > 1}
+    before = {split: fit_agreement(part.zero_shot, part.shares) for split, part in tested.items()}
+    predicted = {split: predict(best.head, part) for split, part in tested.items() if split != "train"}
     _warn_of_doubtful_opinions(parts["train"], best, before["train"])
     judgement = _judgement(table, parts, best, predicted, seed).advised(_tries(method, best, fit_on), backbone)
     draws = range(seed, seed + splits)
@@ -96,7 +89,7 @@ def fit(
         head=_head_of(best, direction, fields),
         table=table,
         cross_validation=best.agreements,
-        held_out={split: fit_agreement(predicted[split], part.shares) for split, part in held_out.items()},
+        held_out={split: fit_agreement(predictions, parts[split].shares) for split, predictions in predicted.items()},
         before=before,
         judgement=judgement,
         splits=tuple(split.agreement for split in random_splits),
