@@ -22,9 +22,9 @@ def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
     """Return NAME -> number of texts such as ``NAME=0.5``; a number alone has the name ``''``."""
     labels_and_values = [label_and_value(text) for text in texts]
     with contextlib.suppress(ValueError):
-        numbers = {label or "": float(value) for label, value in labels_and_values}
-        if len(numbers) == len(texts):
-            return numbers
+        numbers = {label: float(value) for label, value in labels_and_values}
+        if len(numbers) == len(texts) and "" not in numbers:
+            return {label or "": number for label, number in numbers.items()}
     raise OptionError(
         f"{{{option}}} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.", options=(option,)
     )

@@ -15,7 +15,7 @@ from typing import Any, Literal, Unpack
 from pandas import DataFrame
 
 from ...checks import FilePath, check_list, check_one_of
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, OptionError
 from ...files.writing import write_text
 from ...options import lists_options
 from ...text import hint_for
@@ -98,6 +98,10 @@ def gate(
     """
     check_options(options, inspect.signature(gate).parameters)
     check_one_of("unclear", unclear, ("fail", "warn"))
+    if unclear == "warn" and margin in (None, {}):
+        raise OptionError(
+            "`{unclear}` needs `{margin}`, without which no column is unclear.", options=("unclear", "margin")
+        )
     for name, columns in {"by": by or (), "lower_better": lower_better, "higher_better": higher_better}.items():
         check_list(name, columns)
     accepted = Accepted(allow_new, allow_missing, allow_resize, allow_flag)

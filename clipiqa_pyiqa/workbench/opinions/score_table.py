@@ -9,7 +9,7 @@ from typing import Any
 import pandas
 
 from ...checks import FilePath, check_number, check_seed
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, OptionError
 from ...files.hashes import FileHashes
 from ...logger import log
 from ...text import counted, few, hint_for
@@ -207,17 +207,22 @@ def _range_of_training(path: Path, frame: pandas.DataFrame) -> tuple[float, floa
     return scores.min(), scores.max()
 
 
-def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath = "datasets", **options: Any) -> ScoreTable:
+def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath | None = None, **options: Any) -> ScoreTable:
     """Return a given table, or the scores of a CSV file or of a data set of pyiqa.
 
     Args:
         scores: A path exists or has a suffix; any other text names a data set.
-        data_root: Folder of pyiqa's ``meta_info`` and the images.
+        data_root: Folder of pyiqa's ``meta_info`` and the images, for a data set; default ``./datasets``.
         **options: As for :func:`read_score_table`.
     """
     if isinstance(scores, ScoreTable):
         return scores
     if isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores):
+        if data_root is not None:
+            raise OptionError(
+                f"`{{data_root}}` is for data sets of pyiqa, but {os.fspath(scores)!r} is a file: leave it out.",
+                options=("data_root",),
+            )
         return read_score_table(scores, **options)
     name = str(scores)
     if name not in known_sets():

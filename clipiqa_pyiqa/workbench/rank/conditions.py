@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas
 
-from ...errors import CLIPIQAError
+from ...errors import CLIPIQAError, OptionError
 from ...text import hint_for
 from ..images.uniform import FLAGS
 from ..results.scores import Scores
@@ -78,16 +78,31 @@ def bound_in(text: str) -> Bound:
     return Bound(column, sign, float(number))
 
 
-def flagged(flags: Sequence[str] | None, is_wanted: bool) -> list[Flagged]:
-    """Return the condition that names of flags describe; nothing for None."""
-    if flags is None:
-        return []
+def flag_conditions(flagged: Sequence[str] | None, unflagged: Sequence[str] | None) -> list[Flagged]:
+    """Return what a photo's flag must be and must not be; None: anything, no names: any flag."""
+    conditions = []
+    if flagged is not None:
+        _check_flags(flagged, "flagged")
+        conditions.append(Flagged(tuple(flagged), is_wanted=True))
+    if unflagged is not None:
+        _check_flags(unflagged, "unflagged")
+        conditions.append(Flagged(tuple(unflagged), is_wanted=False))
+    if flagged is not None and unflagged is not None:
+        wanted = set(flagged or FLAGS)
+        unwanted = set(unflagged or FLAGS)
+        if wanted <= unwanted:
+            raise OptionError(
+                "{flagged} and {unflagged} leave no photo: name no flag in both, or leave one of them out.",
+                options=("flagged", "unflagged"),
+            )
+    return conditions
+
+
+def _check_flags(flags: Sequence[str], option: str) -> None:
     unknown = [flag for flag in flags if flag not in FLAGS]
     if unknown:
-        option = "flagged" if is_wanted else "unflagged"
         raise CLIPIQAError(
             f"{{{option}}} takes names of flags ({', '.join(FLAGS)}), or none for all; got {unknown[0]!r}, which may "
             "be a PATH: put paths first.",
             options=(option,),
         )
-    return [Flagged(tuple(flags), is_wanted)]

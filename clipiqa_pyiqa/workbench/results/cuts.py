@@ -13,7 +13,7 @@ from ...errors import CLIPIQAError
 from ...text import counted, few
 
 _SHARE = "percentage such as 10%"
-CUTS = dict.fromkeys(("worst", "best"), f"a number of images, or a {_SHARE}")
+CUTS = dict.fromkeys(("worst", "best"), f"a number of images, or a {_SHARE}, above 0")
 CUTS |= {"below": f"a number, or a {_SHARE}", "above": f"a number, or a {_SHARE}", "drop_worst": f"a {_SHARE}"}
 """Condition of :func:`choose` -> the values that it takes, in words."""
 
@@ -89,7 +89,8 @@ def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool
     try:
         value = Decimal(text.removesuffix("%"))
         if text.endswith("%"):
-            if 0 <= value <= 100:
+            is_pick_of_none = value == 0 and name in ("worst", "best")
+            if 0 <= value <= 100 and not is_pick_of_none:
                 return int(value * len(quality) / 100)
         elif name in ("above", "below") and not value.is_nan():
             return int(np.searchsorted(quality, float(-value if lower_better else value)))

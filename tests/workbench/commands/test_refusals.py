@@ -200,6 +200,17 @@ def test_what_options_need_is_an_option():
     assert NEEDS.keys() | {option for needed in NEEDS.values() for option in needed} <= flags
 
 
+def test_options_of_verdicts_and_of_learning_name_what_they_need(said):
+    assert "--unclear needs --margin" in said("gate s.csv s.csv --unclear warn")
+    assert "--margin must be NUMBER or NAME=NUMBER" in said("gate s.csv s.csv --margin =0.1")
+    for number in range(10):
+        save_grey(Path(f"{number}.png"), number)
+    Path("rated.csv").write_text("path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(10)))
+    assert "--crops needs --crop" in said("train rated.csv -b mini --out run --crops 3")
+    for command in ("train s.csv -b mini --out run", "fit s.csv -b mini --out head.safetensors"):
+        assert "--data-root is for data sets of pyiqa, but 's.csv'" in said(f"{command} --data-root sets")
+
+
 def test_columns_that_other_marks_separate_are_named(said):
     for mark in (";", "\t"):
         Path("other.csv").write_text(f"image{mark}mos\na.png{mark}0,5\n")

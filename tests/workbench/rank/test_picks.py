@@ -56,6 +56,11 @@ def test_options_that_do_not_go_together_are_named(clipiqa, folder):
         "scores.csv --where 'mos > 0.3'": "'MOS'",
         "scores.csv --flagged": "holds no flags",
         "--unflagged scores.csv": "put paths first",
+        "scores.csv --flagged --unflagged": "--flagged and --unflagged leave no photo",
+        "scores.csv --unflagged --flagged 'almost black'": "leave no photo",
+        "scores.csv --best 0%": "--best must be",
+        "scores.csv --threads 2": "need images to score",
+        "scores.csv --device cpu --page page": "need images to score",
     }.items():
         clipiqa(f"rank {options}", 2, named)
 
@@ -83,6 +88,12 @@ def test_a_table_of_photos_that_are_elsewhere_is_no_failure(clipiqa, folder):
     assert said.out == ""
 
 
+def test_picked_photos_that_are_all_gone_are_named_and_fail(clipiqa, ranked):
+    """Paths are for a command that needs the photos; --root says where they lie."""
+    clipiqa("rank scores.csv --by niqe --worst 2 --paths", 1, "2 picked photos gone: 'a/1.png', 'b/5 ü.png'")
+    clipiqa("rank scores.csv --by niqe --worst 2 --root elsewhere", 1, "2 picked photos gone: 'elsewhere/a/1.png'")
+
+
 @pytest.fixture
 def scored(tmp_path, monkeypatch):
     """Six grey photos, and their scores with stamps."""
@@ -93,7 +104,7 @@ def scored(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("option", ["--worst 6 --paths", "--page page", "--worst 6 --page page"])
+@pytest.mark.parametrize("option", ["--worst 6 --paths", "--page page", "--worst 6 --page page", "--worst 6", ""])
 def test_a_photo_replaced_since_it_was_scored_is_not_picked_or_shown(clipiqa, scored, option):
     save_grey(scored / "photos/0.png", 200, size=(70, 50))
     said = clipiqa(f"rank scores.csv {option}", 2, "0.png", "--despite-changes")

@@ -25,7 +25,7 @@ class OpinionOptions:
 
     Args:
         root: folder of the images; default: the CSV file's folder
-        data_root: folder of pyiqa's data sets
+        data_root: folder of pyiqa's data sets; default: ./datasets
         columns: the columns of paths and scores, and perhaps of splits
         score_range: lowest and highest possible score
         lower_better: low scores are good; --no-lower-better: high scores are good, though the column is called dmos
@@ -35,7 +35,7 @@ class OpinionOptions:
     """
 
     root: Annotated[str | None, Parameter(metavar="DIR")] = None
-    data_root: Annotated[str, Parameter(metavar="DIR")] = "datasets"
+    data_root: Annotated[str | None, Parameter(metavar="DIR")] = None
     columns: Annotated[Sequence[str], Parameter(metavar="COLUMN")] = ()
     score_range: Annotated[tuple[float, float] | None, Parameter(metavar="LOW HIGH")] = None
     lower_better: Annotated[bool | None, Parameter(negative_bool="no-")] = None

@@ -137,10 +137,10 @@ class Experiment:
         """Run an experiment, print its tables and what they lack, and return the exit code."""
         result = self.run(experiment, *inputs, **options)
         print(result.report().text(), end="")
-        tell_lacks(result)
+        tell(*lacks_of(result))
         return 0 if result.is_complete else 1
 
 
-def tell_lacks(result: ExperimentResult) -> None:
-    """Tell which images an experiment left out, and why."""
-    tell(*(f"left out: {reason}" for reason in result.failed.values()), *result.notes())
+def lacks_of(result: ExperimentResult) -> list[str]:
+    """Return which images an experiment left out, and why, in sentences."""
+    return [*(f"left out: {reason}" for reason in result.failed.values()), *result.notes()]
