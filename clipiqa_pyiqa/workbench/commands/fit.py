@@ -64,22 +64,25 @@ def run(
     table = learning.opinions.table(scores, seed, needed=("train",), val_fraction=0.0)
     options = learning.start()
     from ...metric import CLIPIQA
+    from ..files.locking import locked
     from ..learning.fit import fit
 
-    result = fit(
-        table,
-        method=method,
-        fit_on=fit_on,
-        own_scale=own_scale,
-        metric=CLIPIQA(prompts=prompts, **learning.model.chosen_options()),
-        seed=seed,
-        splits=splits,
-        without_mini_photos=without_mini_photos,
-        **options,
-    )
-    result.save(out)
-    if splits_out is not None:
-        result.save_splits(splits_out)
+    with locked(out):
+        _check_outputs(out, splits_out, splits, overwrite)  # another run may have ended in the meantime
+        result = fit(
+            table,
+            method=method,
+            fit_on=fit_on,
+            own_scale=own_scale,
+            metric=CLIPIQA(prompts=prompts, **learning.model.chosen_options()),
+            seed=seed,
+            splits=splits,
+            without_mini_photos=without_mini_photos,
+            **options,
+        )
+        result.save(out)
+        if splits_out is not None:
+            result.save_splits(splits_out)
     print(f"{table.name}: fitted to {result.head.metadata['rated_photos']} rated photos, on {fit_on}")
     print(frame_as_text(_agreements(result, table.score_range if own_scale else (0, 1))))
     finding = "found" if result.head.method == "ridge" else "did not find"

@@ -114,16 +114,11 @@ def absent_rows(pairing: Pairing, names: Sequence[str], judged: Sequence[str], r
 
 def is_lacking(name: str, rows: DataFrame) -> Series:
     """Return for each row whether it has no difference, unless its scores are the same infinite number."""
-    return rows[f"{name} difference"].isna() & ~_is_equal_infinite(name, rows)
+    return rows[f"{name} difference"].isna() & ~is_equal_infinite(name, rows)
 
 
-def note_on_infinite(name: str, rows: DataFrame) -> list[str]:
-    """Return a sentence if scores are the same infinite number in both runs."""
-    count = int(_is_equal_infinite(name, rows).sum())
-    return [f"{name!r} is infinite in both runs for {counted(count, 'row')}: not in its mean"] if count else []
-
-
-def _is_equal_infinite(name: str, rows: DataFrame) -> Series:
+def is_equal_infinite(name: str, rows: DataFrame) -> Series:
+    """Return for each row whether its scores are the same infinite number."""
     new = rows[f"{name} new"]
     return (rows[f"{name} base"] == new) & np.isinf(new)
 

@@ -31,6 +31,7 @@ _TABLE = {  # heading -> attribute of a column, or of a finding
     "difference [95 %, uncorrected]": "interval",
     "means": "means",
     "margin": "margin",
+    "largest loss of an image": "largest_loss_text",
 }
 _MOST_PICTURES = 6
 """Number of images on the page for each finding, and of those that lose most; half of it is drawn at random."""
@@ -154,8 +155,7 @@ class GateResult(Reported):
 
         Its files are ``gate.json``, ``gate.xml`` (JUnit), ``rows.csv`` (every row) and ``provenance.json``.
         """
-        sentences = ["; ".join([check.sentence, *check.lines]) for check in self.checks()]
-        table = replace(self._table(), legend=[*sentences, *self.notes])
+        table = replace(self._table(), reasons=self._text_of_checks(), legend=self.notes)
         report = Report(
             [table],
             self.rows,
@@ -185,6 +185,14 @@ class GateResult(Reported):
             columns.append(word_column(heading, [str(getattr(part, attribute, "") or "–") for part in checked]))
         title = f"{self.verdict.upper()}: {Path(self.new).name} compared with {Path(self.base).name}"
         return Table(title, columns, before=[self.line], section="Verdict")
+
+    def _text_of_checks(self) -> dict[str, str]:
+        """Return name of a column or a finding -> what was found, with rows."""
+        texts = dict[str, str]()
+        for check in self.checks():
+            text = "; ".join([check.sentence.removeprefix(f"{check.name}: "), *check.lines])
+            texts[check.name] = f"{texts[check.name]}; {text}" if check.name in texts else text
+        return texts
 
     def _pictures(self, relabelled: Relabelling) -> dict[str, Any]:
         from ..report.html import block

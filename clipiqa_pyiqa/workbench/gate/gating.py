@@ -29,13 +29,14 @@ from ..results.scores import Scores
 from ..results.video_scores import per_video
 from ..sources.finding import find_sources, tell_skipped
 from ..sources.found_sources import FoundSources
-from .absent import absent_rows, note_on_infinite
+from .absent import absent_rows
 from .accepted import Accepted
 from .comparable import comparable_runs
 from .earlier_verdict import remove_earlier_verdict
 from .findings import Finding
 from .gate_result import PAGE, SCORES, WRITTEN, GateResult
 from .image_findings import image_findings
+from .notes import notes_on_scores
 from .pairing import Pairing, pair_rows
 from .verdicts import judge, too_few_rows
 
@@ -189,8 +190,7 @@ def _findings(
     judged = [name for name in scored if name not in shortages]
     findings_in_images, notes = image_findings(pairing, judged, runs, accepted, has_new_images)
     notes += [f"not judged: {shortage}" for shortage in shortages.values()]
-    for name in names:
-        notes += note_on_infinite(name, rows)
+    notes += notes_on_scores(names, rows, runs)
     return judged, [*findings_in_images, *findings], notes
 
 

@@ -159,10 +159,11 @@ class ColumnPair:
         of_mean = f"{self.name} is worse by {abs(self.difference):.2g}"
         if not self.has_image_beyond:
             return of_mean
+        of_image = f"by {self.largest_loss:.2g}, above the worst loss of {self.worst_loss:g}, for one image"
         mean_verdict, _ = self._mean_judged
         if mean_verdict == "worse":
-            return f"{of_mean}, and by {self.largest_loss:.2g} for one image"
-        return f"{self.name} is worse by {self.largest_loss:.2g} for one image"
+            return f"{of_mean}, and {of_image}"
+        return f"{self.name} is worse {of_image}"
 
     @property
     def line(self) -> str:
@@ -172,6 +173,14 @@ class ColumnPair:
     @property
     def interval(self) -> str:
         return f"{self.difference:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+    @property
+    def largest_loss_text(self) -> str:
+        """The largest loss of an image, beside the limit if there is one; empty if no image loses."""
+        if self.largest_loss <= 0:
+            return ""
+        limit = "" if self.worst_loss is None else f" (limit: {self.worst_loss:g})"
+        return f"{self.largest_loss:.4f}{limit}"
 
     @property
     def means(self) -> str:

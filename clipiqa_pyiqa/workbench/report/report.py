@@ -112,11 +112,17 @@ class Report:
             columns.append(replace(column, name=relabelled(column.name), group=relabelled(column.group), cells=cells))
         return replace(
             table,
-            title=relabelled(table.section) + table.title.removeprefix(table.section),
+            title=self._relabelled_title(table),
             columns=columns,
             reasons={relabelled(name): reason for name, reason in table.reasons.items()},
             section=relabelled(table.section),
         )
+
+    def _relabelled_title(self, table: Table) -> str:
+        """Return a title as it is to be shown; some begin with the section's name."""
+        if not table.title.startswith(table.section):
+            return table.title
+        return self.relabelled(table.section) + table.title.removeprefix(table.section)
 
     def _relabelled_names(self, text: str) -> str:
         """Return a cell's name, or two names with a minus between them, as they are to be shown."""

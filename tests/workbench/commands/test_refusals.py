@@ -206,7 +206,7 @@ def test_options_of_verdicts_and_of_learning_name_what_they_need(said):
     for number in range(10):
         save_grey(Path(f"{number}.png"), number)
     Path("rated.csv").write_text("path,score\n" + "".join(f"{number}.png,{number}\n" for number in range(10)))
-    assert "--crops needs --crop" in said("train rated.csv -b mini --out run --crops 3")
+    assert "--crops needs --crop" in said("train rated.csv -b mini --out run --crops 3 --val-fraction 0.4")
     for command in ("train s.csv -b mini --out run", "fit s.csv -b mini --out head.safetensors"):
         assert "--data-root is for data sets of pyiqa, but 's.csv'" in said(f"{command} --data-root sets")
 

@@ -1,6 +1,7 @@
 """``clipiqa gate`` for a job: its page, the worst images, and a margin to begin with."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
         said = clipiqa(f"gate base.csv new.csv --margin 0.05 --worst-loss {limit}", code).out
         assert [line.strip() for line in said.splitlines()[1:4]] == ["7: -0.1370", "9: -0.0300", "8: -0.0200"]
     assert "q: worse" in said and "0.1370" in said.splitlines()[0]
+    assert said.endswith("FAILED: q is worse by 0.14, above the worst loss of 0.1, for one image\n")
+    clipiqa("gate base.csv new.csv --margin 0.05 --worst-loss 0.1 --page page", 1)
+    assert "<td>0.1370 (limit: 0.1)</td>" in Path("page/gate.html").read_text()
     clipiqa("gate base.csv new.csv --worst-loss p=0.1", 2)
     clipiqa("gate base.csv new.csv --worst-loss 0.1 0.2", 2, "'0.1 0.2'")
 
@@ -57,6 +61,8 @@ def test_the_page_and_the_summary(clipiqa, folders, command):
     assert "[95&nbsp;%, uncorrected]" in text
     assert text.count("data:image/jpeg") >= 8 and "://" not in text
     assert "3</bdi>: " in text
+    assert any(note.startswith("FAILED: new compared with base: mini: ") for note in provenance["notes"])
+    assert text.index("FAILED: 1 image newly flagged") < text.index("</table>") < text.index("<b>flag</b>: failed: ")
     clipiqa(asked, 2)
     clipiqa(f"{asked} --overwrite", 1)
 

@@ -65,6 +65,13 @@ def test_a_score_that_is_missing_in_a_run_is_a_finding_that_can_be_accepted(clip
     assert said.endswith("\nPASSED (accepted: 1 image without a score in one run)\n")
 
 
+def test_files_that_agree_to_the_last_bit_are_named(clipiqa, runs):
+    runs(niqe=(SPREAD, SPREAD), piqe=(SPREAD, SPREAD))
+    clipiqa("gate base.csv new.csv", 0, "'base.csv' and 'new.csv' may hold the same run", "24 rows are equal in both")
+    runs(niqe=(SPREAD, SPREAD), piqe=(SPREAD, with_cell(SPREAD, SPREAD[5] + 1e-12)))
+    assert "same run" not in clipiqa("gate base.csv new.csv", 0).err
+
+
 def test_infinite_scores_are_values(clipiqa, runs):
     equal = with_cell(SPREAD, np.inf)
     runs(psnr=(equal, equal))

@@ -22,6 +22,7 @@ from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.prompts.checksum import content_checksum
 from clipiqa_pyiqa.training import heads
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
+from clipiqa_pyiqa.workbench.files.locking import locked
 from clipiqa_pyiqa.workbench.images.image import read_image
 from clipiqa_pyiqa.workbench.learning import fit as fitting
 from clipiqa_pyiqa.workbench.metrics.building import build_metrics
@@ -215,12 +216,18 @@ def test_auto_takes_what_errs_least_on_photos_it_was_not_fitted_to(table, fit):
     assert fit(table, fit_on="stages").head.metadata == result.head.metadata  # a seed decides
 
 
-def test_the_command_prints_a_line_that_loads_its_head(table, command):
+def test_the_command_prints_a_line_that_loads_its_head(table, command, clipiqa):
     ran = command(table, "--own-scale --range 1 5", 0)
     net = eval(ran.out.strip().splitlines()[-1], {"pyiqa": pyiqa}).net
     assert net.clip.weights.backbone == "mini" and net.score_range == (1, 5)
     command(table, "", 2)  # a head is not replaced unless told
-    assert "safetensors" in command("none.csv", "--out head.pth", 2).err  # before all that takes time
+    assert "safetensors" in clipiqa("fit none.csv --out head.pth", 2).err  # before all that takes time
+
+
+def test_two_fits_do_not_write_the_same_file(table, command):
+    with locked("head.safetensors"):
+        command(table, "", 2, "'head.safetensors' is being written by")
+    assert not Path("head.safetensors").exists()
 
 
 def test_fits_that_cannot_be_made_are_refused(table, fit):
