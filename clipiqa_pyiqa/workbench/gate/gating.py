@@ -98,11 +98,7 @@ def gate(
             built.
     """
     check_options(options, inspect.signature(gate).parameters)
-    check_one_of("unclear", unclear, ("fail", "warn"))
-    if unclear == "warn" and margin in (None, {}):
-        raise OptionError(
-            "`{unclear}` needs `{margin}`, without which no column is unclear.", options=("unclear", "margin")
-        )
+    _check_unclear(unclear, has_margin=margin not in (None, {}))
     for name, columns in {"by": by or (), "lower_better": lower_better, "higher_better": higher_better}.items():
         check_list(name, columns)
     accepted = Accepted(allow_new, allow_missing, allow_resize, allow_flag)
@@ -218,6 +214,14 @@ def _check_runs(
             "both runs are files of scores, but `{metrics}` and the options of reading and scoring are for folders of "
             "images: leave them out.",
             options=("metrics",),
+        )
+
+
+def _check_unclear(unclear: str, has_margin: bool) -> None:
+    check_one_of("unclear", unclear, ("fail", "warn"))
+    if unclear == "warn" and not has_margin:
+        raise OptionError(
+            "`{unclear}` needs `{margin}`, without which no column is unclear.", options=("unclear", "margin")
         )
 
 
