@@ -43,19 +43,38 @@ def _record_in(path: Path, format: str) -> Any:
         if record is None:
             raise ValueError("its first line is damaged")
         return record
+    return _record_beside(path)
+
+
+def _record_beside(path: Path) -> Any:
+    """Return the record in the file beside a csv or JSON lines file; None if there is none."""
+    provenance = provenance_of(path)
+    way_out = f"it cannot be resumed, but ranked and compared as it is if you delete {provenance.name}"
     try:
-        record = json.loads(provenance_of(path).read_text(encoding="utf-8"))
+        record = json.loads(provenance.read_text(encoding="utf-8"))
+        if record is not None:
+            check_header(record)
     except FileNotFoundError:
         return None
-    if record is None:
-        return None
-    check_header(record)
-    if record.get("sha256") != hash_file(path):
-        raise ValueError(
-            "it has changed since it was written, so it cannot be resumed (to rank or compare it as it is, "
-            f"delete {provenance_of(path).name})"
-        )
+    except (OSError, ValueError, RecursionError) as error:
+        why = f"the file that tells how {str(path)!r} was made is damaged: {reason_of(error)[:200]}"
+        raise ResultsError(f"{why}; {way_out}.") from error
+    if record is not None and record.get("sha256") != hash_file(path):
+        raise ResultsError(f"{str(path)!r} has changed since it was written; {way_out}.")
     return record
+
+
+def check_format(path: Path, format: str) -> None:
+    """Raise ``ResultsError`` if a file of results is of another format."""
+    with checked_reading(path, format), path.open("rb") as file:
+        start = file.read(10).lstrip()
+    for known, mark in {"parquet": b"PAR1", "jsonl": b"{", "csv": b"path,"}.items():
+        if start.startswith(mark) and known != format:
+            raise ResultsError(
+                f"{str(path)!r} holds {known}, but {format} is asked for: pass `{{format}}` {known}, or name another "
+                "file.",
+                options=("format",),
+            )
 
 
 def read_scale_attribute(path: Path) -> str:

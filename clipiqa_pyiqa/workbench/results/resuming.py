@@ -15,7 +15,7 @@ from .earlier import EarlierRun
 from .formats import provenance_of
 from .header import METRIC, SCALE, Header, header_changes
 from .output import Output
-from .reading import read_cells, read_header
+from .reading import check_format, read_cells, read_header
 from .results_error import ResultsError
 
 
@@ -56,12 +56,14 @@ class Resumed:
 
 def read_earlier_header(path: Path, output: Output, header: Header) -> Header:
     """Return what a file or a journal says of its rows. Raises ``ResultsError`` if this run cannot continue it."""
-    before = read_header(path, _format_of(path, output))
+    format = _format_of(path, output)
+    check_format(path, format)
+    before = read_header(path, format)
     if before is None:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
-            "missing: pass `{overwrite}`, or name another file.",
-            options=("overwrite",),
+            "missing: pass `{overwrite}` instead of `{resume}`, or name another file.",
+            options=("overwrite", "resume"),
         )
     if not output.overwrite:
         _check_same_scores(path, before, header)

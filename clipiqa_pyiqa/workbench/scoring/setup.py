@@ -16,7 +16,7 @@ from ..metrics.parsing import AnyPrompts
 from ..metrics.remarks import log_remarks
 from ..options import Reading, RunOptions, check_options
 from ..results.header import Header
-from ..sources.videos import SAMPLING
+from ..sources.videos import SAMPLING, Sampling
 from .circumstances import circumstances
 from .engine import Rows, scored_rows
 from .options import Options
@@ -55,7 +55,9 @@ class ScoringSetup:
         # a metric of pyiqa has a smallest side of its own
         self.options = Options(self.device, min_side=1 if self.metrics.one_by_one else MIN_SIDE, **of_run)
         reading = {name: getattr(self.options, name) for name in Reading.__dataclass_fields__}
-        self.header = Header(self.metrics.columns, {**reading, "sampling": sampling, **circumstances(self.device)})
+        self.header = Header(
+            self.metrics.columns, {**reading, "sampling": Sampling.of(sampling).text, **circumstances(self.device)}
+        )
 
     def header_with(self, keep: Sequence[str]) -> Header:
         """Return the header of results to which values of shards are added, by their names."""

@@ -55,6 +55,11 @@ class Sampling:
         return cls(seconds=Fraction(match[1]))
 
     @property
+    def text(self) -> str:
+        """The text that means these frames; one of equal ones, as ``1s`` for ``1`` and ``1.0s``."""
+        return f"{self.count} frames" if self.seconds is None else f"{float(self.seconds):.12g}s"
+
+    @property
     def words(self) -> str:
         """The frames, for people."""
         if self.seconds is None:

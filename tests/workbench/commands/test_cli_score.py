@@ -143,6 +143,21 @@ def test_rows_of_files_that_are_gone_are_counted_and_dropped_on_request(score, f
     assert "gone" not in score("photos --out scores.csv --resume").err
 
 
+def test_a_run_that_cannot_be_resumed_says_what_is_in_its_way(score):
+    score("photos --out s.csv", 0)
+    score("photos --out s.csv --resume --every 1", 0, "3 images done in an earlier run")  # as 1s
+    score("photos --out s.csv --resume --every 2", 2, "sampling was 1s and is now 2s")
+    for other in ("jsonl", "parquet"):
+        score(
+            f"photos --out s.csv --resume --format {other}", 2, f"holds csv, but {other} is asked for", "--format csv"
+        )
+    provenance = Path("s.csv.provenance.json")
+    provenance.write_text("{damaged")
+    score("photos --out s.csv --resume", 2, "s.csv' was made is damaged", "if you delete s.csv.provenance.json")
+    provenance.unlink()
+    score("photos --out s.csv --resume", 2, "is missing: pass --overwrite instead of --resume")
+
+
 def test_members_that_their_shard_has_lost_are_gone_too(score):
     for members in ([9, 90], [9]):
         save_tar(Path("s.tar"), samples(members))
