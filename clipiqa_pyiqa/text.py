@@ -45,6 +45,8 @@ def hint_for(name: str, known: Iterable[str], listing: str = "") -> str:
     import difflib  # imported here, so that `import clipiqa_pyiqa` stays fast
 
     known = list(known)
+    if not known:
+        return "there are none."
     lower = {entry.lower(): entry for entry in known}
     similar = [lower[entry] for entry in difflib.get_close_matches(name.lower(), lower)]
     if similar:

@@ -78,6 +78,10 @@ def _parse_item(item: Any, template: str | None) -> Iterable[Question]:
     if isinstance(item, PromptPair | SingleText):
         return [item]
     if isinstance(item, str):
+        if not item.strip():
+            raise PromptError(
+                "a prompt is empty: name a pair, such as 'sharpness', or write 'Crisp photo.|Hazy photo.'."
+            )
         if is_single(item):
             return [_single(item, template)]
         sides = item.split("|")

@@ -12,7 +12,7 @@ from cyclopts import App, Group, Parameter
 from ...version import __version__
 from .command_line import CommandLine
 from .layout import Layout
-from .options.flags import OPTIONS, check_finite, flag_name
+from .options.flags import OPTIONS, flag_name
 
 COMMANDS = {
     "Score and look": {
@@ -80,7 +80,6 @@ _FORM = Parameter(  # of every option
     consume_multiple=1,
     json_list=False,
     json_dict=False,
-    validator=check_finite,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from .options.needs import NEEDS
 
 _OUTPUTS = ("out", "splits_out", "path", "videos", "page")
 _NOT_IN_A_FILE = ("resume", "overwrite", "trust_weights", "config")
+_LARGEST = 1_000_000_000  # number that anybody means
 _MAY_BE_MAPPINGS = ("metrics", "data")  # of labels to options, as in Python
 
 
@@ -36,11 +38,14 @@ class CommandLine:
             argument.tokens = [_with_home(token) for token in argument.tokens]
         self._add_options_in_files()
         for argument in arguments:
-            if Path in (argument.hint, *get_args(argument.hint)):
+            kinds = _kinds_in(argument.hint)
+            if Path in kinds:
                 for token in argument.tokens:
                     check_path(argument.field_info.name, token.value)
-            if int in (argument.hint, *get_args(argument.hint)):
+            if int in kinds:
                 _check_whole(argument)
+            if float in kinds:
+                _check_finite(argument)
 
     @property
     def option_files(self) -> list[str]:
@@ -133,6 +138,12 @@ def _with_home(token: Token) -> Token:
     return token.evolve(value=os.path.expanduser(token.value)) if token.value.startswith("~") else token
 
 
+def _kinds_in(hint: Any) -> set[Any]:
+    """Return the types of a hint: float, tuple and None for ``tuple[float, float] | None``."""
+    parts = get_args(hint)
+    return {hint}.union(*map(_kinds_in, parts))
+
+
 def _check_whole(argument: Argument) -> None:
     """Raise for a fraction, which cyclopts would round."""
     name = argument.field_info.name
@@ -140,6 +151,18 @@ def _check_whole(argument: Argument) -> None:
         _, _, fraction = token.value.partition(".")
         if fraction.strip("0"):
             raise OptionError(f"{{{name}}} must be a whole number; got {token.value!r}.", options=(name,))
+
+
+def _check_finite(argument: Argument) -> None:
+    """Raise for numbers that are not finite, or that only a slip can mean."""
+    name = argument.field_info.name
+    for token in argument.tokens:
+        number = 0.0
+        with contextlib.suppress(ValueError):  # cyclopts refuses what is no number
+            number = float(token.value)
+        if not abs(number) <= _LARGEST:  # so is NaN
+            what = f"a number of at most ±{_LARGEST:,}"
+            raise OptionError(f"{{{name}}} must be {what}; got {token.value!r}.", options=(name,))
 
 
 def _typed(token: Token) -> str:

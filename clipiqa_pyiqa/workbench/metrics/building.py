@@ -197,6 +197,13 @@ def _create_pyiqas(description: PyiqaDescription, device: torch.device) -> Any:
         return import_pyiqa().create_metric(description.name, device=device, **description.options)
     except TypeError:  # perhaps an unknown option
         kind = archs.ARCH_REGISTRY.get(pyiqa_configs()[description.name]["metric_opts"]["type"])
-        known = inspect.signature(kind).parameters
-        check_keys(description.options, known, f"the options of {description.label!r}")
+        check_keys(description.options, _options_of(kind), f"the options of {description.label!r}")
         raise
+
+
+def _options_of(kind: type) -> list[str]:
+    """Return the names of the options that a class of pyiqa and those below it take."""
+    signatures = [inspect.signature(base.__init__) for base in kind.__mro__ if "__init__" in vars(base)]
+    parameters = [parameter for signature in signatures for parameter in list(signature.parameters.values())[1:]]
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return list(dict.fromkeys(parameter.name for parameter in parameters if parameter.kind not in variable))

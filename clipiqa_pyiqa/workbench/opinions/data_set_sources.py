@@ -77,6 +77,7 @@ def _opinion_file(options: Settings, within: str) -> OpinionFile:
         split=split_column,
         has_splits=bool(options.get("split")),
         group=within or None,
+        group_option="within",
     )
 
 

@@ -69,7 +69,7 @@ class PyiqaSet:
                 raise CLIPIQAError(
                     f"phase of data set {self.label!r} must be one of {', '.join(SPLITS)}; got {phase!r}."
                 )
-            opinions = read_opinions(replace(self.file, group=within or None)).part(phase)
+            opinions = read_opinions(replace(self.file, group=within or None, group_option="within")).part(phase)
             return replace(opinions, scores=self._normalised(opinions.scores))
         if within:
             raise CLIPIQAError(

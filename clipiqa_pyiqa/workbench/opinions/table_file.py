@@ -20,7 +20,6 @@ _SCORE_COLUMNS = (
     "mean_score score"
 )
 _GROUP_COLUMNS = "ref_img ref_name ref_path ref_image reference ref"
-_GROUP_OPTION = "group or within"
 Column = str | int | None
 """Name or number of a column; None for one with a usual name."""
 
@@ -36,6 +35,7 @@ class OpinionFile:
         split: Column of splits; None for a column ``split``, if there is one.
         has_splits: Whether a column of splits is read at all.
         group: Column of groups, such as scenes; None for one with a usual name of references, if there is one.
+        group_option: The user's option that names this column.
         first_row: Number of the first row that is read, from 0.
         split_column: What the column of splits means.
     """
@@ -47,6 +47,7 @@ class OpinionFile:
     split: Column = None
     has_splits: bool = True
     group: Column = None
+    group_option: str = "group"
     first_row: int = 0
     split_column: SplitColumn = field(default_factory=SplitColumn)
 
@@ -120,7 +121,7 @@ def _column_names(path: Path, header: Sequence[str], file: OpinionFile) -> _Colu
         image=find_column(path, header, image, PATH_COLUMNS),
         score=find_column(path, header, score, _SCORE_COLUMNS),
         split=split,
-        group=find_column(path, header, file.group, _GROUP_COLUMNS, option=_GROUP_OPTION, is_needed=False),
+        group=find_column(path, header, file.group, _GROUP_COLUMNS, option=file.group_option, is_needed=False),
     )
 
 

@@ -156,6 +156,8 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
     except (OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
         if isinstance(error, FileNotFoundError) and journal_of(path).exists():
             raise ResultsError(f"{unfinished(path)}.", options=("resume",)) from error
+        if isinstance(error, FileNotFoundError):
+            raise ResultsError(f"{str(path)!r} does not exist.") from error
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason_of(error)[:200]}"
         raise ResultsError(f"{why}; {_WAY_OUT}.") from error

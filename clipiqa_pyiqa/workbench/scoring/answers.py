@@ -85,8 +85,7 @@ def _answer_alone(metric: ScoringMetric, record: ImageRecord, options: Options) 
     # BRISQUE depends on the order of its sums
     is_sensitive = isinstance(metric, PyiqaMetric) and metric.takes is Takes.IMAGE and not metric.has_parameters
     with one_thread(is_sensitive):
-        answer = _answers_of_call(metric, 1, partial(metric.score, *batches))[0]
-    return _with_small_size_told(answer, record)
+        return _answers_of_call(metric, 1, partial(metric.score, *batches), about_size=_about_size(record))[0]
 
 
 def _seed_all(seed: int) -> None:
@@ -95,19 +94,25 @@ def _seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _with_small_size_told(answer: Answer, record: ImageRecord) -> Answer:
-    """Return the answer; if it is an error of a small image, with the size.
+def _about_size(record: ImageRecord) -> str:
+    """Return what is added to errors of a metric on a small image; empty for a large one.
 
     torch's errors name shapes inside the metric, and do not say that the image is the cause.
     """
     width, height = record.size
-    if answer.kind is not Kind.OTHER or min(width, height) >= _SMALL:
-        return answer
-    return answer._replace(error=f"{answer.error} (the image, {width}×{height} pixels, may be too small for it)")
+    is_small = min(width, height) < _SMALL
+    return f" (the image, {width}×{height} pixels, may be too small for it)" if is_small else ""
 
 
-def _answers_of_call(metric: ImageMetric, count: int, score: Callable[[], Any], seconds: float = 0.0) -> list[Answer]:
-    """Return the answers for ``count`` images from what ``score()`` returns; ``seconds`` were spent before on each."""
+def _answers_of_call(
+    metric: ImageMetric, count: int, score: Callable[[], Any], seconds: float = 0.0, about_size: str = ""
+) -> list[Answer]:
+    """Return the answers for ``count`` images from what ``score()`` returns.
+
+    Args:
+        seconds: Those that were spent before on each image.
+        about_size: What is added to errors that are not of this package.
+    """
     start = time.perf_counter()
     try:
         returned = score()
@@ -115,7 +120,7 @@ def _answers_of_call(metric: ImageMetric, count: int, score: Callable[[], Any], 
         rows = rounded(torch.as_tensor(scores))  # waits for the device
         _check_count(sum(map(len, rows)), count, len(metric.columns))
     except Exception as error:
-        return [_failure(error)] * count
+        return [_failure(error, about_size)] * count
     seconds += (time.perf_counter() - start) / count
     hint = "; try precision fp32" if isinstance(metric, ClipMetric) else ""
     return [_checked(values, seconds, hint) for values in rows]
@@ -138,12 +143,14 @@ def _checked(scores: tuple[float, ...], seconds: float, hint: str) -> Answer:
     return Answer(None, seconds, why, Kind.NOT_FINITE)
 
 
-def _failure(error: Exception) -> Answer:
-    """Return the answer of a metric that raised this error."""
+def _failure(error: Exception, about_size: str = "") -> Answer:
+    """Return the answer of a metric that raised this error; ``about_size`` is added if it is not of this package."""
     if is_out_of_memory(error):
         torch.cuda.empty_cache()
         return Answer(error=TOO_LARGE, kind=Kind.OUT_OF_MEMORY)
-    return Answer(error=describe_error(error), kind=error.kind if isinstance(error, CLIPIQAError) else Kind.OTHER)
+    if isinstance(error, CLIPIQAError):
+        return Answer(error=describe_error(error), kind=error.kind)
+    return Answer(error=f"{describe_error(error)}{about_size}", kind=Kind.OTHER)
 
 
 def rounded(scores: Tensor) -> list[tuple[float, ...]]:

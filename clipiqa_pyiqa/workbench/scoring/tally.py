@@ -75,4 +75,4 @@ def log_tally(results: Results, tally: Tally, title: str = "") -> None:
     others = [name for name in results.images.unmet if name not in names_of_gone]
     if others:
         sentences.append(f"{counted(len(others), 'row')} of images that this run lacks ({few(others)})")
-    log.log(logging.WARNING if gone else logging.INFO, ", ".join(sentences))
+    log.log(logging.WARNING if gone else logging.INFO, "; ".join(sentences))

@@ -24,4 +24,5 @@ def names_in_tables(
     folders = parse_methods(methods)
     test_sets = match_images(folders, reference, rules, skip_missing=skip_missing).test_sets.unique()
     labels = [metric.label for metric in table_metrics(metrics, rules).metrics]
-    return [*folders, *test_sets, *labels, *rules.not_computed, rules.score, *HEADINGS]
+    names = [*folders, *test_sets, *labels, *rules.not_computed, rules.score, *HEADINGS]
+    return [name for name in names if name]  # a single test set has none, nor has a protocol without a formula

@@ -32,7 +32,9 @@ def test_a_folder_is_not_called_like_a_file(said, tmp_path):
 
 
 def test_what_is_missing_is_said_to_be_missing(said):
-    assert "does not exist" in said("gate s.csv missing")
+    for command in ("gate s.csv missing", "gate missing.csv s.csv", "compare -m x=missing.csv -d s.csv"):
+        line = said(command)
+        assert "does not exist" in line and "damaged" not in line
     assert "--metrics" in said("gate s.csv s.csv --max-side 64")
 
 
@@ -88,6 +90,7 @@ def test_an_empty_text_is_no_default(said, tmp_path):
     save_grey(tmp_path / "a.png", 9)
     assert "--template must be a text with one {}" in said("score a.png -b mini --template ''")
     assert "unknown backbone ''" in said("score a.png -b ''")
+    assert "a prompt is empty" in said("score a.png -b mini -p quality ''")
 
 
 def test_options_of_shards_and_videos_name_what_they_need(said, tmp_path):
@@ -189,6 +192,27 @@ def test_an_option_without_what_it_needs_is_refused(said, tmp_path):
         assert needed in said(command)
     Path("no.yml").write_text("plcc_fit: false\nfit_parameters: 5\n")
     assert "--fit-parameters needs --plcc-fit" in said(f"{compared} -c no.yml")
+
+
+def test_hints_have_the_names_that_may_be_typed(said, tmp_path):
+    save_grey(tmp_path / "photos/a.png", 9)
+    for command, hint in {
+        "table --methods a=photos -m entropy --label nosuch=x": "known names are a, entropy, method,",
+        "score photos -m piqe:foo=1": "unknown key 'foo' in the options of 'piqe:foo=1': there are none.",
+        "score photos -m niqe:foo=1": "known names are channels, test_y_channel,",
+        "fit s.csv --columns path score --out h.safetensors -b mini --group nosuch": "say which with --group",
+        "compare -m mini -d s.csv --within nosuch": "say which with --within",
+    }.items():
+        assert hint in said(command)
+
+
+def test_numbers_are_finite(said):
+    for command in (
+        "fit s.csv --out h.safetensors --range -inf inf",
+        "map photos --scale nan",
+        "train s.csv --out o --lr 1e99",
+    ):
+        assert "must be a number of at most ±1,000,000,000; got" in said(command)
 
 
 def test_the_folder_of_pyiqas_data_sets_needs_one(said):

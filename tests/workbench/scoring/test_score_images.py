@@ -61,6 +61,8 @@ def test_the_error_of_a_metric_on_a_small_image_says_that_its_size_may_be_the_ca
     small, large = scores["error"]
     assert "RuntimeError" in small and "(the image, 48×40 pixels, may be too small for it)" in small
     assert large == "" and scores["blocks"][1] == pytest.approx(0.2)
+    twice = score_images({"twice": lambda x: x.mean((1, 2, 3)).repeat(2)}, [GREY], device="cpu")["error"][0]
+    assert "2 scores came" in twice and "too small" not in twice  # an error of this package tells its cause
 
 
 def test_a_scorer_takes_the_batches_of_pipelines():

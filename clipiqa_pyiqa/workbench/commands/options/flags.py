@@ -1,7 +1,5 @@
 """How options are written on the command line: their flags, and the groups of a command's help."""
 
-from typing import Any
-
 from cyclopts import Group
 
 # The groups of a command's help, in their order; those of one command alone stand behind OPTIONS.
@@ -25,11 +23,3 @@ def group_of_command(title: str) -> Group:
 def flag_name(name: str) -> str:
     """Return the flag of an option's name in Python, without its hyphens: ``apply_exif`` is ``exif``."""
     return name.removeprefix("apply_").removeprefix("score_").replace("_", "-")
-
-
-def check_finite(_: Any, value: Any) -> None:
-    """Raise ``ValueError`` for numbers that are not finite, or that only a slip can mean."""
-    numbers = value if isinstance(value, list | tuple) else [value]
-    for number in numbers:
-        if isinstance(number, float) and not abs(number) <= 1e9:  # also refuses NaN
-            raise ValueError(f"must be a number of at most ±1,000,000,000; got {number!r}")
