@@ -202,8 +202,9 @@ def _create_pyiqas(description: PyiqaDescription, device: torch.device) -> Any:
 
 
 def _options_of(kind: type) -> list[str]:
-    """Return the names of the options that a class of pyiqa and those below it take."""
-    signatures = [inspect.signature(base.__init__) for base in kind.__mro__ if "__init__" in vars(base)]
+    """Return the names of the options that a class of pyiqa takes, or a class that it passes them on to."""
+    constructors = [vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)]
+    signatures = map(inspect.signature, constructors)
     parameters = [parameter for signature in signatures for parameter in list(signature.parameters.values())[1:]]
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return list(dict.fromkeys(parameter.name for parameter in parameters if parameter.kind not in variable))
