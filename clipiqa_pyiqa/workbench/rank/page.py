@@ -114,18 +114,20 @@ class RankingPage:
             unread=counted(len(self.without_thumbnail), "photo") if self.without_thumbnail else "",
             data={
                 "lowerIsBetter": self.photos.direction.lower_better,
-                "photos": [self._entry(path, row) for path, row in zip(self.paths, rows, strict=True)],
+                "photos": [self._entry(*photo) for photo in zip(self.names, self.paths, rows, strict=True)],
             },
         )
 
-    def _entry(self, path: str, scores: Mapping[Any, float]) -> dict[str, Any]:
+    def _entry(self, name: str, path: str, scores: Mapping[Any, float]) -> dict[str, Any]:
         """Return what the page's script knows of a photo."""
+        flag = self.photos.scores.flags.get(name, "")
         shown_path = printable(path if "://" in path else os.path.abspath(path))
         others = [f"{column}: {score:.6g}" for column, score in scores.items() if column != self.photos.by]
         return {
             "name": printable(os.path.basename(path.rpartition("::")[2])),
             "path": shown_path,
-            "about": "\n".join([shown_path, *others]),
+            "about": "\n".join(filter(None, [shown_path, *others, flag])),
+            "flag": flag,
             "score": float(scores[self.photos.by]),
             "link": _link(path, self.folder),
             "thumbnail": f"{THUMBNAILS}/{self._thumbnails[path]}" if self._has_thumbnail(path) else "",

@@ -64,6 +64,19 @@ def test_photos_are_on_the_page_from_the_best_to_the_worst(folder):
     assert Image.open(folder / "page" / best["thumbnail"]).size == (48, 40)
 
 
+def test_a_photo_shows_its_flag_and_the_page_tells_where_thumbnails_are(clipiqa, tmp_path):
+    save_grey(tmp_path / "photos/black.png", 0, (64, 64))
+    Image.effect_noise((64, 64), 60).save(tmp_path / "photos/noise.png")
+    clipiqa("score photos -m entropy --out s.csv", 0)
+    clipiqa("rank s.csv --page page", 0)
+    page = (tmp_path / "page/ranking.html").read_text()
+    photos = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])["photos"]
+    flags = {photo["name"]: photo["flag"] for photo in photos}
+    assert flags["noise.png"] == "" and flags["black.png"].startswith("almost ")
+    assert all(photo["about"].endswith(photo["flag"]) for photo in photos)
+    assert "in the hidden folder .thumbnails beside it" in page
+
+
 def test_low_scores_are_the_best_of_some_metrics(folder):
     data = data_in(page_of(folder, by="niqe"))
     assert [photo["score"] for photo in data["photos"]] == [3, 4, 5, 6, 7, 9] and data["lowerIsBetter"]

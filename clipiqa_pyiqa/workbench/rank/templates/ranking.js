@@ -62,7 +62,7 @@ function newCell(photo) {
   picture.append(photo.thumbnail ? thumbnail(photo) : "cannot be read");
   const about = document.createElement("div"), name = document.createElement("span"), score = document.createElement("b");
   about.className = "about";
-  name.textContent = photo.name;
+  name.textContent = photo.flag ? `${photo.flag} · ${photo.name}` : photo.name;
   score.textContent = shown(photo.score);
   about.append(name, score);
   link.append(picture, about);
