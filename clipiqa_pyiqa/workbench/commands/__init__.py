@@ -114,7 +114,7 @@ def _run(words: list[str], line: CommandLine) -> int:
     layout = Layout(WHOLE_HELP in words, usage_of(command))
     app = command_app(words, line, layout)
     function, bound, _ = app.parse_args(_with_stdin_last(words))
-    if function.__name__ == "help_print":
+    if function.__name__ == "help_print":  # which cyclopts calls for --help
         function(*bound.args, **bound.kwargs)
         if command:
             _print_end_of_help(command, layout)

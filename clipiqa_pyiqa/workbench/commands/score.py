@@ -86,6 +86,7 @@ class Videos:
 
     @property
     def sampling(self) -> dict[str, str]:
+        """The option ``sampling`` of functions; nothing if it is not given."""
         if self.every is not None and self.frames is not None:
             raise OptionError("--every and --frames exclude each other: give one of them.")
         check_whole_or_none("frames", self.frames)
@@ -100,7 +101,8 @@ class Videos:
         from ..sources.videos import Sampling
 
         judged = judge_videos(scores)
-        if not len(table := judged.other.reset_index()):
+        table = judged.other.reset_index()
+        if table.empty:
             return
         frames = Sampling.of(scores.reading["sampling"]).words
         note(f"{counted(len(table), 'video')}, {frames}\n\n{frame_as_text(table)}")
@@ -178,9 +180,9 @@ def _find_sources(
     tell_skipped(sources)
     if sources.is_empty:
         raise ImageError(f"{sources.problem}: there is nothing to score.")
-    if not _has_videos(sources) and (
-        videos.videos or (videos.sampling and not output.out)
-    ):  # results keep the sampling
+    # a file of results keeps how videos are to be sampled, for those of a later run
+    is_for_videos_only = videos.videos is not None or (bool(videos.sampling) and output.out is None)
+    if is_for_videos_only and not _has_videos(sources):
         raise OptionError("--every, --frames and --videos are for videos, and there is none: leave them out.")
     if shards.image_column is not None and not any(item.name.lower().endswith(TABLES) for item in sources.sources):
         raise OptionError("--image-column is for Parquet files, and there is none: leave it out.")
@@ -212,28 +214,32 @@ def _score_into_file(
     how: Mapping[str, Any],
 ) -> int:
     """Score into a file or on the terminal; return the exit code."""
-    from ..scoring.gaps import sentences_on_gaps
     from ..scoring.score import score_paths
 
-    keep = how["keep"]
     with saying_where_results_are(output.out), progress() as show:
         scoring = score_paths(metrics, sources.sources, out=into, overwrite=output.overwrite, **how)
         if not _has_videos(sources):
             scoring.results.keep_no_rows()
         counts = _print_rows(scoring, None if into else format or "table", show)
         note(counts.sentence(scoring.tally.failed_before(list(counts.by_column))))
-        lacks = sentences_on_gaps(scoring, keep)
+        lacks = _lacks_of(scoring, how["keep"], into)
         tell(*lacks)
-        is_incomplete = bool(counts.failed or lacks or scoring.tally.failed or scoring.metrics.broken)
-        if scoring.results.images.gone and not (into and into.drop_vanished):
-            tell("to leave out rows of images that are gone, pass --drop-vanished, too")
-            is_incomplete = True
-        unmatched = scoring.results.unmatched
-        for label, names in unmatched.items():
-            tell(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
     if _has_videos(sources):
         videos.judge(scoring.scores())
-    return 1 if is_incomplete or unmatched else 0
+    has_failed = bool(counts.failed or scoring.tally.failed or scoring.metrics.broken)
+    return 1 if has_failed or lacks else 0
+
+
+def _lacks_of(scoring: ScoringRun, keep: Sequence[str], into: Output | None) -> list[str]:
+    """Return what the results of a finished run lack, in sentences."""
+    from ..scoring.gaps import sentences_on_gaps
+
+    lacks = list(sentences_on_gaps(scoring, keep))
+    if scoring.results.images.gone and not (into and into.drop_vanished):
+        lacks.append("to leave out rows of images that are gone, pass --drop-vanished, too")
+    for label, names in scoring.results.unmatched.items():
+        lacks.append(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
+    return lacks
 
 
 def _score_on_ray(
@@ -247,8 +253,9 @@ def _score_on_ray(
     # Ray prints on standard output
     with saying_where_results_are(output.out), output_as_messages():
         result = score_on_ray(metrics, sources, **options, **how)
+    say = note if result.is_complete else tell
     for sentence in result.sentences():
-        (note if result.is_complete else tell)(sentence)
+        say(sentence)
     if _has_videos(sources) and result.images:
         videos.judge(read_scores(result.folder))
     return 0 if result.is_complete else 1
@@ -258,7 +265,8 @@ def _print_rows(run: ScoringRun, format: str | None, show: Callable[..., None]) 
     """Score: print each row in a format (None: nowhere) and the reason of each failure; return the counts of rows."""
     counts = RowCounts(dict.fromkeys(run.header.score_names, 0))
     total = run.count
-    printed = printing(sys.stdout.buffer, format, run.header) if format else contextlib.nullcontext(lambda row: None)
+    no_printing = contextlib.nullcontext(lambda row: None)
+    printed = printing(sys.stdout.buffer, format, run.header) if format else no_printing
     try:
         with printed as write, run:
             for row in run:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...metrics.kinds import AnyMetric
 
 
+# options of public functions, too, in classes that do not know the command line
 Parameter(name="*", group=MACHINE)(Machine)
 Parameter(name="*", group=MACHINE)(Batches)
 Parameter(name="*", group=IMAGES)(Sizes)
@@ -139,7 +140,6 @@ class MetricOptions:
         """
         if not self.metrics:
             return [self.questions.asked(self.model)]
-        from ...metrics.description import PyiqaDescription
         from ...metrics.parsing import parse_metrics
 
         # weights are checked later, as this takes torch
@@ -147,20 +147,26 @@ class MetricOptions:
         self.questions.check_template()
         if self.questions.are_asked:
             return [self.questions.asked(self.model), *named]
-        chosen_options = self.model.chosen_options()
+        return self._with_model(named)
+
+    def _with_model(self, named: Sequence[AnyMetric]) -> list[AnyMetric]:
+        """Return named metrics, each CLIP-IQA with the model's options. Raises ``OptionError`` if none takes these."""
+        from ...metrics.description import PyiqaDescription
+
+        defaults = self.model.chosen_options()
         metrics: list[AnyMetric] = []
         has_clipiqa = False
         for metric in named:
             if isinstance(metric, PyiqaDescription) and metric.is_clipiqa:
                 has_clipiqa = True
-                metric = replace(metric, options={**chosen_options, **metric.options})
+                metric = replace(metric, options={**defaults, **metric.options})
             metrics.append(metric)
-        if chosen_options and not has_clipiqa:
-            unused = ", ".join(f"`{{{name}}}`" for name in chosen_options)
+        if defaults and not has_clipiqa:
+            unused = ", ".join(f"`{{{name}}}`" for name in defaults)
             raise OptionError(
                 f"only a CLIP-IQA takes {unused}, and no metric in `{{metrics}}` is one: add clipiqa, or leave out "
                 f"{unused}.",
-                options=(*chosen_options, "metrics"),
+                options=(*defaults, "metrics"),
             )
         return metrics
 
