@@ -149,7 +149,7 @@ def publish_error(words: Sequence[str], text: str) -> None:
     if output.format == "markdown":
         from ..report.markdown import markdown
 
-        print(f"## error\n\n{markdown(text)}")
+        print(f"## ERROR: no verdict\n\n{markdown(text)}")
     with suppress(CLIPIQAError):
         _replace_verdict(output, text, inputs=filter(os.path.isfile, words))
 

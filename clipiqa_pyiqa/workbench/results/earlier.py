@@ -57,8 +57,9 @@ class EarlierRow:
 
     @property
     def has_failed(self) -> bool:
-        """Whether an asked column has no score because of a failure."""
-        return self.failure is not None and None in self.scores.values()
+        """Whether an asked column has no score because of a failure, other than a metric that could not be built."""
+        has_failure = self.failure is not None and self.failure.kind is not Kind.NOT_ASKED
+        return has_failure and None in self.scores.values()
 
 
 def lasting_stamp(stamp: str, other: str) -> str:

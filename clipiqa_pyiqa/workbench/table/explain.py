@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TypeGuard
 
@@ -40,6 +40,21 @@ _VARIANTS = (  # change -> metric, as written after -m; a row has the variants o
 _WEIGHTS = ("backbone", "clip_weights", "pretrained_model_path")  # options that a change keeps
 
 
+@dataclass(frozen=True)
+class _Change:
+    """A change to a metric.
+
+    Attributes:
+        words: What is changed.
+        option: What makes the change.
+        metric: The changed metric.
+    """
+
+    words: str
+    option: str
+    metric: AnyMetric
+
+
 def explain(method_table: MethodTable, scorer: MethodScorer) -> DataFrame:
     """Return a trial of every change to the metrics whose published numbers differ.
 
@@ -56,10 +71,10 @@ def explain(method_table: MethodTable, scorer: MethodScorer) -> DataFrame:
         cells = wrong[wrong["metric"] == label]
         if cells.empty or not isinstance(metric, ImageMetric) or metric.takes is Takes.FOLDERS:
             continue
-        no_alpha: AnyMetric = metric if is_transparent else _broken(metric, "no image has transparency")
         trials += _trials(scorer, cells, label, _changes(metric), is_alpha_dropped=False)
-        no_alpha_change = ("alpha dropped", "save the images without transparency", no_alpha)
-        trials += _trials(scorer, cells, label, [no_alpha_change], is_alpha_dropped=True)
+        no_alpha = metric if is_transparent else _broken(metric, "no image has transparency")
+        without_alpha_change = _Change("alpha dropped", "save the images without transparency", no_alpha)
+        trials += _trials(scorer, cells, label, [without_alpha_change], is_alpha_dropped=True)
     every = add_units(concat(trials), "value")
     every["verdict"] = every["agrees"].map({True: "fits", False: "refuted"}).mask(every["value"].isna(), "not tried")
     return every[["test_set", "method", "metric", "change", "option", "value", "units", "verdict", "reason"]]
@@ -69,32 +84,32 @@ def _trials(
     scorer: MethodScorer,
     cells: DataFrame,
     label: str,
-    changes: Iterable[tuple[str, str, AnyMetric]],
+    changes: Iterable[_Change],
     is_alpha_dropped: bool,
 ) -> list[DataFrame]:
     """Return a trial of each change to a metric: its published numbers, with the means of the changed metric."""
-    tried = [(name, option, changed.with_label(f"{label} ({name})")) for name, option, changed in changes]
-    metrics = [changed for *_, changed in tried]  # scored together, so that each image is read once
-    other = scorer.trial(metrics, is_alpha_dropped=is_alpha_dropped)
+    changes_by_label = {f"{label} ({change.words})": change for change in changes}
+    metrics = [change.metric.with_label(name) for name, change in changes_by_label.items()]
+    other = scorer.trial(metrics, is_alpha_dropped=is_alpha_dropped)  # together, so that each image is read once
     trials = []
-    for change, option, changed in tried:
-        means = [other.mean(cell.test_set, changed.label, cell.method) for cell in cells.itertuples()]
-        why = other.metrics[changed.label].error
-        trials.append(cells.assign(change=change, option=option, value=means, reason=why))
+    for name, change in changes_by_label.items():
+        means = [other.mean(cell.test_set, name, cell.method) for cell in cells.itertuples()]
+        reason = other.metrics[name].error
+        trials.append(cells.assign(change=change.words, option=change.option, value=means, reason=reason))
     return trials
 
 
-def _broken(metric: ImageMetric, reason: str) -> BrokenMetric:
+def _broken(metric: ImageMetric, reason: str) -> AnyMetric:
     return BrokenMetric(metric.description, metric.columns, reason)
 
 
-def _changes(metric: ImageMetric) -> Iterator[tuple[str, str, AnyMetric]]:
-    """Yield each change in words, its option, and the changed metric."""
+def _changes(metric: ImageMetric) -> Iterator[_Change]:
+    """Yield the changes to a metric."""
     yield from _other_variants(metric)
     yield from _other_views(metric)
 
 
-def _other_variants(metric: ImageMetric) -> Iterator[tuple[str, str, AnyMetric]]:
+def _other_variants(metric: ImageMetric) -> Iterator[_Change]:
     """Yield the metric's variants, such as SSIM on RGB, with the weights that it has."""
     description = metric.description
     if not isinstance(description, PyiqaDescription):
@@ -111,14 +126,14 @@ def _other_variants(metric: ImageMetric) -> Iterator[tuple[str, str, AnyMetric]]
                 text = f"{metric.label}={texts[variant.label]}"
                 text += "".join(f"{',' if ':' in text else ':'}{key}={value}" for key, value in more.items())
                 changed = replace(variant, options=options, view=description.view)
-                yield variant.label, f"-m {quote(text)}", changed
+                yield _Change(variant.label, f"-m {quote(text)}", changed)
 
 
 def _is_named(metric: AnyMetric) -> TypeGuard[PyiqaDescription]:
     return isinstance(metric, PyiqaDescription)
 
 
-def _other_views(metric: ImageMetric) -> Iterator[tuple[str, str, AnyMetric]]:
+def _other_views(metric: ImageMetric) -> Iterator[_Change]:
     """Yield the metric with other borders, sizes and precisions."""
     usual = metric.description.view
     views = [replace(usual, crop=crop) for crop in (0, 4)]
@@ -136,4 +151,4 @@ def _other_views(metric: ImageMetric) -> Iterator[tuple[str, str, AnyMetric]]:
         changed: AnyMetric = metric.with_view(view)
         if view.autocast and not torch.cuda.is_available():
             changed = _broken(metric, "there is no CUDA here")
-        yield words, option, changed
+        yield _Change(words, option, changed)

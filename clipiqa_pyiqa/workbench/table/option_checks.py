@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from pandas import DataFrame
+
 from ...checks import FilePath
 from ...errors import CLIPIQAError
 from ..metrics.description import Takes
@@ -58,3 +60,9 @@ def check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[AnyMetric]) 
             f"{', '.join(of_sets)} reads whole images from their folders: leave it out, or {{{option}}}.",
             options=(option,),
         )
+
+
+def check_has_published(explain: bool, published: DataFrame | None) -> None:
+    """Raise ``CLIPIQAError`` if differences from published numbers are to be explained, but there are none."""
+    if explain and published is None:
+        raise CLIPIQAError("`{explain}` needs published numbers in `{expect}`.", options=("explain", "expect"))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ...checks import FilePath, check_list, check_number, check_whole_or_none
-from ...errors import CLIPIQAError
 from ...files.printable import printable
 from ...logger import log
 from ...options import lists_options
@@ -28,7 +27,7 @@ from .explain import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods
 from .method_scores import TRIALS, MethodScorer
 from .method_table import IMAGES, OTHERS, SETS, MethodTable
-from .option_checks import check_border, check_names, check_references, check_sizes
+from .option_checks import check_border, check_has_published, check_names, check_references, check_sizes
 from .protocols import NO_PROTOCOL, Protocol, read_protocol
 from .published_numbers import published_numbers, with_published
 from .sources import sources_of_table
@@ -99,15 +98,15 @@ def table(
     for line in images.left_out:
         log.warning(line)
     if describe and out is None:
-        expect, images = None, replace(images, files=images.files[:0])
+        expect = None
+        images = replace(images, files=images.files[:0])
     paths = images.files.map(printable).to_dict("list")
     wanted = [with_scores_of_methods(metric, paths) if isinstance(metric, FileMetric) else metric for metric in wanted]
     files = _output_files(out, images, resume, overwrite)
-    expected = None if expect is None else read_expected(expect)
-    published = None if expected is None else published_numbers(expected, images)
-    earlier = {} if expected is None else earlier_tables(expected)
-    if explain and published is None:
-        raise CLIPIQAError("`{explain}` needs published numbers in `{expect}`.", options=("explain", "expect"))
+    expected = {} if expect is None else read_expected(expect)
+    published = None if expect is None else published_numbers(expected, images)
+    earlier = earlier_tables(expected)
+    check_has_published(explain, published)
     scorer = MethodScorer(images, baseline_name, files, options, progress, rules.unequal)
     method_table = scorer.table(wanted, strict=strict)
     method_table = replace(

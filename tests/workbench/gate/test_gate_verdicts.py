@@ -203,7 +203,13 @@ def stopped(*_):
 def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders, monkeypatch):
     (folders / "empty").mkdir()
     for name, wrong in (("empty", "without image files"), ("missing", "does not exist")):
-        clipiqa(f"gate {folders}/base {folders / name} -m mini --format markdown", 2, wrong, name, out="## error")
+        clipiqa(
+            f"gate {folders}/base {folders / name} -m mini --format markdown",
+            2,
+            wrong,
+            name,
+            out="## ERROR: no verdict",
+        )
     asked = f"gate {folders}/base {folders}/base --out gate --overwrite -m mini"
     clipiqa(f"{asked} --device cpu", 0)
     for mistake, named in (("--by minn", "'minn'"), ("--marginn 1", "--marginn"), ("--batch-size x", '"x"')):

@@ -14,6 +14,8 @@ def test_failures_of_an_earlier_run_are_counted_by_metric_unless_all_failed_alik
     failure = Failure(Kind.DAMAGED, "it is damaged", is_of_all_metrics=False)
     tally = Tally()
     tally.count(EarlierRow("1", {"niqe": 0.5, "piqe": 0.5}, None), "1", is_complete=True)
+    unbuilt = Failure(Kind.NOT_ASKED, "niqe cannot be built", is_of_all_metrics=False)
+    tally.count(EarlierRow("1", {"niqe": None, "piqe": 0.5}, unbuilt), "1", is_complete=True)
     assert tally.failed_before(["niqe", "piqe"]) == ""
     for _ in range(12):
         tally.count(EarlierRow("1", {"niqe": None, "piqe": 0.5}, failure), "1", is_complete=True)
