@@ -173,7 +173,7 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkey
         f"{given} --overwrite --allow-missing 1", 1, out="FAILED: 1 image cannot be read (accepted: 1 image missing"
     )
     clipiqa(f"gate {folders}/base {out}/new.parquet", 2, "name the metrics")
-    monkeypatch.setattr("clipiqa_pyiqa.workbench.scoring.setup.__version__", "0.0.9")
+    monkeypatch.setattr("clipiqa_pyiqa.workbench.scoring.circumstances.__version__", "0.0.9")
     monkeypatch.setattr(
         "clipiqa_pyiqa.workbench.scoring.setup.version", {"simplejpeg": "0.0.8"}.get
     )  # so others are unknown
@@ -203,13 +203,8 @@ def stopped(*_):
 def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders, monkeypatch):
     (folders / "empty").mkdir()
     for name, wrong in (("empty", "without image files"), ("missing", "does not exist")):
-        clipiqa(
-            f"gate {folders}/base {folders / name} -m mini --format markdown",
-            2,
-            wrong,
-            name,
-            out="## ERROR: no verdict",
-        )
+        command = f"gate {folders}/base {folders / name} -m mini --format markdown"
+        clipiqa(command, 2, wrong, name, out="## ERROR: no verdict")
     asked = f"gate {folders}/base {folders}/base --out gate --overwrite -m mini"
     clipiqa(f"{asked} --device cpu", 0)
     for mistake, named in (("--by minn", "'minn'"), ("--marginn 1", "--marginn"), ("--batch-size x", '"x"')):
