@@ -215,6 +215,13 @@ def test_numbers_are_finite(said):
         assert "must be a number of at most ±1,000,000,000; got" in said(command)
 
 
+def test_a_template_needs_a_clip_iqa(said, tmp_path):
+    save_grey(tmp_path / "a.png", 9)
+    for command in ("rank a.png", "sweep a.png --steps 3", "radar a.png"):
+        line = said(f"{command} -m entropy --template 'A photo of {{}}.'")
+        assert "--template words the prompts of a CLIP-IQA, and no metric in --metrics is one" in line
+
+
 def test_the_folder_of_pyiqas_data_sets_needs_one(said):
     assert "--data-root is for data sets of pyiqa" in said("compare -m mini -d s.csv --data-root .")
 

@@ -155,13 +155,11 @@ class MetricOptions:
 
         defaults = self.model.chosen_options()
         metrics: list[AnyMetric] = []
-        has_clipiqa = False
         for metric in named:
             if isinstance(metric, PyiqaDescription) and metric.is_clipiqa:
-                has_clipiqa = True
                 metric = replace(metric, options={**defaults, **metric.options})
             metrics.append(metric)
-        if defaults and not has_clipiqa:
+        if defaults and not any(map(is_clipiqa, metrics)):
             unused = ", ".join(f"`{{{name}}}`" for name in defaults)
             raise OptionError(
                 f"only a CLIP-IQA takes {unused}, and no metric in `{{metrics}}` is one: add clipiqa, or leave out "
@@ -251,6 +249,13 @@ class Scoring:
     def keywords(self) -> dict[str, Any]:
         """Return the options as functions take them, without ``device``."""
         return {**vars(self.reading), **batch_keywords(self.batches)}
+
+
+def is_clipiqa(metric: AnyMetric) -> bool:
+    """Return whether a described metric is a CLIP-IQA."""
+    from ...metrics.description import PyiqaDescription
+
+    return isinstance(metric, PyiqaDescription) and metric.is_clipiqa
 
 
 def batch_keywords(batches: Batches) -> dict[str, int | None]:

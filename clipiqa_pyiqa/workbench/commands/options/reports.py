@@ -12,7 +12,7 @@ from ....errors import OptionError
 from ....text import hint_for
 from ...options import Batches, Sizes
 from .flags import OPTIONS, RARE
-from .groups import MetricOptions, OutputOptions, Scoring, Strictness, batch_keywords
+from .groups import MetricOptions, OutputOptions, Scoring, Strictness, batch_keywords, is_clipiqa
 from .invocation import invocation
 from .messages import note, tell
 from .running import check_inputs, running
@@ -127,6 +127,11 @@ class Experiment:
         if not questions.prompts:  # a template alone words the questions of the experiment
             questions = replace(questions, template=None)
         metrics = replace(self.metrics, questions=questions).chosen()
+        if template is not None and not any(map(is_clipiqa, metrics)):
+            raise OptionError(
+                "`{template}` words the prompts of a CLIP-IQA, and no metric in `{metrics}` is one: leave it out.",
+                options=("template", "metrics"),
+            )
         check_inputs(*inputs)
         options |= {"template": template, "pictures": self.pictures, "trust_weights": self.metrics.trust_weights}
         options |= self.scoring.keywords()
