@@ -73,6 +73,7 @@ def run(
         recipe: plain, official or pyiqa
         prompts: the pair to learn: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
+        learning.model.backbone: RN50, mini (bundled), … (see `clipiqa weights`); default: RN50
     """
     table = learning.opinions.table(scores, changes.seed)
     options = learning.start()

@@ -104,7 +104,8 @@ def test_the_first_screen_has_what_a_first_run_needs(clipiqa):
     assert "FILE.csv:root=DIR" in compared and "--format {table,csv,markdown,latex}" in compared
     assert "--caption" in compared and "--caption" in clipiqa("table --help", 0).out
     for command in ("train", "fit"):
-        assert "--root DIR" in clipiqa(f"{command} --help", 0).out
+        text = clipiqa(f"{command} --help", 0).out
+        assert "--root DIR" in text and "that of learned prompts" not in text
     assert "beside the means (default: yes)" in clipiqa("table --help", 0).out
 
 
