@@ -51,4 +51,5 @@ def run(
             "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) only; your weights "
             "are different, so a difference is not a failure."
         )
-    return 2 if "differs" in verdicts else int("FAIL" in verdicts)
+        return 2
+    return 1 if "FAIL" in verdicts else 0

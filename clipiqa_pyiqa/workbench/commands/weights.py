@@ -38,7 +38,7 @@ def run(
         size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
         rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
     print(rows_as_text(rows))
-    bad = {"damaged", "failed"}
+    bad_states = {"damaged", "failed"}
     if backbone or prompt_files:
-        bad.add("missing (offline)")
-    return int(any(file.state in bad for file in files))
+        bad_states.add("missing (offline)")
+    return 1 if any(file.state in bad_states for file in files) else 0

@@ -51,7 +51,8 @@ class OpinionOptions:
         options = {**more, **stated(self)}
         del options["columns"]
         if self.columns:
-            options["columns"] = (*self.columns, None, None)[:3]
+            unnamed = [None] * (3 - len(self.columns))
+            options["columns"] = (*self.columns, *unnamed)
         return find_score_table(scores, **options, seed=seed)
 
 
