@@ -35,13 +35,17 @@ def parse_prompts(prompts: Prompts = None, template: str | None = None) -> tuple
         PromptError: A name is unknown, CLIP cannot read a text, both texts have the same tokens, or a type is wrong.
     """
     if template is not None:
-        rest = template.replace("{}", "", 1) if isinstance(template, str) else "{"
-        if rest == template or "{" in rest or "}" in rest:
-            raise PromptError(
-                f"{{template}} must be a text with one {{}} and no other brace; got {shown(template)}.",
-                options=("template",),
-            )
+        _check_template(template)
     return tuple(_checked(question) for item in _items(prompts) for question in _parse_item(item, template))
+
+
+def _check_template(template: Any) -> None:
+    parts = template.split("{}") if isinstance(template, str) else []
+    if len(parts) != 2 or any(brace in part for part in parts for brace in "{}"):
+        raise PromptError(
+            f"{{template}} must be a text with one {{}} and no other brace; got {shown(template)}.",
+            options=("template",),
+        )
 
 
 def parse_questions(prompts: Prompts | Mapping[str, Prompts] = None, template: str | None = None) -> QuestionsByColumn:
@@ -77,32 +81,34 @@ def _parse_item(item: Any, template: str | None) -> Iterable[Question]:
     """Return the questions that an item of a user's prompts asks: several for a preset."""
     if isinstance(item, PromptPair | SingleText):
         return [item]
-    if isinstance(item, str):
-        if not item.strip():
-            raise PromptError(
-                "a prompt is empty: name a pair, such as 'sharpness', or write 'Crisp photo.|Hazy photo.'."
-            )
-        if is_single(item):
-            return [_single(item, template)]
-        sides = item.split("|")
-        if len(sides) == 1:
-            return _pairs_by_name(item, template)
-        item = sides
-    if not isinstance(item, list | tuple) or len(item) != 2 or not _are_texts(item):
+    if not isinstance(item, str):
+        return [_pair_of_texts(item, template)]
+    if not item.strip():
+        raise PromptError("a prompt is empty: name a pair, such as 'sharpness', or write 'Crisp photo.|Hazy photo.'.")
+    if is_single(item):
+        return [_single(item, template)]
+    if "|" in item:
+        return [_pair_of_texts(item.split("|"), template)]
+    return _pairs_by_name(item, template)
+
+
+def _pair_of_texts(texts: Any, template: str | None) -> PromptPair:
+    """Return the free pair of a user's two texts; raise PromptError for anything else."""
+    if not isinstance(texts, list | tuple) or len(texts) != 2 or not _are_texts(texts):
         raise PromptError(
             f"a prompt must be a name or a pair of two texts, as 'sharpness' or ('Crisp photo.', 'Hazy photo.'); got "
-            f"{shown(item)} ({type(item).__name__})."
+            f"{shown(texts)} ({type(texts).__name__})."
         )
-    if any(map(is_single, item)):
+    if any(map(is_single, texts)):
         raise PromptError(
-            f"a pair has two plain texts; got {shown(item)}: leave out {PREFIX!r}, or pass a list of single texts."
+            f"a pair has two plain texts; got {shown(texts)}: leave out {PREFIX!r}, or pass a list of single texts."
         )
-    if isinstance(item, tuple) and set(item) <= {*NAMED_PAIRS, *PRESETS, *ALIASES}:
+    if isinstance(texts, tuple) and set(texts) <= {*NAMED_PAIRS, *PRESETS, *ALIASES}:
         raise PromptError(
-            f"{shown(item)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(item))}."
+            f"{shown(texts)} names two pairs, but a tuple is one pair of texts: use a list, {shown(list(texts))}."
         )
-    positive, negative = item
-    return [free_pair(_worded(positive, template), _worded(negative, template))]
+    positive, negative = texts
+    return free_pair(_worded(positive, template), _worded(negative, template))
 
 
 def _worded(text: str, template: str | None) -> str:
