@@ -18,10 +18,10 @@ from .clip.value_per_image import per_image
 from .errors import PromptError
 from .image_features import POS_EMBEDDINGS, ImageEncoder, PosEmbedding
 from .prompts.antonym import antonym_scores
-from .prompts.fields import check_backbone, warn_of_positions
 from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import PromptLearner
 from .prompts.learned_options import check_learned_options, learned_metadata
+from .prompts.made_for import check_backbone, warn_of_positions
 from .prompts.pairs import Prompts, Question, QuestionsByColumn, check_averaged, score_range
 from .prompts.parsing import parse_prompts
 from .prompts.prompt_files import check_learned_file, load_prompt_file

@@ -17,7 +17,8 @@ from ..files.writing import write_bytes
 from ..text import counted
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from .checksum import check_checksum, content_checksum
-from .fields import METHODS, check_backbone, check_weights, read_fields, warn_of_positions
+from .fields import METHODS, read_fields
+from .made_for import check_backbone, check_weights, warn_of_positions
 from .pairs import PromptPair
 
 _ANY_HEAD = "clipiqa-pyiqa opinion head"  # how the formats of all versions begin

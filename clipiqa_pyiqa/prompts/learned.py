@@ -112,18 +112,24 @@ class PromptLearner(nn.Module):
                 "there are no learned prompts, so there is no score: load some with load_prompts(PATH) or "
                 "pretrained_model_path=PATH, or train them."
             )
+        features = self._remembered_features(embeddings)
+        if is_transformed():  # torch.func takes no function with a backward pass of its own
+            return self._encode(embeddings) if needs_gradient(embeddings) else features
+        return _EncodedAgainInBackward.apply(embeddings, features, self._encode)
+
+    def _remembered_features(self, embeddings: Tensor) -> Tensor:
+        """Return unit text features without a gradient; they are encoded anew only if the context has changed."""
         with torch.inference_mode(False), torch.no_grad():  # ordinary tensors, since later calls may need gradients
             texts = embeddings.detach().clone()
             key = texts.dtype, texts.device
             known = self._remembered.get(key)
-            if known is None or not torch.equal(known.embeddings, texts):
-                with one_thread(texts.is_cpu):
-                    known = EncodedTexts(texts, self._encode(texts))
-                self._remembered[key] = known
-                self._tower = None  # not needed again until the context changes, or gradients are asked for
-        if is_transformed():  # torch.func takes no function with a backward pass of its own
-            return self._encode(embeddings) if needs_gradient(embeddings) else known.features
-        return _EncodedAgainInBackward.apply(embeddings, known.features, self._encode)
+            if known is not None and torch.equal(known.embeddings, texts):
+                return known.features
+            with one_thread(texts.is_cpu):
+                features = self._encode(texts)
+            self._remembered[key] = EncodedTexts(texts, features)
+            self._tower = None  # not needed again until the context changes, or gradients are asked for
+            return features
 
     def content_hash(self) -> str:
         """Return the SHA-256 of both texts' embeddings in hex."""

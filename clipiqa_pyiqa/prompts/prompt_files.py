@@ -17,9 +17,10 @@ from ..files.writing import write_bytes
 from ..text import shown
 from ..weights.checkpoint import open_checkpoint
 from .checksum import check_checksum, content_checksum
-from .fields import check_backbone, check_weights, read_fields, warn_of_positions
+from .fields import read_fields
 from .heads import is_head, read_head
 from .learned import STATE_KEYS, PromptLearner
+from .made_for import check_backbone, check_weights, warn_of_positions
 from .parsing import parse_prompts
 from .provenance import value_text
 from .questions import only_pairs
