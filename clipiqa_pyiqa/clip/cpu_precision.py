@@ -14,6 +14,7 @@ class Bf16Speed(NamedTuple):
 
 
 def is_slow_on_cpu(dtype: torch.dtype) -> bool:
+    """Return whether this machine's CPU takes longer in a dtype than in fp32."""
     if dtype == torch.bfloat16:
         return not torch.backends.mkldnn.is_available() or _bf16_speed().is_slow
     return dtype == torch.float16  # 0.9 to 1.5 times fp32's time where torch supports fp16, else 11 to 15

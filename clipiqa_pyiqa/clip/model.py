@@ -33,7 +33,8 @@ class FrozenCLIP:
     """
 
     def __init__(self, weights: Weights):
-        self.weights, self.checkpoint = weights, open_checkpoint(weights.path)
+        self.weights = weights
+        self.checkpoint = open_checkpoint(weights.path)
         self.tower_kind = tower_kind_of(self.checkpoint)
         self.vocabulary = Vocabulary(self.checkpoint)
         self._lock = threading.RLock()
@@ -44,7 +45,9 @@ class FrozenCLIP:
     @property
     def cell(self) -> int:
         """Side in pixels of a place, which is also the smallest image: 32, or a ViT's patch."""
-        return self.checkpoint.shapes["visual.conv1.weight"][-1] if self.tower_kind is TowerKind.VIT else MIN_SIDE
+        if self.tower_kind is TowerKind.VIT:
+            return self.checkpoint.shapes["visual.conv1.weight"][-1]
+        return MIN_SIDE
 
     @property
     def has_positions(self) -> bool:
@@ -53,6 +56,7 @@ class FrozenCLIP:
 
     @property
     def width(self) -> int:
+        """How many numbers a feature has."""
         return self.checkpoint.shapes["text_projection"][1]
 
     @cached_property
@@ -69,13 +73,17 @@ class FrozenCLIP:
         return self._shared_tower(self._build_text, device, dtype)
 
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype) -> Tensor:
-        """Return unit features ``(P, D)`` on the CPU; each text is encoded once, and no other text changes them."""
+        """Return unit features ``(P, D)`` on the CPU; each text is encoded once, and no other text changes them.
+
+        Words that the checkpoint never saw are warned of.
+        """
         if any((text, dtype) not in self._text_features for text in texts):
             self._encode_missing(texts, dtype)
         return torch.stack([self._text_features[text, dtype] for text in texts])
 
     @untraceable
     def _encode_missing(self, texts: Sequence[str], dtype: torch.dtype) -> None:
+        """Encode and keep the texts that were not encoded before."""
         with self._lock, untraced():
             missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
             self.warn_of_unknown(missing)
@@ -88,6 +96,7 @@ class FrozenCLIP:
         return not self.vocabulary.unknown_words(texts)
 
     def warn_of_unknown(self, texts: Sequence[str]) -> None:
+        """Log words that the checkpoint never saw, each once."""
         words = [word for word in self.vocabulary.unknown_words(texts) if word not in self._warned]
         if words:
             self._warned.update(words)
@@ -109,15 +118,17 @@ class FrozenCLIP:
             return tower
 
     def _build_image(self, tensors: FrozenTensors) -> ImageTower:
-        encoder: Encoder
         if self.tower_kind is TowerKind.MINI:
             return ImageTower(load_efficientnet(tensors), tensors, self.weights, RESOLUTION)
+        encoder: Encoder
         if self.tower_kind is TowerKind.VIT:
-            encoder, name = VisionTransformer(tensors, self.weights.quick_gelu), "visual.positional_embedding"
+            encoder = VisionTransformer(tensors, self.weights.quick_gelu)
+            positions = "visual.positional_embedding"
         else:
-            encoder, name = ModifiedResNet(tensors), "visual.attnpool.positional_embedding"
-        places = tensors.checkpoint.shapes[name][0] - 1
-        return ImageTower(encoder, tensors, self.weights, round(places**0.5) * self.cell)
+            encoder = ModifiedResNet(tensors)
+            positions = "visual.attnpool.positional_embedding"
+        place_count = self.checkpoint.shapes[positions][0] - 1  # the other position is of no place
+        return ImageTower(encoder, tensors, self.weights, round(place_count**0.5) * self.cell)
 
     def _build_text(self, tensors: FrozenTensors) -> TextTower:
         return TextTower(tensors, self.vocabulary, self.weights.quick_gelu)

@@ -32,20 +32,25 @@ def channel_moments(x: Tensor, axes: tuple[int, int]) -> Moments:
 
 
 def moments_with_neighbours(mean: Tensor, variance: Tensor, axis: int) -> Moments:
-    """Return the moments of each cell together with the cells before and after it."""
+    """Return the moments of each cell together with the cells before and after it.
+
+    The variance of up to three cells is the mean of their variances plus the variance of their means.
+    """
     size = mean.shape[axis]
     around = (1, 1) if axis == 3 else (0, 0, 1, 1)
     padded = F.pad(mean, around)
     is_cell = F.pad(torch.ones_like(mean[:1, :1]), around)
-    before, after = (
-        (padded.narrow(axis, start, size) - mean) * is_cell.narrow(axis, start, size) for start in (0, 2)
-    )  # 0 where there is no neighbour
-    count = 1 + is_cell.narrow(axis, 0, size) + is_cell.narrow(axis, 2, size)
+    has_before = is_cell.narrow(axis, 0, size)
+    has_after = is_cell.narrow(axis, 2, size)
+    count = 1 + has_before + has_after
+    # differences from the cell's own mean, 0 where there is no neighbour
+    before = (padded.narrow(axis, 0, size) - mean) * has_before
+    after = (padded.narrow(axis, 2, size) - mean) * has_after
     shift = (before + after) / count
-    spread = (before.square() + after.square()) / count - shift.square()
+    variance_of_means = (before.square() + after.square()) / count - shift.square()
     window, padding = ((1, 3), (0, 1)) if axis == 3 else ((3, 1), (1, 0))
-    within = F.avg_pool2d(variance, window, stride=1, padding=padding, count_include_pad=False)
-    return mean + shift, within + spread
+    mean_of_variances = F.avg_pool2d(variance, window, stride=1, padding=padding, count_include_pad=False)
+    return mean + shift, mean_of_variances + variance_of_means
 
 
 def means_and_deviations(x: Tensor) -> Tensor:

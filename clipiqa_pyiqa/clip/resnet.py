@@ -91,10 +91,10 @@ class ResNetTrunk:
 
 def _stage(tensors: FrozenTensors, number: int) -> list[Bottleneck]:
     """Return the blocks of a stage, as many as the checkpoint has."""
-    blocks: list[Bottleneck] = []
-    while f"{(name := f'visual.layer{number}.{len(blocks)}')}.conv1.weight" in tensors.checkpoint:
-        blocks.append(Bottleneck(tensors, name, stride=1 if blocks or number == 1 else 2))
-    return blocks
+    prefix = f"visual.layer{number}."
+    count = len({name.split(".")[2] for name in tensors.checkpoint if name.startswith(prefix)})
+    strides = [1 if number == 1 else 2] + [1] * (count - 1)
+    return [Bottleneck(tensors, f"{prefix}{index}", stride) for index, stride in enumerate(strides)]
 
 
 class _PiecewiseLinear(torch.autograd.Function):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 @cache
 def tokenizer() -> SimpleTokenizer:
+    """Return CLIP's tokenizer, one per process."""
     package = find_spec("open_clip")
     assert package is not None and package.origin is not None
     # the whole package imports transformers and timm, which takes seconds

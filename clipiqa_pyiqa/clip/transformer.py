@@ -110,13 +110,21 @@ class VisionTransformer:
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
         tokens = self._tokens(x, pos_embedding)
-        last = self.transformer.blocks[-1]
         for block in self.transformer.blocks[:-1]:
             tokens = block(tokens)
-        outputs = {"image": lambda: last(tokens, queries=1)[:, 0], "places": lambda: last.alone(tokens[:, 1:])}
-        features = [self.norm_after(outputs[part]()) @ self.projection for part in parts]
         grid = x.shape[2] // self.patch, x.shape[3] // self.patch
-        return [y if y.dim() == 2 else y.transpose(1, 2).unflatten(2, grid) for y in features]  # from (N, hw, D)
+        return [self._image(tokens) if part == "image" else self._places(tokens, grid) for part in parts]
+
+    def _image(self, tokens: Tensor) -> Tensor:
+        """Return the features of images from the tokens before the last block: those of the class token."""
+        last = self.transformer.blocks[-1]
+        return self.norm_after(last(tokens, queries=1)[:, 0]) @ self.projection
+
+    def _places(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return the features of patches from the tokens before the last block."""
+        last = self.transformer.blocks[-1]
+        features = self.norm_after(last.alone(tokens[:, 1:])) @ self.projection
+        return features.transpose(1, 2).unflatten(2, grid)  # (N, hw, D) -> (N, D, h, w)
 
     def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
         """Return features ``(N, D)``, and channel moments after each quarter of the blocks, ``(N, K)``."""

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from tensors import normal, uniform
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, plugin
+from clipiqa_pyiqa.clip.image_tower import ImageTower
 from clipiqa_pyiqa.family import MEMBERS, LAIONAes
 
 pytest_plugins = ["weights_fakes"]
@@ -88,6 +89,15 @@ def test_our_loss_takes_metrics_without_captions(metric, images):
     low, high = metric.net.score_range
     expected = (high - metric.net(images).mean()) / (high - low)
     torch.testing.assert_close(CLIPIQALoss(criterion=metric.net)(images), expected)
+
+
+def test_a_metric_says_whether_its_tower_gets_inputs_of_a_fixed_size(metric, monkeypatch):
+    sizes = set()
+    call = ImageTower.__call__
+    monkeypatch.setattr(ImageTower, "__call__", lambda self, x, *more: sizes.add(x.shape[2:]) or call(self, x, *more))
+    for size in ((224, 230), (256, 288)):
+        metric.net.encode_unchecked(uniform(1, 3, *size))
+    assert (len(sizes) == 1) == metric.net.has_fixed_input
 
 
 def test_small_images_and_too_few_captions_are_refused(metric, images):
