@@ -11,7 +11,7 @@ from safetensors import safe_open
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.workbench.images.image import read_image
-from clipiqa_pyiqa.workbench.learning import train as training
+from clipiqa_pyiqa.workbench.learning import agreement, epochs
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
 
 
@@ -27,10 +27,14 @@ def write(folder, header, rows):
 
 @pytest.fixture
 def train(clipiqa, table, store):
-    given = (
-        f"train {table} --features {store} -b mini -q --device cpu --epochs 2 --batch-size 4 --val-fraction 0.3 --out"
-    )
-    return lambda out, more="", *said: clipiqa(f"{given} {out} {more}", *said)
+    """Run ``train`` for two epochs, or as many as the further options say."""
+    given = f"train {table} --features {store} -b mini -q --device cpu --batch-size 4 --val-fraction 0.3 --out"
+
+    def run(out, more="", *said):
+        epochs = "" if "--epochs" in more else "--epochs 2"
+        return clipiqa(f"{given} {out} {epochs} {more}", *said)
+
+    return run
 
 
 def content(path):
@@ -82,8 +86,8 @@ def test_a_run_on_crops_has_the_scores_of_its_words_before_training(photos, stor
 
 
 def test_an_epoch_without_a_validation_srocc_is_not_the_best_for_ever(train, tmp_path, monkeypatch):
-    found = iter([math.nan, math.nan, 0.2, math.nan, 0.1])  # before training, then four epochs
-    monkeypatch.setattr(training, "srocc", lambda *pair: next(found))
+    reached = iter([math.nan, 0.2, math.nan, 0.1, 0.1])  # in four epochs; then on the images of the judgement
+    monkeypatch.setattr(agreement, "srocc", lambda *pair: next(reached))
     train(tmp_path, "--epochs 4", 0)
     assert content(tmp_path / "best.safetensors")[1]["epoch"] == "2"
 
@@ -100,7 +104,7 @@ def test_killed_between_epochs_goes_on_to_the_same_result(train, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.log, "info", killed)
+        patch.setattr(epochs.log, "info", killed)
         train(cut, schedule, 130)
     train(cut, f"{schedule} --resume", 0)
     for name in ("last.safetensors", "best.safetensors"):
