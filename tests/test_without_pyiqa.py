@@ -31,6 +31,8 @@ COMMAND = f"{WITHOUT}\nfrom clipiqa_pyiqa.workbench.commands import main\nsys.ex
 def folder(tmp_path):
     make_world(tmp_path)
     (tmp_path / "niqe.csv").write_text("image,niqe\n" + "".join(f"{n}.png,{n}\n" for n in range(9)))
+    for n in range(9):
+        (tmp_path / f"{n}.png").touch()  # rank names photos that are gone
     return tmp_path
 
 
