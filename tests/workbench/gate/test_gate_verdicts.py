@@ -175,7 +175,7 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkey
     clipiqa(f"gate {folders}/base {out}/new.parquet", 2, "name the metrics")
     monkeypatch.setattr("clipiqa_pyiqa.workbench.scoring.circumstances.__version__", "0.0.9")
     monkeypatch.setattr(
-        "clipiqa_pyiqa.workbench.scoring.setup.version", {"simplejpeg": "0.0.8"}.get
+        "clipiqa_pyiqa.workbench.scoring.circumstances.version", {"simplejpeg": "0.0.8"}.get
     )  # so others are unknown
     ran = clipiqa(f"gate {out}/base.parquet {folders}/new -m mini --allow-missing 1")
     assert " and 0.0.9" in ran.err and ran.err.count("simplejpeg") == 1 and " and 0.0.8" in ran.err
