@@ -47,7 +47,7 @@ class GradientShare:
             share: The wanted share.
             pred: The prediction, from which ``loss`` was computed.
             target: The clean images, of the prediction's shape.
-            is_nan_refused: Raise ``CLIPIQAError`` if the pixel loss's gradient is not finite.
+            is_nan_refused: Raise ``CLIPIQAError`` if the pixel loss or its gradient is not finite.
         """
         if is_transformed():
             raise CLIPIQAError(
@@ -59,7 +59,8 @@ class GradientShare:
         if isinstance(self._pixel_loss, nn.Module):
             self._pixel_loss.to(pred.device)
         try:
-            gradients = torch.autograd.grad(self._pixel_loss(leaf, target.to(pred.dtype)), leaf)
+            pixel_loss = self._pixel_loss(leaf, target.to(pred.dtype))
+            gradients = torch.autograd.grad(pixel_loss, leaf)
         except Exception as error:  # whatever a function of the caller's raises
             raise CLIPIQAError(
                 "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
@@ -67,12 +68,14 @@ class GradientShare:
             ) from error
         gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
         norms = [gradient.norm().item() for gradient in gradients]
-        if is_nan_refused and not math.isfinite(norms[0]):
+        # the gradient of L1 is 0 where a clean pixel is NaN
+        is_finite = math.isfinite(norms[0]) and math.isfinite(pixel_loss.item())
+        if is_nan_refused and not is_finite:
             raise CLIPIQAError(
-                "the gradient of the pixel loss is NaN or infinite, so the weight of this loss is unknown: check the "
+                "the pixel loss or its gradient is NaN or infinite, so the weight of this loss is unknown: check the "
                 "clean images and the function `beside` for NaN, or pass nan='propagate', which keeps the last weight."
             )
-        if not (math.isfinite(norms[0]) and NEAR_ZERO < norms[1] < math.inf):
+        if not (is_finite and NEAR_ZERO < norms[1] < math.inf):
             return  # the weight stays
         self._norms = [SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(self._norms or norms, norms, strict=True)]
         self.weight = share * min(pixel / of_loss for pixel, of_loss in (norms, self._norms))

@@ -250,7 +250,7 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
         low, high = 0.0, 0.0
     if not 0 < high - low < math.inf:  # of an endless range every image would be the same point
         raise CLIPIQAError(
-            f"input_range must be two finite numbers (low, high), such as (-1, 1); got {shown(input_range)}."
+            f"input_range must be two finite numbers, low below high, such as (-1, 1); got {shown(input_range)}."
         )
     return low, high
 

@@ -246,12 +246,14 @@ def test_repr_has_the_share_or_the_weight(metric, sharing):
     assert "loss_weight=0.1," in weighted and "share" not in weighted
 
 
-def test_clean_images_with_nan_are_refused_rather_than_leave_the_loss_without_weight():
+@pytest.mark.parametrize("beside", ["l1", "mse"])
+def test_clean_images_with_nan_are_refused_rather_than_leave_the_loss_without_weight(beside):
     pred = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     clean = pred.detach() * 0.9
     clean[0, 0, 0, 0] = torch.nan
-    refused(CLIPIQALoss(backbone="mini", share=0.3, beside="mse"), pred, clean)
-    kept = CLIPIQALoss(backbone="mini", share=0.3, beside="mse", nan="propagate")
+    refused(CLIPIQALoss(backbone="mini", share=0.3, beside=beside), pred, clean)
+    refused(CLIPIQALoss(backbone="mini", share=0.3, beside=beside), pred, torch.full_like(pred, torch.nan))
+    kept = CLIPIQALoss(backbone="mini", share=0.3, beside=beside, nan="propagate")
     kept(pred, pred.detach() * 0.9)
     before = kept.last_weight
     kept(pred, clean)
