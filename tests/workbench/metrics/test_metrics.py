@@ -163,7 +163,7 @@ def test_score_files_that_cannot_be_used_are_refused(scores):
         "{}/two.csv": "column=niqe",
         "{}/two.csv:colum=niqe": "'column'",
         "{}/two.csv:column=mos": "'mos'",
-        "{}/none.csv": "No such file",
+        "{}/none.csv": "does not exist",
     }.items():
         assert noun in refused(parse_metrics, given.format(scores), also=FILES)
 
