@@ -24,6 +24,7 @@ from ..sources.found_sources import FoundSources
 from ..sources.paths import each_of
 from ..sources.picture_folders import check_pictures_outside
 from ..sources.shard_images import images_in
+from ..sources.shards import Shard
 from .folder import MapFolder
 from .mapper import Mapper
 from .places import PhotoMap, check_scale
@@ -109,6 +110,9 @@ def _photos(paths: Paths, out: FilePath | None) -> FoundSources:
     photos = find_sources(sources, has_archives=False)
     if photos.is_empty:
         raise ImageError(f"{photos.problem or 'paths has no photos'}: there is nothing to map.")
+    for source in photos.sources:
+        if isinstance(source, Shard):
+            raise ImageError("is a shard, and maps need files: unpack its photos into a folder", name=source.name)
     return photos
 
 

@@ -11,6 +11,7 @@ import torch
 from assertions import refused
 from photos import blurred
 from PIL import Image
+from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import CLIPIQA, draw_maps
 from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS
@@ -127,6 +128,25 @@ def test_bad_options_are_refused(clipiqa, photos):
         printed = clipiqa(f"{MAP} {photos}/half.png {arguments}", 2, message)
         assert printed.err.count("\n") == 1 and not printed.out
     clipiqa(f"{MAP} no", 2)
+
+
+def test_a_damaged_photo_that_is_kept_has_a_map_and_a_picture(metric, tmp_path):
+    photo = Image.open(PHOTOS / "oakland-zoo-otters.jpg").convert("RGB").resize((256, 144))
+    photo.save(tmp_path / "hurt.jpg", quality=95)
+    content = (tmp_path / "hurt.jpg").read_bytes()
+    middle = len(content) // 2
+    (tmp_path / "hurt.jpg").write_bytes(content[:middle] + content[middle + 99 :])
+    photo_maps = draw_maps(
+        metric, tmp_path / "hurt.jpg", QUESTIONS, out=tmp_path / "maps", html=True, damaged="keep", device="cpu"
+    )
+    assert len(photo_maps.maps) == 1
+    assert sorted(os.listdir(tmp_path / "maps")) == ["hurt.npz", "hurt.png", "maps.html"]
+
+
+def test_shards_are_refused_before_the_metric_is_built(photos, tmp_path):
+    shard = save_tar(tmp_path / "t.tar", samples([9, 80]))
+    message = refused(draw_maps, lambda: pytest.fail("built"), [photos / "half.png", shard], out=tmp_path / "maps")
+    assert "t.tar' is a shard" in message and not (tmp_path / "maps").exists()
 
 
 def test_without_any_map_nothing_is_written(clipiqa, photos):
