@@ -25,7 +25,7 @@ from ..checks import FilePath, check_list, check_number, check_whole_or_none
 from ..errors import CLIPIQAError
 from ..logger import log
 from ..options import lists_options
-from ..text import counted, pip_install
+from ..text import counted, pip_install, reason_of
 from .metrics.description import Takes
 from .metrics.parsing import AnyPrompts
 from .options import RunOptions, SharedOptions
@@ -79,7 +79,7 @@ def score_on_ray(
         image_column: Column of images in Parquet files; None finds it.
         actors: Number of processes that score; None means as many as fit.
         cpus_per_actor: Cores of each process.
-        gpus_per_actor: GPUs of each process; None means 1 if the cluster has GPUs.
+        gpus_per_actor: GPUs of each process; None means 1 if the cluster has GPUs and ``device`` is not ``'cpu'``.
         progress: Show Ray's bars of progress.
 
     Raises:
@@ -116,7 +116,7 @@ def score_on_ray(
         tasks = plan.missing()
         if tasks:  # otherwise Ray need not start, which takes seconds
             connect()
-            pool = ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, progress)
+            pool = ActorPool.of(setup, actors, cpus_per_actor, _gpus(gpus_per_actor, options), progress)
         folder.save_header(header, is_new=before is None)
         schema = folder.schema(header, carried_types(sources.sources, keep))
         for number in range(1, PASSES + 1):
@@ -127,6 +127,13 @@ def score_on_ray(
                 tasks = plan.missing()
         folder.save_header(header, is_finished=True)
         return FolderResult.of(rows, header, [name for task in tasks for name in task.names], stale)
+
+
+def _gpus(gpus_per_actor: float | None, options: RunOptions) -> float | None:
+    """Return the GPUs of each process: none if the user asks for a CPU and says no number."""
+    if gpus_per_actor is None and str(options.get("device")) == "cpu":
+        return 0.0
+    return gpus_per_actor
 
 
 def _log_what_is_kept(stale: StaleRows, unknown_columns: Sequence[str]) -> None:
@@ -260,6 +267,8 @@ def connect() -> None:
             socket.create_connection((host, int(port)), timeout=5).close()
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
+        if not address:
+            raise CLIPIQAError(f"Ray could not start on this machine: {reason_of(error)}.") from error
         raise CLIPIQAError(
             f"there is no Ray cluster at {address!r}: start one (ray start --head), or correct or unset RAY_ADDRESS."
         ) from error

@@ -265,19 +265,30 @@ def test_changed_removed_and_new_images(here, lake, tmp_path):
     assert_equal_rows(table_of(out), local_table(tmp_path, sources))
 
 
-def test_a_shard_that_is_missing_for_a_while_keeps_its_rows(here, lake, tmp_path):
+def test_a_shard_that_is_missing_for_a_while_keeps_its_rows(here, lake, tmp_path, caplog):
     sources = [lake / "0.tar", lake / "1.tar"]
     out = tmp_path / "out"
     scored(sources, out)
     shutil.move(lake / "1.tar", lake / "elsewhere")
     done, count = scored(sources, out, resume=True)
     assert count == 0 and done.gone == [f"{lake}/1.tar"] and len(table_of(out)) == 8
+    assert "1 gone since an earlier run: " in done.sentences()[-1]
     shutil.move(lake / "elsewhere", lake / "1.tar")
     done, count = scored(sources, out, resume=True)
     assert count == 0 and done.gone == [] and len(table_of(out)) == 8
     shutil.move(lake / "1.tar", lake / "elsewhere")
+    caplog.set_level("INFO", "clipiqa_pyiqa")
     done, _ = scored(sources, out, resume=True, drop_vanished=True)
     assert done.failures["missing"] == 1 and len(table_of(out)) == 6
+    assert "5 rows kept; 0 images to be scored again; 0 rows of other images" in caplog.text
+
+
+def test_rows_of_vanished_files_that_the_run_lacks_are_not_counted_as_kept(here, lake, tmp_path, caplog):
+    scored([lake / "loose", lake / "0.tar"], tmp_path / "out")
+    (lake / "loose/30.png").unlink()
+    caplog.set_level("INFO", "clipiqa_pyiqa")
+    scored(lake / "0.tar", tmp_path / "out", resume=True, drop_vanished=True)
+    assert "5 rows kept; 0 images to be scored again; 2 rows of other images" in caplog.text
 
 
 def test_other_sources_are_added(here, lake, tmp_path):
@@ -425,6 +436,21 @@ def pool_of(monkeypatch, machines, actors=None, cpus_per_actor=1.0, gpus_per_act
     return ray_data.ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, False)
 
 
+@pytest.mark.parametrize("options, gpus", [({}, 0.0), ({"gpus_per_actor": 1.0}, 1.0)])
+def test_who_asks_for_a_cpu_gets_no_gpu(here, lake, tmp_path, options, gpus):
+    asked = []
+
+    class AskedPool(Pool):
+        @classmethod
+        def of(cls, setup, actors, cpus, gpus, has_bars):
+            asked.append(gpus)
+            return super().of(setup)
+
+    here.setattr(ray_data, "ActorPool", AskedPool)
+    scored(lake / "1.tar", tmp_path / "out", **options)
+    assert asked == [gpus]
+
+
 def test_ray_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     assert "`pip install '.[ray]'` in a clone" in refused(ray_data.connect)
@@ -435,6 +461,18 @@ def test_no_cluster_at_the_address(monkeypatch):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     assert "127.0.0.1:1" in refused(ray_data.connect)
+
+
+def test_a_start_that_fails_on_this_machine_tells_why(monkeypatch):
+    pytest.importorskip("ray.data", reason="Ray is not installed")
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def fail(**options):
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr("ray.init", fail)
+    assert "Ray could not start on this machine: no space left" in refused(ray_data.connect)
 
 
 # On a cluster
@@ -654,6 +692,7 @@ def test_a_folder_of_results_in_a_store_is_ranked_and_is_a_metric_of_compare(her
     register_elsewhere()
     scored([lake / "loose"], f"elsewhere://{tmp_path}/results")
     scores = table_of(tmp_path / "results")["quality"]
+    assert read_scores(f"elsewhere://{tmp_path}/results").file == f"elsewhere://{tmp_path}/results"
     ranked = clipiqa(f"rank elsewhere://{tmp_path}/results --best 1 --paths", 0, "quality: higher is better")
     assert ranked.out.split() == [scores.idxmax()]
     clipiqa("rank memory://photos --best 1", 2, "'memory://photos' does not exist")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import CLIPIQAError
@@ -33,7 +32,7 @@ class RawTable:
         reading: How images were read.
     """
 
-    path: Path
+    place: str
     cells: pandas.DataFrame
     path_column: str
     known: Mapping[str, Column]
@@ -79,7 +78,7 @@ class RawTable:
     def notes_on_spoilt_columns(self) -> list[str]:
         """Return a sentence on each column that looks like numbers and is left out."""
         phrases = [_without_numbers(column, self.cells[column]) for column in self._spoilt_columns()]
-        return [f"{str(self.path)!r}: left out: {phrase}." for phrase in phrases]
+        return [f"{self.place!r}: left out: {phrase}." for phrase in phrases]
 
     def notes_on_texts(self, column: Any, is_missing: pandas.Series) -> list[str]:
         """Return a sentence on the texts in a column of scores, among those cells that hold no number, if any."""
@@ -89,22 +88,22 @@ class RawTable:
         has_comma = any(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text) for text in texts)
         remedy = "; a decimal comma must be a point, and a comma between thousands left out" if has_comma else ""
         return [
-            f"no number, so missing: {counted(len(texts), 'score')} of {str(column)!r} in {str(self.path)!r} "
+            f"no number, so missing: {counted(len(texts), 'score')} of {str(column)!r} in {self.place!r} "
             f"({few(dict.fromkeys(texts))}{remedy})."
         ]
 
     def _no_such_numbers(self, column: str) -> str:
         """Return the sentence about a column that is not there, or holds no number."""
         if column in self.cells:
-            return f"{str(self.path)!r}: {_without_numbers(column, self.cells[column])}."
-        return f"{str(self.path)!r} has no numbers called {column!r}: {hint_for(column, map(str, self.candidates))}"
+            return f"{self.place!r}: {_without_numbers(column, self.cells[column])}."
+        return f"{self.place!r} has no numbers called {column!r}: {hint_for(column, map(str, self.candidates))}"
 
     def _no_numbers(self) -> str:
         """Return the sentence about a file in which no column holds a number."""
         names = ", ".join(map(str, (self.path_column, *self.cells.columns)))
         examples = self._spoilt_columns() or self.candidates[:1]
         phrases = [_without_numbers(column, self.cells[column]) for column in examples]
-        return "; ".join([f"{str(self.path)!r} has no column of numbers: its columns are {names}", *phrases]) + "."
+        return "; ".join([f"{self.place!r} has no column of numbers: its columns are {names}", *phrases]) + "."
 
 
 def _without_numbers(column: str, cells: pandas.Series) -> str:
@@ -112,11 +111,11 @@ def _without_numbers(column: str, cells: pandas.Series) -> str:
     texts = dict.fromkeys(str(cell) for cell in cells if str(cell).strip())
     return (
         f"the column {str(column)!r} holds no number ({few(texts) or 'its cells are empty'}): write numbers as 1234.5, "
-        "without a comma or a sign of percent"
+        "without a comma or a percent sign"
     )
 
 
 def _looks_like_numbers(cells: pandas.Series) -> bool:
-    """Return whether all cells that are not empty have digits beside a comma or a sign of percent."""
+    """Return whether all cells that are not empty have digits beside a comma or a percent sign."""
     texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
     return bool(texts) and all(re.fullmatch(r"[+-]?\d[\d.,]*\s*%?", text) for text in texts)

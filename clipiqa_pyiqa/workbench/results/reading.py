@@ -49,7 +49,7 @@ def _record_in(path: Path, format: str) -> Any:
 def _record_beside(path: Path) -> Any:
     """Return the record in the file beside a csv or JSON lines file; None if there is none."""
     provenance = provenance_of(path)
-    way_out = f"it cannot be resumed, but ranked and compared as it is if you delete {provenance.name}"
+    way_out = f"it cannot be resumed: to rank or compare it as it is, delete {provenance.name}"
     try:
         record = json.loads(provenance.read_text(encoding="utf-8"))
         if record is not None:
@@ -145,7 +145,7 @@ def _journal_rows(path: Path, damage: list[str]) -> Iterator[Cells]:
 
 
 @contextlib.contextmanager
-def checked_reading(path: Path, format: str) -> Iterator[None]:
+def checked_reading(path: Path | str, format: str) -> Iterator[None]:
     """Raise ``ResultsError`` if the file cannot be read or does not hold what this context expects."""
     try:
         yield
@@ -154,8 +154,8 @@ def checked_reading(path: Path, format: str) -> Iterator[None]:
     except RecursionError as error:
         raise ResultsError(f"{str(path)!r} cannot be read as {format}: it is nested too deeply; {_WAY_OUT}.") from error
     except (OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
-        if isinstance(error, FileNotFoundError) and journal_of(path).exists():
-            raise ResultsError(f"{unfinished(path)}.", options=("resume",)) from error
+        if isinstance(error, FileNotFoundError) and journal_of(Path(path)).exists():
+            raise ResultsError(f"{unfinished(Path(path))}.", options=("resume",)) from error
         if isinstance(error, FileNotFoundError):
             raise ResultsError(f"{str(path)!r} does not exist.") from error
         lacks = "it lacks " if isinstance(error, KeyError) else ""

@@ -37,7 +37,7 @@ def is_score_file(path: FilePath) -> bool:
     if is_remote(address):
         return not suffix_of(address) and exists(joined(address, RECORD))
     if os.path.isdir(address):
-        return is_folder_of_rows(address)
+        return may_be_folder_of_rows(address)
     return suffix_of(address) in SUFFIXES
 
 
@@ -68,7 +68,7 @@ def read_scores(
     is_ours = bool(table.known) or _looks_like_ours(table.cells)
     written_by_us = [SCALE, METRIC] if is_ours else []
     other = table.cells.drop(columns=[*numbers, *written_by_us], errors="ignore")
-    return Scores(frame, other, table.known, table.reading, str(table.path), is_ours)
+    return Scores(frame, other, table.known, table.reading, table.place, is_ours)
 
 
 def _read_table(path: FilePath, key: str | None) -> RawTable:
@@ -76,25 +76,25 @@ def _read_table(path: FilePath, key: str | None) -> RawTable:
     import pandas
 
     address = address_of(path)
-    path = Path(path).expanduser()
-    rows, header = _rows_of_folder(address) if is_folder_of_rows(address) else _rows(path)
+    place = address if is_remote(address) else str(Path(address))
+    rows, header = _rows_of_folder(address) if may_be_folder_of_rows(address) else _rows(Path(place))
     if not rows:
-        raise CLIPIQAError(f"{str(path)!r} has no rows: score images first.")
+        raise CLIPIQAError(f"{place!r} has no rows: score images first.")
     cells = pandas.DataFrame(rows)
     if header is None:
-        known = _columns_in_scales(path, cells)
+        known = _columns_in_scales(Path(place), cells)
         reading: Record = {}
     else:
         known = header.by_name
         reading = header.reading
         key = key or "path"
-    path_column = find_column(path, list(cells.columns), key, PATH_COLUMNS, option="key")
+    path_column = find_column(place, list(cells.columns), key, PATH_COLUMNS, option="key")
     cells.index = pandas.Index(cells.pop(path_column).map(str), name="path", dtype=object)
     if "" in cells.index:
         raise CLIPIQAError(
-            f"{str(path)!r} has a row without a name in the column {path_column!r}: add it, or delete the row."
+            f"{place!r} has a row without a name in the column {path_column!r}: add it, or delete the row."
         )
-    return RawTable(path, cells, path_column, known, reading)
+    return RawTable(place, cells, path_column, known, reading)
 
 
 def _columns_in_scales(path: Path, cells: pandas.DataFrame) -> dict[str, Column]:
@@ -118,7 +118,7 @@ def _scales(path: Path, table: pandas.DataFrame) -> Iterable[str]:
     return [read_scale_attribute(path)]
 
 
-def is_folder_of_rows(path: FilePath) -> bool:
+def may_be_folder_of_rows(path: FilePath) -> bool:
     """Return whether a path may be a folder of Parquet files that a run on Ray wrote; in a store any folder may be."""
     address = address_of(path)
     return is_remote(address) or os.path.isfile(os.path.join(address, RECORD))
@@ -131,7 +131,7 @@ def _rows_of_folder(address: str) -> tuple[list[Cells], Header]:
     folder = ParquetFolder(address)
     header = folder.finished_header()
     rows = folder.table().to_pylist()
-    with checked_reading(Path(address), "parquet"):
+    with checked_reading(address, "parquet"):
         for row in rows:
             check_row(row, header.score_names)
     return rows, header

@@ -30,9 +30,9 @@ class StaleRows:
 
     Attributes:
         rows: These rows.
-        images: Image to be scored again, as it has changed or failed -> its shard, or itself.
+        images: Image to be scored again -> its shard, or itself.
         lost_shards: Shards that do not exist now, but whose rows are kept.
-        kept, of_others: Number of rows that are kept, and of rows of images that this run has not.
+        kept, of_others: Number of rows that stay: of this run's images, and of others.
     """
 
     rows: pandas.DataFrame
@@ -44,8 +44,8 @@ class StaleRows:
     def sentence(self) -> str:
         """Return how many rows are kept, and how many images are scored again."""
         return (
-            f"{counted(self.kept, 'row')} kept, {counted(len(self.images), 'image')} to be scored again, "
-            f"as they have changed or failed, and {counted(self.of_others, 'row')} of other images"
+            f"{counted(self.kept, 'row')} kept; {counted(len(self.images), 'image')} to be scored again; "
+            f"{counted(self.of_others, 'row')} of other images"
         )
 
 
@@ -83,8 +83,8 @@ class FolderPlan:
             rows[is_stale],
             images=rows[is_scored_again].set_index("path")["item"].to_dict(),
             lost_shards=lost_shards,
-            kept=int((is_of_run & ~is_scored_again).sum()),
-            of_others=int((~is_of_run).sum()),
+            kept=int((is_of_run & ~is_stale).sum()),
+            of_others=int((~is_of_run & ~is_stale).sum()),
         )
 
     def repeated_rows(self) -> pandas.DataFrame:

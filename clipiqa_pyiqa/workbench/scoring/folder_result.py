@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import Kind
-from ...text import counted, few
+from ...text import few
 from ..results.header import Header
 from ..results.parquet_folder import SOURCE
 from .absent_values import LOOSE_PHOTOS, sentence_about_absent
@@ -84,8 +84,8 @@ class FolderResult:
             why = "not finished, since their processes were lost each time; resume the run to try again"
             sentences.append(f"{why}: {few(self.unfinished)}")
         if self.gone:
-            why = "are gone, of which an earlier run left rows; to remove these, resume it and drop what has vanished"
-            sentences.append(f"{counted(len(self.gone), 'image or shard')} {why}: {few(self.gone)}")
+            remedy = "to remove their rows, resume the run and drop what has vanished"
+            sentences.append(f"{len(self.gone):,} gone since an earlier run: {few(self.gone)}; {remedy}")
         for name, shards in self.absent.items():
             sentences.append(sentence_about_absent(name, shards))
         return sentences

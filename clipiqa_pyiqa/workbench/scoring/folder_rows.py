@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...files.printable import on_disk, printable
 from ..names.members import spellings
 from ..results.parquet_folder import SOURCE, ParquetFolder
+from ..sources.addresses import is_remote
 from ..sources.found_sources import Source
 
 if TYPE_CHECKING:
@@ -50,4 +51,4 @@ class FolderRows:
 
 def gone(names: Collection[str]) -> set[str]:
     """Return those of these files and shards that do not exist any more; stores are not asked."""
-    return {name for name in set(names) if "://" not in name and not os.path.exists(on_disk(name))}
+    return {name for name in set(names) if not is_remote(name) and not os.path.exists(on_disk(name))}

@@ -33,18 +33,24 @@ class ShardScorer:
     Args:
         factory: Makes the set-up.
         header: The header of the results; ``schema`` is that of the files.
+        working_folder: That of the first process, where paths may begin.
         is_careful: Score each image in a process of its own.
     """
 
     def __init__(
-        self, factory: Callable[[], ScoringSetup], header: Header, schema: pyarrow.Schema, folder: str, is_careful: bool
+        self,
+        factory: Callable[[], ScoringSetup],
+        header: Header,
+        schema: pyarrow.Schema,
+        working_folder: str,
+        is_careful: bool,
     ) -> None:
         self._factory = factory
         self._header = header
         self._schema = schema
         self._is_careful = is_careful
-        if os.path.isdir(folder):  # that of the first process, where paths may begin
-            os.chdir(folder)
+        if os.path.isdir(working_folder):
+            os.chdir(working_folder)
         keep_memory()
 
     @cached_property
