@@ -129,8 +129,8 @@ def within(
 ) -> dict[str, Estimate]:
     """Return the mean of the groups' SROCC, and the share of groups whose best image by score is the best by opinion.
 
-    Intervals are of resampled groups. Groups without a defined SROCC, or with equal human scores, do not count; several
-    best images by score count in part.
+    Intervals are of resampled groups. The mean is of groups with a defined SROCC, the share is of groups with different
+    human scores; several best images by score count in part.
     """
     x, y = arrays(scores, mos)
     group_of = np.asarray(groups)
@@ -139,7 +139,7 @@ def within(
     sroccs = np.array([srocc(scores, opinions) for scores, opinions in parts])
     return {
         WITHIN: _mean(sroccs[np.isfinite(sroccs)], bootstrap, seed),
-        TOP: clustered_share(rights, np.ones(len(rights))),
+        TOP: clustered_share(rights, np.ones(len(rights)), bootstrap, seed),
     }
 
 

@@ -19,10 +19,10 @@ def share(right: int, count: int) -> Estimate:
     return Estimate(right / count, interval.low, interval.high)
 
 
-def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
+def clustered_share(right: ArrayLike, count: ArrayLike, bootstrap: int = 10_000, seed: int = 0) -> Estimate:
     """Return the share of right cases in all groups ``(N,)``, with an interval from resampled groups.
 
-    If the share is 0 or 1, the interval is Wilson's for the number of groups.
+    If the share is 0 or 1, the interval is Wilson's for the number of groups. Without resamples there is none.
     """
     rights, counts = arrays(right, count)
     groups = int(np.count_nonzero(counts))
@@ -33,8 +33,8 @@ def clustered_share(right: ArrayLike, count: ArrayLike) -> Estimate:
         return (draws @ rights / (draws @ counts))[None]
 
     with np.errstate(invalid="ignore"):  # a resample of groups without cases has no share
-        (estimate,) = estimates(len(counts), share_of, 10_000, 0)
-    if groups == 1:
+        (estimate,) = estimates(len(counts), share_of, bootstrap, seed)
+    if groups == 1 or not bootstrap:
         return Estimate(estimate.value)
     if estimate.value in (0, 1):
         return share(int(estimate.value) * groups, groups)

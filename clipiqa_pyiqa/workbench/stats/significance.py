@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from .estimate import Array
 
 LEVEL = 0.05
-"""Largest p-value of a difference beyond chance."""
+"""Differences with p-values below this are beyond chance."""
 
 
 def holm(p: ArrayLike) -> Array:

@@ -119,5 +119,10 @@ def test_the_best_of_each_group_is_found_or_not_and_ties_count_in_part():
     assert estimate.low < estimate.value < estimate.high
 
 
+def test_without_resamples_no_number_within_groups_has_an_interval():
+    for estimate in within([1, 2, 3, 1, 3, 2], [1, 2, 3, 1, 2, 3], [*"aaabbb"], bootstrap=0).values():
+        assert math.isfinite(estimate.value) and math.isnan(estimate.low) and math.isnan(estimate.high)
+
+
 def test_a_group_of_equal_opinions_has_no_best_image():
     assert within([1, 2], [1, 1], ["a", "a"])["top-1 within"].reason
