@@ -122,7 +122,8 @@ def _answers_of_call(
     except Exception as error:
         return [_failure(error, about_size)] * count
     seconds += (time.perf_counter() - start) / count
-    hint = "; try precision fp32" if isinstance(metric, ClipMetric) else ""
+    has_hint = isinstance(metric, ClipMetric) and getattr(metric.net, "precision", "fp32") != "fp32"
+    hint = "; try precision fp32" if has_hint else ""
     return [_checked(values, seconds, hint) for values in rows]
 
 

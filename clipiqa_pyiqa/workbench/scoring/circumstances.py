@@ -12,7 +12,7 @@ from ...version import __version__
 def circumstances(device: torch.device) -> dict[str, Any]:
     """Return the device and the versions of packages, as results note them."""
     packages = ("torch", "open_clip_torch", "pillow", *_installed("pyiqa"))
-    decoders = ("pillow", "simplejpeg", *_installed("av"))
+    decoders = ("pillow", *_installed("simplejpeg"), *_installed("av"))
     return {
         "device": device_name(device),
         "versions": {"clipiqa-pyiqa": __version__, **{name: version(name) for name in packages}},

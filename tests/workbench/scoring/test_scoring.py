@@ -20,6 +20,7 @@ from clipiqa_pyiqa import CLIPIQA, OptionError, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
+from clipiqa_pyiqa.workbench.scoring.circumstances import circumstances
 
 DATA = Path(__file__).parents[2] / "data"
 LANDSCAPE = (48, 32)
@@ -71,6 +72,26 @@ def test_decoding_happens_while_the_metric_works(make, monkeypatch):
     assert next(rows).kind is None
     rows.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("clipiqa-decode")]
+
+
+class _NotFinite(Brightness):
+    def score(self, features, questions=None):
+        return super().score(features, questions) * torch.nan
+
+
+@pytest.mark.parametrize(("precision", "has_hint"), [("fp32", False), ("fp16", True)])
+def test_fp32_is_proposed_only_to_a_metric_in_another_precision(make, monkeypatch, precision, has_hint):
+    monkeypatch.setattr(_NotFinite, "precision", precision, raising=False)
+    (row,) = score_paths(_NotFinite(), make([SQUARE]), device="cpu")
+    assert "is not finite" in row.error and ("try precision fp32" in row.error) == has_hint
+
+
+def test_a_run_without_simplejpeg_names_the_other_decoders(monkeypatch):
+    monkeypatch.setattr(
+        "clipiqa_pyiqa.workbench.scoring.circumstances.find_spec",
+        lambda name: None if name == "simplejpeg" else "pyiqa",
+    )
+    assert "simplejpeg" not in circumstances(torch.device("cpu"))["decoders"]
 
 
 def test_damage_is_refused_or_kept_and_nothing_else(tmp_path):
