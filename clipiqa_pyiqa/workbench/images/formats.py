@@ -57,6 +57,9 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
         return ""
     not_readable = skipped.keys() & unreadable_suffixes()
     extras = [name for name, suffixes in _EXTRAS.items() if not_readable.intersection(suffixes)]
-    install = f"run {pip_install(extras)}, or " if extras else ""
+    remedies = [f"run {pip_install(extras)}"] if extras else []
+    if skipped.keys() - {*VIDEOS}:
+        remedies.append("convert them to PNG or TIFF")
     counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
-    return f"{sum(skipped.values()):,} skipped: {counts}; {install}convert them to PNG or TIFF"
+    note = f"{sum(skipped.values()):,} skipped: {counts}"
+    return f"{note}; {', or '.join(remedies)}" if remedies else note

@@ -69,10 +69,13 @@ class _Pixels(AnyImage):
     image: Any
 
     def decoded(self, make_room: MakeRoom) -> Decoded:
-        decoded = self._decoded_picture() if isinstance(self.image, Image.Image) else self._decoded_samples()
-        height, width = decoded.pixels.shape[:2]
+        if isinstance(self.image, Image.Image):
+            make_room(*self.image.size)
+            return self._decoded_picture()
+        samples = _channels_last(_as_tensor(self.image))
+        height, width = samples.shape[:2]
         make_room(width, height)
-        return decoded
+        return _decoded_samples(_as_uint8_or_unit_floats(samples))
 
     def _decoded_picture(self) -> Decoded:
         with _loading:
@@ -81,17 +84,17 @@ class _Pixels(AnyImage):
         pixels, converted = rgb_pixels(picture, depth)
         return Decoded(pixels, orientation_of(picture), converted)
 
-    def _decoded_samples(self) -> Decoded:
-        """Return an array or tensor as ``(H, W, 3)``, in uint8 or in fp32 in [0, 1]."""
-        samples = _checked(_channels_last(_as_tensor(self.image)))
-        if samples.shape[2] < 4:
-            rgb = samples.expand(-1, -1, 3).contiguous().cpu().numpy()
-        elif samples.dtype == torch.uint8:
-            rgb, _ = rgb_pixels(Image.fromarray(samples.cpu().numpy()), 8)
-        else:
-            alpha = samples[..., 3:]
-            rgb = (samples[..., :3] * alpha + (1 - alpha)).cpu().numpy()
-        return Decoded(rgb, UPRIGHT, "")
+
+def _decoded_samples(samples: Tensor) -> Decoded:
+    """Return samples of 1, 3 or 4 channels, in uint8 or in fp32 in [0, 1], as RGB."""
+    if samples.shape[2] < 4:
+        rgb = samples.expand(-1, -1, 3).contiguous().cpu().numpy()
+    elif samples.dtype == torch.uint8:
+        rgb, _ = rgb_pixels(Image.fromarray(samples.cpu().numpy()), 8)
+    else:
+        alpha = samples[..., 3:]
+        rgb = (samples[..., :3] * alpha + (1 - alpha)).cpu().numpy()
+    return Decoded(rgb, UPRIGHT, "")
 
 
 def _as_tensor(image: Any) -> Tensor:
@@ -124,7 +127,7 @@ def _channels_last(samples: Tensor) -> Tensor:
     )
 
 
-def _checked(samples: Tensor) -> Tensor:
+def _as_uint8_or_unit_floats(samples: Tensor) -> Tensor:
     """Return samples as uint8, or as fp32 in [0, 1]."""
     if samples.dtype == torch.uint8:
         return samples

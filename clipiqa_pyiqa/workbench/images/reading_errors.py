@@ -60,9 +60,11 @@ def named_errors(path: str) -> Iterator[None]:
         problem = "is not an image in a format that can be read, or its beginning is damaged"
         raise ImageError(problem, Kind.NOT_AN_IMAGE, path) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        half_of_limit = Image.MAX_IMAGE_PIXELS or 0
+        limit = Image.MAX_IMAGE_PIXELS or 0  # PIL warns above it, and raises above twice as many
+        if isinstance(error, Image.DecompressionBombError):
+            limit *= 2
         raise ImageError(
-            f"has more than {2 * half_of_limit:,} pixels, PIL's limit against decompression bombs; if "
+            f"has more than {limit:,} pixels, PIL's limit against decompression bombs; if "
             "you trust the file, raise it (--huge, in Python PIL.Image.MAX_IMAGE_PIXELS = None)",
             Kind.TOO_LARGE,
             path,

@@ -19,6 +19,7 @@ class ImageRecord:
 
     Attributes:
         pixels: (3, H, W) RGB, uint8, or fp32 in [0, 1] for an image of floats; a view of (H, W, 3) memory.
+        width, height: Of the upright image before it was shrunk; ``size`` is that of the pixels.
         converted: Conversion to RGB, such as ``'grey->rgb'``, or ``''``.
         reference: Pixels of the reference image, of the same shape; None if there is none.
         why_no_reference: The reason, part of a sentence.
@@ -42,6 +43,7 @@ class ImageRecord:
 
     @property
     def picture(self) -> Image.Image:
+        """The pixels, which must be uint8, as a picture of PIL."""
         return Image.fromarray(self.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
 
     @property

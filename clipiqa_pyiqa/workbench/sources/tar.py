@@ -53,7 +53,7 @@ class TarShard(ShardFile):
         values |= {suffix: content.decode("utf-8", "backslashreplace") for suffix, content in sidecars.items()}
         try:
             values |= json.loads(sidecars.get("json", b"{}"))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             if images and {*self.keep} - values.keys():
                 yield NoImage(f"{self.name}::{key}.json", "holds no JSON object", Kind.DAMAGED)
         for image in images:

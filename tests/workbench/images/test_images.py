@@ -233,6 +233,16 @@ def test_truncated(photo, saved, monkeypatch):
             assert kind_of(path) in (Kind.DAMAGED, Kind.NOT_AN_IMAGE)
 
 
+@pytest.mark.parametrize(("limit", "named"), [(40 * 40 - 1, "1,599"), (700, "1,400")])
+@pytest.mark.filterwarnings("error")
+def test_the_limit_that_an_image_exceeds_is_named(saved, monkeypatch, limit, named):
+    """PIL warns of more pixels than its limit, and raises for more than twice as many."""
+    path = saved(Image.new("L", (40, 40)), "image.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(ImageError, match=f"has more than {named} pixels"):
+        read_image(path)
+
+
 def test_what_is_no_image_is_refused(tmp_path, saved):
     for content, kind in (
         (b"", Kind.EMPTY),

@@ -98,6 +98,23 @@ def test_what_is_unclear_is_refused():
             assert caught.value.kind == kind
 
 
+@pytest.mark.parametrize("image", [Image.fromarray(RGB), RGB, torch.from_numpy(RGB).permute(2, 0, 1)])
+def test_memory_is_asked_for_before_the_image_is_converted(monkeypatch, image):
+    asked = []
+
+    def make_room(width, height):
+        asked.append((width, height))
+        raise ImageError("does not fit")
+
+    for converter in ("rgb_pixels", "Decoded"):
+        monkeypatch.setattr(
+            f"clipiqa_pyiqa.workbench.images.in_memory.{converter}", lambda *_: pytest.fail("converted")
+        )
+    with pytest.raises(ImageError, match="does not fit"):
+        memory_image("image 0", image).decoded(make_room)
+    assert asked == [(64, 48)]
+
+
 def test_a_batch_is_its_images_and_an_image_is_a_batch_of_one():
     tensor = torch.from_numpy(RGB).permute(2, 0, 1)
     for one in (

@@ -13,7 +13,7 @@ from PIL import Image
 from shard_makers import header_at, picture, samples, save_parquet, save_tar
 
 from clipiqa_pyiqa.workbench.images.formats import skipped_note, unreadable_suffixes
-from clipiqa_pyiqa.workbench.images.image import BytesImage, File, read_image
+from clipiqa_pyiqa.workbench.images.image import BytesImage, File, NoImage, read_image
 from clipiqa_pyiqa.workbench.names.named_images import images_named
 from clipiqa_pyiqa.workbench.options import AnySize, Reading
 from clipiqa_pyiqa.workbench.sources import shard_images
@@ -237,6 +237,21 @@ def stored(tmp_path_factory):
     }
     fsspec.filesystem("memory").pipe({f"/lake/{name}": content for name, content in files.items()})
     return "memory://lake"
+
+
+def test_a_video_that_is_skipped_is_not_to_be_converted_to_a_picture():
+    assert "PNG" not in skipped_note({".mp4": 1})
+    assert "convert them to PNG or TIFF" in skipped_note({".mp4": 1, ".psd": 1})
+
+
+def test_a_sidecar_that_is_nested_too_deeply_costs_no_image(tmp_path):
+    members = {"a.png": picture(1), "a.json": b"[" * 100_000, "b.png": picture(2), "b.json": b'{"n": 2}'}
+    shard = save_tar(tmp_path / "t.tar", members)
+    images = list(images_in(find_sources([shard], keep=["n"]).sources))
+    assert [image.carried.get("n") for image in images if not isinstance(image, NoImage)] == [None, 2]
+    assert [image.problem for image in images if isinstance(image, NoImage)] == [
+        f"'{shard}::a.json' holds no JSON object"
+    ]
 
 
 def test_shards_tables_and_images_in_a_store_are_found_and_read(stored):
