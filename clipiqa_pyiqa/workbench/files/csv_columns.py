@@ -13,7 +13,7 @@ PATH_COLUMNS = "path image image_path image_name img_name filename file name ima
 
 
 def find_column(
-    path: Path,
+    path: Path | str,
     header: Sequence[str],
     chosen: str | int | None,
     usual: str,
@@ -49,7 +49,7 @@ def log_other_columns(path: Path, header: Sequence[str], chosen: str | int | Non
 
 def _name_of(chosen: str | int, header: Sequence[str]) -> str:
     if isinstance(chosen, int):
-        return header[chosen] if chosen < len(header) else str(chosen)
+        return header[chosen] if 0 <= chosen < len(header) else str(chosen)
     return chosen
 
 

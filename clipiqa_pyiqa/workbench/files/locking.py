@@ -45,7 +45,7 @@ def locked(output: FilePath) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):  # the lock is still held here, so the file is not the next run's
+            with suppress(OSError):  # a lock is still held here, so its file is not the next run's
                 path.unlink()
 
 

@@ -12,7 +12,7 @@ from .names_and_values import label_and_value, name_and_value
 
 Settings = Mapping[str, Any]
 """Name of an option -> its value, as a user gives it."""
-_WORDS = {bool: "true or false", str: "a text"}
+_WORDS = {bool: "true or false", str: "a text", int: "a whole number", float: "a number", type(None): "nothing"}
 _BEFORE_OPTIONS = re.compile(r":(?=[A-Za-z_]\w*=)")
 _BETWEEN_OPTIONS = re.compile(r",(?=[A-Za-z_]\w*=)")
 

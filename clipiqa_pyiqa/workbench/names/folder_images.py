@@ -8,6 +8,8 @@ import re
 
 from ...errors import CLIPIQAError
 from ...files.printable import printable
+from ..images.formats import image_suffixes
+from ..sources.addresses import suffix_of
 from ..sources.finding import find_inputs
 from .matching import without_suffix
 
@@ -38,10 +40,13 @@ def images_by_name(place: str) -> dict[str, str]:
 
 
 def _wildcard_texts(pattern: str) -> dict[str, str]:
-    """Return file that matches a pattern -> the text that the wildcards match."""
+    """Return image file that matches a pattern -> the text that the wildcards match."""
     expression = re.compile(_expression(pattern))
-    paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
-    return {path: _wildcard_text(expression, path) for path in paths}
+    suffixes = image_suffixes()
+    paths = [
+        path for path in glob.glob(pattern, recursive=True) if suffix_of(path) in suffixes and os.path.isfile(path)
+    ]
+    return {path: _wildcard_text(expression, path) for path in sorted(paths)}
 
 
 def _wildcard_text(expression: re.Pattern[str], path: str) -> str:

@@ -3,8 +3,10 @@
 import pytest
 
 from clipiqa_pyiqa.errors import CLIPIQAError, OptionError
+from clipiqa_pyiqa.workbench.files.csv_columns import find_column
+from clipiqa_pyiqa.workbench.files.named_files import check_images_exist
 from clipiqa_pyiqa.workbench.files.names_and_values import label_and_value, name_and_value, numbers_by_name
-from clipiqa_pyiqa.workbench.files.specifications import parse_argument
+from clipiqa_pyiqa.workbench.files.specifications import check_kinds, parse_argument
 from clipiqa_pyiqa.workbench.table.method_images import parse_methods
 
 pytestmark = pytest.mark.quick
@@ -23,6 +25,26 @@ pytestmark = pytest.mark.quick
 def test_a_value_or_a_label_may_hold_an_equals_sign(text, at_first, at_last):
     assert name_and_value(text) == at_first
     assert label_and_value(text) == at_last
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(int, "must be a whole number;"), (float | None, "must be a number or nothing;"), (str, "must be a text;")],
+)
+def test_a_value_of_another_kind_is_refused_in_words(kind, words):
+    with pytest.raises(CLIPIQAError, match=words):
+        check_kinds({"size": [1]}, {"size": kind}, "the data set")
+
+
+@pytest.mark.parametrize("number", [-10, -1, 2])
+def test_a_column_number_that_the_file_lacks_is_refused(number):
+    with pytest.raises(CLIPIQAError, match=f"has no column called '{number}'"):
+        find_column("a.csv", ["path", "mos"], number, "mos")
+
+
+def test_missing_images_are_counted_once(tmp_path):
+    with pytest.raises(CLIPIQAError, match="1 of 1 image named"):
+        check_images_exist(tmp_path / "a.csv", ["gone.png", "gone.png"])
 
 
 def test_a_methods_folder_may_hold_an_equals_sign():

@@ -89,6 +89,12 @@ def test_names_of_a_folder_or_pattern(tmp_path, monkeypatch, place, expected):
     assert images_by_name(place) == expected
 
 
+def test_a_pattern_names_images_only(tmp_path):
+    save_grey(tmp_path / "photo_low.png", 9)
+    (tmp_path / "notes_low.txt").write_text("dark")
+    assert images_by_name(f"{tmp_path}/*_low.*") == {"photo/png": f"{tmp_path}/photo_low.png"}
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [
