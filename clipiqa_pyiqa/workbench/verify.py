@@ -18,7 +18,7 @@ from .sources.finding import find_inputs
 PIQ = "piq, tests/assets: the official code with OpenAI's RN50 in fp16 (so ±0.01)"
 TORCHMETRICS = "torchmetrics, doctest of clip_image_quality_assessment, and pull request 1931: noise fed unscaled"
 OSEDIFF = "OSEDiff at fcc4f09, results_osediff of benchmark_drealsr: pyiqa's clipiqa with OpenAI's RN50 on a GPU"
-PICTURES = {"i01.bmp": 0.89160156, "i01_01_5.bmp": 0.45898438}
+SCORES_OF_PICTURES = {"i01.bmp": 0.89160156, "i01_01_5.bmp": 0.45898438}
 """Image that this package may not distribute -> published score of ``quality``."""
 _SHAPE = (3, 384, 512)  # theirs: a photo of another size only has the same name
 NOISE = {"quality": (0.8894, 0.8902), "brightness": (0.5507, 0.5208)}
@@ -81,9 +81,9 @@ def verify(
     checks += _noise_checks(measurement)
     table = pandas.DataFrame(checks, columns=Check._fields)
     table["difference"] = table["got"] - table["expected"]
-    is_ours = weights.backbone == "RN50" and weights.tag == "openai"
+    has_published_weights = weights.backbone == "RN50" and weights.tag == "openai"
     is_near = table["difference"].abs() <= table["tolerance"]
-    table["verdict"] = is_near.map({True: "ok", False: "FAIL" if is_ours else "differs"})
+    table["verdict"] = is_near.map({True: "ok", False: "FAIL" if has_published_weights else "differs"})
     table["source"] = table.pop("source")  # the last column
     table.attrs["weights"] = f"{weights.backbone}, {weights.short}, from {weights.place}: {weights.path}"
     return table
@@ -92,7 +92,7 @@ def verify(
 def _piq_checks(measurement: Measurement, files: Sequence[Path]) -> Iterator[Check]:
     """Yield the checks of piq's images among files, which are found by name and size."""
     for path in files:
-        expected = PICTURES.get(path.name.lower())
+        expected = SCORES_OF_PICTURES.get(path.name.lower())
         if expected is not None and read_image(path).pixels.shape == _SHAPE:
             yield Check(path.name, "quality", expected, measurement.score_of_file(path, "quality"), _FP16, PIQ)
 

@@ -8,7 +8,7 @@ from PIL import Image
 from weights_fakes import REFUSED, set_openai_url, sha256
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.workbench.verify import NOISE, PICTURES, verify
+from clipiqa_pyiqa.workbench.verify import NOISE, SCORES_OF_PICTURES, verify
 
 
 class Standin(torch.nn.Module):
@@ -28,7 +28,7 @@ class Standin(torch.nn.Module):
     def score(self, x, prompts):
         if x.shape[-2:] == (384, 512):
             torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
-            published = list(PICTURES.values())
+            published = list(SCORES_OF_PICTURES.values())
             number = int(x[0, 1, -1, -1])
         else:
             published = NOISE[prompts]

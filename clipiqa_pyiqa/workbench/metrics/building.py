@@ -186,7 +186,7 @@ def _of_pyiqa(
 
 
 _PYIQA = threading.Lock()
-"""While a metric of pyiqa is built: the streams to which it prints, and torch's seed are those of all threads."""
+"""Held while pyiqa builds a metric, because output streams and torch's seed belong to all threads."""
 
 
 def _create_pyiqas(description: PyiqaDescription, device: torch.device) -> Any:

@@ -53,9 +53,9 @@ class Match:
 def match(first: Sequence[str], second: Sequence[str]) -> Match:
     """Return the images that two runs share, by the form of their names in which most are equal.
 
-    The forms are tried in this order, and the first of equals is taken: without suffixes before with suffixes; names as
-    given, names below the folder that all images of a run share, and, if the other run's names are taken as given,
-    names without folders. A form in which two names of a run are equal is not used: its names stay as given.
+    The first of equals is taken: without suffixes before with suffixes, then in the order of ``_FORMS``. The forms are
+    names as given, names below the folder that all images of a run share, and, if the other run's names are taken as
+    given, names without folders. A form in which two names of a run are equal is not used: its names stay as given.
     """
     candidates = list[Match]()
     for has_suffix in (False, True):

@@ -4,6 +4,7 @@ import os
 import re
 
 from ..images.formats import VIDEOS
+from ..sources.addresses import is_remote
 from ..sources.shards import ARCHIVES, TABLES
 
 _SHARD_SUFFIXES = "|".join(map(re.escape, (*ARCHIVES, *TABLES, *VIDEOS)))
@@ -22,7 +23,7 @@ def spellings(name: str) -> list[str]:
     A member of a shard has the shard's path; an address in a store has no other spelling.
     """
     shard, member = split_name(name)
-    if "://" in name:
+    if is_remote(name):
         return []
     full = os.path.abspath(shard or name)
     try:
@@ -34,6 +35,6 @@ def spellings(name: str) -> list[str]:
 
 
 def file_of(path: str) -> str:
-    """Return the file or shard of a photo; empty if the file does not exist."""
+    """Return the file or shard of a photo; empty if it does not exist on disk. Stores are not asked."""
     file = split_name(path)[0] or path
-    return file if "://" in file or os.path.isfile(file) else ""
+    return file if is_remote(file) or os.path.isfile(file) else ""

@@ -88,8 +88,8 @@ def column_changes(before: Column, now: Column) -> Changes:
     return [(f"{now.name!r} {key}", was, is_now) for key, was, is_now in changes(before.record, now.record)]
 
 
-def lacks_parameters(column: Column, other: Column) -> bool:
-    """Return whether ``column`` was not built, and differs from ``other`` only in what building tells."""
+def differs_only_by_building(column: Column, other: Column) -> bool:
+    """Return whether ``column`` differs from ``other`` only by lacking what building a metric adds to its record."""
     known_fields = {key: value for key, value in column.record.items() if key != "error"}
     parameters = other.record.get("parameters")
     if parameters is not None and "parameters" not in known_fields:

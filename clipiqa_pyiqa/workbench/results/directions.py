@@ -86,7 +86,7 @@ def find_direction(runs: Sequence[Scores], column: str, option: bool | None = No
             "{lower_better} or {higher_better}, or name other columns (`{by}`).",
             options=("higher_better", "lower_better", "by"),
         )
-    return Direction(False, "assumed, as its name is unknown; if wrong, use the option lower-better")
+    return Direction(False, "assumed, as its name is unknown; if wrong, say that lower is better")
 
 
 def _direction_by_file(runs: Sequence[Scores], column: str, option: bool | None) -> Direction | None:

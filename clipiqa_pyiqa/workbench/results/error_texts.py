@@ -15,8 +15,8 @@ from .failures import kind_of_row
 def with_unasked(cells: Cells, names: Sequence[str]) -> Cells:
     """Return ``kind`` and ``error`` of a row, which also tell for which columns its image was not scored."""
     sentence = (
-        f"{cells['path']!r} has no {', '.join(names)}: no run asked for it, or could build it, "
-        "since the image was new or had changed."
+        f"{cells['path']!r} has no {', '.join(names)}: this run did not compute it, and no "
+        "earlier score fits this image."
     )
     return {
         "kind": kind_of_row([cells["kind"], Kind.NOT_ASKED]),

@@ -16,7 +16,7 @@ from .columns import (
     Record,
     changes,
     column_changes,
-    lacks_parameters,
+    differs_only_by_building,
 )
 from .record_text import metric_line, shared_and_own
 from .results_error import ResultsError
@@ -69,7 +69,7 @@ class Header:
         """
         earlier_columns = [before.by_name.get(column.name, column) for column in self.columns]
         pairs = zip(self.columns, earlier_columns, strict=True)
-        return self.with_columns(earlier for column, earlier in pairs if lacks_parameters(column, earlier))
+        return self.with_columns(earlier for column, earlier in pairs if differs_only_by_building(column, earlier))
 
     @property
     def row_names(self) -> list[str]:
@@ -129,6 +129,6 @@ def header_changes(before: Header, now: Header) -> Changes:
         was = earlier.get(column.name, column)
         if not column.fingerprint or was.is_broken:
             continue
-        if not lacks_parameters(was, column) and not lacks_parameters(column, was):
+        if not differs_only_by_building(was, column) and not differs_only_by_building(column, was):
             differing += column_changes(was, column)
     return differing

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...logger import log
 from ...text import first_of
 from ..files.journal import Cells
-from .columns import Column, changes_text, lacks_parameters
+from .columns import Column, changes_text, differs_only_by_building
 from .earlier import EarlierRun
 from .formats import provenance_of
 from .header import METRIC, SCALE, Header, header_changes
@@ -100,7 +100,7 @@ def log_resumed(resumed: Resumed, before: Header) -> None:
         if source not in (None, name):
             log.info(f"{name!r} is copied from {source!r}: one metric")
         earlier_column = before.by_name.get(name, column)
-        if not earlier_column.is_broken and lacks_parameters(earlier_column, column):
+        if not earlier_column.is_broken and differs_only_by_building(earlier_column, column):
             why = f"since {resumed.path} does not tell the parameters of its scores"
             log.warning(f"{name} scores all images again, {why}.")
         if not column.fingerprint:

@@ -23,13 +23,13 @@ class RunImages:
         self._earlier = earlier
         self._is_met = bytearray(len(earlier))  # of each place
 
-    def remembered(self, images: Iterable[Image]) -> Iterable[Image]:
-        """Return the images; each is marked as one that the run has when it is taken."""
+    def claiming(self, images: Iterable[Image]) -> Iterable[Image]:
+        """Return an iterable that claims each image as it is taken."""
         if not self._earlier:
             return images
-        return self._remember(images)
+        return self._claiming(images)
 
-    def _remember(self, images: Iterable[Image]) -> Iterator[Image]:
+    def _claiming(self, images: Iterable[Image]) -> Iterator[Image]:
         for image in images:
             self.claim(printable(image.name))
             yield image

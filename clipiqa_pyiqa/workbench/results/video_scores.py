@@ -33,7 +33,7 @@ def per_video(scores: Scores) -> Scores:
 
 
 def judge_videos(scores: Scores) -> Scores:
-    """Return a row per video, with five columns for each score NAME of its frames; ``frames`` is their number.
+    """Return a row per video, with five columns for each score NAME of its frames; ``frames`` counts scored ones.
 
     ``NAME``: the mean. ``NAME p5``: the 5th percentile; the 95th, ``NAME p95``, if low scores are good. ``NAME worst
     second``: the mean of the worst second, which begins at ``NAME worst at``. ``NAME flicker``: the median of

@@ -1,4 +1,4 @@
-"""Files that a function names which makes a metric, so that a pipeline's cache notices a new file."""
+"""The files that a metric factory refers to, so that a pipeline's cache notices a new file."""
 
 import inspect
 import os

@@ -20,7 +20,7 @@ def score_missing(
     import pandas
 
     count = len(images)
-    planned = plan(results.images.remembered(images), metrics, options, results.earlier)
+    planned = plan(results.images.claiming(images), metrics, options, results.earlier)
     tasks = list(planned.tasks)
     log_tally(results, planned.tally, f"{title}: ")
     seconds = list[tuple[float, ...]]()

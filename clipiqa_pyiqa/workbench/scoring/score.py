@@ -112,7 +112,7 @@ def _run_over_images(
 ) -> ScoringRun:
     """Return a run over ``count`` images, to whose results the scores in files are joined."""
     header = header.with_columns(metric.columns[0] for metric in setup.metrics.files)
-    planned = plan(results.images.remembered(images_in(images)), setup.metrics, setup.options, results.earlier)
+    planned = plan(results.images.claiming(images_in(images)), setup.metrics, setup.options, results.earlier)
     tasks: Iterable[ImageTask] = planned.tasks
     left = count
     if results.earlier:
@@ -124,7 +124,7 @@ def _run_over_images(
 
 def _run_over_shards(setup: ScoringSetup, header: Header, sources: Iterable[Source], results: Results) -> ScoringRun:
     """Return a run over shards, and images among them, whose number is not known."""
-    planned = plan(results.images.remembered(images_in(sources)), setup.metrics, setup.options, results.earlier)
+    planned = plan(results.images.claiming(images_in(sources)), setup.metrics, setup.options, results.earlier)
     return ScoringRun(setup.metrics, header, _rows_of_shards(setup, planned, results), results, planned.tally)
 
 

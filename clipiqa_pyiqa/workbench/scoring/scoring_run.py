@@ -31,7 +31,7 @@ class ScoringRun(Iterator[Row]):
     Attributes:
         header: The columns that the run fills, and how images are read.
         tally: How many of its images an earlier run has scored; complete when all have been planned.
-        metrics: The built metrics, and the images whose score is not in a file.
+        metrics: The built metrics of the run.
         count: Number of images to score; None if unknown.
     """
 

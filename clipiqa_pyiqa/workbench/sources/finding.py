@@ -1,4 +1,4 @@
-"""The images that a user's paths name, in a list of names on standard input, too."""
+"""The images that a user's paths name, and those of a list on standard input."""
 
 from __future__ import annotations
 

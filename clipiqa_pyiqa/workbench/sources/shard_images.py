@@ -60,10 +60,10 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
         end = None
         try:
             with as_shard_error(shard.name):
-                for source in shard.entries():
-                    if not budget.take(_size(source)):
+                for image in shard.entries():
+                    if not budget.take(_size(image)):
                         break
-                    coming.put(source)
+                    coming.put(image)
         except ShardError as error:
             end = error
         coming.put(end)
@@ -72,17 +72,17 @@ def read_ahead(shard: Shard) -> Generator[Image, None, None]:
     thread.start()
     try:
         while True:
-            source = coming.get()
-            if isinstance(source, Exception):
-                raise source
-            if source is None:
+            image = coming.get()
+            if isinstance(image, Exception):
+                raise image
+            if image is None:
                 return
-            budget.give_back(_size(source))
-            yield source
+            budget.give_back(_size(image))
+            yield image
     finally:
         budget.close()
         thread.join(1)  # Arrow aborts the process if Python ends in the middle of its call
 
 
-def _size(source: Image) -> int:
-    return max(_LEAST, getattr(source, "size", 0) or len(getattr(source, "data", b"")))
+def _size(image: Image) -> int:
+    return max(_LEAST, getattr(image, "size", 0) or len(getattr(image, "data", b"")))

@@ -36,7 +36,7 @@ def test_of_several_spellings_the_first_has_the_row(first, second):
 def test_each_image_is_met_when_it_is_taken():
     earlier = earlier_run("a.png", "b.png", "c.png")
     images = RunImages(earlier)
-    coming = iter(images.remembered([SimpleNamespace(name="c.png"), SimpleNamespace(name="a.png")]))
+    coming = iter(images.claiming([SimpleNamespace(name="c.png"), SimpleNamespace(name="a.png")]))
     assert images.unmet == ["a.png", "b.png", "c.png"]
     next(coming)
     assert images.unmet == ["a.png", "b.png"]

@@ -92,7 +92,7 @@ def test_results_tell_which_earlier_images_a_run_lacks_and_which_are_gone(metric
         for name in names:
             results.append(Row(name, (0.5,), 9, 9, 9, 9, 1, stamp="1 1"))
     with open_results(Output(out, resume=True), metrics.columns, {}) as results:
-        planned = plan(results.images.remembered([Photo(names[0])]), metrics, options, results.earlier)
+        planned = plan(results.images.claiming([Photo(names[0])]), metrics, options, results.earlier)
         assert results.images.unmet == names  # as no image has been taken
         assert list(planned.tasks) == [] and planned.tally == Tally(unchanged=1)
         assert results.images.unmet == names[1:] and results.images.gone == names[2:]
