@@ -153,7 +153,7 @@ def test_a_run_that_cannot_be_resumed_says_what_is_in_its_way(score):
         )
     provenance = Path("s.csv.provenance.json")
     provenance.write_text("{damaged")
-    score("photos --out s.csv --resume", 2, "s.csv' was made is damaged", "if you delete s.csv.provenance.json")
+    score("photos --out s.csv --resume", 2, "s.csv' was made is damaged", "as it is, delete s.csv.provenance.json")
     provenance.unlink()
     score("photos --out s.csv --resume", 2, "is missing: pass --overwrite instead of --resume")
 
