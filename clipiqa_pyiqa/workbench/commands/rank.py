@@ -105,10 +105,14 @@ def _shown_count(count: int | None, is_picking: bool) -> int:
 
 
 def _missing(picked: Picked, picks: PickOptions, order: OrderOptions) -> set[str]:
-    """Return the picked photos that are gone; none if only a table is asked for, and all of them lie elsewhere."""
+    """Return the picked photos that are gone; none if only a table is asked for, and all lie elsewhere."""
     missing = picked.missing()
     are_needed = picks.paths or picks.skip_missing or order.root is not None
-    return missing if are_needed or len(missing) < len(picked.names) else set()
+    if are_needed or len(missing) < len(picked.names):
+        return missing
+    names = picked.photos.best_first()
+    lie_elsewhere = len(picked.photos.missing(names)) == len(names)
+    return set() if lie_elsewhere else missing
 
 
 def _note_order(picked: Picked) -> None:

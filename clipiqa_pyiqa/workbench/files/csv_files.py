@@ -32,9 +32,12 @@ def _cell(value: Any) -> str:
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, CsvRow]]:
-    """Yield the number and the cells of each line below the header. Raises ``ValueError`` for anything but a table."""
+    """Yield the number and the cells of each line below the header.
+
+    Raises ``ValueError`` or ``csv.Error`` for anything but a table.
+    """
     with open_file(path, "r", newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
+        lines = csv.reader(file, strict=True)  # else a file that ends inside quotes would be read
         header = next(lines, [])
         repeated = twice_in(header)
         if repeated:

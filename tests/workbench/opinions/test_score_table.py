@@ -34,6 +34,7 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path):
         "path,score\na.png,nan\n": "line 2: the score 'nan'",
         "path,score\n# never dropped in silence\n": "line 2: expected 2 columns",
         "path,score,score\na.png,1,2\n": "'score'",
+        'path,score\na.png,1\nb.png,"2': "unexpected end",  # cut off inside of quotes
         "path,score\n": "no rows",
         "path,score,split\na.png,1,dev\n": "'dev'",
         "path,score\na.png,3\nb.png,3\n": "must differ",

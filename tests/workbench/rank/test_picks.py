@@ -112,6 +112,17 @@ def test_a_photo_replaced_since_it_was_scored_is_not_picked_or_shown(clipiqa, sc
     clipiqa(f"rank scores.csv --despite-changes {option}", 0, "entropy: higher is better")
 
 
+def test_the_only_picked_photo_is_gone_though_others_are_there(clipiqa, scored):
+    Path("photos/0.png").unlink()
+    listed = clipiqa("rank scores.csv --worst 1", 1, "1 picked photo gone: 'photos/0.png'")
+    assert "photos/0.png" in listed.out
+
+
+def test_a_file_that_ends_inside_quotes_is_damaged(clipiqa, scored):
+    Path("cut.csv").write_text('path,entropy,metric\nphotos/0.png,1,entropy\nphotos/1.png,2,"entropy, pyiqa')
+    clipiqa("rank cut.csv --worst 1", 2, "'cut.csv' cannot be read as csv: unexpected end of data")
+
+
 # Conditions
 
 
