@@ -197,14 +197,17 @@ def _create_pyiqas(description: PyiqaDescription, device: torch.device) -> Any:
         return import_pyiqa().create_metric(description.name, device=device, **description.options)
     except TypeError:  # perhaps an unknown option
         kind = archs.ARCH_REGISTRY.get(pyiqa_configs()[description.name]["metric_opts"]["type"])
-        check_keys(description.options, _options_of(kind), f"the options of {description.label!r}")
+        check_keys(description.options, _accepted_options(kind), f"the options of {description.label!r}")
         raise
 
 
-def _options_of(kind: type) -> list[str]:
+def _accepted_options(kind: type) -> list[str]:
     """Return the names of the options that a class of pyiqa takes, or a class that it passes them on to."""
-    constructors = [vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)]
-    signatures = map(inspect.signature, constructors)
-    parameters = [parameter for signature in signatures for parameter in list(signature.parameters.values())[1:]]
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return list(dict.fromkeys(parameter.name for parameter in parameters if parameter.kind not in variable))
+    names = []
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        _, *parameters = inspect.signature(vars(base)["__init__"]).parameters.values()  # without self
+        names += [parameter.name for parameter in parameters if parameter.kind not in variable]
+    return list(dict.fromkeys(names))

@@ -33,7 +33,7 @@ def record_of_object(instance: Any) -> Record:
     """Return the options and parameters of an object that pyiqa made, or the version that another one tells."""
     if not _is_pyiqas(instance):
         return {"metric_version": _version_of(instance)}
-    record: dict[str, Any] = {"pyiqa": version("pyiqa"), "options": _options_of(instance)}
+    record: dict[str, Any] = {"pyiqa": version("pyiqa"), "options": _plain_options_of(instance)}
     parameters = hash_state(getattr(instance, "net", instance))
     if parameters:
         record["parameters"] = parameters
@@ -50,7 +50,7 @@ def _is_pyiqas(instance: Any) -> bool:
 _NOT_OPTIONS = ("training", "device", "metric_name", "metric_mode", "lower_better", "score_range")
 
 
-def _options_of(instance: Any) -> Record:
+def _plain_options_of(instance: Any) -> Record:
     """Return the plain options that an object of pyiqa and its network hold, such as ``test_y_channel``."""
     attributes = {**vars(instance), **vars(getattr(instance, "net", instance))}
     return {

@@ -57,7 +57,7 @@ def shared_names(files_by_folder: Mapping[str, Mapping[str, str]], skip_missing:
 
 
 def with_lost_sets_as_one(names: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Return names of images; those below a sub-folder that no image of ``others`` is in become one, ``SET/``."""
+    """Return names of images; all names below a sub-folder that is not among ``others`` become one, ``SET/``."""
     sets_of_others = {name.partition("/")[0] for name in others}
     shown = []
     for name in names:

@@ -50,13 +50,13 @@ class RunImages:
             self._is_met[place] = True
 
     def is_unmet(self, name: str) -> bool:
-        """Return whether the earlier run has an image that the run lacks."""
+        """Return whether the earlier run has an image that this run has not come to yet."""
         place = self._earlier.place(name)
         return place is not None and not self._is_met[place]
 
     @property
     def unmet(self) -> list[str]:
-        """Images of the earlier run that the run lacks."""
+        """Images of the earlier run that this run lacks, when it has come to all of its images."""
         return [name for name in self._earlier if self.is_unmet(name)]
 
     @functools.cached_property  # read when all images of the run are known, as it asks the disk for each

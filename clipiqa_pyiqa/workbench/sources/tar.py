@@ -77,7 +77,10 @@ class TarMember(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, archive: Any) -> Any:
-        """Note the end marker; raise for broken headers, which tarfile skips."""
+        """Return the next member, and set on the archive whether its end was reached; raise for a broken header.
+
+        ``tarfile`` alone would skip broken headers.
+        """
         try:
             member = super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
