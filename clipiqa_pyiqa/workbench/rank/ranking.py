@@ -1,4 +1,4 @@
-"""The best and the worst images of a folder by any question."""
+"""``rank``: images scored, and put in the order of each question."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ from ...files.printable import printable
 from ...logger import log
 from ...options import lists_options
 from ...text import few, first_of
-from ..experiments.experiment_result import ExperimentResult, file_names
+from ..experiments.experiment_result import ExperimentResult
 from ..experiments.options import ExperimentOptions, Paths
 from ..experiments.questions import built_with_known_questions, column_names, is_asked_prompts, metrics_with_questions
 from ..experiments.scoring import check_results_can_be_written, scored_images
-from ..files.shown_paths import below_common
 from ..options import SharedOptions
-from ..report.contact_sheet import contact_sheet
 from ..results.scales import scale_text
 from ..sources.finding import find_inputs
 from .photos import Photos
+from .sheets import SHEETS, score_sheet, sheet_names
 
-_SHEETS = "rank-{}.png"
-_WRITTEN = ("ranking.csv", _SHEETS)
+_WRITTEN = ("ranking.csv", SHEETS)
 
 
 @dataclass(frozen=True)
 class Ranking(ExperimentResult):
-    """Scores, and the number of best and worst images to show for each question.
+    """Images in the order of each question.
 
     Attributes:
+        count: Most images to show as the best of a question, and as the worst.
         unknown: Questions that are left out, as the CLIP never saw their words.
     """
 
@@ -74,14 +73,12 @@ class Ranking(ExperimentResult):
 
     def sheet(self, question: str) -> Figure:
         """Return the best and the worst images with their scores; the most extreme image is the first of each."""
-        names = below_common(list(self.frame.index))
         best, worst = self.best_and_worst(question)
-        titles = ("Lowest", "Highest") if self.is_low_good(question) else ("Highest", "Lowest")
-        groups = {}
-        for title, images in zip(titles, (best, worst[::-1]), strict=True):
-            captions = [(path, f"{score:.4f}\n{names[path]}") for path, score in images[question].items()]
-            groups[f"{title} of {len(self.frame)}: {question}"] = captions
-        return contact_sheet(groups, self.caption, apply_exif=self.provenance.get("apply_exif", True))
+        best_heading, worst_heading = ("Lowest", "Highest") if self.is_low_good(question) else ("Highest", "Lowest")
+        ending = f"of {len(self.frame)}: {question}"
+        parts = {f"{best_heading} {ending}": best[question], f"{worst_heading} {ending}": worst[question][::-1]}
+        apply_exif = self.provenance.get("apply_exif", True)
+        return score_sheet(parts, list(self.frame.index), self.caption, apply_exif=apply_exif)
 
     def summary(self) -> pandas.DataFrame:
         """Return the best and the worst images, with columns question, rank, score and path."""
@@ -93,7 +90,7 @@ class Ranking(ExperimentResult):
         return pandas.concat(tables, ignore_index=True)[["question", "rank", "score", "path"]]
 
     def contents(self) -> dict[str, Any]:
-        sheets = {name: self.sheet(question) for question, name in file_names(self.questions, _SHEETS).items()}
+        sheets = {name: self.sheet(question) for question, name in sheet_names(self.questions).items()}
         table = self.ranked(self.questions[0])
         table["scale"] = scale_text(self.scores.columns.values())
         return {"ranking.csv": table, **sheets}
@@ -140,9 +137,9 @@ def rank(
         first, unknown = built_with_known_questions(metrics[0], find_device(options.get("device")))
         metrics = [first, *metrics[1:]]
     scored = scored_images(metrics, files, _WRITTEN, options)
-    result = Ranking(scored.frame, scored.failed, scored.provenance, scored.scores, count, unknown)
-    result.save_if_asked(options)
+    ranking = Ranking(scored.frame, scored.failed, scored.provenance, scored.scores, count, unknown)
+    ranking.save_if_asked(options)
     if options.get("out") is not None:
-        sheets = file_names(result.questions, _SHEETS).values()
+        sheets = sheet_names(ranking.questions).values()
         log.info(f"the best and the worst photos of each question: {', '.join(sheets)}")
-    return result
+    return ranking
