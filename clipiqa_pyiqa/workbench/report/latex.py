@@ -48,8 +48,9 @@ def latex_table(table: Table, caption: str, key: str) -> str:
     import pandas
 
     full = [column for column in table.columns if {cell.text for cell in column.cells} != {"–"}]
-    cells = {(latex(column.group), latex(column.heading)): list(map(_latex_cell, column.cells)) for column in full}
-    frame = pandas.DataFrame(cells)
+    # numbered first: two columns may have the same heading
+    frame = pandas.DataFrame({number: list(map(_latex_cell, column.cells)) for number, column in enumerate(full)})
+    frame.columns = pandas.MultiIndex.from_tuples([(latex(column.group), latex(column.heading)) for column in full])
     if not table.groups:
         frame = frame.droplevel(0, axis="columns")
     sides = "".join("l" if column.is_wordy else "r" for column in full)

@@ -171,6 +171,16 @@ def test_names_columns_caption_and_key_are_the_authors(comparison, caplog):
     assert "niqe score" not in page and "on graded" not in page
 
 
+def test_two_columns_with_the_same_label_are_both_in_latex(comparison):
+    report = comparison.report(labels={"PLCC": "r", "KRCC": "r"}, show=["SROCC", "PLCC", "KRCC"])
+    latex = report.text("latex")
+    assert r"metric & SROCC $\uparrow$ & r $\uparrow$ & r $\uparrow$ \\" in latex
+    (sharp,) = (row for row in report.tables[0].rows if row[0].text == "sharp")
+    line = next(line for line in latex.splitlines() if line.startswith("sharp &"))
+    for cell, shown in zip(sharp, line.split(" & "), strict=True):
+        assert cell.text in shown
+
+
 def test_notes_are_on_what_is_shown(comparison, close):
     whole = comparison.report()
     latex = whole.text("latex").partition("\n\n")[2]  # without the comments at its start
