@@ -88,11 +88,21 @@ def _differs_in_base(
     if len(digests) == len(members):
         return len(set(digests.values())) > 1
     for name in names:
-        base = rows.loc[[*members], f"{name} base"].to_numpy(float)
-        tolerance: NDArray[np.float64] = rounding_of_rows(name, runs, base, base)
-        if np.nanmax(base) - np.nanmin(base) > 2 * tolerance.max():
+        base_scores = rows.loc[[*members], f"{name} base"].dropna().to_numpy(float)
+        if _are_different(base_scores, name, runs):
             return True
     return False
+
+
+def _are_different(scores: NDArray[np.float64], name: str, runs: Sequence[Scores]) -> bool:
+    """Return whether scores of one run differ by more than rounding, as a finite and an infinite one do."""
+    is_finite = np.isfinite(scores)
+    if not is_finite.all():
+        return len(set(scores)) > 1
+    if len(scores) < 2:
+        return False
+    tolerance = 2 * rounding_of_rows(name, runs, scores, scores).max()
+    return bool(np.ptp(scores) > tolerance)
 
 
 def pixel_digests(names: Mapping[str, str]) -> dict[str, str]:

@@ -63,6 +63,15 @@ def test_equal_scores_of_another_tool_are_no_equal_images(runs):
     assert gate(*runs(stars=(np.arange(40) % 5, np.full(40, 5)))).has_passed
 
 
+@pytest.mark.parametrize("cell", [np.nan, np.inf])
+def test_a_base_score_that_is_missing_or_infinite_hides_no_equal_images(runs, cell):
+    base = np.linspace(3, 7, 40)
+    base[5] = cell
+    of_ours = {"scale": ['{"q":[null,null,"lower","3f2a9c01"]}'] * 2, "metric": ["niqe"] * 2}
+    found = gate(*runs(q=(base, np.full(40, 5.0)), **of_ours), allow_missing=1)
+    assert [finding.name for finding in found.findings if not finding.is_accepted] == ["equal images"]
+
+
 @pytest.mark.slow
 def test_another_size_or_aspect_fails_unless_it_is_accepted(clipiqa, folders, command):
     for n in range(20):
