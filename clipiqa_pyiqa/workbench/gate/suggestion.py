@@ -14,9 +14,6 @@ _WORST = 2
 _TWO_SIDED = 2 * (1 - SAFE)
 """Level of a two-sided test, of which one side, a loss, fails a margin."""
 
-EQUAL = "the runs are equal, so every margin would pass; choose the smallest loss that matters to you"
-
-
 @dataclass(frozen=True)
 class Suggestion:
     """The limits of each column, or why there are none.
@@ -24,17 +21,18 @@ class Suggestion:
     Attributes:
         options: The options to copy into a command line; empty if none can be suggested.
         sentences: What each margin finds.
-        refusals: Column -> why no margin can be suggested.
+        equal_columns: Columns that are equal in both runs, so that every margin would pass.
+        refusals: Column -> why no margin can be suggested, though the runs differ.
     """
 
     options: str
     sentences: Sequence[str]
+    equal_columns: Sequence[str]
     refusals: dict[str, str]
 
     @property
     def has_failed(self) -> bool:
-        """Whether the runs do not tell a margin though they differ; of equal runs, every margin is passed."""
-        return any(why != EQUAL for why in self.refusals.values())
+        return bool(self.refusals)
 
     @property
     def lines(self) -> Iterator[str]:
@@ -42,12 +40,14 @@ class Suggestion:
         if self.options:
             yield self.options
         yield from self.sentences
+        for name in self.equal_columns:
+            yield (
+                f"{name}: no margin can be suggested: the runs are equal, so every margin would pass; choose the "
+                "smallest loss that matters to you"
+            )
         for name, why in self.refusals.items():
             yield f"{name}: no margin can be suggested: {why}"
-        if self.has_failed:
-            yield f"FAILED: no margin can be suggested for {', '.join(self.refusals)}"
-        elif not self.refusals:
-            yield "PASSED"
+        yield f"FAILED: no margin can be suggested for {', '.join(self.refusals)}" if self.has_failed else "PASSED"
 
 
 def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
@@ -55,8 +55,12 @@ def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
     margins = []
     worst_losses = []
     sentences = []
+    equal_columns = []
     refusals = {}
     for pair in pairs:
+        if pair.equal:
+            equal_columns.append(pair.name)
+            continue
         refusal = _refusal(pair)
         if refusal:
             refusals[pair.name] = refusal
@@ -67,19 +71,17 @@ def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
         loss = detectable_difference(differences, _TWO_SIDED)
         sentences.append(
             f"{pair.name}: this margin passes 99 of 100 runs without a change, and fails four of five runs whose mean "
-            f"is worse by {loss:.2g} (n = {len(differences):,}; with four times as many images, half of both)."
+            f"is worse by {loss:.2g} (n = {len(differences):,}; with four times as many images, both halve)."
         )
     if not margins:
-        return Suggestion("", [], refusals)
+        return Suggestion("", [], equal_columns, refusals)
     sentences.append("The worst loss is twice the largest difference of an image in these two runs.")
     options = f"--margin {' '.join(margins)} --worst-loss {' '.join(worst_losses)}"
-    return Suggestion(options, sentences, refusals)
+    return Suggestion(options, sentences, equal_columns, refusals)
 
 
 def _refusal(pair: ColumnPair) -> str:
-    """Return why no margin can be suggested for a column; empty if one can."""
-    if pair.equal:
-        return EQUAL
+    """Return why no margin can be suggested for a column that differs; empty if one can."""
     if pair.n < FEW:
         return f"there are fewer than {FEW} rows"
     if pair.verdict in ("worse", "better"):

@@ -48,6 +48,16 @@ def test_a_suggested_margin_lets_runs_without_a_change_pass(clipiqa, runs):
     assert "--margin" not in clipiqa("gate base.csv new.csv --suggest-margin", 1).out
 
 
+def test_a_suggestion_ends_with_a_verdict_though_columns_are_equal(clipiqa, runs):
+    base = np.linspace(0.3, 0.7, 40)
+    noisy = base + np.random.default_rng(0).normal(0, 0.02, 40)
+    for now, code, end in ((noisy, 0, "PASSED"), (base - 0.1, 1, "FAILED: no margin can be suggested for q")):
+        runs(same=(base, base), q=(base, now))
+        said = clipiqa("gate base.csv new.csv --suggest-margin", code, out="same: no margin can be suggested").out
+        assert said.endswith(f"\n{end}\n")
+    assert clipiqa("gate base.csv base.csv --suggest-margin", 0).out.endswith("\nPASSED\n")
+
+
 def test_the_page_and_the_summary(clipiqa, folders, command):
     Image.new("RGB", (80, 64)).save(folders / "new/3.png")
     page = folders / "page"
