@@ -26,8 +26,10 @@ def run(name: Annotated[str | None, Parameter(metavar="NAME")] = None, /, *, set
     from ..table.protocols import CERTAINTY, read_protocol
 
     if name is not None:
-        fields = {key: value for key, value in asdict(read_protocol(name)).items() if value}
-        print(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120), end="")
+        fields = asdict(read_protocol(name))
+        del fields["name"]  # that of the file
+        stated_fields = {key: value for key, value in fields.items() if value}
+        print(yaml.safe_dump(stated_fields, sort_keys=False, allow_unicode=True, width=120), end="")
         return 0
     protocols = [read_protocol(name) for name in shipped_protocols()]
     rows = [(protocol.name, protocol.title, CERTAINTY[protocol.certainty]) for protocol in protocols]

@@ -14,6 +14,7 @@ _WORST = 2
 _TWO_SIDED = 2 * (1 - SAFE)
 """Level of a two-sided test, of which one side, a loss, fails a margin."""
 
+
 @dataclass(frozen=True)
 class Suggestion:
     """The limits of each column, or why there are none.

@@ -182,6 +182,13 @@ def test_the_command_lists_and_shows_protocols(clipiqa):
     clipiqa("protocols osedif", 2, "'osediff'")
 
 
+def test_a_protocol_that_the_command_shows_can_be_read_back(clipiqa, tmp_path):
+    for name in shipped_protocols():
+        file = tmp_path / f"{name}.yml"
+        file.write_text(clipiqa(f"protocols {name}", 0).out)
+        assert read_protocol(file) == read_protocol(name)
+
+
 def test_a_protocol_is_reduced_to_what_can_be_computed(small):
     found = compare(small, protocol="osediff", only=["PSNR", "ssim"])
     assert [*found.metrics] == ["psnr", "ssim"] and "musiq: not computed here: not asked for" in found.table()
