@@ -24,7 +24,7 @@ def run(
     """Check whether your weights give the published scores.
 
     The published scores are those of OpenAI's RN50. Exit code: 0 all scores agree, 1 a score differs, 2 bad input,
-    or a score of other weights differs.
+    or weights that cannot be verified, as they are not OpenAI's and a score differs.
 
     examples:
       clipiqa verify
@@ -48,8 +48,8 @@ def run(
     verdicts = set(measured["verdict"])
     if "differs" in verdicts:
         tell(
-            "the published scores hold for OpenAI's RN50 (RN50.pt, SHA-256 afeb0e10…) only; your weights "
-            "are different, so a difference is not a failure."
+            "these weights cannot be verified: the published scores are those of OpenAI's RN50 (RN50.pt, SHA-256 "
+            "afeb0e10…), and your weights are different."
         )
         return 2
     return 1 if "FAIL" in verdicts else 0
