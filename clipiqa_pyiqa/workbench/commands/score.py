@@ -126,8 +126,9 @@ def run(
 ) -> int:
     """Score photos and videos: files, folders, globs or a list on standard input.
 
-    Each image gets one score per prompt, in [0, 1], or in [-1, 1] for a single text; a high score is good. A file that
-    cannot be scored gets a row with the reason, and the exit code is 1.
+    Each image gets one score per prompt, in [0, 1], or in [-1, 1] for a single text, where high is good; and one per
+    other metric, whose range and direction the results name. A file that cannot be scored gets a row with the reason,
+    and the exit code is 1.
 
     examples:
       clipiqa score photos/ --prompts quality sharpness 'Crisp photo.|Hazy photo.' --out scores.csv
