@@ -52,11 +52,11 @@ def run(
     """Check whether a second run over the same inputs got worse, for continuous integration.
 
     A run is a score file (csv, jsonl or parquet) of any tool, a folder of images to score by --metrics, or a folder
-    of results on Ray. Rows match if their paths (below each run's common folder, without suffix) or their values in
-    --key COLUMN are equal. The last line is PASSED, or FAILED with the reasons. It also fails if new images have equal
-    pixels where the base's differ, another size or a new flag, or are missing or damaged. --out receives gate.json,
-    gate.xml (JUnit), rows.csv, provenance.json, and the scores of folders. Exit code: 0 passed, 1 failed, 2 bad
-    input, or a metric that cannot be built.
+    of results on Ray. Rows match if their paths (below each run's common folder, without suffix) are equal; if none
+    are, by the numbers before the first hyphen of all files' names; or by --key COLUMN. The last line is PASSED, or
+    FAILED with the reasons. It also fails if new images have equal pixels where the base's differ, another size or a
+    new flag, or are missing or damaged. --out receives gate.json, gate.xml (JUnit), rows.csv, provenance.json, and the
+    scores of folders. Exit code: 0 passed, 1 failed, 2 bad input, or a metric that cannot be built.
 
     examples:
       clipiqa gate release-1/ release-2/ --metrics clipiqa --margin 0.01 --out gate/
@@ -67,7 +67,7 @@ def run(
         base: the first run: a score file, a folder of images, or a folder of results on Ray
         new: the second run, likewise
         by: columns to compare; default: every column of both runs, or those of --metrics
-        key: column that matches rows; default: the paths
+        key: column that matches rows; default: the paths, else their leading numbers
         margin: pass only if the loss is surely below D; for the column NAME, or for all others
         lower_better: columns whose low values are good
         higher_better: columns whose high values are good
