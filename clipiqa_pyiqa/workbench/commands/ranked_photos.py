@@ -22,7 +22,7 @@ class RankedPhotos(NamedTuple):
 
     Attributes:
         lacks: Sentences about those without a score.
-        is_complete: Whether all photos that could be read have the scores that are asked for.
+        is_complete: Whether no score is missing; in a score file, photos that could not be read may lack theirs.
     """
 
     photos: Photos
