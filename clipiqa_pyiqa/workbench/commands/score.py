@@ -93,7 +93,7 @@ class Videos:
         sampling = self.every if self.frames is None else f"{self.frames} frames"
         return {} if sampling is None else {"sampling": sampling}
 
-    def judge(self, scores: Scores) -> None:
+    def show_and_save_verdicts(self, scores: Scores) -> None:
         """Show each video's verdict, and write the table."""
         from ..report.csv_text import csv_table
         from ..results.scales import scale_text
@@ -221,12 +221,12 @@ def _score_into_file(
         scoring = score_paths(metrics, sources.sources, out=into, overwrite=output.overwrite, **how)
         if not _has_videos(sources):
             scoring.results.keep_no_rows()
-        counts = _print_rows(scoring, None if into else format or "table", show)
+        counts = _score_rows(scoring, None if into else format or "table", show)
         note(counts.sentence(scoring.tally.failed_before(list(counts.by_column))))
         lacks = _lacks_of(scoring, how["keep"], into)
         tell(*lacks)
     if _has_videos(sources):
-        videos.judge(scoring.scores())
+        videos.show_and_save_verdicts(scoring.scores())
     has_failed = bool(counts.failed or scoring.tally.failed or scoring.metrics.broken)
     return 1 if has_failed or lacks else 0
 
@@ -258,11 +258,11 @@ def _score_on_ray(
     for sentence in result.sentences():
         say(sentence)
     if _has_videos(sources) and result.images:
-        videos.judge(read_scores(result.folder))
+        videos.show_and_save_verdicts(read_scores(result.folder))
     return 0 if result.is_complete else 1
 
 
-def _print_rows(run: ScoringRun, format: str | None, show: Callable[..., None]) -> RowCounts:
+def _score_rows(run: ScoringRun, format: str | None, show: Callable[..., None]) -> RowCounts:
     """Score: print each row in a format (None: nowhere) and the reason of each failure; return the counts of rows."""
     counts = RowCounts(dict.fromkeys(run.header.score_names, 0))
     total = run.count
