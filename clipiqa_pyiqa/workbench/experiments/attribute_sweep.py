@@ -36,6 +36,7 @@ from .strip import strip
 _STRIP = "sweep-photos.png"
 _WRITTEN = ("sweep.csv", "spearman.csv", "sweep.*", _STRIP)
 _LARGEST_SCALE = 8
+_LINE_STYLES = ("-", "--", ":", "-.")  # the first with all colours, then the next
 _EVERY = 5  # of the versions of a photo, one that is scored to learn the speed
 
 
@@ -106,29 +107,42 @@ class Sweep(ExperimentResult):
         panels = figure.subplots(1, len(frames), squeeze=False)[0]
         for axes, (name, frame) in zip(panels, frames, strict=True):
             self._draw_curves(axes, CHANGES[str(name)], frame)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
+        curves = {str(curve.get_label()): curve for axes in panels for curve in axes.get_lines()}
+        figure.legend(curves.values(), curves.keys(), loc="outside right upper", frameon=False, fontsize=8)
         figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
         add_caption(figure, self.caption)
         return figure
 
     def _draw_curves(self, axes: Axes, change: Change, frame: pandas.DataFrame) -> None:
         """Draw a curve for each scale and question of a change."""
-        colours = itertools.cycle(COLOURS)
+        looks = self._looks_of_curves()
         for scale, rows in frame.groupby("scale", sort=False):
             for question in self.questions_of(change.question):
                 scores = rows.groupby("amount", sort=False)[question]
                 means = scores.mean()
-                colour = next(colours)
-                label = f"scale {scale:g}" if question == change.question else f"{question}, scale {scale:g}"
+                label = self._label(question, scale)
+                style, colour = looks[label]
                 band = (scores.quantile(0.1), scores.quantile(0.9))
                 axes.fill_between(means.index, *band, color=colour, alpha=0.15, linewidth=0)
-                axes.plot(means, color=colour, linewidth=2, marker="o", markersize=3.5, label=label)
+                axes.plot(means, style, color=colour, linewidth=2, marker="o", markersize=3.5, label=label)
         if change.first > change.last:
             axes.invert_xaxis()  # the attribute grows to the right
         axes.set(title=change.question, ylabel="score")
         if self.frame[list(self.questions)].stack().between(0, 1).all():
             axes.set_ylim(-0.02, 1.02)
         axes.set_xlabel(change.unit, fontsize=8)
+
+    def _label(self, question: str, scale: Any) -> str:
+        """Return what the legend says of a curve; the scale suffices if each panel's title is that of its question."""
+        changes = self.frame["change"].unique()
+        has_own_questions = all(change in self.questions for change in changes)
+        return f"scale {scale:g}" if has_own_questions else f"{question}, scale {scale:g}"
+
+    def _looks_of_curves(self) -> dict[str, tuple[str, str]]:
+        """Return label -> line style and colour, which are the same in all panels."""
+        scales = self.frame["scale"].unique()
+        labels = dict.fromkeys(self._label(question, scale) for scale in scales for question in self.questions)
+        return dict(zip(labels, itertools.cycle(itertools.product(_LINE_STYLES, COLOURS)), strict=False))
 
 
 def _summary_numbers(correlations: pandas.Series, means: pandas.Series) -> dict[str, Any]:

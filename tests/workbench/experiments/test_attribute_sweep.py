@@ -114,6 +114,17 @@ def koniq(tmp_path):
     return root
 
 
+def test_the_legend_names_the_curves_of_all_panels(grey_steps):
+    changes = ["brightness", "contrast"]
+    result = sweep(Brightness(), grey_steps, prompts=["brightness", "happy"], changes=changes, scales=(1, 2), steps=3)
+    figure = result.curves()
+    named = {line.get_label(): line.get_color() for line in figure.legends[0].get_lines()}
+    drawn = [(line.get_label(), line.get_color()) for axes in figure.axes for line in axes.get_lines()]
+    assert set(drawn) == set(named.items())
+    assert len(named) == len(set(named.values())) == 2 * 2  # questions and scales
+    assert len(drawn) == 2 + 2 * 2  # brightness has a panel of its own
+
+
 @pytest.mark.slow
 def test_a_sample_of_a_data_sets_test_images_is_drawn_by_its_seed(clipiqa, koniq):
     line = f"sweep koniq10k-1024:split=test --data-root {koniq} -c fig4 -b mini --scales 1 --steps 3 --max-side 48"
