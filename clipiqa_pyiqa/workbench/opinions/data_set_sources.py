@@ -47,7 +47,7 @@ def csv_set(label: str, options: Settings, within: str, needs_images: bool) -> D
         tuple(map(File, paths)),
         opinions.scores,
         table=table,
-        groups=opinions.groups or () if within else (),
+        groups=opinions.groups or (),
         source=_source(table, root),
     )
     return _completed(data_set, [f"split {split}"] if split else [], options)
@@ -59,7 +59,8 @@ def _check_csv_options(label: str, options: Settings) -> None:
     columns = options.get("columns")
     if columns and len(columns) not in (2, 3):
         raise CLIPIQAError(
-            f"columns of data set {label!r} must be of paths, scores and splits; got {tuple(columns)!r}."
+            f"columns of data set {label!r} must be two or three: of paths, scores, and perhaps splits; got "
+            f"{tuple(columns)!r}."
         )
     split = options.get("split")
     if split not in (None, *SPLITS):
@@ -68,15 +69,16 @@ def _check_csv_options(label: str, options: Settings) -> None:
 
 def _opinion_file(options: Settings, within: str) -> OpinionFile:
     """Return the file that the options of a data set name, with the groups in the column ``within``."""
-    image_column, score_column, split_column = (*(options.get("columns") or (None, None)), "split")[:3]
+    columns = options.get("columns") or (None, None)
     return OpinionFile(
         options["csv"],
         root=options.get("root"),
-        columns=(image_column, score_column),
+        columns=(columns[0], columns[1]),
         lower_better=options.get("lower_better"),
-        split=split_column,
+        split=columns[2] if len(columns) > 2 else "split",
         has_splits=bool(options.get("split")),
         group=within or None,
+        has_groups=bool(within),
         group_option="within",
     )
 
@@ -106,7 +108,7 @@ def pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | No
         opinions.scores,
         published_as=published_set(name, settings, usual_settings(name, label)) if name in known_sets() else "",
         table=settings["meta_info_file"],
-        groups=opinions.groups or () if within else (),
+        groups=opinions.groups or (),
         source=_source(settings["meta_info_file"], settings["dataroot_target"]),
         part=part,
     )

@@ -27,6 +27,7 @@ def parse_data_sets(
             mapping from label to one of these, to options or to None (the label is the name); a :class:`DataSet`;
             or a list of these.
         data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
+        within: Column of groups, such as scenes, in the tables of opinions; empty: no groups.
         needs_images: Whether one of the images in a CSV file must exist.
     """
     specifications = parse_specifications(data_sets, "data set")

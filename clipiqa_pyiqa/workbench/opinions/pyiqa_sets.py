@@ -59,7 +59,7 @@ class PyiqaSet:
         )
 
     def opinions(self, within: str = "") -> Opinions:
-        """Return the opinions on the images of the phase, with the groups in the column ``within``.
+        """Return the opinions on the images of the phase, with the groups in the column ``within`` if one is named.
 
         They are normalised if the settings say so: then high is good.
         """
@@ -69,7 +69,8 @@ class PyiqaSet:
                 raise CLIPIQAError(
                     f"phase of data set {self.label!r} must be one of {', '.join(SPLITS)}; got {phase!r}."
                 )
-            opinions = read_opinions(replace(self.file, group=within or None, group_option="within")).part(phase)
+            file = replace(self.file, group=within or None, has_groups=bool(within), group_option="within")
+            opinions = read_opinions(file).part(phase)
             return replace(opinions, scores=self._normalised(opinions.scores))
         if within:
             raise CLIPIQAError(

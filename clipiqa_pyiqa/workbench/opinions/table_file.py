@@ -35,6 +35,7 @@ class OpinionFile:
         split: Column of splits; None for a column ``split``, if there is one.
         has_splits: Whether a column of splits is read at all.
         group: Column of groups, such as scenes; None for one with a usual name of references, if there is one.
+        has_groups: Whether a column of groups is read at all.
         group_option: The user's option that names this column.
         first_row: Number of the first row that is read, from 0.
         split_column: What the column of splits means.
@@ -47,6 +48,7 @@ class OpinionFile:
     split: Column = None
     has_splits: bool = True
     group: Column = None
+    has_groups: bool = True
     group_option: str = "group"
     first_row: int = 0
     split_column: SplitColumn = field(default_factory=SplitColumn)
@@ -59,7 +61,7 @@ class Opinions:
     Attributes:
         paths: Absolute paths.
         splits: ``'train'``, ``'val'``, ``'test'``, or an empty text for an image in no split; None without a column.
-        groups: None without a column.
+        groups: Group of each image; None without a column.
     """
 
     paths: tuple[str, ...]
@@ -81,7 +83,7 @@ class Opinions:
 
 
 class _ColumnNames(NamedTuple):
-    """Names of columns; those of split and group are empty if the file has none."""
+    """Names of columns; those of splits and groups are empty if none is read."""
 
     image: str
     score: str
@@ -93,36 +95,46 @@ def read_opinions(file: OpinionFile) -> Opinions:
     """Return the images and scores in a CSV file; no image is opened."""
     path = Path(file.path).expanduser()
     rows, header = read_rows(path)
-    names = _column_names(path, header, file)
-    image, score = file.columns
-    log_other_columns(path, header, image, PATH_COLUMNS)
-    log_other_columns(path, header, score, _SCORE_COLUMNS)
-    log_other_columns(path, header, file.group, _GROUP_COLUMNS)
+    names = _columns_to_read(path, header, file)
+    _log_other_columns(path, header, file)
     _check_scores_are_opinions(path, header, names.score, file)
     folder = path.parent if file.root is None else Path(file.root).expanduser()
     rated = rows[file.first_row :]
+    # pyiqa counts the splits' rows from the first row of the table, also where it leaves out the first images
+    rows_of_splits = rows[: len(rated)]
     return Opinions(
-        tuple(os.path.abspath(folder / row[names.image]) for _, row in rated),
-        tuple(_score(path, line, row[names.score]) for line, row in rated),
-        # pyiqa counts the splits' rows from the first row of the table, also where it leaves out the first images
-        _splits(path, rows[: len(rated)], names.split, file.split_column) if names.split else None,
-        tuple(row[names.group] for _, row in rated) if names.group else None,
+        paths=tuple(os.path.abspath(folder / row[names.image]) for _, row in rated),
+        scores=tuple(_score(path, line, row[names.score]) for line, row in rated),
+        splits=_splits(path, rows_of_splits, names.split, file.split_column) if names.split else None,
+        groups=tuple(row[names.group] for _, row in rated) if names.group else None,
     )
 
 
-def _column_names(path: Path, header: Sequence[str], file: OpinionFile) -> _ColumnNames:
-    """Return the names of the columns to read."""
+def _columns_to_read(path: Path, header: Sequence[str], file: OpinionFile) -> _ColumnNames:
+    """Return the names of the columns to read. Raises ``CLIPIQAError`` if the file lacks one that it must have."""
     image, score = file.columns
     split = ""
     if file.has_splits:
-        option = "split_index" if file.split_column.is_exact else "columns"
-        split = find_column(path, header, file.split, "split", option=option, is_needed=False)
+        split_option = "split_index" if file.split_column.is_exact else "columns"
+        split = find_column(path, header, file.split, "split", option=split_option, is_needed=False)
+    group = ""
+    if file.has_groups:
+        group = find_column(path, header, file.group, _GROUP_COLUMNS, option=file.group_option, is_needed=False)
     return _ColumnNames(
         image=find_column(path, header, image, PATH_COLUMNS),
         score=find_column(path, header, score, _SCORE_COLUMNS),
         split=split,
-        group=find_column(path, header, file.group, _GROUP_COLUMNS, option=file.group_option, is_needed=False),
+        group=group,
     )
+
+
+def _log_other_columns(path: Path, header: Sequence[str], file: OpinionFile) -> None:
+    """Log which columns are passed over, although they have usual names too."""
+    image, score = file.columns
+    log_other_columns(path, header, image, PATH_COLUMNS)
+    log_other_columns(path, header, score, _SCORE_COLUMNS)
+    if file.has_groups:
+        log_other_columns(path, header, file.group, _GROUP_COLUMNS)
 
 
 def _check_scores_are_opinions(path: Path, header: Sequence[str], score: str, file: OpinionFile) -> None:
@@ -142,7 +154,7 @@ def _check_scores_are_opinions(path: Path, header: Sequence[str], score: str, fi
 
 
 def _score(path: Path, line: int, text: str) -> float:
-    """Return the score in a cell."""
+    """Return the score in a cell. Raises ``CLIPIQAError`` unless it is a finite number."""
     try:
         score = float(text)
     except ValueError:
@@ -153,7 +165,10 @@ def _score(path: Path, line: int, text: str) -> float:
 
 
 def _splits(path: Path, rows: Sequence[tuple[int, CsvRow]], column: str, meaning: SplitColumn) -> tuple[str, ...]:
-    """Return the split of each row; empty for a row that is in none."""
+    """Return the split of each row; empty for a row that is in none.
+
+    Raises ``CLIPIQAError`` for a text that means no split, if the column may hold no such text.
+    """
     splits = []
     for line, row in rows:
         split = meaning.split_of(row[column])
