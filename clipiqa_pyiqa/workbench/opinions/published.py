@@ -50,8 +50,8 @@ class PublishedRow:
     @property
     def images_text(self) -> str:
         if not self.part:
-            return f"{self.data_set}, which and how many is not said"
-        return f"{self.part}, how many is not said" if self.images is None else f"{self.images:,}, {self.part}"
+            return f"{self.data_set} (images not stated)"
+        return f"{self.part} (number not stated)" if self.images is None else f"{self.images:,}, {self.part}"
 
     def difference_of_images(self, images: int, part: str) -> str:
         """Return in what so many images of this part of the data set differ from those behind the published values."""
@@ -68,9 +68,9 @@ class PublishedRow:
 
 
 def find_published(metric: str, data_set: str, images: int, part: str) -> PublishedRow | None:
-    """Return a metric's published correlations, or None.
+    """Return a metric's published correlations on a data set, or None.
 
-    Those on the same images come first, then those of the paper.
+    Of several, those on the same images are preferred, then those of the paper.
     """
     rows = [row for row in _rows() if (row.metric, row.data_set) == (metric, data_set)]
     rows.sort(key=lambda row: (bool(row.difference_of_images(images, part)), not row.is_of_paper))
@@ -82,9 +82,10 @@ def is_published(metric: str) -> bool:
 
 
 def published_rows(data_set: str, metrics: Collection[str]) -> list[PublishedRow]:
-    """Return the rows of metrics on a data set: the paper's, also of methods that pyiqa lacks, then pyiqa's.
+    """Return the rows on a data set to show beside some metrics.
 
-    Then come rows whose source names neither size nor split.
+    First come the paper's rows, also of methods that pyiqa lacks, then pyiqa's, then those of sources that say neither
+    size nor split.
     """
     of_set = [row for row in _rows() if row.data_set == data_set]
     asked = [row for row in of_set if row.metric in metrics]

@@ -169,15 +169,16 @@ def _tell_of_repeated(photos: Sequence[str]) -> None:
     repeated = len(photos) - len(set(photos))
     if repeated:
         log.info(
-            f"{counted(repeated, 'further row')} of photos rated before: each counts, and one photo's stay together"
+            f"{counted(repeated, 'further row')} of photos that have one already: all ratings count, and those of one "
+            "photo stay in one split"
         )
 
 
 def _warn_of_shared_groups(frame: pandas.DataFrame) -> None:
     """Log how many groups have images in several splits, if there are any."""
-    shared_groups = (frame.groupby("group")["split"].nunique() > 1).sum()
-    if shared_groups:
-        log.warning(f"held-out images tell less: splits share {counted(shared_groups, 'group')} of one photo or scene")
+    shared = (frame.groupby("group")["split"].nunique() > 1).sum()
+    if shared:
+        log.warning(f"held-out results may be too good: splits share {counted(shared, 'group')} of one photo or scene")
 
 
 def _warn_of_missing(paths: pandas.Series) -> None:
