@@ -61,11 +61,11 @@ def compare(
             image is read, and those in CSV files need not exist.
         data_sets: See :func:`~clipiqa_pyiqa.workbench.opinions.data_sets.parse_data_sets`.
         out: Folder for scores, or None.
-        data_root: Folder that pyiqa's data set configurations call ``./datasets``.
+        data_root: Folder that replaces ``./datasets`` in pyiqa's paths.
         bootstrap: Resamples for intervals, 0 (none) to a million.
         plcc_fit: Add PLCC and RMSE after a logistic fit.
         fit_parameters: Parameters of the logistic curve: 4 (monotonic) or 5 (VQEG).
-        within: Column of groups, such as scenes, in the tables of scores; adds the mean SROCC within groups.
+        within: Column of groups, such as scenes, in the tables of opinions; adds the statistics within groups.
         resume: Compute only the scores that ``out`` lacks; metrics that an earlier run finished stay in the tables.
         overwrite, trust_weights, strict: As for :func:`~clipiqa_pyiqa.score_paths`.
         without_mini_photos: Leave out ``mini``'s training photos if a metric uses it.

@@ -34,7 +34,7 @@ class Comparison(Reported):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every metric has scores of every image that is named, or was named before and is gone since."""
+        """Whether every metric has a score of every image, and no image of an earlier run is gone."""
         return all(map(_is_complete, self.data_sets)) and not any(map(_has_lost_images, self.stored.values()))
 
     def frame(self) -> pandas.DataFrame:
@@ -81,13 +81,14 @@ class Comparison(Reported):
 
 
 def _is_complete(data: DataSetResult) -> bool:
+    """Return whether every metric has a score of every image, and a correlation if there are opinions."""
     if data.skipped or data.unfinished or any(metric.note for metric in data.metrics.values()):
         return False
     return not any(estimate.reason for estimates in data.estimates.values() for estimate in estimates.values())
 
 
 def _has_lost_images(results: Results) -> bool:
-    """Return whether images of an earlier run are gone; those of scores without images never were there."""
+    """Return whether images of an earlier run are gone; images that never were there do not count."""
     earlier_rows = [results.earlier.row(name) for name in results.images.gone]
     return any(row is not None and row.stamp != MISSING for row in earlier_rows)
 

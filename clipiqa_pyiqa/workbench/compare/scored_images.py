@@ -23,10 +23,7 @@ from ..scoring.joining import join_scores_in_files
 from ..scoring.missing_scores import score_missing
 from ..scoring.options import Options
 from .metric_result import MetricResult
-from .published_metric import (
-    published_in_record,
-    published_metric,
-)
+from .published_metric import published_in_record, published_metric
 
 
 @dataclass(frozen=True)
