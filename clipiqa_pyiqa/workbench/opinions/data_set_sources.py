@@ -19,7 +19,7 @@ from .published_sets import published_set
 from .pyiqa_sets import locate
 from .pyiqa_settings import known_sets, usual_settings
 from .splits import SPLITS
-from .table_file import OpinionFile, read_opinions
+from .table_file import Column, OpinionFile, read_opinions
 
 _PATH = str | Path
 _OPTIONS_OF_CSV = {"csv": _PATH, "root": _PATH, "columns": list | tuple, "lower_better": bool, "split": str}
@@ -69,7 +69,7 @@ def _check_csv_options(label: str, options: Settings) -> None:
 
 def _opinion_file(options: Settings, within: str) -> OpinionFile:
     """Return the file that the options of a data set name, with the groups in the column ``within``."""
-    columns = options.get("columns") or (None, None)
+    columns: Sequence[Column] = options.get("columns") or (None, None)
     return OpinionFile(
         options["csv"],
         root=options.get("root"),
