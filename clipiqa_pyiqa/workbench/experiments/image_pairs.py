@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
@@ -30,7 +30,8 @@ _VERSIONS = ("low", "high")
 _TABLE = "pairs.csv"
 _SHEETS = "pairs-{}.png"
 _MOST_WRONG = 10  # pairs in the wrong order on a sheet
-_MOST_CLEAR = 4  # pairs in the right order on a sheet
+_MOST_EQUAL = 4  # pairs with equal scores on a sheet
+_MOST_RIGHT = 4  # pairs in the right order on a sheet
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,15 @@ class PairScores(ExperimentResult):
         return -differences if self.is_low_good(question) else differences
 
     def sheet(self, question: str) -> Figure:
-        """Return the pairs in the wrong order, the worst first, and the pairs with the clearest differences."""
+        """Return pairs in the wrong order, pairs with equal scores, and pairs in the right order, clearest first."""
         gains = self._gains(question).sort_values(kind="stable")
-        wrong = gains[gains <= 0].index[:_MOST_WRONG]
-        clearest = gains[gains > 0].index[::-1][:_MOST_CLEAR]
+        wrong = gains[gains < 0].index
+        equal = gains[gains == 0].index
+        right = gains[gains > 0].index[::-1]
         groups = {
-            f"{question}: {counted(len(wrong), 'pair')} in the wrong order, the worst first": wrong,
-            f"{question}: {counted(len(clearest), 'pair')} with the clearest difference": clearest,
+            f"{question}: {_pairs_text(wrong, _MOST_WRONG, 'worst')} in the wrong order": wrong[:_MOST_WRONG],
+            f"{question}: {_pairs_text(equal, _MOST_EQUAL, 'first')} with equal scores": equal[:_MOST_EQUAL],
+            f"{question}: {_pairs_text(right, _MOST_RIGHT, 'clearest')} in the right order": right[:_MOST_RIGHT],
         }
         images = {heading: self._captioned_images(names, question) for heading, names in groups.items()}
         return contact_sheet(images, self.caption, columns=4, apply_exif=self.provenance.get("apply_exif", True))
@@ -106,6 +109,12 @@ class PairScores(ExperimentResult):
             for name, pair in self.frame.loc[names].iterrows()
             for version in _VERSIONS
         ]
+
+
+def _pairs_text(pairs: Sized, most: int, which: str) -> str:
+    """Return how many pairs there are, and how many of them are shown: ``'the 10 worst of 12 pairs'``."""
+    all_pairs = counted(len(pairs), "pair")
+    return f"the {most} {which} of {all_pairs}" if len(pairs) > most else all_pairs
 
 
 @lists_options(ExperimentOptions, of=SharedOptions)

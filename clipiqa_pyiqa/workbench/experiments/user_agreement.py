@@ -36,9 +36,10 @@ class Agreement(ExperimentResult):
     """The metric's choices beside people's choices.
 
     Attributes:
-        frame: One row per attribute and pair. Columns: those of the votes; ``score_first`` and ``score_second``;
-            ``majority`` and ``metric``, the choices of people and metric (``'first'``, ``'second'``, or ``''``);
-            ``right`` (None without a majority); ``votes``; ``votes_right``, those that agree with the metric.
+        frame: One row per attribute, pair and question that chooses. Columns: those of the votes; ``question``, which
+            is the attribute unless other questions are asked; ``score_first`` and ``score_second``; ``majority`` and
+            ``metric``, the choices of people and metric (``'first'``, ``'second'``, or ``''``); ``right`` (None without
+            a majority); ``votes``; ``votes_right``, those that agree with the metric.
         unknown: Attributes that are left out, as the CLIP never saw their words -> their number of pairs.
     """
 
@@ -49,16 +50,24 @@ class Agreement(ExperimentResult):
     def is_complete(self) -> bool:
         return super().is_complete and not self.unknown
 
+    @property
+    def has_own_questions(self) -> bool:
+        """Whether each attribute is its own question; if not, each question chooses for all attributes."""
+        return bool((self.frame["question"] == self.frame["attribute"]).all())
+
     def summary(self) -> pandas.DataFrame:
         """Return one row per attribute and, if there are several attributes, one row for all.
+
+        If other questions are asked than the attributes, these rows are repeated for each question.
 
         ``majority accuracy`` is the share of pairs in which the metric agrees with the majority (Wilson's interval).
         ``vote accuracy`` is the share of votes that agree with the metric (interval from resampled pairs). ``ceiling``
         is the highest possible vote accuracy.
         """
-        rows = [_summary_row(str(name), frame) for name, frame in self.frame.groupby("attribute", sort=False)]
-        if len(rows) > 1:
-            rows.append(_summary_row("all", self.frame))
+        if self.has_own_questions:
+            return pandas.DataFrame(_summary_rows(self.frame))
+        by_question = self.frame.groupby("question", sort=False)
+        rows = [{"question": question, **row} for question, frame in by_question for row in _summary_rows(frame)]
         return pandas.DataFrame(rows)
 
     def contents(self) -> dict[str, Any]:
@@ -76,7 +85,8 @@ class Agreement(ExperimentResult):
             errors = [shares - table[f"{name} low"], table[f"{name} high"] - shares]
             axes.bar(places + shift, shares, 0.36, color=colour, label=name, yerr=errors, ecolor=INK, capsize=3)
         axes.hlines(table["ceiling"], places + 0.02, places + 0.38, INK, "dotted", label="ceiling of votes")
-        axes.set_xticks(places, [wrapped(name, 18) for name in table["attribute"]], **WORDS)
+        names = table["attribute"] if self.has_own_questions else table["attribute"] + ", " + table["question"]
+        axes.set_xticks(places, [wrapped(name, 18) for name in names], **WORDS)
         axes.set(ylim=(0, 1), ylabel="agreement with people")
         axes.axhline(0.5, color=INK, linewidth=0.6)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False, fontsize=7.5)
@@ -88,17 +98,26 @@ class Agreement(ExperimentResult):
 
     def notes(self) -> list[str]:
         notes = []
-        tied = int((self.frame["majority"] == "").sum())
+        pairs = self.frame.drop_duplicates(["attribute", *SIDES])  # a pair has a row for each question
+        tied = int((pairs["majority"] == "").sum())
         if tied:
             notes.append(f"{counted(tied, 'pair')} without a majority, counted vote by vote only")
-        undecided = int(self.frame["undecided"].sum())
+        undecided = int(pairs["undecided"].sum())
         if undecided:
             notes.append(f"{counted(undecided, 'vote')} for neither image, not counted")
         if self.unknown:
-            pairs = counted(sum(self.unknown.values()), "pair")
+            unknown_pairs = counted(sum(self.unknown.values()), "pair")
             backbone = self.provenance["backbone"]
-            notes.append(f"left out: {few(self.unknown)} ({pairs}), as {backbone} never saw their words")
+            notes.append(f"left out: {few(self.unknown)} ({unknown_pairs}), as {backbone} never saw their words")
         return notes
+
+
+def _summary_rows(frame: pandas.DataFrame) -> list[dict[str, object]]:
+    """Return the rows of the summary for each attribute, and for all of them."""
+    rows = [_summary_row(str(attribute), rows) for attribute, rows in frame.groupby("attribute", sort=False)]
+    if len(rows) > 1:
+        rows.append(_summary_row("all", frame))
+    return rows
 
 
 def _summary_row(attribute: str, frame: pandas.DataFrame) -> dict[str, object]:
@@ -170,18 +189,15 @@ def _with_questions(tally: pandas.DataFrame, attributes: list[str], scored: Expe
         frame = tally.assign(question=tally["attribute"])
     else:
         frame = pandas.concat([tally.assign(question=name) for name in scored.questions], ignore_index=True)
-        if len(scored.questions) > 1:
-            frame["attribute"] += ", " + frame["question"]
     return scored.scored_pairs(frame, SIDES).reset_index(drop=True)
 
 
 def _with_choices(frame: pandas.DataFrame, scored: ExperimentResult) -> pandas.DataFrame:
-    """Return the votes with scores and choices in place of the column ``question``."""
-    questions = frame["question"]
-    is_low_good = questions.map(scored.is_low_good)
-    frame = frame.drop(columns="question")
+    """Return the votes with scores and choices."""
+    frame = frame.copy()
+    is_low_good = frame["question"].map(scored.is_low_good)
     for side in SIDES:
-        places = zip(frame[side], questions, strict=True)
+        places = zip(frame[side], frame["question"], strict=True)
         frame[f"score_{side}"] = [scored.frame.at[image, question] for image, question in places]
     score_gains = frame["score_first"] - frame["score_second"]
     frame["majority"] = _choices(frame["votes_first"] - frame["votes_second"])

@@ -109,8 +109,8 @@ def test_pairs_takes_any_metric(versions):
 
 def test_agreement_takes_any_metric(versions):
     result = agreement(["entropy", {"low": Low()}], versions / "votes.csv")
-    table = result.summary().set_index("attribute")
-    assert table["majority accuracy"].to_dict() == {"quality, entropy": 0, "quality, low": 1, "all": 0.5}
+    table = result.summary().set_index(["question", "attribute"])
+    assert table["majority accuracy"].to_dict() == {("entropy", "quality"): 0, ("low", "quality"): 1}
 
 
 def test_sweep_takes_any_metric(versions):

@@ -59,6 +59,21 @@ def test_the_table_counts_pairs_and_tests_their_mean_difference(tmp_path):
     assert [name for name in captions if name in worst][::2] == list(worst)  # both versions have captions
 
 
+def test_a_sheet_says_how_many_pairs_it_shows_of_how_many(tmp_path):
+    """Of 19 pairs, 12 are in the wrong order, 5 are equal and 2 are right."""
+    for number, gain in enumerate([-20] * 12 + [0] * 5 + [20] * 2):
+        save_grey(tmp_path / f"low/{number}.png", 100)
+        save_grey(tmp_path / f"high/{number}.png", 100 + gain)
+    sheet = pairs(Brightness(), tmp_path / "low", tmp_path / "high").sheet("quality")
+    texts = [text.get_text() for text in sheet.findobj(Text)]
+    assert [text for text in texts if text.startswith("quality: ")] == [
+        "quality: the 10 worst of 12 pairs in the wrong order",
+        "quality: the 4 first of 5 pairs with equal scores",
+        "quality: 2 pairs in the right order",
+    ]
+    assert sum("\nlow: " in text for text in texts) == 10 + 4 + 2
+
+
 def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_path):
     for n, level in enumerate((51, 102, 153)):
         save_grey(tmp_path / f"low/{n}.png", level)

@@ -69,6 +69,25 @@ def test_without_any_known_attribute_there_is_no_agreement(clipiqa, folder):
     clipiqa(f"agreement {path} --backbone mini", 2, "mini never saw the words of any attribute ('happy')")
 
 
+def test_questions_that_choose_for_all_attributes_count_each_pair_once(folder):
+    path = write_votes(
+        folder, "happy,a.png,b.png,first", "happy,a.png,b.png,second", "happy,c.png,d.png,second",
+        "new,a.png,c.png,first", "new,a.png,c.png,tie",
+    )  # fmt: skip
+    result = agreement(Brightness(), path, ["brightness", "quality"])
+    assert result.notes() == [
+        "1 pair without a majority, counted vote by vote only",
+        "1 vote for neither image, not counted",
+    ]
+    table = result.summary().set_index(["question", "attribute"])
+    assert table.index.tolist() == [(q, a) for q in ("brightness", "quality") for a in ("happy", "new", "all")]
+    for question in result.questions:
+        alone = agreement(Brightness(), path, [question]).summary().set_index(["question", "attribute"])
+        pandas.testing.assert_frame_equal(table.loc[[question]], alone)
+    labels = [label.get_text() for label in result.figure().axes[0].get_xticklabels()]
+    assert labels[2:4] == ["all, brightness", "happy, quality"]
+
+
 # Command
 
 
