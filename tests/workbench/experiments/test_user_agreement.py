@@ -61,7 +61,9 @@ def test_attributes_that_the_backbone_never_saw_are_left_out_and_named(clipiqa, 
     assert pandas.read_csv("out/agreement.csv")["attribute"].tolist() == ["brightness"]
     assert json.loads((folder / "out/summary.json").read_text())["unknown"] == {"happy": 2, "new": 1}
     assert len(pandas.read_csv("out/scores.csv")) == 2  # of the images that are still compared
-    clipiqa(f"agreement {path} --backbone mini --prompts happy brightness", 0, "never saw 'happy'", out="new, happy")
+    clipiqa(
+        f"agreement {path} --backbone mini --prompts happy brightness", 0, "never saw 'happy'", out="happy       new "
+    )
 
 
 def test_without_any_known_attribute_there_is_no_agreement(clipiqa, folder):
