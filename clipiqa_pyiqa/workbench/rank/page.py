@@ -1,7 +1,5 @@
-"""A web page of ranked photos: thumbnails with scores, a threshold to move, and a list of paths to copy."""
+"""A web page of ranked photos, with their scores, a threshold to move, and a list of paths to copy."""
 
-import contextlib
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,22 +10,17 @@ from urllib.parse import quote
 
 from ...errors import CLIPIQAError
 from ...files.printable import printable
-from ...files.writing import replacing, write_text
+from ...files.writing import write_text
 from ...text import counted
 from ..files.folders import make_folder
-from ..images.image import File, Image
-from ..images.prefetch import prefetch
 from ..names.members import file_of
-from ..names.named_images import images_named
-from ..options import AnySize, Progress, silent
+from ..options import Progress, silent
 from ..report.html import render
-from ..report.thumbnail import thumbnail
 from ..results.record_text import metric_line
 from .photos import Photos
+from .thumbnails import Thumbnails
 
 PAGE = "ranking.html"
-THUMBNAILS = ".thumbnails"  # a hidden folder: no command takes thumbnails for photos
-SIDE = 220  # pixels
 _MARK = b'<meta name="generator" content="clipiqa rank">'
 
 
@@ -53,10 +46,11 @@ class RankingPage:
     @property
     def without_thumbnail(self) -> list[str]:
         """Return the photos without a thumbnail: after :meth:`write`, those that cannot be read."""
-        return [path for path in self.paths if not self._has_thumbnail(path)]
+        return self._thumbnails.missing()
 
     @cached_property
     def paths(self) -> list[str]:
+        """Return the paths of the photos, in the order of their names."""
         return list(map(self.photos.path, self.names))
 
     def write(self, *, overwrite: bool = False, workers: int | None = None, progress: Progress = silent) -> None:
@@ -70,34 +64,12 @@ class RankingPage:
                 "`{root}`.",
                 options=("root",),
             )
-        self._make_thumbnails(workers, progress)
+        self._thumbnails.make_missing(workers, progress)
         write_text(self.file, self._text())
 
     @cached_property
-    def _thumbnails(self) -> dict[str, str]:
-        """Path -> its thumbnail's name, which changes with the file; empty if the photo does not exist."""
-        return {path: _thumbnail_name(path) for path in self.paths}
-
-    def _has_thumbnail(self, path: str) -> bool:
-        name = self._thumbnails[path]
-        return name != "" and (self.folder / THUMBNAILS / name).exists()
-
-    def _make_thumbnails(self, workers: int | None, progress: Progress) -> None:
-        """Write the missing thumbnails of images that can be read."""
-        missing = [path for path in self.without_thumbnail if self._thumbnails[path]]
-
-        def make(image: Image) -> None:
-            picture = image.load(AnySize()).picture
-            place = self.folder / THUMBNAILS / self._thumbnails[image.name]
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(place) as partial:
-                thumbnail(picture, SIDE).save(partial, "JPEG", quality=72)
-
-        done = len(self.paths) - len(missing)
-        progress(done, len(self.paths))
-        with contextlib.closing(prefetch(make, images_named(missing), workers)) as thumbnails:
-            for number, _ in enumerate(thumbnails, done + 1):
-                progress(number, len(self.paths))
+    def _thumbnails(self) -> Thumbnails:
+        return Thumbnails(self.paths, self.folder)
 
     def _text(self) -> str:
         """Return the page."""
@@ -114,7 +86,7 @@ class RankingPage:
             unread=counted(len(self.without_thumbnail), "photo") if self.without_thumbnail else "",
             data={
                 "lowerIsBetter": self.photos.direction.lower_better,
-                "photos": [self._entry(*photo) for photo in zip(self.names, self.paths, rows, strict=True)],
+                "photos": list(map(self._entry, self.names, self.paths, rows)),
             },
         )
 
@@ -130,17 +102,8 @@ class RankingPage:
             "flag": flag,
             "score": float(scores[self.photos.by]),
             "link": _link(path, self.folder),
-            "thumbnail": f"{THUMBNAILS}/{self._thumbnails[path]}" if self._has_thumbnail(path) else "",
+            "thumbnail": self._thumbnails.link(path),
         }
-
-
-def _thumbnail_name(path: str) -> str:
-    file = file_of(path)
-    if not file:
-        return ""
-    identity = f"{os.path.abspath(path)}\0{File(file).stamp()}"
-    digest = hashlib.sha256(os.fsencode(identity)).hexdigest()
-    return f"{digest[:2]}/{digest[2:22]}.jpg"
 
 
 def _link(path: str, folder: Path) -> str:
