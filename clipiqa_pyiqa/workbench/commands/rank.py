@@ -93,7 +93,7 @@ def run(
     if picks.paths:
         _print_paths(map(photos.path, names), picks.null)
     elif is_picking or page is None:
-        print(photos.report(picked.parts).text(), end="")
+        print(picked.report().text(), end="")
     return 0 if is_complete else 1
 
 

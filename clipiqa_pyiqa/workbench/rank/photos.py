@@ -1,7 +1,7 @@
 """The photos of a score file: their order, their files, and those that conditions pick."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,6 @@ from ...errors import CLIPIQAError
 from ...files.printable import on_disk, printable
 from ...text import first_of, hint_for, twice_in
 from ..names.members import file_of
-from ..report.report import Report
-from ..report.table import Table, frame_table
 from ..results.cuts import choose
 from ..results.directions import Direction, find_direction
 from ..results.failures import UNREAD
@@ -118,17 +116,3 @@ class Photos:
             raise CLIPIQAError(
                 f"{problem}: nothing was done; score again, or pass {{despite_changes}}.", options=("despite_changes",)
             )
-
-    def report(self, parts: Mapping[str, Sequence[str]]) -> Report:
-        """Return tables of photos with all their scores; ``parts``: the table's first word -> names of its photos."""
-        tables = [self._table(word, list(names)) for word, names in parts.items() if names]
-        return Report(tables, self.scores.frame)
-
-    def _table(self, word: str, names: list[str]) -> Table:
-        rows = self.rows(names)
-        rows = rows[[self.by, *rows.columns.drop(self.by)]]
-        rows["path"] = list(map(printable, names))
-        flags = [self.scores.flags.get(name, "") for name in names]
-        if any(flags):
-            rows["flag"] = flags
-        return frame_table(rows, title=f"{word} {len(rows):,} of {self.values.count():,} by {self.by}")

@@ -1,10 +1,13 @@
-"""The photos that a user picks, in parts: the worst and the best."""
+"""The photos that a user picks, in parts, and the tables that show them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ...checks import check_whole
+from ...files.printable import printable
+from ..report.report import Report
+from ..report.table import Table, frame_table
 from .photos import Photos
 
 Parts = Mapping[str, Sequence[str]]
@@ -16,6 +19,7 @@ class Picked:
     """Picked photos.
 
     Attributes:
+        photos: All photos, picked or not.
         has_overlap: Whether a photo is among the worst and the best; it is in the part of the worst.
     """
 
@@ -35,6 +39,21 @@ class Picked:
         """Return the picked photos but those that are left out."""
         parts = {heading: [name for name in names if name not in left_out] for heading, names in self.parts.items()}
         return replace(self, parts=parts)
+
+    def report(self) -> Report:
+        """Return a table of each part, with all scores of its photos."""
+        tables = [_table(self.photos, heading, names) for heading, names in self.parts.items() if names]
+        return Report(tables, self.photos.scores.frame)
+
+
+def _table(photos: Photos, heading: str, names: Sequence[str]) -> Table:
+    rows = photos.rows(names)
+    rows = rows[[photos.by, *rows.columns.drop(photos.by)]]
+    rows["path"] = list(map(printable, names))
+    flags = [photos.scores.flags.get(name, "") for name in names]
+    if any(flags):
+        rows["flag"] = flags
+    return frame_table(rows, title=f"{heading} {len(rows):,} of {photos.values.count():,} by {photos.by}")
 
 
 def pick(photos: Photos, cuts: Mapping[str, Any]) -> Picked:
