@@ -13,7 +13,7 @@ from ...logger import log
 from ...text import few
 from ..files.file_names import file_name, free_names
 from ..files.folders import make_folder
-from .places import PhotoMap
+from .photo_map import PhotoMap
 
 PAGE = "maps.html"
 

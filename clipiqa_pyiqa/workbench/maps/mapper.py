@@ -24,7 +24,8 @@ from ..images.scoring_memory import scoring_bytes
 from ..images.stacking import stacked
 from ..images.threads import images_at_once
 from ..scoring.setup import ScoringSetup
-from .places import MapQuestion, PhotoMap, enlarged, smoothed
+from .photo_map import MapQuestion, PhotoMap
+from .places import enlarged, smoothed
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from matplotlib.colors import to_hex
 from ...files.printable import printable
 from ...prompts.provenance import as_texts
 from ..report.html import embedded, render
+from .photo_map import PhotoMap
 from .pictures import COLOURS, STRENGTH, caption, small_photo
-from .places import PhotoMap
 
 
 def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:

@@ -27,7 +27,8 @@ from ..sources.shard_images import images_in
 from ..sources.shards import Shard
 from .folder import MapFolder
 from .mapper import Mapper
-from .places import PhotoMap, check_scale
+from .photo_map import PhotoMap
+from .places import check_scale
 
 
 @dataclass

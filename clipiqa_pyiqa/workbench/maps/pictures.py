@@ -12,7 +12,8 @@ from PIL import Image
 from ...prompts.provenance import as_texts
 from ..report.contact_sheet import contact_sheet
 from ..report.thumbnail import thumbnail
-from .places import PhotoMap, upsampled
+from .photo_map import PhotoMap
+from .places import upsampled
 
 COLOURS = "viridis"  # perceptually uniform, for every kind of colour vision
 STRENGTH = 0.62  # opacity of the colours over the grey photo

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from clipiqa_pyiqa.workbench.maps.page import map_page
-from clipiqa_pyiqa.workbench.maps.places import MapQuestion, PhotoMap
+from clipiqa_pyiqa.workbench.maps.photo_map import MapQuestion, PhotoMap
 
 EVIL = "<img src=x onerror=alert(1)>"
 
