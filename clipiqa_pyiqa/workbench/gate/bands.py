@@ -7,7 +7,7 @@ from torch import Tensor
 from ..images.image import Image
 from ..images.prefetch import prefetch
 from ..options import AnySize
-from .equal_images import images_of_rows
+from .row_images import images_of_rows
 
 _WIDEST = 1 / 8
 """Share of rows or columns of one colour above which a new image may be cut."""

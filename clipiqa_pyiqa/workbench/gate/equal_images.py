@@ -1,25 +1,15 @@
 """New images that are the same picture where the base has different ones."""
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from ...errors import ImageError
-from ...files.printable import on_disk
 from ...text import counted
-from ..images.formats import VIDEOS
-from ..images.image import Image
-from ..images.prefetch import prefetch
-from ..names.members import split_name
-from ..names.named_images import images_named
-from ..options import AnySize
 from ..results.scores import Scores
-from ..sources.addresses import is_remote
-from ..sources.image_files import image_at
 from .findings import Finding
+from .row_images import pixel_digests
 from .verdicts import rounding_of_rows
 
 _FEWEST_EQUAL_SCORES = 3
@@ -103,34 +93,3 @@ def _are_different(scores: NDArray[np.float64], name: str, runs: Sequence[Scores
         return False
     tolerance = 2 * rounding_of_rows(name, runs, scores, scores).max()
     return bool(np.ptp(scores) > tolerance)
-
-
-def pixel_digests(names: Mapping[str, str]) -> dict[str, str]:
-    """Return row -> a hash of size and pixels of its image; rows whose image cannot be read are left out."""
-    reading = AnySize(damaged="keep")
-
-    def digest(row_and_image: tuple[str, Image]) -> str:
-        pixels = row_and_image[1].load(reading).pixels.numpy()
-        return hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).hexdigest()
-
-    answers = prefetch(digest, images_of_rows(names))
-    return {row: answer for (row, _), answer in answers if not isinstance(answer, ImageError)}
-
-
-def images_of_rows(names: Mapping[str, str]) -> Iterator[tuple[str, Image]]:
-    """Yield each row's image, given row -> name in results; videos and images in a store are left out."""
-    members = {}
-    for row, name in names.items():
-        shard = split_name(name)[0]
-        if is_remote(name) or (shard or name).lower().endswith(VIDEOS):
-            continue
-        if shard:
-            members[name] = row
-        else:
-            yield row, image_at(on_disk(name))
-    yield from _in_shards(members)
-
-
-def _in_shards(rows: Mapping[str, str]) -> Iterable[tuple[str, Image]]:
-    for image in images_named(rows):
-        yield rows[image.name], image
