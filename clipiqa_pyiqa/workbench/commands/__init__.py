@@ -70,7 +70,7 @@ def _publish(words: Sequence[str], message: str) -> None:
     command = _command_in(words)
     print(f"{f'clipiqa {command}'.strip()}: {plain_lines(message)}", file=sys.stderr)
     if command == "gate":
-        from .gate import publish_error
+        from .gate_error import publish_error
 
         publish_error(words[1:], message.removeprefix("error: "))
 
