@@ -47,7 +47,7 @@ def _replace_verdict(output: _Published, text: str, inputs: Iterable[str]) -> No
     from ...files.writing import write_bytes
     from ..files.folders import check_folder, make_folder
     from ..gate.earlier_verdict import remove_earlier_verdict
-    from ..gate.gate_result import PAGE, WRITTEN
+    from ..gate.gate_report import PAGE, WRITTEN
     from ..gate.junit import Check, junit
 
     may_replace = output.overwrite or output.resume

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ...files.writing import as_output_error
 from ..files.locking import locked
-from .gate_result import PAGE, SCORES, WRITTEN
+from .gate_report import PAGE, SCORES, WRITTEN
 
 
 def remove_earlier_verdict(out: Path | None, page: Path | None) -> None:

@@ -34,7 +34,8 @@ from .accepted import Accepted
 from .comparable import comparable_runs
 from .earlier_verdict import remove_earlier_verdict
 from .findings import Finding
-from .gate_result import PAGE, SCORES, WRITTEN, GateResult
+from .gate_report import PAGE, SCORES, WRITTEN
+from .gate_result import GateResult
 from .image_findings import image_findings
 from .notes import notes_on_scores
 from .pairing import Pairing, pair_rows

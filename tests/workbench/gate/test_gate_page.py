@@ -77,6 +77,15 @@ def test_the_page_and_the_summary(clipiqa, folders, command):
     clipiqa(f"{asked} --overwrite", 1)
 
 
+def test_a_verdict_takes_labels_and_a_caption_as_other_results_do(runs, tmp_path):
+    base = np.linspace(0.3, 0.7, 40)
+    verdict = gate(*runs(q=(base, base)))
+    assert "sharp" in verdict.table(labels={"q": "sharp"})
+    assert "Two runs." in verdict.table("latex", caption="Two runs.")
+    verdict.save(tmp_path / "gate", labels={"q": "sharp"})
+    assert "q" in json.loads((tmp_path / "gate/gate.json").read_text())["columns"][0]["name"]
+
+
 def test_the_page_shows_images_that_one_run_lacks(clipiqa, folders, command):
     (folders / "new/3.png").unlink()
     (folders / "base/5.png").unlink()
