@@ -16,11 +16,15 @@ from .judgement import Judgement
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted head, and agreements with the scores.
+    """A fitted head, and how well it agrees with people's scores.
 
     Attributes:
         judgement: Whether the head gained anything: on the test or validation images, or else on the rated photos, each
-            predicted by a head that was fitted to others.
+            predicted by a head that was fitted to others. An affine head that keeps the metric's order gains nothing.
+        cross_validation: Method -> agreement of its predictions of the rated photos, each by a head fitted to others.
+        held_out: ``'val'`` and ``'test'`` -> the head's agreement with people, where there are such images.
+        before: Split -> the agreement of the metric that the head began with.
+        splits: The agreement in each random split.
         drawn: The rows that each random split tests.
     """
 
