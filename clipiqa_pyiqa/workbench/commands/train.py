@@ -77,7 +77,7 @@ def run(
     """
     table = learning.opinions.table(scores, changes.seed)
     options = learning.start()
-    from ..learning.agreement import agreement_text
+    from ..learning.correlations import correlations_text
     from ..learning.train import train
     from ..learning.training_files import BEST
 
@@ -99,10 +99,10 @@ def run(
         f"{result.table.name}: trained on {counted(images['train'], 'image')} for "
         f"{counted(result.recipe.epochs, 'epoch')}"
     )
-    for split, agreement in result.scores.items():
+    for split, correlations in result.scores.items():
         shown = counted(images[split], f"{'validation' if split == 'val' else split} image")
-        print(f"before training (the words alone), {shown}: {agreement_text(result.before[split])}")
-        print(f"best epoch, {shown}: {agreement_text(agreement)}")
+        print(f"before training (the words alone), {shown}: {correlations_text(result.before[split])}")
+        print(f"best epoch, {shown}: {correlations_text(correlations)}")
     print(f"judgement: {result.judgement}")
     print(f"log: {one_line(str(result.folder / 'log.csv'))}")
     network = {**learning.model.chosen_options(), "pos_embedding": result.metric.pos_embedding}

@@ -14,7 +14,7 @@ from ...metric import CLIPIQA
 from ...prompts.checksum import content_checksum
 from ...training.prompts import PromptTraining
 from ...training.recipe import Recipe
-from .agreement import Agreement, agreement, agreement_text, scores_of_features
+from .correlations import Correlations, correlations, correlations_text, scores_of_features
 from .rated_images import RatedImages
 from .training_files import TrainingFiles, TrainingProgress
 
@@ -28,8 +28,8 @@ def train_context(
     *,
     metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
-) -> Agreement:
-    """Train the metric's prompts in place; return the best epoch's agreement with the validation scores.
+) -> Correlations:
+    """Train the metric's prompts in place; return the best epoch's correlations with the validation scores.
 
     Args:
         train_images: With all views of the recipe.
@@ -44,11 +44,11 @@ def train_context(
     progress = files.restore(training) if resume else TrainingProgress()
     for _ in range(training.epochs_done, recipe.epochs):
         epoch = training.epoch()
-        reached = agreement(scores_of_features(metric, val_images.features), val_images.targets)
+        reached = correlations(scores_of_features(metric, val_images.features), val_images.targets)
         is_best = progress.is_best(reached)
         progress.add(epoch, reached)
         files.save(training, progress, is_best)
-        line = f"epoch {epoch.number}/{recipe.epochs}: loss {epoch.loss:.5f}, validation {agreement_text(reached)}"
+        line = f"epoch {epoch.number}/{recipe.epochs}: loss {epoch.loss:.5f}, validation {correlations_text(reached)}"
         log.info(f"{line}  best so far" if is_best else line)
     return progress.best
 

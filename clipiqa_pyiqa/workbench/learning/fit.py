@@ -24,7 +24,7 @@ from ..opinions.score_table import ScoreTable, find_score_table
 from ..options import SharedOptions, check_workers
 from .cross_validation import NEEDED, FitAgreement, ValidatedFit, fit_agreement, random_split, validated_fit
 from .fit_result import FitResult
-from .judgement import Judgement, judge, judge_split
+from .judgement import Judgement, judgement_on, judgement_on_split
 from .stored_features import read_or_encode_features
 
 
@@ -173,16 +173,16 @@ def _judgement(
     """
     for split in ("test", "val"):
         if split in predicted:
-            judgement = judge_split(table, split, parts[split].zero_shot, predicted[split], ("train",), seed)
+            judgement = judgement_on_split(table, split, parts[split].zero_shot, predicted[split], ("train",), seed)
             if judgement.verdict != "unknown":
                 return judgement
     train = table.part("train")
     zero_shot = parts["train"].zero_shot
     if best.keeps_order:
-        # the order of all images is the same, but predictions by several heads are not on one scale
-        return judge(zero_shot, zero_shot, train, "rated photo", seed)
+        # the gain is 0: the head keeps the order, while predictions by the heads of several folds are not on one scale
+        return judgement_on(zero_shot, zero_shot, train, "rated photo", seed)
     on = f"rated photo, each predicted by a head that was fitted to others ({best.folds} folds)"
-    return judge(zero_shot, best.predicted, train, on, seed)
+    return judgement_on(zero_shot, best.predicted, train, on, seed)
 
 
 def _tries(asked: str, best: ValidatedFit, fit_on: str) -> str:

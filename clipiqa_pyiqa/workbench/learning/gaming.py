@@ -22,7 +22,7 @@ _ADVICE = "lower the loss's weight, or stop earlier"
 
 
 @dataclass(frozen=True)
-class Look:
+class GamingCheck:
     """What :class:`GamingAlarm` found.
 
     Attributes:
@@ -81,7 +81,7 @@ class GamingAlarm:
         self._scores_at_best_psnr: OutputScores | None = None
 
     @torch.no_grad()
-    def __call__(self, outputs: Tensor, references: Tensor | None = None, without: Tensor | None = None) -> Look:
+    def __call__(self, outputs: Tensor, references: Tensor | None = None, without: Tensor | None = None) -> GamingCheck:
         """Return numbers for a logger, and the alarm.
 
         Args:
@@ -113,12 +113,12 @@ class GamingAlarm:
         else:
             sentence = self._alarm_beside(scores, compared_scores)
         self._note_best(scores)
-        return Look(numbers, sentence)
+        return GamingCheck(numbers, sentence)
 
     def _numbers(
         self, outputs: Tensor, scores: OutputScores, first: _Call, compared_scores: OutputScores
     ) -> dict[str, float]:
-        """Return the numbers of a :class:`Look`."""
+        """Return the numbers of a :class:`GamingCheck`."""
         numbers = {name: values.mean().item() for name, values in scores.items()}
         numbers["psnr to start"] = self._scorer.psnr(outputs, first.outputs).mean().item()
         if self._lowest_of_clean is not None:

@@ -54,7 +54,7 @@ class Judgement:
         than = "with people than the metric that it began with"
         advice = f"; {self.advice}" if self.advice else ""
         if self.verdict == "unknown":
-            return f"nothing tells whether it agrees better {than}: {self.gain.reason}{advice}"
+            return f"it cannot be told whether it agrees better {than}: {self.gain.reason}{advice}"
         agrees = "less well" if self.verdict == "worse" else self.verdict
         gain = f"{self.gain.value:+.4f} [{self.gain.low:+.4f}, {self.gain.high:+.4f}]"
         numbers = f"SROCC {self.after:.4f}, before {self.before:.4f} ({gain})"
@@ -71,7 +71,7 @@ class Judgement:
         return replace(self, advice=f"{known}try {tries}")
 
 
-def judge(before: ArrayLike, after: ArrayLike, images: pandas.DataFrame, on: str, seed: int) -> Judgement:
+def judgement_on(before: ArrayLike, after: ArrayLike, images: pandas.DataFrame, on: str, seed: int) -> Judgement:
     """Return a judgement without advice.
 
     Args:
@@ -89,7 +89,7 @@ def judge(before: ArrayLike, after: ArrayLike, images: pandas.DataFrame, on: str
     return Judgement(srocc(scores[1], targets), srocc(scores[0], targets), gain, len(images), on)
 
 
-def judge_split(
+def judgement_on_split(
     table: ScoreTable, split: str, before: Array, after: Array, learned_from: Collection[str], seed: int
 ) -> Judgement:
     """Return a judgement without advice on a held-out split.
@@ -103,4 +103,4 @@ def judge_split(
     images = table.part(split)
     known_groups = table.frame["group"][table.frame["split"].isin(learned_from)]
     is_new = ~images["group"].isin(known_groups).to_numpy()
-    return judge(before[is_new], after[is_new], images[is_new], IMAGES[split], seed)
+    return judgement_on(before[is_new], after[is_new], images[is_new], IMAGES[split], seed)

@@ -22,19 +22,20 @@ from ..opinions.mini_photos import warn_of_mini_photos, without_photos_of_mini
 from ..opinions.score_table import ScoreTable, find_score_table
 from ..options import SharedOptions, check_workers
 from ..stats.estimate import Array
-from .agreement import Agreement, agreement, scores_of_features
+from .correlations import Correlations, correlations, scores_of_features
 from .epochs import train_context
-from .judgement import Judgement, judge_split
+from .judgement import Judgement, judgement_on_split
 from .rated_images import RatedImagesReader
 from .training_files import BEST, FILES, remove_earlier_run
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The metric with the best epoch's prompts, and agreements on ``'val'`` and ``'test'``.
+    """The metric with the best epoch's prompts, and how well it agrees with people on held-out images.
 
     Attributes:
-        before: Agreements of the pair's words alone, without a context: the CLIP-IQA that needs no training.
+        scores: ``'val'`` and ``'test'`` -> the metric's correlations with people's scores.
+        before: The same of the pair's words alone, without a context: the CLIP-IQA that needs no training.
         judgement: Whether the training gained anything, on the test images, or else on those of validation.
     """
 
@@ -42,8 +43,8 @@ class TrainingResult:
     recipe: Recipe
     table: ScoreTable
     folder: Path
-    scores: dict[str, Agreement]
-    before: dict[str, Agreement]
+    scores: dict[str, Correlations]
+    before: dict[str, Correlations]
     judgement: Judgement
 
 
@@ -109,12 +110,12 @@ def train(
         )
         metric.load_prompts(folder / BEST)
         scores_after = {split: scores_of_features(metric, images.features) for split, images in held_out.items()}
-        agreements = {"val": best}
+        after = {"val": best}
         if "test" in held_out:
-            agreements["test"] = agreement(scores_after["test"], test_images.targets)
-        before = {split: agreement(scores_before[split], images.targets) for split, images in held_out.items()}
+            after["test"] = correlations(scores_after["test"], test_images.targets)
+        before = {split: correlations(scores_before[split], images.targets) for split, images in held_out.items()}
         judgement = _judgement(table, scores_before, scores_after, recipe.seed, backbone)
-        return TrainingResult(metric.eval(), recipe, table, folder, agreements, before, judgement)
+        return TrainingResult(metric.eval(), recipe, table, folder, after, before, judgement)
 
 
 def _metric_to_train(recipe: Recipe, device: torch.device) -> CLIPIQA:
@@ -145,8 +146,8 @@ def _judgement(
         before, after: Split -> scores of its images.
     """
     if "test" in before:
-        judgement = judge_split(table, "test", before["test"], after["test"], ("train", "val"), seed)
+        judgement = judgement_on_split(table, "test", before["test"], after["test"], ("train", "val"), seed)
         if judgement.verdict != "unknown":
             return judgement.advised(_TRIES, backbone)
-    judgement = judge_split(table, "val", before["val"], after["val"], ("train",), seed)
+    judgement = judgement_on_split(table, "val", before["val"], after["val"], ("train",), seed)
     return judgement.advised(_TRIES, backbone, "these chose the epoch, so confirm it on images with split test")

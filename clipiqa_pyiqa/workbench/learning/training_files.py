@@ -15,7 +15,7 @@ from ...files.writing import write_bytes, write_text
 from ...prompts.prompt_files import pickled, save_prompt_file
 from ...training.prompts import EpochResult, PromptTraining
 from ...weights.checkpoint import load_pickled
-from .agreement import Agreement
+from .correlations import Correlations
 
 BEST, LAST, STATE, LOG = "best.safetensors", "last.safetensors", "state.pt", "log.csv"
 FILES = (STATE, LAST, BEST, LOG)
@@ -35,17 +35,17 @@ def remove_earlier_run(folder: Path, overwrite: bool) -> None:
 
 @dataclass
 class TrainingProgress:
-    """The agreement of the best epoch with the validation scores, and a row of the log for each epoch."""
+    """The best epoch's correlations with the validation scores, and a row of the log for each epoch."""
 
-    best: Agreement = field(default_factory=dict)
+    best: Correlations = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def is_best(self, reached: Agreement) -> bool:
-        """Return whether an agreement is better than that of all epochs so far."""
+    def is_best(self, reached: Correlations) -> bool:
+        """Return whether an epoch's SROCC is higher than that of all epochs so far."""
         best_srocc = self.best.get("srocc", math.nan)
         return math.isnan(best_srocc) or reached["srocc"] > best_srocc
 
-    def add(self, epoch: EpochResult, reached: Agreement) -> None:
+    def add(self, epoch: EpochResult, reached: Correlations) -> None:
         """Note an epoch."""
         if self.is_best(reached):
             self.best = reached

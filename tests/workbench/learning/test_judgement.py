@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from clipiqa_pyiqa.workbench.learning.fit import fit
-from clipiqa_pyiqa.workbench.learning.judgement import judge
+from clipiqa_pyiqa.workbench.learning.judgement import judgement_on
 from clipiqa_pyiqa.workbench.learning.train import train
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
@@ -33,7 +33,7 @@ def test_the_verdict_is_what_the_interval_shows():
         (fine, rough, "worse", "it agrees less well"),
         (rough, rough, "no better", "it agrees no better"),
     ):
-        judgement = judge(before, after, images, "test image", 0)
+        judgement = judgement_on(before, after, images, "test image", 0)
         assert judgement.verdict == verdict and str(judgement).startswith(sentence)
         assert str(judgement).endswith("on 60 test images")
         assert judgement.gain.low <= judgement.gain.value == judgement.after - judgement.before <= judgement.gain.high
@@ -45,9 +45,9 @@ def test_the_verdict_is_what_the_interval_shows():
 @pytest.mark.quick
 def test_too_few_or_equal_scores_show_nothing_and_the_sentence_says_so():
     images, rough = made()
-    few = judge(-rough[:5], rough[:5], images[:5], "image", 0).advised("it", "mini")
+    few = judgement_on(-rough[:5], rough[:5], images[:5], "image", 0).advised("it", "mini")
     assert few.verdict == "no better" and "hold out more" in few.advice
-    equal = judge(rough, np.zeros(60), images, "image", 0)
+    equal = judgement_on(rough, np.zeros(60), images, "image", 0)
     assert equal.verdict == "unknown" and "all scores are 0" in str(equal)
 
 
@@ -59,7 +59,7 @@ def test_photos_that_several_people_rated_are_resampled_together():
     widths = []
     for groups in (range(200), np.arange(200) // 10):
         ratings = images.loc[images.index.repeat(10)].assign(group=groups)
-        gain = judge(np.repeat(rough, 10), np.repeat(fine, 10), ratings, "rating", 0).gain
+        gain = judgement_on(np.repeat(rough, 10), np.repeat(fine, 10), ratings, "rating", 0).gain
         widths.append(gain.high - gain.low)
     assert widths[1] > 2 * widths[0]
 

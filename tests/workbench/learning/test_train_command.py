@@ -11,7 +11,7 @@ from safetensors import safe_open
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.workbench.images.image import read_image
-from clipiqa_pyiqa.workbench.learning import agreement, epochs
+from clipiqa_pyiqa.workbench.learning import correlations, epochs
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
 
 
@@ -87,7 +87,7 @@ def test_a_run_on_crops_has_the_scores_of_its_words_before_training(photos, stor
 
 def test_an_epoch_without_a_validation_srocc_is_not_the_best_for_ever(train, tmp_path, monkeypatch):
     reached = iter([math.nan, 0.2, math.nan, 0.1, 0.1])  # in four epochs; then on the images of the judgement
-    monkeypatch.setattr(agreement, "srocc", lambda *pair: next(reached))
+    monkeypatch.setattr(correlations, "srocc", lambda *pair: next(reached))
     train(tmp_path, "--epochs 4", 0)
     assert content(tmp_path / "best.safetensors")[1]["epoch"] == "2"
 

@@ -1,4 +1,4 @@
-"""Agreement of a metric's scores of stored features with people's."""
+"""Correlations of people's scores with a metric's scores of stored features."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from ...prompts.pairs import Prompts
 from ..stats.correlation import krcc, plcc, srocc
 from ..stats.estimate import Array
 
-Agreement = dict[str, float]
+Correlations = dict[str, float]
 """``srocc``, ``plcc`` and ``krcc`` of scores with opinions."""
 
 
@@ -19,11 +19,12 @@ def scores_of_features(metric: CLIPIQA, features: Tensor, prompts: Prompts = Non
     return scores[:, 0].double().cpu().numpy()
 
 
-def agreement(scores: Array, targets: Tensor) -> Agreement:
+def correlations(scores: Array, targets: Tensor) -> Correlations:
     """Return SROCC, PLCC and KRCC of scores ``(M,)`` with targets ``(M, 1)``."""
     opinions = targets[:, 0].double().cpu().numpy()
     return {"srocc": srocc(scores, opinions), "plcc": plcc(scores, opinions), "krcc": krcc(scores, opinions)}
 
 
-def agreement_text(of_scores: Agreement) -> str:
+def correlations_text(of_scores: Correlations) -> str:
+    """Return correlations as words: ``'SROCC 0.7000, PLCC 0.7100, KRCC 0.5200'``."""
     return ", ".join(f"{name.upper()} {correlation:.4f}" for name, correlation in of_scores.items())
