@@ -39,8 +39,9 @@ from .prompts.questions import (
 from .prompts.records import column_records
 from .tower_metric import Precision, encoding_of
 from .weights.checkpoint import open_checkpoint
+from .weights.clips import canonical_backbone
 from .weights.finding import obtained_weights
-from .weights.names import canonical_backbone, pyiqa_file
+from .weights.metric_files import pyiqa_file
 from .weights.obtaining import obtained_file
 
 
@@ -70,8 +71,7 @@ class CLIPIQA(ImageEncoder):
             slow in it computes in fp32 with rounded numbers.
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         pretrained_model_path: a file with learned prompts or a head, for :meth:`load_prompts`.
-        context: a context to train, ``n_ctx``, ``shared`` and ``init`` of
-            :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`.
+        context: of prompts to train: options of :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`, but ``pair``.
 
     Example:
         >>> metric = CLIPIQA(backbone="mini")  # without a backbone: CLIP's RN50, the paper's

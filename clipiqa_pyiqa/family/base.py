@@ -17,7 +17,7 @@ from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
 from ..tower_metric import Precision, TowerMetric, encoding_of
 from ..weights.finding import Weights, checked_weights, obtained_weights
-from ..weights.names import pyiqa_file
+from ..weights.metric_files import pyiqa_file
 from ..weights.obtaining import obtained_file
 
 SIDE = 224  # pixels of CLIP's own square input

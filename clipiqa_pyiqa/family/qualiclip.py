@@ -16,7 +16,7 @@ from ..files.hashes import remembered_sha256
 from ..prompts.antonym import antonym_scores
 from ..prompts.context_words import woven
 from ..prompts.prompt_files import read_prompt_file
-from ..weights.names import pyiqa_file
+from ..weights.metric_files import pyiqa_file
 from ..weights.obtaining import obtained_file
 from .base import WHOLE, FamilyMetric
 

@@ -1,4 +1,4 @@
-"""SHA-256 hashes of files, computed anew or remembered, and the user's cache that keeps them."""
+"""SHA-256 hashes of files, computed anew or remembered."""
 
 import contextlib
 import functools
@@ -11,6 +11,7 @@ from pathlib import Path
 from ..checks import FilePath
 from ..errors import WeightsError
 from .reading import open_file
+from .user_cache import user_cache
 
 
 def hash_file(path: FilePath) -> str:
@@ -87,8 +88,3 @@ def _read_hashes(path: Path) -> dict[str, tuple[list[int], str]]:
 def _stamp(path: str) -> list[int]:
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-
-
-def user_cache(name: str) -> Path:
-    """Return the path of a file or folder in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "clipiqa" / name

@@ -30,7 +30,7 @@ def one_line(text: str, allowed: str = "") -> str:
 
 
 def plain_lines(text: str) -> str:
-    """Return a text with :func:`one_line` applied to each line; lines above 1000 letters are cut in the middle."""
+    """Return a text with :func:`one_line` applied to each line; a line above 1,000 characters is cut in the middle."""
     return "\n".join(_shortened(one_line(line)) for line in text.split("\n"))
 
 

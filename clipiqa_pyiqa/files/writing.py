@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,13 +21,18 @@ protected_files: ContextVar[Sequence[str]] = ContextVar("protected_files", defau
 
 @contextmanager
 def replacing(path: FilePath) -> Iterator[Path]:
-    """Yield the path of a temporary file, which replaces ``path`` if the block succeeds. Raises ``OutputError``."""
+    """Yield the path of a temporary file, which replaces ``path`` if the block succeeds. Raises ``OutputError``.
+
+    A file that is replaced keeps its permissions.
+    """
     target = resolved(path)
     _check_kind(path)
     partial = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:8]}.partial{target.suffix}")
     try:
         with as_output_error(path, partial):
             partial.touch(exist_ok=False)
+            if target.exists():
+                shutil.copymode(target, partial)
             yield partial
             with open(partial, "rb+") as file:
                 os.fsync(file.fileno())
@@ -43,7 +49,7 @@ def write_bytes(path: FilePath, content: bytes) -> None:
 
 
 def write_text(path: FilePath, text: str) -> None:
-    """Write a UTF-8 text whole or not at all; line ends are not changed."""
+    r"""Write a UTF-8 text whole or not at all; line ends are not changed, lone surrogates become ``\xNN``."""
     write_bytes(path, printable(text).encode())
 
 

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from huggingface_hub import constants
 
 from ..checks import check_list
 from ..errors import WeightsError
+from .clips import BACKBONES, canonical_backbone, published_clip
 from .copies import Copy, download_addresses, search, warn_of_left_out
 from .finding import checked_weights, weights_by_name
-from .names import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
+from .metric_files import PYIQA_FILES, pyiqa_file
 from .obtaining import obtained_file
+from .published_file import PublishedFile
+
+
+class State(StrEnum):
+    """What this machine has of a published file, as users read it."""
+
+    FOUND = "found"
+    NOT_PUBLISHED = "not published"
+    DAMAGED = "damaged"
+    TO_DOWNLOAD = "would be downloaded"
+    MISSING_OFFLINE = "missing (offline)"
+    FAILED = "failed"  # to be downloaded
 
 
 @dataclass(frozen=True)
@@ -20,7 +34,7 @@ class FileAtHand:
     """A published file and its state on this machine."""
 
     title: str  # such as 'RN50 (openai)'
-    state: str
+    state: State
     where: str  # the place and path of the file, the address to download from, or the problem
     size: int | None = None  # in bytes; None if the file is not on this machine
     sha256: str = ""  # of the file on this machine, or the known first digits of the published file's
@@ -54,21 +68,20 @@ def weights_at_hand(
 def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     """Return a file with its state, after a download if one is wanted."""
     try:
-        copy = obtained_file(file) if download else _copy_here(file)
+        copy: Copy | None
+        if download:
+            copy = obtained_file(file)
+        else:
+            search_here = search(file)
+            warn_of_left_out(file, search_here.problems)
+            copy = search_here.copy
         if copy is None:
-            state = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
+            state = State.MISSING_OFFLINE if constants.HF_HUB_OFFLINE else State.TO_DOWNLOAD
             return FileAtHand(file.title, state, " or ".join(download_addresses(file)), sha256=file.sha256)
-        state = "found" if _is_published(copy, file) else "not published"
+        state = State.FOUND if _is_published(copy, file) else State.NOT_PUBLISHED
     except WeightsError as error:
-        return FileAtHand(file.title, "failed" if download else "damaged", str(error).splitlines()[0])
+        return FileAtHand(file.title, State.FAILED if download else State.DAMAGED, str(error).splitlines()[0])
     return FileAtHand(file.title, state, f"{copy.place}: {copy.path}", copy.path.stat().st_size, copy.sha256)
-
-
-def _copy_here(file: PublishedFile) -> Copy | None:
-    """Find a good copy on this machine, and log what is left out."""
-    search_here = search(file)
-    warn_of_left_out(file, search_here.problems)
-    return search_here.copy
 
 
 def _is_published(copy: Copy, file: PublishedFile) -> bool:

@@ -14,7 +14,7 @@ from huggingface_hub import constants
 from ..errors import WeightsError
 from ..files.hashes import remembered_sha256
 from ..logger import log
-from .names import PublishedFile
+from .published_file import PublishedFile
 
 VARIABLE = "CLIPIQA_WEIGHTS_DIR"
 
@@ -70,8 +70,8 @@ def search(file: PublishedFile) -> Search:
 
 
 def warn_of_left_out(file: PublishedFile, problems: Iterable[str]) -> None:
-    """Log what a search left out: damaged copies, and a user's folder that is none."""
-    folder = _users_folder()
+    """Log what a search left out: damaged copies, and a user's folder that does not exist."""
+    folder = users_folder()
     if folder is not None and not folder.is_dir() and download_addresses(file):
         _warn_of_folder(folder)
     for problem in problems:
@@ -81,7 +81,7 @@ def warn_of_left_out(file: PublishedFile, problems: Iterable[str]) -> None:
 def candidates(file: PublishedFile) -> Iterator[Candidate]:
     """Yield the files on this machine that may be copies, in the order in which they are preferred."""
     can_be_downloaded = bool(download_addresses(file))
-    folder = _users_folder()
+    folder = users_folder()
     if folder is not None and can_be_downloaded:
         yield from _candidates_of_user(file, folder)
     yield from _candidates_in_hub_cache(file)
@@ -109,7 +109,7 @@ def _candidates_in_hub_cache(file: PublishedFile) -> Iterator[Candidate]:
             yield Candidate(path, Place.HUB_CACHE, (expected,) if expected else ())
 
 
-def _users_folder() -> Path | None:
+def users_folder() -> Path | None:
     """Return the folder of weights that the user names, which may not exist; None if none is named."""
     name = os.environ.get(VARIABLE)
     return Path(name).expanduser() if name else None
@@ -117,7 +117,7 @@ def _users_folder() -> Path | None:
 
 @cache
 def _warn_of_folder(folder: Path) -> None:
-    log.warning(f"{VARIABLE} names {folder}, which is no folder: it is left out.")
+    log.warning(f"{VARIABLE} names {folder}, which is not a folder and is ignored.")
 
 
 def download_addresses(file: PublishedFile) -> list[str]:

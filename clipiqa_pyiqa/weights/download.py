@@ -8,7 +8,7 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from ..files.hashes import hash_file
 from ..files.writing import replacing
-from .names import PublishedFile
+from .published_file import PublishedFile
 
 
 def download_from_hub(file: PublishedFile) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from ..logger import log
 from ..text import shown
 from .architecture import check_architecture
 from .checkpoint import open_checkpoint
-from .copies import VARIABLE, Copy, Place, search
-from .names import BACKBONES, PublishedFile, canonical_backbone, published_clip, tags
+from .clips import BACKBONES, canonical_backbone, published_clip, tags
+from .copies import VARIABLE, Copy, Place, candidates, search, users_folder
+from .metric_files import PYIQA_FILES, pyiqa_file
 from .obtaining import obtained_file
+from .published_file import PublishedFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +162,26 @@ def is_same_release(weights: Weights, sha256: str) -> bool:
 
 def found_again(weights: Weights) -> Weights:
     """Return weights that another process pickled; the file on this machine must have the same hash."""
-    folder = Path(os.environ.get(VARIABLE) or ".").expanduser()
-    for path in (weights.path, folder / weights.path.name):
+    for path, place in _places_of_pickled(weights):
         if path.is_file() and remembered_sha256(path) == weights.sha256:
-            return replace(weights, path=path)
+            return replace(weights, path=path, place=place)
     raise WeightsError(
         f"this metric was pickled with {weights.backbone}, {weights.short} ({weights.path}), and no file with that "
-        f"SHA-256 is on this machine: put the file there, or into the folder that {VARIABLE} names."
+        f"SHA-256 is there or in a folder of weights: put the file there, or into the folder that {VARIABLE} names."
     )
+
+
+def _places_of_pickled(weights: Weights) -> Iterator[tuple[Path, Place]]:
+    """Yield the places where weights that another process found may be on this machine."""
+    yield weights.path, weights.place
+    folder = users_folder()
+    if folder is not None:
+        yield folder / weights.path.name, Place.USERS_FOLDER
+    if weights.tag in PYIQA_FILES:
+        published = pyiqa_file(weights.tag)
+    elif weights.tag == "file":
+        return
+    else:
+        published = published_clip(weights.backbone, weights.tag)
+    for candidate in candidates(published):
+        yield candidate.path, candidate.place

@@ -9,7 +9,7 @@ from ..errors import WeightsError
 from ..files.hashes import remembered_sha256
 from ..logger import log
 from .copies import VARIABLE, Copy, Place, download_addresses, search, warn_of_left_out
-from .names import PublishedFile
+from .published_file import PublishedFile
 
 
 def obtained_file(file: PublishedFile) -> Copy:

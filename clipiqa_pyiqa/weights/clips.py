@@ -1,15 +1,13 @@
-"""The published files: backbones, tags, hashes, and what is known of each file before it is found."""
+"""The published CLIPs: backbones, the tags under which their weights were published, and their files."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
 
 import torch
-from huggingface_hub import constants
 
 from ..errors import WeightsError
 from ..text import hint_for
+from .published_file import OPENAI_MEAN, OPENAI_STD, PublishedFile
 
 BACKBONES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "mini")
 OPENAI = "openai"
@@ -37,60 +35,7 @@ PINNED = {  # repository on the hub -> revision and SHA-256 of its open_clip_mod
 MIRRORS = {  # title -> another address of OpenAI's file; the hash of a download is checked
     "RN50 (openai)": "https://github.com/photosynthesis-team/piq/releases/download/v0.7.1/RN50.pt"
 }
-PYIQA_FILES = {  # name in pyiqa's repository -> SHA-256, or its first eight digits, or "" if the hash is unknown
-    "CLIP-IQA+_learned_prompts-603f3273.pth": "603f3273",
-    "CLIPIQA+_RN50_512-89f5d940.pth": "89f5d940",
-    "CLIPIQA+_ViTL14_512-e66488f2.pth": "e66488f2",
-    "QualiCLIP.pth": "",
-    "QualiCLIP+_koniq.pth": "",
-    "QualiCLIP+_clive.pth": "",
-    "QualiCLIP+_flive.pth": "",
-    "QualiCLIP+_spaq.pth": "",
-    "liqe_koniq.pt": "",
-    "liqe_mix.pt": "",
-    "sac+logos+ava1-l14-linearMSE.pth": "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0",
-}
-TOWERS = {"QualiCLIP.pth": "RN50", "liqe_koniq.pt": "ViT-B/32", "liqe_mix.pt": "ViT-B/32"}  # file -> CLIP in it
-LAION_HEADS = ("v2", "sa_0_4")
-PYIQA_RELEASE = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights"
 HUB_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # open_clip tries them in this order
-OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
-OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """A published file: content, names, hashes, places and sources."""
-
-    title: str  # such as 'RN50 (openai)'
-    names: tuple[str, ...]  # in a folder of weights and in caches, best first
-    caches: tuple[Path, ...]  # folders; downloads from `urls` go to the last folder
-    urls: tuple[str, ...] = ()  # addresses of the file with `sha256`, best first
-    sha256: str = ""  # all digits, or the first eight, or empty if the hash is unknown
-    hub: str = ""  # repository on the hub
-    hub_names: tuple[str, ...] = ()  # names of the file in the repository, best first
-    revision: str = ""  # of the repository; empty for `main`
-    hub_sha256: str = ""  # of the first file of `hub_names` at `revision`
-    backbone: str = ""  # of the CLIP in the file; empty for a file without a CLIP
-    tag: str = ""  # under which the CLIP was published
-    quick_gelu: bool = True  # whether its transformers use QuickGELU, x * sigmoid(1.702 x), instead of GELU
-    mean: tuple[float, float, float] = OPENAI_MEAN  # of each channel of the training pixels in [0, 1]
-    std: tuple[float, float, float] = OPENAI_STD
-
-    @property
-    def hashes(self) -> tuple[str, ...]:
-        """The hashes of good copies, or their first digits; none if they are unknown."""
-        return tuple(filter(None, (self.sha256, self.hub_sha256)))
-
-    @property
-    def hub_folder(self) -> Path:
-        """The folder of the repository in the hub's cache."""
-        return Path(constants.HF_HUB_CACHE, f"models--{self.hub.replace('/', '--')}")
-
-    def hub_hash(self, name: str, blob: str) -> str:
-        """Return the SHA-256 of a file of the repository, or ''; the hub names large blobs by it."""
-        known = self.hub_sha256 if name == self.hub_names[0] else ""
-        return known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
 
 
 def canonical_backbone(name: str) -> str:
@@ -171,33 +116,3 @@ def _hash_in(url: str) -> str:
     """Return the SHA-256 that a publisher wrote into an address, or its first eight digits, or ''."""
     digits = re.search(r"(?<=/)[0-9a-f]{64}(?=/)|(?<=-)[0-9a-f]{8}(?=\.pth?$)", url)
     return digits[0] if digits else ""
-
-
-def pyiqa_file(name: str) -> PublishedFile:
-    """Return one of ``PYIQA_FILES``."""
-    return PublishedFile(
-        title=name,
-        names=tuple(dict.fromkeys((name, quote(name)))),
-        caches=(Path(torch.hub.get_dir(), "checkpoints"), Path(torch.hub.get_dir(), "pyiqa")),
-        urls=(f"{PYIQA_RELEASE}/{quote(name)}",),
-        sha256=PYIQA_FILES[name],
-        hub="chaofengc/IQA-PyTorch-Weights",
-        hub_names=(name,),
-        hub_sha256=PYIQA_FILES[name],
-        backbone=TOWERS.get(name, ""),
-        tag=name,
-    )
-
-
-def head_file(name: str) -> PublishedFile:
-    """Return the file of one of ``LAION_HEADS``, for features of ViT-L/14."""
-    if name == "v2":
-        return pyiqa_file("sac+logos+ava1-l14-linearMSE.pth")
-    file = "sa_0_4_vit_l_14_linear.pth"
-    return PublishedFile(
-        title=file,
-        names=(file,),
-        caches=(Path(torch.hub.get_dir(), "checkpoints"),),
-        urls=(f"https://github.com/LAION-AI/aesthetic-predictor/raw/main/{file}",),
-        sha256="2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba",
-    )
