@@ -126,20 +126,21 @@ class CLIPIQA(ImageEncoder):
         self.head: OpinionHead | None = None
         self._learned_name: str = model_type  # name of the score column of learned prompts or a head
         if model_type != "clipiqa":
-            (pair,) = only_pairs(self._prompts, "CLIP-IQA+")
-            self.prompt_learner = PromptLearner(self.clip, pair, **(context or {}))
+            (self._pair,) = only_pairs(self._prompts, "CLIP-IQA+")  # words for files of prompts that name none
+            self.prompt_learner = PromptLearner(self.clip, self._pair, **(context or {}))
             if pretrained_model_path is not None:
                 self.load_prompts(pretrained_model_path)
             elif pretrained:
                 warn_of_positions(model_type, metadata, self.pos_embedding)
                 published = obtained_file(pyiqa_file(metadata["file"]))
-                load_prompt_file(self.prompt_learner, published.path, self.pos_embedding)
+                load_prompt_file(self.prompt_learner, published.path, self.pos_embedding, self._pair)
         self.check_positions()  # after the origin of prompts
 
     @property
     def prompts(self) -> tuple[Question, ...]:
-        """The metric's own pairs and single texts; for learned prompts, the pair of words inside them."""
-        return self._prompts if self.prompt_learner is None else (self.prompt_learner.pair,)
+        """The metric's own pairs and single texts; the pair of words in learned prompts; the pair of a head."""
+        learned = self.head or self.prompt_learner
+        return self._prompts if learned is None else (learned.pair,)
 
     @property
     def score_range(self) -> tuple[float, float]:
@@ -182,20 +183,18 @@ class CLIPIQA(ImageEncoder):
         """
         if self.model_type == "clipiqa":
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
-        self._learned_name = Path(path).stem
+        device = next(self.buffers()).device  # of the prompts or the head until now
+        head = None
+        learner = None
         if is_head(open_checkpoint(path)):
-            self.head = load_head(path, self.clip, self.pos_embedding).to(self._device)
-            self.prompt_learner, self._prompts = None, (self.head.pair,)
-            return
-        if self.prompt_learner is None:  # a head was loaded before
-            (pair,) = only_pairs(self._prompts, "CLIP-IQA+")
-            self.prompt_learner = PromptLearner(self.clip, pair).to(self._device)
-            self.head = None
-        load_prompt_file(self.prompt_learner, path, self.pos_embedding)
-
-    @property
-    def _device(self) -> torch.device | None:
-        return next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
+            head = load_head(path, self.clip, self.pos_embedding).to(device).train(self.training)
+        else:
+            learner = self.prompt_learner or PromptLearner(self.clip, self._pair).to(device).train(self.training)
+            load_prompt_file(learner, path, self.pos_embedding, self._pair)
+        # a file that cannot be loaded leaves the metric as it was
+        self.head = head
+        self.prompt_learner = learner
+        self._learned_name = Path(path).stem
 
     @untraceable  # torch.compile breaks the graph here
     def forward(

@@ -218,9 +218,10 @@ class PromptLearner(nn.Module):
             words = self._words_around(ctx, has_fixed_words)
             if words.are_in(token_prefix, token_suffix):
                 return has_fixed_words, words.token_counts
+        own_words = "|".join(self.pair.texts)
         raise PromptError(
             f"the learned prompts belong to another CLIP than {self._clip_name}, or to other words than "
-            f"{self.pair.name!r}: build the metric with the backbone, weights and words that they were learned on."
+            f"{own_words!r}: build the metric with the backbone, weights and words that they were learned on."
         )
 
     @property

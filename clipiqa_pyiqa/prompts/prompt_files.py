@@ -21,6 +21,7 @@ from .fields import read_fields
 from .heads import is_head, read_head
 from .learned import STATE_KEYS, PromptLearner
 from .made_for import check_backbone, check_weights, warn_of_positions
+from .pairs import PromptPair
 from .parsing import parse_prompts
 from .provenance import value_text
 from .questions import only_pairs
@@ -51,20 +52,28 @@ def read_prompt_file(path: FilePath) -> tuple[dict[str, Tensor], Mapping[str, st
     return state, metadata
 
 
-def load_prompt_file(learner: PromptLearner, path: FilePath, pos_embedding: str) -> None:
-    """Load a file's words and context into a learner; raise PromptError for another backbone or width."""
+def load_prompt_file(learner: PromptLearner, path: FilePath, pos_embedding: str, pair: PromptPair) -> None:
+    """Load a file's words and context into a learner, which stays as it was if this raises.
+
+    Args:
+        pair: The words of a file that names none.
+
+    Raises:
+        PromptError: the file is for another backbone, other weights, another width or other words.
+    """
     state, metadata = read_prompt_file(path)
     weights = learner.clip.weights
     check_backbone(path, metadata, weights.backbone)
     if metadata.get("format") == FORMAT:  # a file of pyiqa or of the official repository names no weights
         check_weights(path, metadata, weights)
     warn_of_positions(path, metadata, pos_embedding)
+    positive = metadata.get("base_positive", pair.positive)
+    negative = metadata.get("base_negative", pair.negative)
     pair_before = learner.pair
-    positive = metadata.get("base_positive", pair_before.positive)
-    negative = metadata.get("base_negative", pair_before.negative)
     try:
-        if (positive, negative) != pair_before.texts:
-            (learner.pair,) = only_pairs(parse_prompts((positive, negative)), "CLIP-IQA+")
+        if (positive, negative) != pair.texts:
+            (pair,) = only_pairs(parse_prompts((positive, negative)), "CLIP-IQA+")
+        learner.pair = pair
         if len(state) == len(STATE_KEYS):
             learner.load_state_dict(state)
         else:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.antonym import column_means
+from clipiqa_pyiqa.prompts.heads import HEAD_FORMAT, OpinionHead
 from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
 from clipiqa_pyiqa.prompts.parsing import parse_prompts
 from clipiqa_pyiqa.prompts.records import question_record
@@ -79,6 +80,18 @@ def learned(weights, **options):
     with torch.no_grad():
         ctx.add_(normal(ctx.shape) * 0.02)
     return metric
+
+
+def save_head(metric, path):
+    """Write a head for a metric's CLIP, as if it had been fitted to 9 photos on a scale from 1 to 5."""
+    weights = metric.clip.weights
+    fields = {
+        "format": HEAD_FORMAT, "backbone": weights.backbone, "weights_sha256": weights.sha256, "method": "affine",
+        "fit_on": "features", "rated_photos": "9", "score_range": "[1, 5]", "lower_better": "false",
+        "base_positive": "Sharp photo.", "base_negative": "Blurry photo.",
+    }  # fmt: skip
+    tensors = {"direction": normal(metric.clip.width), "prior": torch.tensor([0.9, 0.05])}
+    OpinionHead(tensors, fields).save(path)
 
 
 DIM = 192

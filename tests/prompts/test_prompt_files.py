@@ -8,6 +8,7 @@ import pyiqa
 import pytest
 import torch
 from assertions import refused
+from metrics import save_head
 from safetensors import safe_open
 from tensors import normal
 from weights_fakes import Trap
@@ -144,6 +145,44 @@ def test_a_file_with_bad_content_is_refused(metric, tmp_path):
         assert "bad.pth" in refused(metric.load_prompts, tmp_path / "bad.pth")
         assert torch.equal(metric.prompt_learner.ctx, before)
     refused(metric.eval(), torch.rand(1, 3, 64, 64))  # a failed load leaves nothing that passes for learned
+
+
+def test_a_file_that_cannot_be_loaded_leaves_the_metric_as_it_was(learned, tmp_path):
+    """A damaged file renamed the column; one with other words also removed the head."""
+    damaged = tmp_path / "damaged.pth"
+    other_words = tmp_path / "other words.pth"
+    torch.save({"params": {"weight": torch.ones(3)}}, damaged)
+    sharp = CLIPIQA("clipiqa+", "mini", pretrained=False, prompts="sharpness")
+    torch.save({"params": sharp.state_dict()}, other_words)
+    save_prompt_file(learned.prompt_learner, tmp_path / "mine.safetensors")
+    save_head(learned, tmp_path / "head.safetensors")
+    x = torch.rand(1, 3, 64, 64)
+    for name in ("mine", "head"):
+        learned.load_prompts(tmp_path / f"{name}.safetensors")
+        expected = learned(x)
+        for path in (damaged, other_words):
+            refused(learned.load_prompts, path)
+            assert learned.columns == (name,)
+            assert list(learned.provenance()["scores"]) == [name]
+            assert torch.equal(learned(x), expected)
+
+
+def test_prompts_of_a_file_without_words_get_those_of_the_metric_whatever_was_loaded_before(learned, tmp_path):
+    """After a head, they were put around the head's words."""
+    save_prompt_file(learned.prompt_learner, tmp_path / "quality.pth")
+    sharp = CLIPIQA("clipiqa+", "mini", pretrained=False, prompts="sharpness")
+    sharp.load_state_dict(state(sharp))
+    save_prompt_file(sharp.prompt_learner, tmp_path / "sharp.safetensors")
+    save_head(learned, tmp_path / "head.safetensors")
+    x = torch.rand(1, 3, 64, 64)
+    expected = learned(x)
+    for earlier in ("head.safetensors", "sharp.safetensors"):
+        learned.load_prompts(tmp_path / earlier)
+        assert learned.prompts[0].positive == "Sharp photo."
+        learned.load_prompts(tmp_path / "quality.pth")
+        assert learned.prompts[0].positive == "Good photo."
+        assert torch.equal(learned(x), expected)
+    assert "'Good photo.|Bad photo.'" in refused(learned.load_state_dict, sharp.state_dict())
 
 
 def test_another_backbone_and_positional_embedding_are_named_from_the_metadata(learned, tmp_path, caplog):
