@@ -6,7 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..options import Machine
-from .options.groups import Model, Questions, Settings
+from .options.groups import Settings
+from .options.metric_options import Model, Questions
 from .options.running import start
 
 
@@ -39,7 +40,7 @@ def run(
     from ...files.writing import check_output
 
     check_output(path, overwrite=overwrite)
-    metric = questions.asked(model)
+    metric = questions.described_clipiqa(model)
     where = start(Machine(device=device))
     from ...onnx_export import export_onnx
     from ..metrics.building import build_clipiqa

@@ -10,8 +10,9 @@ from ...errors import OptionError
 from ..files.names_and_values import numbers_by_name
 from .options.continuing import saying_where_results_are
 from .options.flags import COLUMNS, group_of_command
-from .options.groups import MetricOptions, OutputOptions, Scoring, Settings
+from .options.groups import OutputOptions, Scoring, Settings
 from .options.messages import tell
+from .options.metric_options import MetricOptions
 from .options.progress import progress
 from .options.running import check_inputs, start
 

@@ -8,8 +8,9 @@ from cyclopts import Parameter
 from ...files.printable import printable
 from .options.console_tables import frame_as_text
 from .options.flags import RARE
-from .options.groups import Model, OutFolder, Questions, Quiet, Scoring, Settings
+from .options.groups import OutFolder, Quiet, Scoring, Settings
 from .options.messages import note, tell
+from .options.metric_options import Model, Questions
 from .options.progress import progress
 from .options.running import check_inputs, start
 
@@ -47,7 +48,7 @@ def run(
         overwrite: replace what is in --out
         quiet: show no progress bar and no summary
     """
-    metric = questions.asked(model)
+    metric = questions.described_clipiqa(model)
     if not any(map(os.path.lexists, paths)):
         check_inputs(paths)
     device = start(scoring.batches)

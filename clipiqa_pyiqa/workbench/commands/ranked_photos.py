@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import CLIPIQAError, OptionError
 from ..options import Batches, Reading
-from .options.groups import MetricOptions
+from .options.metric_options import MetricOptions
 from .options.picking import OrderOptions
 from .options.reports import Experiment, lacks_of
 

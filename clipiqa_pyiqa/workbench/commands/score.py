@@ -25,8 +25,9 @@ from ..sources.shards import TABLES
 from .options.console_tables import frame_as_text
 from .options.continuing import saying_where_results_are
 from .options.flags import RAY, group_of_command
-from .options.groups import MetricOptions, OutputOptions, ScoreFile, Scoring, Settings, Strictness
+from .options.groups import OutputOptions, ScoreFile, Scoring, Settings, Strictness
 from .options.messages import note, tell
+from .options.metric_options import MetricOptions
 from .options.progress import progress
 from .options.running import start
 

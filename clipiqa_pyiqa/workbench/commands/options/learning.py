@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from ....errors import OptionError
 from ...options import Machine
 from .flags import COLUMNS, MACHINE, RARE, group_of_command
-from .groups import Model, Quiet, stated
+from .groups import Quiet, stated
+from .metric_options import Model
 from .running import start
 
 if TYPE_CHECKING:

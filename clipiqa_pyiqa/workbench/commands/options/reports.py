@@ -12,9 +12,10 @@ from ....errors import OptionError
 from ....text import hint_for
 from ...options import Batches, Sizes
 from .flags import OPTIONS, RARE
-from .groups import MetricOptions, OutputOptions, Scoring, Strictness, batch_keywords, is_clipiqa
+from .groups import OutputOptions, Scoring, Strictness, batch_keywords
 from .invocation import invocation
 from .messages import note, tell
+from .metric_options import MetricOptions, is_clipiqa
 from .running import check_inputs, running
 
 if TYPE_CHECKING:
