@@ -69,9 +69,9 @@ class CommandLine:
     def named_files(self) -> list[str]:
         """Return the files that are named other than as outputs, also in LABEL=FILE:KEY=FILE."""
         named = [argument for argument in self.arguments if argument.field_info.name not in _OUTPUTS]
-        texts = [_typed(token) for argument in named for token in argument.tokens]
-        parts = [part for text in texts for part in (text, *re.split("[=:,]", text))]
-        return [part for part in parts if os.path.isfile(part)]
+        texts = [_text_in(token) for argument in named for token in argument.tokens]
+        names = [name for text in texts for name in (text, *re.split("[=:,]", text))]
+        return [name for name in names if os.path.isfile(name)]
 
     def check_outputs(self) -> None:
         """Raise ``OutputError`` if an output is no place to write to, before anything slow is done."""
@@ -165,30 +165,57 @@ def _check_finite(argument: Argument) -> None:
             raise OptionError(f"{{{name}}} must be {what}; got {token.value!r}.", options=(name,))
 
 
-def _typed(token: Token) -> str:
-    return str(token.implicit_value) if isinstance(token.implicit_value, dict) else token.value
+def _text_in(token: Token) -> str:
+    """Return what a token holds, as text: a mapping of a YAML file, or the text that was typed."""
+    mapping = token.implicit_value
+    return str(mapping) if isinstance(mapping, dict) else token.value
 
 
 def _tokens_of(argument: Argument, value: Any, what: str) -> list[Token]:
     """Return what a value in a YAML file is on a command line; ``what`` names the option and its file in messages."""
-    if bool in (argument.hint, *get_args(argument.hint)):
+    if bool in _kinds_in(argument.hint):
         if not isinstance(value, bool):
             raise ConfigError(f"{what} must be true or false; got {value!r:.80}.")
         return [Token(keyword=what, implicit_value=value)]
     if isinstance(value, dict) and argument.field_info.name in _MAY_BE_MAPPINGS:
         return [Token(keyword=what, implicit_value=value)]
-    count, is_list = argument.token_count()
-    entries = value if (is_list or count > 1) and isinstance(value, list) else [value]
-    if is_list and isinstance(value, dict):
-        entries = [None if _text(entry) is None else f"{key}={entry}" for key, entry in value.items()]
-    texts = [text for text in map(_text, entries) if text is not None]
-    expected = max(1, len(entries)) if is_list else count
-    if len(texts) != expected:
-        raise ConfigError(f"{what} must be {'a list of values' if is_list else 'a value'}; got {value!r:.80}.")
+    texts = _texts_of(argument, value, what)
     return [Token(keyword=what, value=os.path.expanduser(text), index=index) for index, text in enumerate(texts)]
 
 
-def _text(value: Any) -> str | None:
+def _texts_of(argument: Argument, value: Any, what: str) -> list[str]:
+    """Return a value in a YAML file as the texts that an option takes. Raises ``ConfigError`` for another number."""
+    count, is_list = argument.token_count()
+    texts: list[str | None]
+    if is_list:
+        expected = "a list of values"
+        texts = _texts_of_list(value)
+        has_count = len(texts) > 0
+    elif count > 1:
+        expected = f"a list of {count} values"
+        texts = _texts_of_list(value)
+        has_count = len(texts) == count
+    else:
+        expected = "a value"
+        texts = [_text_of_value(value)]
+        has_count = True
+    sure_texts = [text for text in texts if text is not None]
+    if not has_count or len(sure_texts) != len(texts):
+        raise ConfigError(f"{what} must be {expected}; got {value!r:.80}.")
+    return sure_texts
+
+
+def _texts_of_list(value: Any) -> list[str | None]:
+    """Return the entries of a list, those of a mapping as ``key=entry``, or a single value, as texts."""
+    if isinstance(value, list):
+        return list(map(_text_of_value, value))
+    if not isinstance(value, dict):
+        return [_text_of_value(value)]
+    texts = {key: _text_of_value(entry) for key, entry in value.items()}
+    return [None if text is None else f"{key}={text}" for key, text in texts.items()]
+
+
+def _text_of_value(value: Any) -> str | None:
     """Return a single value as text and a list of two texts as ``a|b``; None for None, booleans and collections."""
     if isinstance(value, list) and list(map(type, value)) == [str, str]:
         return "|".join(value)

@@ -115,6 +115,19 @@ def test_fractions_are_not_rounded(said, tmp_path):
     assert "must be a whole number; got '64.5'" in said("score a.png -b mini -c options.yml")
 
 
+def test_values_in_a_file_of_options_are_of_the_kind_that_the_option_takes(said):
+    for line, expected in {
+        "range: 5": "must be a list of 2 values; got 5",
+        "range: [1, 2, 3]": "must be a list of 2 values; got [1, 2, 3]",
+        "columns: []": "must be a list of values; got []",
+        "columns: [a, null]": "must be a list of values; got ['a', None]",
+        "seed: [1, 2]": "must be a value; got [1, 2]",
+        "skip_missing: 1": "must be true or false; got 1",
+    }.items():
+        Path("options.yml").write_text(f"{line}\n")
+        assert f"in 'options.yml' {expected}" in said("fit s.csv --out h.safetensors -b mini -c options.yml")
+
+
 def test_a_ranking_of_scores_takes_no_options_of_metrics(said):
     for more in ("-b RN50", "--template 'A {}.'", "--precision bf16"):
         assert "need images" in said(f"rank s.csv {more}")
