@@ -44,7 +44,17 @@ def parse_yaml(text: str | bytes, what: str) -> Any:
         return _Loader(text).get_single_data()
     # constructors of explicit tags, such as !!int x or !!timestamp x, raise many kinds of errors
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as problem:
-        raise ConfigError(f"{what} is not usable YAML: {' '.join(str(problem).split())[:300]}.") from problem
+        raise ConfigError(f"{what} is not usable YAML: {_in_words(problem)[:300]}.") from problem
+
+
+def _in_words(problem: Exception) -> str:
+    """Return what is wrong with a YAML text, and in which line; PyYAML itself would name a "byte string"."""
+    if isinstance(problem, yaml.MarkedYAMLError) and problem.problem_mark:
+        mark = problem.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {problem.problem}"
+    if isinstance(problem, yaml.reader.ReaderError):
+        return f"the character at position {problem.position} cannot be read ({problem.reason})"
+    return " ".join(str(problem).split())
 
 
 def read_yaml(path: FilePath) -> Any:

@@ -44,6 +44,10 @@ def test_files_that_are_not_usable_are_refused_and_null_values_left_out(tmp_path
     for content in (b"a: 1\n" + b"#" * LARGEST_CONFIG, b"a: \xff", b"a: 1\nb: 2\na: 3\n"):
         path.write_bytes(content)
         refused(read_mapping, path, ["a", "b"])
+    path.write_text("a: 1\nb: c: d\n")
+    assert "c.yml' is not usable YAML: line 2, column 5: mapping values are not" in refused(read_mapping, path, ["a"])
+    path.write_bytes(b"a: \xff")
+    assert "the character at position 3 cannot be read" in refused(read_mapping, path, ["a"])
     refused(read_mapping, "/dev/zero", ["a"])  # it has no end
     path.write_text("a: 1\nb:\n")
     assert read_mapping(path, ["a", "b"]) == {"a": 1}
