@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib.util import find_spec
 
 from ...text import pip_install
@@ -55,11 +55,19 @@ def skipped_note(skipped: Mapping[str, int]) -> str:
     """Return what to do about skipped files, whose numbers are given by suffix; ``''`` if there are none."""
     if not skipped:
         return ""
-    not_readable = skipped.keys() & unreadable_suffixes()
-    extras = [name for name, suffixes in _EXTRAS.items() if not_readable.intersection(suffixes)]
-    remedies = [f"run {pip_install(extras)}"] if extras else []
-    if skipped.keys() - {*VIDEOS}:
-        remedies.append("convert them to PNG or TIFF")
     counts = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(skipped.items()))
-    note = f"{sum(skipped.values()):,} skipped: {counts}"
-    return f"{note}; {', or '.join(remedies)}" if remedies else note
+    return "; ".join([f"{sum(skipped.values()):,} skipped: {counts}", *_remedies(skipped.keys())])
+
+
+def _remedies(suffixes: Set[str]) -> list[str]:
+    """Return what to do about skipped files with these suffixes."""
+    videos = suffixes & set(VIDEOS)
+    unreadable = suffixes & unreadable_suffixes()
+    extras = [name for name, of_extra in _EXTRAS.items() if unreadable & set(of_extra)]
+    ways = [f"run {pip_install(extras)}"] if extras else []
+    if suffixes - videos:
+        ways.append(f"convert {'the pictures' if videos else 'them'} to PNG or TIFF")
+    remedies = [", or ".join(ways)] if ways else []
+    if videos - unreadable:  # beside pictures, where a command takes pictures only
+        remedies.append("score the videos by themselves, with `clipiqa score`")
+    return remedies

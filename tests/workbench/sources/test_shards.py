@@ -240,8 +240,8 @@ def stored(tmp_path_factory):
 
 
 def test_a_video_that_is_skipped_is_not_to_be_converted_to_a_picture():
-    assert "PNG" not in skipped_note({".mp4": 1})
-    assert "convert them to PNG or TIFF" in skipped_note({".mp4": 1, ".psd": 1})
+    assert skipped_note({".mp4": 1}) == "1 skipped: 1 .mp4; score the videos by themselves, with `clipiqa score`"
+    assert "; convert the pictures to PNG or TIFF; score the videos" in skipped_note({".mp4": 1, ".psd": 1})
 
 
 def test_a_sidecar_that_is_nested_too_deeply_costs_no_image(tmp_path):
