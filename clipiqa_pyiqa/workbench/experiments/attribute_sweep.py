@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-import matplotlib
 import pandas
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...checks import FilePath, check_one_of, check_seed, check_whole, check_whole_or_none
@@ -20,10 +17,9 @@ from ...prompts.pairs import Prompts
 from ...text import shown
 from ..names.versions import path_of_version
 from ..options import Reading, SharedOptions
-from ..report.pictures import COLOURS, STYLE, add_caption
 from ..sources.paths import each_of
 from ..stats.correlation import srocc
-from .changes import CHANGES, Change
+from .changes import CHANGES
 from .duration import tell_duration
 from .experiment_result import ExperimentResult, end_with_reasons
 from .image_versions import ImageVersion, image_versions
@@ -31,13 +27,13 @@ from .options import ExperimentOptions, Paths
 from .questions import metrics_with_questions
 from .sampled_files import drawn, image_files
 from .scoring import scored_images, scoring_options
+from .step_curves import step_curves
 from .strip import strip
 
 _STRIP = "sweep-photos.png"
 _WRITTEN = ("sweep.csv", "spearman.csv", "sweep.*", _STRIP)
 _LARGEST_SCALE = 8
-_LINE_STYLES = ("-", "--", ":", "-.")  # the first with all colours, then the next
-_EVERY = 5  # of the versions of a photo, one that is scored to learn the speed
+_PROBE_STRIDE = 5  # every fifth version of one photo is scored to learn the speed
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Sweep(ExperimentResult):
         return versions.apply(lambda rows: rows[questions].apply(srocc, y=rows["step"])).reset_index()
 
     def summary(self) -> pandas.DataFrame:
-        """Return one row per change and scale (and per question, if none has the change's name).
+        """Return one row per change and scale, and per question unless each change is its own question.
 
         ``images`` counts images with changing scores, ``constant`` the others; ``spread`` is the standard deviation of
         Spearman's correlation.
@@ -71,12 +67,17 @@ class Sweep(ExperimentResult):
             means = scores.get_group((change, scale)).groupby("step")
             for question in self.questions_of(change):
                 row: dict[str, Any] = {"change": change}
-                if question != change:
+                if not self.has_own_questions:
                     row["score"] = question
                 row["scale"] = scale
                 row |= _summary_numbers(correlations[question], means[question].mean())
                 rows.append(row)
         return pandas.DataFrame(rows)
+
+    @property
+    def has_own_questions(self) -> bool:
+        """Whether each change is its own question; if not, other questions are asked of some or all changes."""
+        return all(change in self.questions for change in self.frame["change"].unique())
 
     def questions_of(self, change: str) -> Sequence[str]:
         """Return the questions whose scores belong to a change."""
@@ -94,55 +95,18 @@ class Sweep(ExperimentResult):
         """Return a typical photo in some steps of each change, at the first scale, with its scores."""
         frame = self.frame[self.frame["scale"] == self.frame["scale"].iloc[0]]
         correlations = self.spearman().set_index(["path", "scale", "change"])
-        questions = {str(change): self.questions_of(str(change)) for change in frame["change"].unique()}
+        questions = self._questions_of_changes()
         keys = zip(frame["path"].map(printable), frame["scale"], frame["change"], strict=True)
         of_rows = [correlations.at[key, questions[key[2]][0]] for key in keys]
         return strip(frame.assign(correlation=of_rows), questions, self.reading)
 
-    @matplotlib.rc_context(STYLE)
     def curves(self) -> Figure:
         """Return the mean score at each step, in a panel for each change."""
-        frames = self.frame.groupby("change", sort=False)
-        figure = Figure(figsize=(3 * len(frames) + 1.5, 3), layout="constrained")
-        panels = figure.subplots(1, len(frames), squeeze=False)[0]
-        for axes, (name, frame) in zip(panels, frames, strict=True):
-            self._draw_curves(axes, CHANGES[str(name)], frame)
-        curves = {str(curve.get_label()): curve for axes in panels for curve in axes.get_lines()}
-        figure.legend(curves.values(), curves.keys(), loc="outside right upper", frameon=False, fontsize=8)
-        figure.suptitle(f"Mean of {self.frame['path'].nunique()} images; band: the middle 80 % of them", fontsize=10)
-        add_caption(figure, self.caption)
-        return figure
+        return step_curves(self.frame, self._questions_of_changes(), self.has_own_questions, self.caption)
 
-    def _draw_curves(self, axes: Axes, change: Change, frame: pandas.DataFrame) -> None:
-        """Draw a curve for each scale and question of a change."""
-        looks = self._looks_of_curves()
-        for scale, rows in frame.groupby("scale", sort=False):
-            for question in self.questions_of(change.question):
-                scores = rows.groupby("amount", sort=False)[question]
-                means = scores.mean()
-                label = self._label(question, scale)
-                style, colour = looks[label]
-                band = (scores.quantile(0.1), scores.quantile(0.9))
-                axes.fill_between(means.index, *band, color=colour, alpha=0.15, linewidth=0)
-                axes.plot(means, style, color=colour, linewidth=2, marker="o", markersize=3.5, label=label)
-        if change.first > change.last:
-            axes.invert_xaxis()  # the attribute grows to the right
-        axes.set(title=change.question, ylabel="score")
-        if self.frame[list(self.questions)].stack().between(0, 1).all():
-            axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel(change.unit, fontsize=8)
-
-    def _label(self, question: str, scale: Any) -> str:
-        """Return what the legend says of a curve; the scale suffices if each panel's title is that of its question."""
-        changes = self.frame["change"].unique()
-        has_own_questions = all(change in self.questions for change in changes)
-        return f"scale {scale:g}" if has_own_questions else f"{question}, scale {scale:g}"
-
-    def _looks_of_curves(self) -> dict[str, tuple[str, str]]:
-        """Return label -> line style and colour, which are the same in all panels."""
-        scales = self.frame["scale"].unique()
-        labels = dict.fromkeys(self._label(question, scale) for scale in scales for question in self.questions)
-        return dict(zip(labels, itertools.cycle(itertools.product(_LINE_STYLES, COLOURS)), strict=False))
+    def _questions_of_changes(self) -> dict[str, Sequence[str]]:
+        """Return change -> the questions whose scores belong to it."""
+        return {str(change): self.questions_of(str(change)) for change in self.frame["change"].unique()}
 
 
 def _summary_numbers(correlations: pandas.Series, means: pandas.Series) -> dict[str, Any]:
@@ -197,7 +161,7 @@ def sweep(
     versions = image_versions(files, list(dict.fromkeys(scales)), [CHANGES[name] for name in chosen], steps, reading)
     different_versions = list({version.name: version for version in versions}.values())
     as_they_are: ExperimentOptions = {**options, "max_side": None, "max_pixels": None}  # versions have their size
-    probes = [version for version in different_versions if version.path == files[len(files) // 2]][::_EVERY]
+    probes = [version for version in different_versions if version.path == files[len(files) // 2]][::_PROBE_STRIDE]
     tell_duration(metrics, different_versions, probes, scoring_options(as_they_are))
     scored = scored_images(metrics, different_versions, _WRITTEN, as_they_are, files)
     failed = {path_of_version(name): reason for name, reason in scored.failed.items()}

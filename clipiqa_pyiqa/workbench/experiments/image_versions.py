@@ -9,25 +9,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
+from PIL.Image import Image as Picture
+from PIL.Image import Resampling
 
-from ..images.image import File, read_image
-from ..images.image import Image as AnyImage
+from ..images.image import File, Image, read_image
 from ..images.reading_memory import set_aside
 from ..images.stamp import Stamp
 from ..names.versions import version_name
 from .changes import Change
 
-_IMAGES_KEPT = 2  # decoded images at a scale, which all of their versions share
+_CACHED_IMAGES = 2  # decoded images at a scale, each for all of its versions
 
 
 @dataclass(frozen=True)
-class ImageVersion(AnyImage):
+class ImageVersion(Image):
     """A version of an image: resized, and changed by a step.
 
     Attributes:
         scaled: Returns the image at a scale.
-        reading_text: What the image depends on, besides its file, scale and change.
+        reading_text: How the file is read, as text: it belongs to what the version's pixels depend on.
     """
 
     path: str
@@ -35,18 +35,19 @@ class ImageVersion(AnyImage):
     change: Change
     step: int
     amount: float
-    scaled: Callable[[str, float], Image.Image]
+    scaled: Callable[[str, float], Picture]
     reading_text: str
 
     @property
-    def name(self) -> str:  # type: ignore[override]  # changes that leave the image as it is have one name
+    def name(self) -> str:  # type: ignore[override]
+        # one name for all changes that leave the image as it is, so that it is scored once
         words = "as it is" if self.amount == self.change.plain else f"{self.change.question} {self.amount:g}"
         return version_name(self.path, self.scale, words)
 
     def stamp(self) -> Stamp:
         return Stamp(f"{File(self.path).stamp()} {self.reading_text}")
 
-    def picture(self) -> Image.Image:
+    def picture(self) -> Picture:
         return self.change.apply(self.scaled(self.path, self.scale), self.amount)
 
     def read(self) -> bytes:
@@ -75,16 +76,16 @@ def image_versions(
     ]
 
 
-def _scaled_images(reading: Mapping[str, Any]) -> Callable[[str, float], Image.Image]:
+def _scaled_images(reading: Mapping[str, Any]) -> Callable[[str, float], Picture]:
     """Return a function that reads an image, if there is memory for it, and multiplies its sides by a scale."""
 
-    @functools.lru_cache(_IMAGES_KEPT)
-    def scaled(path: str, scale: float) -> Image.Image:
+    @functools.lru_cache(_CACHED_IMAGES)
+    def scaled(path: str, scale: float) -> Picture:
         record = read_image(path, **reading)
         width, height = [max(1, round(side * scale)) for side in record.size]
         set_aside(path, width, height)
         if scale == 1:
             return record.picture
-        return record.picture.resize((width, height), Image.Resampling.LANCZOS)
+        return record.picture.resize((width, height), Resampling.LANCZOS)
 
     return scaled
