@@ -37,11 +37,11 @@ class _Tally:
     """Votes added up: attribute, first and second image -> their votes; a pair has the order of its first row.
 
     Attributes:
-        columns: The attributes' prompts.
+        questions: The attributes' prompts.
     """
 
     def __init__(self) -> None:
-        self.columns = QuestionsByColumn()
+        self.questions = QuestionsByColumn()
         self.votes: dict[tuple[str, str, str], Votes] = {}
         self._choices: dict[tuple[str, str, frozenset[str]], str] = {}  # voter, attribute and images -> chosen image
 
@@ -69,6 +69,7 @@ class _Tally:
             )
 
     def frame(self) -> pandas.DataFrame:
+        """Return a row for each attribute and pair of images."""
         rows = [(*pair, *votes) for pair, votes in self.votes.items()]
         frame = pandas.DataFrame(rows, columns=_COLUMNS, dtype=object)  # pandas' texts refuse names that are not UTF-8
         return frame.astype(dict.fromkeys([*_COUNTS, "undecided"], int))
@@ -82,18 +83,19 @@ def read_votes(
 ) -> tuple[pandas.DataFrame, QuestionsByColumn]:
     """Return the votes in CSV files, with a row per attribute and image pair, and the attributes' prompts.
 
-    The columns of a file: ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name or
-    ``tie``; or ``attribute,first,second,votes_first,votes_second``. With a column ``voter``, equal
+    The columns of a file are ``attribute,first,second,choice``, where the choice is ``first``, ``second``, a file name
+    or ``tie``; or ``attribute,first,second,votes_first,votes_second``. With the columns ``choice`` and ``voter``, equal
     votes of one voter on the same images count once.
 
     Args:
         root: Folder of the images; default the CSV file's folder.
+        template: As for :func:`~clipiqa_pyiqa.prompts.parsing.parse_questions`.
     """
     tally = _Tally()
     for path in dict.fromkeys(Path(path).expanduser() for path in each_of(paths)):
         folder = path.parent if root is None else Path(root).expanduser()
         _add_file(tally, path, folder, template)
-    return tally.frame(), tally.columns
+    return tally.frame(), tally.questions
 
 
 def _add_file(tally: _Tally, path: Path, folder: Path, template: str | None) -> None:
@@ -116,7 +118,7 @@ def _add_file(tally: _Tally, path: Path, folder: Path, template: str | None) -> 
                 tally.add(attribute, first, second, _one_vote(row))
         except CLIPIQAError as error:
             raise type(error)(f"{path}, line {line}: {error}") from error
-        tally.columns |= question
+        tally.questions |= question
         images |= {first, second}
     check_images_exist(path, images)
 
