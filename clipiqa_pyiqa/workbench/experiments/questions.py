@@ -39,16 +39,21 @@ def metrics_with_questions(
 
 def _default_prompts(first: AnyMetric, template: str | None, default: Any) -> Any:
     """Return the questions for the first metric if the user names none; None: it has its own, or takes none."""
-    if not isinstance(first, Description):
-        return None
-    instance = first.instance if isinstance(first, ObjectDescription) else None
-    net = getattr(instance, "net", instance)
-    has_learned_prompts = first.name.startswith("clipiqa+") or getattr(net, "questions", "") is None
-    if first.label or first.questions or has_learned_prompts:
+    if not isinstance(first, Description) or first.label or first.questions or _is_learned(first):
         return None
     if default:
         return default
     return "quality" if template or first.name == "clipiqa" else None
+
+
+def _is_learned(description: Description) -> bool:
+    """Return whether this is a CLIP-IQA with learned prompts or a head, which is asked nothing else."""
+    if description.name.startswith("clipiqa+"):
+        return True
+    if not isinstance(description, ObjectDescription):
+        return False
+    net = getattr(description.instance, "net", description.instance)
+    return hasattr(net, "questions") and net.questions is None
 
 
 def without_unknown(metric: ClipMetric) -> tuple[ClipMetric, list[str]]:
@@ -79,7 +84,7 @@ def is_asked_prompts(metric: AnyMetric) -> bool:
 
 
 def is_asked_defaults(metrics: Sequence[AnyMetric], prompts: Any, defaults: Iterable[str]) -> bool:
-    """Return whether the metrics are one CLIP-IQA that is asked an experiment's own questions, as nobody named any."""
+    """Return whether the metrics are one CLIP-IQA that is asked an experiment's own questions, since none are named."""
     return prompts is None and column_names(metrics) == list(defaults)
 
 
