@@ -26,7 +26,9 @@ class ExperimentResult:
     """Result of an experiment: scores of images, and what follows from them.
 
     Attributes:
-        frame: Index ``path``, as given; one column per question or named metric.
+        frame: Index ``path``, as the user wrote it; one column per question or named metric.
+        failed: Path -> why the image has no scores.
+        provenance: How the scores were made.
         scores: The same scores, with all else that is known of all images, such as flags; NaN for those left out.
         intervals: Columns of the summary with a 95 % interval, in columns of the same name with ``low`` and ``high``.
     """
@@ -85,17 +87,21 @@ class ExperimentResult:
         """Return sentences about what else was left out, for the terminal."""
         return []
 
+    def note_on_unknown(self, attributes: str) -> str:
+        """Return the sentence about attributes that are left out, as the CLIP never saw their words."""
+        return f"left out: {attributes}, as {self.provenance['backbone']} never saw their words"
+
     def report(self) -> Report:
         table = self.summary()
         return Report([frame_table(table, self.intervals)], table)
 
     def save(self, folder: FilePath, *, pictures: str = "png") -> None:
         """Write tables, figures (``'png'``, ``'svg'`` or ``'pdf'``), sheets (PNG) and ``summary.json``."""
-        place = make_folder(folder)
+        existing_folder = make_folder(folder)
         files = {name.replace("*", pictures): content for name, content in self.contents().items()}
         files["summary.json"] = self._summary_as_json()
-        with locked(place):  # so that pictures and tables come from one run
-            save_files(place, files)
+        with locked(existing_folder):  # so that pictures and tables come from one run
+            save_files(existing_folder, files)
 
     def save_if_asked(self, options: ExperimentOptions) -> None:
         """Save the result if the options have a folder ``out``."""

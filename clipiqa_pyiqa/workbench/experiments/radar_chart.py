@@ -16,7 +16,6 @@ from matplotlib.figure import Figure, SubFigure
 from ...clip.device import find_device
 from ...errors import CLIPIQAError
 from ...files.printable import printable
-from ...logger import log
 from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ..files.shown_paths import below_common
@@ -51,9 +50,11 @@ class RadarCharts(ExperimentResult):
 
     Attributes:
         charts: Title -> questions of each chart.
+        unknown: The paper's questions that are left out, as the CLIP never saw their words.
     """
 
     charts: Mapping[str, Sequence[str]]
+    unknown: Sequence[str]
 
     def summary(self) -> pandas.DataFrame:
         """Return the scores, with a row per question and a column per image."""
@@ -62,6 +63,9 @@ class RadarCharts(ExperimentResult):
 
     def contents(self) -> dict[str, Any]:
         return {"radar.*": self.figure()}
+
+    def notes(self) -> list[str]:
+        return [self.note_on_unknown(", ".join(self.unknown))] if self.unknown else []
 
     @matplotlib.rc_context(STYLE)
     def figure(self) -> Figure:
@@ -156,14 +160,12 @@ def radar(
         raise CLIPIQAError(f"a radar chart shows at most {MOST} images; got {len(files)}.")
     metrics = metrics_with_questions(metric, prompts, template, _ATTRIBUTES)
     charts = dict[str, Sequence[str]]()
+    unknown = list[str]()
     if is_asked_defaults(metrics, prompts, _ATTRIBUTES):
         check_results_can_be_written(_WRITTEN, _ATTRIBUTES, files, options)  # before weights are read
         clipiqa, unknown = without_unknown(build_clipiqa(metrics[0], find_device(options.get("device"))))
         metrics = [clipiqa]
         charts = _charts_without(unknown)
-        if unknown:
-            backbone = clipiqa.backbone
-            log.warning(f"pairs left out, since {backbone} never saw their words: {', '.join(unknown)}")
     names = column_names(metrics)
     if len(names) < 3:
         raise CLIPIQAError(f"a radar chart needs at least three questions; got {', '.join(names) or 'none'}.")
@@ -173,7 +175,7 @@ def radar(
             raise CLIPIQAError(
                 f"a radar chart needs scores between two ends, but those of {name!r} have none: leave it out."
             )
-    result = RadarCharts(scored.frame, scored.failed, scored.provenance, scored.scores, charts or {"": names})
+    result = RadarCharts(scored.frame, scored.failed, scored.provenance, scored.scores, charts or {"": names}, unknown)
     result.save_if_asked(options)
     return result
 

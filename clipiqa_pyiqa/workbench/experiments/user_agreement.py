@@ -107,8 +107,7 @@ class Agreement(ExperimentResult):
             notes.append(f"{counted(undecided, 'vote')} for neither image, not counted")
         if self.unknown:
             unknown_pairs = counted(sum(self.unknown.values()), "pair")
-            backbone = self.provenance["backbone"]
-            notes.append(f"left out: {few(self.unknown)} ({unknown_pairs}), as {backbone} never saw their words")
+            notes.append(self.note_on_unknown(f"{few(self.unknown)} ({unknown_pairs})"))
         return notes
 
 
@@ -157,21 +156,20 @@ def agreement(
         root, template: As for :func:`~.votes.read_votes`.
     """
     vote_files = [os.fspath(path) for path in each_of(votes)]
-    tally, columns = read_votes(vote_files, root=root, template=template)
-    metrics = metrics_with_questions(metric, prompts, template, columns)
+    tally, questions = read_votes(vote_files, root=root, template=template)
+    metrics = metrics_with_questions(metric, prompts, template, questions)
     inputs = [*_images(tally), *vote_files]
     check_results_can_be_written(_WRITTEN, column_names(metrics), inputs, options)  # before weights are read
-    unknown = dict[str, int]()
-    if is_asked_defaults(metrics, prompts, columns):
-        device = find_device(options.get("device"))
-        clipiqa, unknown_attributes = built_with_known_questions(metrics[0], device)
+    unknown = list[str]()
+    if is_asked_defaults(metrics, prompts, questions):
+        clipiqa, unknown = built_with_known_questions(metrics[0], find_device(options.get("device")))
         metrics = [clipiqa]
-        columns = columns if clipiqa.questions is None else clipiqa.questions
-        unknown = {name: int((tally["attribute"] == name).sum()) for name in unknown_attributes}
-        tally = tally[~tally["attribute"].isin(unknown_attributes)]
+    pair_counts = {attribute: int((tally["attribute"] == attribute).sum()) for attribute in unknown}
+    tally = tally[~tally["attribute"].isin(unknown)]
+    attributes = [name for name in questions if name not in unknown]
     scored = scored_images(metrics, _images(tally), _WRITTEN, options, vote_files)
-    frame = _with_choices(_with_questions(tally, list(columns), scored), scored)
-    result = Agreement(frame, scored.failed, scored.provenance, scored.scores, unknown)
+    frame = _with_choices(_with_questions(tally, attributes, scored), scored)
+    result = Agreement(frame, scored.failed, scored.provenance, scored.scores, pair_counts)
     result.save_if_asked(options)
     return result
 

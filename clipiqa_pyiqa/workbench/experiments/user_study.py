@@ -88,8 +88,7 @@ class UserStudy(ExperimentResult):
     def notes(self) -> list[str]:
         notes = []
         if self.unknown:
-            backbone = self.provenance["backbone"]
-            notes.append(f"left out: {few(self.unknown)}, as {backbone} never saw their words")
+            notes.append(self.note_on_unknown(few(self.unknown)))
         for name, number in self.short.items():
             notes.append(f"{name!r} has {counted(number, 'pair')}, as no more photos with different scores are left")
         return notes

@@ -15,7 +15,10 @@ from clipiqa_pyiqa.workbench.experiments.radar_chart import CHARTS
 
 def test_the_papers_that_the_clip_knows_or_one(tmp_path):
     photo = save_grey(tmp_path / "a.png", 20)
-    assert radar(CLIPIQA(backbone="mini"), photo).charts == {"look": [*CHARTS["look"]]}  # it knows no word of feel
+    known = radar(CLIPIQA(backbone="mini"), photo)
+    assert known.charts == {"look": [*CHARTS["look"]]}  # it knows no word of feel
+    assert known.unknown == [*CHARTS["feel"]] and known.is_complete
+    assert known.notes() == ["left out: aesthetic, happy, natural, new, scary, complex, as mini never saw their words"]
     assert radar(Brightness(), photo, ["happy", "quality", "new"]).charts == {"": ["happy", "quality", "new"]}
 
 
