@@ -77,6 +77,7 @@ def compare(
     asked = parse_metrics([metrics], also=(Takes.NAME,), trust_weights=trust_weights)
     needs_images = any(metric.takes is not Takes.NAME for metric in asked)
     sets = parse_data_sets(data_sets, data_root, within, needs_images)
+    _log_notes_on_columns(sets)
     options = Options.of(batches, seed=seed, min_side=1)
     if not needs_images:
         _check_no_limit(options)
@@ -115,6 +116,13 @@ def compare(
             notes.append("no image was read, as all scores are in files")
         results.append(_data_set_result(data, scored, notes, options, statistics))
     return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)
+
+
+def _log_notes_on_columns(sets: Sequence[DataSet]) -> None:
+    """Log which columns of opinions are not read, although they have usual names too."""
+    for data in sets:
+        for sentence in data.notes_on_columns:
+            log.info(sentence)
 
 
 def _check_no_limit(options: Options) -> None:

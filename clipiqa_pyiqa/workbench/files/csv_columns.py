@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import CLIPIQAError
-from ...logger import log
 from ...text import few
 
 PATH_COLUMNS = "path image image_path image_name img_name filename file name images image_id dist_img key url"
@@ -40,11 +39,12 @@ def find_column(
     raise CLIPIQAError(f"{path} has no column such as {example!r}: {remedy}", options=(option,))
 
 
-def log_other_columns(path: Path, header: Sequence[str], chosen: str | int | None, usual: str) -> None:
-    """Log which columns :func:`find_column` passed over, although they have usual names too."""
+def notes_on_other_columns(path: Path, header: Sequence[str], chosen: str | int | None, usual: str) -> list[str]:
+    """Return which columns :func:`find_column` passed over, although they have usual names too, in a sentence."""
     candidates = _with_usual_names(header, usual)
-    if chosen is None and len(candidates) > 1:
-        log.info(f"{path}: the column {candidates[0]!r} is read, not {few(candidates[1:])}; name another to read it")
+    if chosen is not None or len(candidates) < 2:
+        return []
+    return [f"{path}: the column {candidates[0]!r} is read, not {few(candidates[1:])}; name another to read it"]
 
 
 def _name_of(chosen: str | int, header: Sequence[str]) -> str:

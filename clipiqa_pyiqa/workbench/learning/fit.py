@@ -62,6 +62,7 @@ def fit(
     metric = (metric or CLIPIQA()).to(device).eval()
     _check_asks_one_pair(metric)
     backbone = metric.clip.weights.backbone
+    table.log_notes()
     warn_of_mini_photos(table, backbone, without_mini_photos)
     if without_mini_photos:
         table = without_photos_of_mini(table, backbone)

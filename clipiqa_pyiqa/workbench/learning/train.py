@@ -91,6 +91,7 @@ def train(
         device = find_device(device)
         metric = _metric_to_train(recipe, device)
         backbone = metric.clip.weights.backbone
+        table.log_notes()
         warn_of_mini_photos(table, backbone, without_mini_photos)
         if without_mini_photos:
             table = without_photos_of_mini(table, backbone)

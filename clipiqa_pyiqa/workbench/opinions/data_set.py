@@ -27,6 +27,7 @@ class DataSet:
         groups: Group of each image; empty without groups.
         source: What it was made from: the ``file`` of opinions with its ``sha256``, and the ``root`` of the images.
         part: Which images of the data set these are.
+        notes_on_columns: Which columns of opinions are not read, although they have usual names too, in sentences.
     """
 
     name: str
@@ -40,9 +41,11 @@ class DataSet:
     groups: tuple[str, ...] = ()
     source: Mapping[str, str] = field(default_factory=dict)
     part: str = ALL_IMAGES
+    notes_on_columns: tuple[str, ...] = ()
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
+        """Return the paths of the images, as they are shown."""
         return tuple(printable(image.name) for image in self.images)
 
 

@@ -49,6 +49,7 @@ def csv_set(label: str, options: Settings, within: str, needs_images: bool) -> D
         table=table,
         groups=opinions.groups or (),
         source=_source(table, root),
+        notes_on_columns=opinions.notes_on_columns,
     )
     return _completed(data_set, [f"split {split}"] if split else [], options)
 
@@ -111,6 +112,7 @@ def pyiqa_set(label: str, name: str, options: Settings, data_root: FilePath | No
         groups=opinions.groups or (),
         source=_source(settings["meta_info_file"], settings["dataroot_target"]),
         part=part,
+        notes_on_columns=opinions.notes_on_columns,
     )
     # when pyiqa normalises DMOS, it also reverses the scale: high is good
     is_lower_better = settings.get("lower_better") and not settings.get("mos_normalize")

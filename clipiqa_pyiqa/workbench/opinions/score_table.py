@@ -31,6 +31,9 @@ class ScoreTable:
             and ``group``; random splits and folds keep groups together. Targets of held-out images may lie outside of
             [0, 1] if the range is that of the training images.
         score_range: Lowest and highest score, as given.
+        notes_on_columns: Which columns are not read, although they have usual names too, in sentences.
+        left_out: What of the file is left out, in phrases.
+        further_ratings: Number of rows of photos that an earlier row has, too.
         hashes: SHA-256 of the files, so that a run reads each only once for it.
     """
 
@@ -38,6 +41,9 @@ class ScoreTable:
     frame: pandas.DataFrame
     score_range: tuple[float, float]
     lower_better: bool = False
+    notes_on_columns: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    further_ratings: int = 0
     hashes: FileHashes = field(default_factory=FileHashes, compare=False, repr=False)
 
     def without(self, is_left_out: Sequence[bool]) -> "ScoreTable":
@@ -53,9 +59,27 @@ class ScoreTable:
             opinions = self.part(split)["target"]
             if why := why_undefined(opinions, opinions):
                 raise CLIPIQAError(
-                    f"split {split!r} of {self.name!r} cannot be used: {why}; change the split, or {{val_fraction}}.",
+                    f"split {split!r} of {self.name!r} cannot be used: {why}{_bracketed(self.left_out)}; change the "
+                    "split, or {val_fraction}.",
                     options=("val_fraction",),
                 )
+
+    def log_notes(self) -> None:
+        """Log what is not read, what is left out, and what a person should know of ratings and splits."""
+        for sentence in self.notes_on_columns:
+            log.info(sentence)
+        for phrase in self.left_out:
+            log.warning(f"left out: {phrase}")
+        if self.further_ratings:
+            log.info(
+                f"{counted(self.further_ratings, 'further row')} of photos that have one already: all ratings count, "
+                "and those of one photo stay in one split"
+            )
+        shared = (self.frame.groupby("group")["split"].nunique() > 1).sum()
+        if shared:
+            log.warning(
+                f"held-out results may be too good: splits share {counted(shared, 'group')} of one photo or scene"
+            )
 
 
 def read_score_table(
@@ -75,39 +99,55 @@ def read_score_table(
     """Return the images and scores in a CSV file; no image is decoded.
 
     Args:
+        path: The CSV file, or such a file with what its columns mean.
         root: Folder where relative paths start; default the file's folder.
         columns: Names or numbers of the columns of paths, scores and splits; default usual names.
         score_range: Lowest and highest possible score; default those of the training images.
         lower_better: Whether low scores are good; None means no, but a column ``dmos`` needs True or False.
+        val_fraction: Share of the images to draw for validation, in whole groups, if there is no column of splits.
+        seed: Seed of this draw.
+        skip_missing: Leave out images that do not exist; else they are refused.
+        name: Name of the table in messages; default the file's name.
         group: Name or number of the column of groups, which splits keep together; default a usual name of references.
+        needed: Splits that must have scores to learn from.
     """
     check_seed(seed)
     check_number("val_fraction", val_fraction, 0, 1)
     file = path if isinstance(path, OpinionFile) else OpinionFile(path)
     file = _with_options(file, root, columns, lower_better, group)
     path = Path(file.path).expanduser()
-    frame = _frame_of(read_opinions(file))
+    opinions = read_opinions(file)
+    frame = _frame_of(opinions)
+    left_out = []
     if "split" in frame:
-        _warn_of_rows_in_no_split(path, frame["split"])
+        left_out += _note_on_rows_in_no_split(path, frame["split"])
         frame = frame[frame["split"] != ""].reset_index(drop=True)
     hashes = FileHashes()
     photos = photos_in_files(frame["path"], hashes)
-    _tell_of_repeated(photos)
     frame = frame.assign(group=joined_groups(frame, photos))
     if "split" not in frame:
         frame = frame.assign(split=_drawn_splits(frame["group"], val_fraction, seed))
-    _warn_of_shared_groups(frame)
     if skip_missing:
         has_file = frame["path"].map(os.path.isfile)
-        _warn_of_missing(frame["path"][~has_file])
+        left_out += _note_on_missing(frame["path"][~has_file])
         frame = frame[has_file]
-    scale = score_range or _range_of_training(path, frame)
+    scale = score_range or _range_of_training(path, frame, left_out)
     if score_range:
         _check_range(path, frame["score"], *score_range)
     check_images_exist(path, frame["path"], ", or leave out the missing images ({skip_missing})")
     is_reversed = bool(file.lower_better)
     frame = frame.assign(target=_targets(frame["score"], *scale, is_reversed=is_reversed))
-    table = ScoreTable(name or path.stem, frame, scale, is_reversed, hashes)
+    further_ratings = len(photos) - len(set(photos))
+    table = ScoreTable(
+        name=name or path.stem,
+        frame=frame,
+        score_range=scale,
+        lower_better=is_reversed,
+        notes_on_columns=opinions.notes_on_columns,
+        left_out=tuple(left_out),
+        further_ratings=further_ratings,
+        hashes=hashes,
+    )
     table.check_splits(needed)
     return table
 
@@ -157,34 +197,20 @@ def _targets(scores: pandas.Series, low: float, high: float, *, is_reversed: boo
     return 1 - shares if is_reversed else shares
 
 
-def _warn_of_rows_in_no_split(path: Path, splits: pandas.Series) -> None:
-    """Log how many images are in no split, if there are any."""
+def _note_on_rows_in_no_split(path: Path, splits: pandas.Series) -> list[str]:
+    """Return how many images are in no split, in a phrase, if there are any."""
     count = (splits == "").sum()
-    if count:
-        log.warning(f"left out: {counted(count, 'image')} of {str(path)!r} that are in no split")
+    return [f"{counted(count, 'image')} of {str(path)!r} that are in no split"] if count else []
 
 
-def _tell_of_repeated(photos: Sequence[str]) -> None:
-    """Log how many rows are of photos that another row has, too, if there are any."""
-    repeated = len(photos) - len(set(photos))
-    if repeated:
-        log.info(
-            f"{counted(repeated, 'further row')} of photos that have one already: all ratings count, and those of one "
-            "photo stay in one split"
-        )
+def _note_on_missing(paths: pandas.Series) -> list[str]:
+    """Return which images are missing, in a phrase, if there are any."""
+    return [f"{counted(len(paths), 'missing image')}: {few(paths)}"] if len(paths) else []
 
 
-def _warn_of_shared_groups(frame: pandas.DataFrame) -> None:
-    """Log how many groups have images in several splits, if there are any."""
-    shared = (frame.groupby("group")["split"].nunique() > 1).sum()
-    if shared:
-        log.warning(f"held-out results may be too good: splits share {counted(shared, 'group')} of one photo or scene")
-
-
-def _warn_of_missing(paths: pandas.Series) -> None:
-    """Log which missing images are left out, if there are any."""
-    if len(paths):
-        log.warning(f"left out: {counted(len(paths), 'missing image')}: {few(paths)}")
+def _bracketed(left_out: Sequence[str]) -> str:
+    """Return what is left out, for the middle of a sentence."""
+    return f" (left out: {'; '.join(left_out)})" if left_out else ""
 
 
 def _check_range(path: Path, scores: pandas.Series, low: float, high: float) -> None:
@@ -196,14 +222,15 @@ def _check_range(path: Path, scores: pandas.Series, low: float, high: float) -> 
         )
 
 
-def _range_of_training(path: Path, frame: pandas.DataFrame) -> tuple[float, float]:
+def _range_of_training(path: Path, frame: pandas.DataFrame, left_out: Sequence[str]) -> tuple[float, float]:
     """Return the lowest and highest training score: others must not tell what is learned."""
     scores = frame["score"][frame["split"] == "train"]
     if scores.empty:
         scores = frame["score"]
     if scores.nunique() < 2:
         raise CLIPIQAError(
-            f"the {counted(len(scores), 'training score')} of {path} must differ, so that there is something to learn."
+            f"the {counted(len(scores), 'training score')} of {path}{_bracketed(left_out)} must differ, so that there "
+            "is something to learn."
         )
     return scores.min(), scores.max()
 

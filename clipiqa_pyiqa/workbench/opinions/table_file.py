@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ..files.csv_columns import PATH_COLUMNS, column_key, find_column, log_other_columns
+from ..files.csv_columns import PATH_COLUMNS, column_key, find_column, notes_on_other_columns
 from ..files.csv_files import CsvRow, read_rows
 from .splits import SPLITS, SplitColumn
 
@@ -62,12 +62,14 @@ class Opinions:
         paths: Absolute paths.
         splits: ``'train'``, ``'val'``, ``'test'``, or an empty text for an image in no split; None without a column.
         groups: Group of each image; None without a column.
+        notes_on_columns: Which columns are not read, although they have usual names too, in sentences.
     """
 
     paths: tuple[str, ...]
     scores: tuple[float, ...]
     splits: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
+    notes_on_columns: tuple[str, ...] = ()
 
     def part(self, split: str) -> Opinions:
         """Return the opinions on the images of a split; all of them without splits."""
@@ -79,6 +81,7 @@ class Opinions:
             scores=tuple(self.scores[row] for row in rows),
             splits=(split,) * len(rows),
             groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
+            notes_on_columns=self.notes_on_columns,
         )
 
 
@@ -96,7 +99,6 @@ def read_opinions(file: OpinionFile) -> Opinions:
     path = Path(file.path).expanduser()
     rows, header = read_rows(path)
     names = _columns_to_read(path, header, file)
-    _log_other_columns(path, header, file)
     _check_scores_are_opinions(path, header, names.score, file)
     folder = path.parent if file.root is None else Path(file.root).expanduser()
     rated = rows[file.first_row :]
@@ -107,6 +109,7 @@ def read_opinions(file: OpinionFile) -> Opinions:
         scores=tuple(_score(path, line, row[names.score]) for line, row in rated),
         splits=_splits(path, rows_of_splits, names.split, file.split_column) if names.split else None,
         groups=tuple(row[names.group] for _, row in rated) if names.group else None,
+        notes_on_columns=_notes_on_columns(path, header, file),
     )
 
 
@@ -128,13 +131,14 @@ def _columns_to_read(path: Path, header: Sequence[str], file: OpinionFile) -> _C
     )
 
 
-def _log_other_columns(path: Path, header: Sequence[str], file: OpinionFile) -> None:
-    """Log which columns are passed over, although they have usual names too."""
+def _notes_on_columns(path: Path, header: Sequence[str], file: OpinionFile) -> tuple[str, ...]:
+    """Return which columns are not read, although they have usual names too, in sentences."""
     image, score = file.columns
-    log_other_columns(path, header, image, PATH_COLUMNS)
-    log_other_columns(path, header, score, _SCORE_COLUMNS)
+    notes = notes_on_other_columns(path, header, image, PATH_COLUMNS)
+    notes += notes_on_other_columns(path, header, score, _SCORE_COLUMNS)
     if file.has_groups:
-        log_other_columns(path, header, file.group, _GROUP_COLUMNS)
+        notes += notes_on_other_columns(path, header, file.group, _GROUP_COLUMNS)
+    return tuple(notes)
 
 
 def _check_scores_are_opinions(path: Path, header: Sequence[str], score: str, file: OpinionFile) -> None:

@@ -82,6 +82,14 @@ def test_only_images_of_the_split_are_compared(rated):
         refused(parse_data_sets, f"{rated}:split={split}")
 
 
+def test_a_comparison_tells_which_column_is_read(rated, caplog):
+    caplog.set_level("INFO")
+    frame = pandas.read_csv(rated)
+    frame.assign(rating=frame["mos"]).to_csv(rated, index=False)
+    compare({"spread": Spread()}, rated, bootstrap=0)
+    assert "the column 'mos' is read, not 'rating'" in caplog.text
+
+
 def test_words_are_compared_by_their_agreement_with_people(clipiqa, rated):
     words = "--prompts 'Bright photo.|Dark photo.' 'Dark photo.|Bright photo.'"
     line = f"compare -b mini {words} -d mine={rated}:split=test --bootstrap 100 --format csv"

@@ -123,13 +123,12 @@ def test_csv_files_and_folders_are_data_sets(photos):
     assert folder.mos is None and folder.images[0].load(AnySize()).pixels.dtype == torch.uint8
 
 
-def test_groups_are_spoken_of_only_where_they_are_asked_for(photos, caplog):
-    caplog.set_level("INFO")
+def test_groups_are_spoken_of_only_where_they_are_asked_for(photos):
     table = photos.with_name("grouped.csv")
     table.write_text("image,mos,ref,reference\nphotos/0.png,0,a,b\n")
     for within, groups in (("", ()), ("reference", ("b",))):
         (data,) = parse_data_sets(table, within=within)
-        assert data.groups == groups and not caplog.records
+        assert data.groups == groups and not data.notes_on_columns
 
 
 def test_a_name_of_pyiqas_is_no_folder_by_chance(data_root, monkeypatch):

@@ -151,15 +151,29 @@ def test_rows_of_one_photo_are_one_group(copies, tmp_path, caplog, are_copies, c
             rows.append((place, rating + number / 10, f"{number}, {(number + rating) % 3 > 0}")[:columns])
     pandas.DataFrame(rows, columns=["path", "score", "ref"][:columns]).to_csv(tmp_path / "scores.csv", index=False)
     caplog.set_level("INFO")
-    frame = read_score_table(tmp_path / "scores.csv", needed=()).frame
+    rated = read_score_table(tmp_path / "scores.csv", needed=())
+    rated.log_notes()
+    frame = rated.frame
     assert "50 further rows" in caplog.text
     contents = frame["path"].map(lambda path: Path(path).read_bytes())
     assert frame["group"].nunique() == 10 and frame["split"].groupby(contents).nunique().eq(1).all()
     assert {*frame["split"]} == {"train", "val"} and "splits share" not in caplog.text
     for split, shared in ((["train", "val"] * 30, "10 groups"), (["train"] * 57 + ["val"] * 3, "1 group ")):
         frame.assign(split=split).to_csv(tmp_path / "given.csv", index=False)
-        read_score_table(tmp_path / "given.csv")
+        read_score_table(tmp_path / "given.csv").log_notes()
         assert f"splits share {shared}" in caplog.text
+
+
+def test_what_is_not_read_is_told_before_fitting(table, fit, tmp_path, caplog):
+    caplog.set_level("INFO")
+    frame = pandas.read_csv(table)
+    frame = frame.assign(rating=frame["mos"])
+    frame.loc[len(frame)] = ("gone.jpg", 1, 1)
+    frame.to_csv(tmp_path / "scores.csv", index=False)
+    rated = read_score_table(tmp_path / "scores.csv", skip_missing=True, val_fraction=0, needed=("train",))
+    assert not caplog.records
+    fit(rated, method="affine")
+    assert "the column 'mos' is read, not 'rating'" in caplog.text and "left out: 1 missing image" in caplog.text
 
 
 def test_splits_are_printed_and_written_as_a_table_that_can_be_read(copies, command, tmp_path):

@@ -1,6 +1,5 @@
 """Tables of scores: which columns and lines are read, and what is refused."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +51,8 @@ def test_an_unknown_data_set_is_answered_with_similar_names():
     refused(find_score_table, "koniq10")
 
 
-def test_what_is_read_as_an_opinion(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
+def test_what_is_read_as_an_opinion(tmp_path):
+    notes = []
     for text, options in {
         "Image name,Mean Opinion Score\na.png,4\n": {},  # as real data sets have it
         "img-name,mos_quality\na.png,4\n": {},
@@ -65,7 +64,9 @@ def test_what_is_read_as_an_opinion(tmp_path, caplog):
         opinions = read_opinions(OpinionFile(written(tmp_path, text), **options))
         assert opinions.paths == (str(options.get("root", tmp_path) / "a.png"),)
         assert opinions.scores == (4,)
-    assert caplog.text.count("'opinion' is read, not 'score'") == len(caplog.records) == 1
+        notes += opinions.notes_on_columns
+    (note,) = notes
+    assert "'opinion' is read, not 'score'" in note
 
 
 def test_scores_become_shares_and_rows_get_splits(tmp_path, caplog):
@@ -78,9 +79,11 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path, caplog):
         read_score_table(path, seed=3).part("val")["path"]
     )
     (tmp_path / "4.png").unlink()
-    assert len(read_score_table(path, skip_missing=True).frame) == 14
-    assert f"1 missing image: '{tmp_path}/4.png'" in caplog.text
-    refused(read_score_table, path, skip_missing=True, val_fraction=0)
+    with_missing = read_score_table(path, skip_missing=True)
+    assert len(with_missing.frame) == 14 and not caplog.records
+    with_missing.log_notes()
+    assert f"left out: 1 missing image: '{tmp_path}/4.png'" in caplog.text
+    assert "(left out: 1 missing image: " in refused(read_score_table, path, skip_missing=True, val_fraction=0)
     flat = "".join(f"{n}.png,{min(n, 5)},{'train' if n < 5 else 'val'}\n" for n in range(9))
     refused(read_score_table, written(tmp_path, f"path,score,split\n{flat}"), skip_missing=True)
 
