@@ -88,15 +88,21 @@ def _named(specification: Specification) -> _Named:
         check_path("a data set", target)
         name = str(target)
         path = Path(target).expanduser()
-        is_folder = path.is_dir() or (glob.has_magic(name) and not path.exists())
-        is_path = is_folder or path.exists() or path.suffix.lower() == ".csv"
-        if is_path and name not in known_sets():
-            options["folder" if is_folder else "csv"] = path
-            label = label or printable(path.resolve().name if is_folder else path.stem)
+        kind = _kind_of_path(path)
+        if kind and name not in known_sets():
+            options[kind] = path
+            label = label or printable(path.resolve().name if kind == "folder" else path.stem)
         label = label or name
     if "split" in options and not {"csv", "folder"} & options.keys():  # as for CSV files; pyiqa calls it phase
         options["phase"] = options.pop("split")
     return _Named(label, name, without_share(options), random_share(options, label))
+
+
+def _kind_of_path(path: Path) -> str:
+    """Return the option that a path stands for: ``'folder'``, also of a pattern, or ``'csv'``; empty if for none."""
+    if path.is_dir() or (glob.has_magic(str(path)) and not path.exists()):
+        return "folder"
+    return "csv" if path.exists() or path.suffix.lower() == ".csv" else ""
 
 
 def _data_set_of(specification: Specification, data_root: FilePath | None, within: str, needs_images: bool) -> DataSet:

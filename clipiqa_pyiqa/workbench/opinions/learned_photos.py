@@ -28,8 +28,10 @@ def count_learned_from(metric: Any, paths: Collection[FilePath], hashes: FileHas
     """Return how many of the files a metric's head or prompts were learned from; 0 if not known."""
     learned = getattr(metric, "head", None) or getattr(metric, "prompt_learner", None)
     text = learned.metadata.get("trained_on", "") if learned else ""
-    known = _split(base64.b64decode(text))
-    return sum(digest in known for digest in short_digests(paths, hashes)) if known else 0
+    if not text:
+        return 0
+    learned_digests = _digests_in(base64.b64decode(text))
+    return sum(digest in learned_digests for digest in short_digests(paths, hashes))
 
 
 def seen_warning(count: int, images: int) -> str:
@@ -42,15 +44,17 @@ def seen_warning(count: int, images: int) -> str:
 
 def short_digests(paths: Collection[FilePath], hashes: FileHashes) -> list[str]:
     """Return the first bytes of each file's SHA-256 in hexadecimal; empty for a file that cannot be read."""
-    there = [str(path) for path in paths if os.path.exists(path) and os.access(path, os.R_OK)]  # no path holds \0
-    known = dict(zip(there, hashes.of(there), strict=True))
-    return [known.get(str(path), "")[: 2 * DIGEST_BYTES] for path in paths]
+    readable = [str(path) for path in paths if os.path.exists(path) and os.access(path, os.R_OK)]
+    digests = dict(zip(readable, hashes.of(readable), strict=True))
+    return [digests.get(str(path), "")[: 2 * DIGEST_BYTES] for path in paths]
 
 
 @cache
 def digests_of_mini() -> frozenset[str]:
-    return _split(PHOTO_LIST.read_bytes())
+    """Return the digests of the photos that ``mini`` was trained on."""
+    return _digests_in(PHOTO_LIST.read_bytes())
 
 
-def _split(content: bytes) -> frozenset[str]:
+def _digests_in(content: bytes) -> frozenset[str]:
+    """Return the digests that stand in bytes, one after the other, in hexadecimal."""
     return frozenset(content.hex(" ", DIGEST_BYTES).split())

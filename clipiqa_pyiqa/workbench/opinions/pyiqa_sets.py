@@ -41,15 +41,15 @@ class PyiqaSet:
 
     @property
     def file(self) -> OpinionFile:
-        """The table, with columns and splits as pyiqa reads them."""
+        """Return the table of opinions, with columns and splits as pyiqa reads them."""
         kind = self.settings["type"]
         has_references = kind == _WITH_REFERENCES
-        first = 1 if has_references else 0
+        image_column = 1 if has_references else 0
         split_index = self.settings.get("split_index")
         return OpinionFile(
             self.settings["meta_info_file"],
             root=self.settings["dataroot_target"],
-            columns=(first, first + 1),
+            columns=(image_column, image_column + 1),
             lower_better=bool(self.settings.get("lower_better")),
             split=_split_name(split_index),
             has_splits=split_index is not None,
@@ -104,7 +104,7 @@ class PyiqaSet:
 
     @cached_property
     def _pyiqa_data_set(self) -> Any:
-        """pyiqa's own object."""
+        """Return pyiqa's own object. Raises ``CLIPIQAError`` if pyiqa cannot make it."""
         try:
             with whole_files():  # pyiqa changes PIL's setting
                 return import_pyiqa(".data").build_dataset(dict(self.settings))
@@ -123,6 +123,7 @@ class PyiqaSet:
 
 
 def _split_name(split_index: Any) -> str | None:
+    """Return the name of pyiqa's column of splits; ``split_index`` is its name or number, or None."""
     if isinstance(split_index, int):
         return f"ratio802_seed123_split_{split_index:02d}"
     return split_index

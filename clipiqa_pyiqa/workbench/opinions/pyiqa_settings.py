@@ -52,7 +52,7 @@ def located_settings(name: str, options: Settings, label: str, data_root: FilePa
 
 
 def _check_options(name: str, settings: Settings, label: str) -> None:
-    """Raise for options that pyiqa's data set does not have, and for judgements of pairs."""
+    """Raise ``CLIPIQAError`` for options that pyiqa's data set does not have, and for judgements of pairs."""
     known = known_sets()
     where = f"data set {label!r}"
     if "type" not in settings:
@@ -60,9 +60,12 @@ def _check_options(name: str, settings: Settings, label: str) -> None:
             f"{name!r} is neither a data set of pyiqa's nor a CSV file nor a folder: {hint_for(name, known)} "
             "Options of your own data set need pyiqa's 'type', such as GeneralNRDataset, or 'csv' or 'folder'."
         )
-    types = {info["type"] for info in known.values()}  # other types have options of their own
-    keys = (key for info in known.values() for key in info) if settings["type"] in types else settings
-    check_kinds(settings, {"phase": object, **dict.fromkeys(keys, object), **_OPTIONS}, where)
+    allowed: dict[str, Any] = {"phase": object}
+    for usual in known.values():
+        allowed |= dict.fromkeys(usual, object)
+    if all(usual["type"] != settings["type"] for usual in known.values()):  # a type with options of its own
+        allowed |= dict.fromkeys(settings, object)
+    check_kinds(settings, {**allowed, **_OPTIONS}, where)
     if settings["type"] in _OF_PAIRS:
         raise CLIPIQAError(f"{where} holds judgements of pairs, not a score for each image.")
 

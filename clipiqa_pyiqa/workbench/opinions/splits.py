@@ -50,7 +50,10 @@ class SplitColumn:
 
 
 def rows_of_drawn_groups(groups: pandas.Series, fraction: float, seed: int) -> list[int]:
-    """Return the index of random rows: whole groups, about ``fraction`` of all rows."""
+    """Return the index of random rows: whole groups, about ``fraction`` of all rows.
+
+    A group that is drawn does not exceed the wanted number of rows by more than half of its own.
+    """
     members = list(groups.groupby(groups, sort=False).groups.values())
     random.Random(seed).shuffle(members)
     drawn = list[int]()
