@@ -83,8 +83,8 @@ def compare(
         _check_no_limit(options)
     inputs = [path for data in sets for path in (*data.paths, data.table)]
     names = [scores_name(data.name) for data in sets]
-    files = create_result_files(out, names, OTHERS, inputs, resume=resume, overwrite=overwrite)
-    if 0 < len(files) < len(sets):
+    outputs = create_result_files(out, names, OTHERS, inputs, resume=resume, overwrite=overwrite)
+    if outputs and len(outputs) < len(sets):
         raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
     built = [metric.build(options.device, seed, strict) for metric in asked]
     log_remarks(built)
@@ -100,7 +100,7 @@ def compare(
             images=images,
             built=built,
             ready=ready,
-            output=files.get(name),
+            output=outputs.get(name),
             options=options,
             progress=progress,
             joined=_opinions_of(images, data),
@@ -163,7 +163,7 @@ def _data_set_result(
         published_as="" if options.limits else data.published_as,
         source=data.source,
         unfinished=scored.unfinished,
-        groups=dict(zip(names, data.groups, strict=False)),
+        groups=dict(zip(names, data.groups, strict=True)) if data.groups else {},
         part=data.part,
         **statistics,
     )

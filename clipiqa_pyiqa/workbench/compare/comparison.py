@@ -26,7 +26,12 @@ OTHERS = (*_TEXTS, "differences.csv", PROVENANCE)
 
 @dataclass(frozen=True)
 class Comparison(Reported):
-    """The results of metrics on data sets."""
+    """The results of metrics on data sets.
+
+    Attributes:
+        settings: Versions, the machine and the options of the run.
+        stored: Name of a file of scores -> all that the run remembers of its images.
+    """
 
     data_sets: tuple[DataSetResult, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -75,6 +80,7 @@ class Comparison(Reported):
         return {label: described([column]) for label, column in columns.items()}
 
     def _plots(self, relabelled: Relabelling) -> dict[str, Any]:
+        """Return name of a data set -> HTML of its plots; only of data sets with opinions and scores."""
         from .plots import plots  # imports matplotlib
 
         return {data.name: plots(data, relabelled) for data in self.data_sets if len(data.mos) and data.scored}

@@ -12,6 +12,9 @@ class MetricResult:
     """The result of one metric on one data set.
 
     Attributes:
+        column: Its name, direction and bounds, and the record of how its scores were made.
+        error: Why it has no score at all, or empty.
+        note: Which images have no score, and why, or empty.
         seconds_per_image: Median time without decoding, or NaN.
         published_as: Name of the metric in the published correlations, or empty.
         unlike_published: In what its weights differ from those behind the published values, or empty.
@@ -33,5 +36,6 @@ class MetricResult:
 
     @property
     def range(self) -> str:
+        """The bounds of its scores, such as ``'0 to 1'``; empty if none is known."""
         bounds = ["…" if end is None else f"{end:g}" for end in self.column.bounds]
         return "" if bounds == ["…", "…"] else " to ".join(bounds)

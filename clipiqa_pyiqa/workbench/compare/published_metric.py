@@ -77,6 +77,7 @@ def _agree(first: str, second: str) -> bool:
 
 
 def _name_of_pairs(backbone: str, pos_embedding: str, pairs: Iterable[Sequence[str]]) -> str:
+    """Return the published name that CLIP-IQA with these pairs of texts may have, or an empty text."""
     texts = [tuple(pair) for pair in pairs]
     if any(len(pair) == 1 for pair in texts):
         return ""  # a single text: its values in Fig. 2(c) stand in no table
@@ -89,7 +90,7 @@ def _name_of_pairs(backbone: str, pos_embedding: str, pairs: Iterable[Sequence[s
 def published_metric(metric: ImageMetric | FileMetric) -> PublishedMetric:
     """Return the metric's name in the published correlations, and in what its weights differ."""
     if isinstance(metric, FileMetric):
-        return PublishedMetric("")
+        return PublishedMetric()
     description = metric.description
     options = description.options if isinstance(description, PyiqaDescription) else {}
     if isinstance(metric, ClipMetric) and isinstance(metric.net, CLIPIQA):

@@ -64,7 +64,10 @@ def score_all(
     """Return scores of images by those metrics that are ``ready``, which are some of those that were ``built``.
 
     Args:
+        title: Name of the images, for progress and messages.
+        output: File of the scores; None without a file.
         joined: Column -> values, to be stored beside the scores.
+        noun: What an image is called in notes.
         reading: How images are read.
         with_earlier: Also return the columns that an earlier run finished, and this run does not name.
     """
@@ -119,6 +122,7 @@ def _earlier_result(name: str, stored: Scores, noun: str) -> MetricResult:
 
 
 def _has_no_score(label: str, stored: Scores) -> bool:
+    """Return whether a metric has a score of none of the images, though there are images."""
     return len(stored.frame) > 0 and (label not in stored.frame or bool(stored.frame[label].isna().all()))
 
 
@@ -144,12 +148,13 @@ def _note_on_gaps(label: str, stored: Scores, noun: str, is_of_file: bool) -> st
 
 
 def _is_finished(name: str, stored: Scores) -> bool:
-    """Return whether an earlier run scored all images by a metric, or tried to."""
+    """Return whether an earlier run scored, or tried to score, all images by a metric."""
     gaps = _gaps(name, stored)
     return not stored.other.loc[gaps, "kind"].eq(Kind.NOT_ASKED).any()
 
 
 def _count_shrunk(stored: Scores) -> int:
+    """Return the number of images that were scored at a smaller size than their own."""
     sizes = stored.other[["width", "height", "scored_width", "scored_height"]].dropna()
     pixels = sizes["width"] * sizes["height"]
     return int((sizes["scored_width"] * sizes["scored_height"] < pixels).sum())

@@ -16,11 +16,11 @@ from ..stats.correlation import MIN_IMAGES, STATISTICS
 from ..stats.significance import LEVEL
 from .data_set_result import DataSetResult
 
-HEADINGS = (
-    *("metric", "better", *STATISTICS, *FITTED, WITHIN, TOP, "n", "range", "ms/image"),
-    *("metrics", "difference [95 %, uncorrected]", "p (Holm)"),
-    *("trained on", "source", "images", *(f"{name} published" for name in CORRELATIONS), "not compared, because of"),
-)
+_OF_METRICS = ("metric", "better", *STATISTICS, *FITTED, WITHIN, TOP, "n", "range", "ms/image")
+_OF_DIFFERENCES = ("metrics", "difference [95 %, uncorrected]", "p (Holm)")
+_PUBLISHED = [f"{name} published" for name in CORRELATIONS]
+_OF_PUBLISHED = ("trained on", "source", "images", *_PUBLISHED, "not compared, because of")
+HEADINGS = (*_OF_METRICS, *_OF_DIFFERENCES, *_OF_PUBLISHED)
 """Headings that tables may have beside names of metrics and data sets."""
 _NOTES = {
     "PLCC": "PLCC is raw, without a fit, as pyiqa and the official code report it.",
@@ -41,12 +41,12 @@ def build_tables(results: Sequence[DataSetResult]) -> list[Table]:
     return [
         replace(table, section=data.name)
         for data in results
-        for table_of in (_metrics, _agreement, _differences, _published)
+        for table_of in (_metrics_table, _agreement_table, _differences_table, _published_table)
         if (table := table_of(data))
     ]
 
 
-def _metrics(data: DataSetResult) -> Table:
+def _metrics_table(data: DataSetResult) -> Table:
     """Return the table of metrics: their correlations with people, and what they are."""
     frame = data.frame
     before = [data.note] if data.note else []
@@ -61,7 +61,7 @@ def _metrics(data: DataSetResult) -> Table:
             "A positive correlation is good for every metric: scores of lower-better metrics, and DMOS, are negated "
             "before the correlation."
         )
-        statistics = [_estimates(data, statistic) for statistic in data.statistics]
+        statistics = [_statistic_column(data, statistic) for statistic in data.statistics]
     columns = [
         word_column("metric", frame["metric"]),
         word_column("better", frame["direction"]),
@@ -70,7 +70,8 @@ def _metrics(data: DataSetResult) -> Table:
         word_column("range", frame["range"].replace("", "–")),
         number_column("ms/image", 1000 * frame["seconds per image"], 1),
     ]
-    reasons = {label: reason for label in data.metrics if (reason := data.reason(label))}
+    all_reasons = {label: data.reason(label) for label in data.metrics}
+    reasons = {label: reason for label, reason in all_reasons.items() if reason}
     if data.skipped:
         before.append(f"{counted(len(data.skipped), 'image')} left out of all metrics.")
         reasons["left out"] = f"{first_of(data.skipped.values(), 20)}."
@@ -81,8 +82,8 @@ def _metrics(data: DataSetResult) -> Table:
     return Table(data.name, columns, before, reasons, legend, dagger_note=dagger_note)
 
 
-def _agreement(data: DataSetResult) -> Table | None:
-    """Return how similarly the metrics order the images; None for a single metric."""
+def _agreement_table(data: DataSetResult) -> Table | None:
+    """Return the table of how similarly metrics order the images; None for a single metric."""
     labels = data.scored
     if len(labels) < 2:
         return None
@@ -92,14 +93,14 @@ def _agreement(data: DataSetResult) -> Table | None:
     return Table(f"{data.name}: SROCC between metrics", columns, [reading], is_heat_map=True)
 
 
-def _differences(data: DataSetResult) -> Table | None:
-    """Return the differences between metrics in each correlation; None without a bootstrap, or for a single metric."""
+def _differences_table(data: DataSetResult) -> Table | None:
+    """Return the table of differences between metrics in each correlation; None without a bootstrap or a pair."""
     pairs = data.pairs
     if not data.bootstrap or pairs.empty:
         return None
     columns = [word_column("metrics", (pairs["first"] + MINUS + pairs["second"]).unique())]
     for statistic, rows in pairs.groupby("statistic", sort=False):
-        columns += _columns_of_differences(statistic, rows)
+        columns += _difference_columns(statistic, rows)
     count = counted(len(columns[0].cells), "pair")
     before = [
         "Each difference is the first metric's value minus the second metric's value, on the images that both metrics "
@@ -118,7 +119,7 @@ def _differences(data: DataSetResult) -> Table | None:
     return Table(f"{data.name}: differences", columns, before, on_console=on_console)
 
 
-def _columns_of_differences(statistic: str, rows: DataFrame) -> list[TableColumn]:
+def _difference_columns(statistic: str, rows: DataFrame) -> list[TableColumn]:
     """Return the differences in a statistic with their intervals, and their p-values; ``rows``: as in ``pairs``."""
     lowest = np.maximum(2 / (rows["resamples"] + 1), 2.0 ** (1 - rows["n"]))
     rows = rows.assign(is_lowest=rows["p"] <= lowest)
@@ -136,8 +137,8 @@ def _columns_of_differences(statistic: str, rows: DataFrame) -> list[TableColumn
     ]
 
 
-def _published(data: DataSetResult) -> Table | None:
-    """Return the published values of the data set beside the computed ones; None if there are none."""
+def _published_table(data: DataSetResult) -> Table | None:
+    """Return the table of published values on the data set, beside the computed ones; None if there are none."""
     if data.mos.empty:
         return None
     labels: dict[str, str] = {}
@@ -146,7 +147,7 @@ def _published(data: DataSetResult) -> Table | None:
     rows = published_rows(data.published_as, labels)
     if not rows:
         return None
-    differences = [_unlike(data, labels.get(row.metric, ""), row) for row in rows]
+    differences = [_why_not_compared(data, labels.get(row.metric, ""), row) for row in rows]
     columns = [
         word_column("metric", [{PAPER: "clipiqa", **labels}.get(row.metric, row.metric) for row in rows]),
         word_column("trained on", [row.trained_on or "–" for row in rows]),
@@ -165,12 +166,12 @@ def _published(data: DataSetResult) -> Table | None:
         "the same weights, CLIP's by their hash. Else the row says what differs. The paper's rows come first, then "
         "pyiqa's, then those of later judges, whose images the source names only as KonIQ-10k, LIVE-itW or SPAQ."
     )
-    failed = {label: data.metrics[label].error for row in rows if (label := labels.get(row.metric, ""))}
-    reasons = {label: error for label, error in failed.items() if error}
+    shown_labels = [labels[row.metric] for row in rows if row.metric in labels]
+    reasons = {label: data.metrics[label].error for label in shown_labels if data.metrics[label].error}
     return Table(f"{data.name}: beside published values", columns, [reading], reasons)
 
 
-def _unlike(data: DataSetResult, label: str, row: PublishedRow) -> str:
+def _why_not_compared(data: DataSetResult, label: str, row: PublishedRow) -> str:
     """Return why a published row is not compared; empty if it is."""
     if not label:
         return row.difference or "not in this run"
@@ -190,7 +191,7 @@ def _published_cell(data: DataSetResult, label: str, row: PublishedRow, statisti
     return Cell(number(value), detail, value)
 
 
-def _estimates(data: DataSetResult, statistic: str) -> TableColumn:
+def _statistic_column(data: DataSetResult, statistic: str) -> TableColumn:
     """Return the column of a statistic, with marks on the best value and on values surely below it."""
     estimates = {label: of_metric[statistic] for label, of_metric in data.estimates.items()}
     sign = -1 if statistic.startswith("RMSE") else 1
