@@ -79,7 +79,12 @@ def bound_in(text: str) -> Bound:
 
 
 def flag_conditions(flagged: Sequence[str] | None, unflagged: Sequence[str] | None) -> list[Flagged]:
-    """Return what a photo's flag must be and must not be; None: anything, no names: any flag."""
+    """Return what a photo's flag must be and must not be. Raises ``CLIPIQAError`` for flags that nobody gives.
+
+    Args:
+        flagged: Flags of which a photo must have one; empty: any flag; None: it need not have one.
+        unflagged: Flags that a photo must not have; empty: any flag; None: it may have each.
+    """
     conditions = []
     if flagged is not None:
         _check_flags(flagged, "flagged")

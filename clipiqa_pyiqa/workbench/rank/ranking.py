@@ -60,13 +60,13 @@ class Ranking(ExperimentResult):
 
     def ranked(self, question: str) -> pandas.DataFrame:
         """Return the scores of all images, from the best to the worst score of a question, with a column ``rank``."""
-        is_low = self.is_low_good(question)
-        frame = self.frame.sort_index().sort_values(question, ascending=is_low, kind="stable")
-        frame.insert(0, "rank", frame[question].rank(method="min", ascending=is_low).astype(int))
+        has_low_first = self.is_low_good(question)
+        frame = self.frame.sort_index().sort_values(question, ascending=has_low_first, kind="stable")
+        frame.insert(0, "rank", frame[question].rank(method="min", ascending=has_low_first).astype(int))
         return frame
 
     def best_and_worst(self, question: str) -> tuple[pandas.DataFrame, pandas.DataFrame]:
-        """Return at most ``count`` rows of :meth:`ranked` for each, the worst one last; no image is in both."""
+        """Return the best and the worst rows of :meth:`ranked`, ``count`` of each at most and none in both."""
         order = self.ranked(question)
         worst, best = self.photos(question).worst_and_best(self.count)
         return order.loc[best.index], order.loc[worst.index[::-1]]
