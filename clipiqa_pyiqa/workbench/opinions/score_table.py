@@ -131,6 +131,7 @@ def read_score_table(
         has_file = frame["path"].map(os.path.isfile)
         left_out += _note_on_missing(frame["path"][~has_file])
         frame = frame[has_file]
+    _check_is_not_empty(path, frame, left_out)
     scale = score_range or _range_of_training(path, frame, left_out)
     if score_range:
         _check_range(path, frame["score"], *score_range)
@@ -211,6 +212,15 @@ def _note_on_missing(paths: pandas.Series) -> list[str]:
 def _bracketed(left_out: Sequence[str]) -> str:
     """Return what is left out, for the middle of a sentence."""
     return f" (left out: {'; '.join(left_out)})" if left_out else ""
+
+
+def _check_is_not_empty(path: Path, frame: pandas.DataFrame, left_out: Sequence[str]) -> None:
+    """Raise ``CLIPIQAError`` if all rows are left out."""
+    if frame.empty:
+        raise CLIPIQAError(
+            f"{path} has no image to learn from{_bracketed(left_out)}: correct its paths, its splits, or `{{root}}`.",
+            options=("root",),
+        )
 
 
 def _check_range(path: Path, scores: pandas.Series, low: float, high: float) -> None:

@@ -84,6 +84,9 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path, caplog):
     with_missing.log_notes()
     assert f"left out: 1 missing image: '{tmp_path}/4.png'" in caplog.text
     assert "(left out: 1 missing image: " in refused(read_score_table, path, skip_missing=True, val_fraction=0)
+    for score_range in (None, (0, 20)):
+        error = refused(read_score_table, path, root=tmp_path / "nowhere", skip_missing=True, score_range=score_range)
+        assert "no image to learn from (left out: 15 missing images: " in error
     flat = "".join(f"{n}.png,{min(n, 5)},{'train' if n < 5 else 'val'}\n" for n in range(9))
     refused(read_score_table, written(tmp_path, f"path,score,split\n{flat}"), skip_missing=True)
 
