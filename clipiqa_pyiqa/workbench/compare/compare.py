@@ -24,6 +24,7 @@ from ..opinions.data_set import DataSet
 from ..opinions.data_sets import parse_data_sets
 from ..opinions.learned_photos import seen_by_mini
 from ..options import ComparisonOptions, Progress, SharedOptions, silent
+from ..results.output import Output
 from ..results.store import Results
 from ..scoring.options import Options
 from ..scoring.result_files import create_result_files
@@ -81,18 +82,15 @@ def compare(
     options = Options.of(batches, seed=seed, min_side=1)
     if not needs_images:
         _check_no_limit(options)
-    inputs = [path for data in sets for path in (*data.paths, data.table)]
-    names = [scores_name(data.name) for data in sets]
-    outputs = create_result_files(out, names, OTHERS, inputs, resume=resume, overwrite=overwrite)
-    if outputs and len(outputs) < len(sets):
-        raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
+    outputs = _outputs(sets, out, resume, overwrite)
     built = [metric.build(options.device, seed, strict) for metric in asked]
     log_remarks(built)
     ready = MetricSet(metric for metric in built if not isinstance(metric, BrokenMetric))
-    results = list[DataSetResult]()
+    of_data_sets = list[DataSetResult]()
     stored = dict[str, Results]()
     statistics = {"bootstrap": bootstrap, "seed": seed, "fit": fit_parameters if plcc_fit else 0}
-    for data, name in zip(sets, names, strict=True):
+    for data in sets:
+        name = scores_name(data.name)
         hashes = FileHashes()  # each photo is hashed once
         images = _images_to_score(data, ready.of_images, without_mini_photos, hashes)
         scored = score_all(
@@ -114,8 +112,8 @@ def compare(
         notes = [*left_out, *training_notes(data, images, ready.of_images, scored, hashes)]
         if not needs_images:
             notes.append("no image was read, as all scores are in files")
-        results.append(_data_set_result(data, scored, notes, options, statistics))
-    return Comparison(tuple(results), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)
+        of_data_sets.append(_data_set_result(data, scored, notes, options, statistics))
+    return Comparison(tuple(of_data_sets), {**run_settings(options), "bootstrap": str(bootstrap)}, stored)
 
 
 def _log_notes_on_columns(sets: Sequence[DataSet]) -> None:
@@ -132,6 +130,16 @@ def _check_no_limit(options: Options) -> None:
         raise CLIPIQAError(
             f"all scores are in files, so that no image is shrunk: leave out {{{limit}}}.", options=(limit,)
         )
+
+
+def _outputs(sets: Sequence[DataSet], out: str | Path | None, resume: bool, overwrite: bool) -> dict[str, Output]:
+    """Return the files of the data sets' scores, by their names in ``out``; none without ``out``."""
+    inputs = [path for data in sets for path in (*data.paths, data.table)]
+    names = [scores_name(data.name) for data in sets]
+    outputs = create_result_files(out, names, OTHERS, inputs, resume=resume, overwrite=overwrite)
+    if outputs and len(outputs) < len(sets):
+        raise CLIPIQAError("the names of two data sets differ only in punctuation: give one of them another label.")
+    return outputs
 
 
 def _opinions_of(images: Sequence[Image], data: DataSet) -> dict[str, list[float]]:
@@ -172,7 +180,10 @@ def _data_set_result(
 def _images_to_score(
     data: DataSet, metrics: Sequence[ImageMetric], without_mini_photos: bool, hashes: FileHashes
 ) -> Sequence[Image]:
-    """Return the images of a data set, without ``mini``'s training photos if they are unwanted and it is a metric."""
+    """Return the images of a data set, without ``mini``'s training photos if they are unwanted and it is a metric.
+
+    Without opinions, no photo is left out, as none can flatter ``mini``.
+    """
     has_mini = any(isinstance(metric, ClipMetric) and metric.backbone == "mini" for metric in metrics)
     if data.mos is None or not has_mini or not without_mini_photos:
         return data.images

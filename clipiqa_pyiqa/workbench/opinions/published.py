@@ -78,6 +78,7 @@ def find_published(metric: str, data_set: str, images: int, part: str) -> Publis
 
 
 def is_published(metric: str) -> bool:
+    """Return whether a metric has published correlations on any data set."""
     return any(row.metric == metric for row in _rows())
 
 

@@ -33,8 +33,9 @@ class PyiqaImage(File):
             return replace(record, pixels=shrunk(record.pixels, reading))
 
     def _changed(self, file: Image.Image) -> Tensor:
-        data = self.data
-        if not hasattr(data, "paired_trans"):
-            return data[self.index]["img"]
-        image = file.convert("RGB")  # as data[index]["img"], without reading the reference
-        return data.common_trans(data.paired_trans([image, image])[0])
+        """Return the image like ``data[index]["img"]``, which would also read a reference."""
+        if not hasattr(self.data, "paired_trans"):
+            return self.data[self.index]["img"]
+        image = file.convert("RGB")
+        changed, _ = self.data.paired_trans([image, image])
+        return self.data.common_trans(changed)

@@ -113,10 +113,12 @@ class PyiqaSet:
 
     @property
     def _image_column(self) -> int:
+        """Return the place of images in the rows of pyiqa's object."""
         return 1 if hasattr(self._pyiqa_data_set, "paired_trans") else 0  # a reference comes first
 
     @cached_property
     def _pyiqas_paths(self) -> tuple[str, ...]:
+        """Return the images of pyiqa's object, as absolute paths."""
         folder = getattr(self._pyiqa_data_set, "dataroot", "")  # AVA's table has file names without folders
         column = self._image_column
         return tuple(os.path.abspath(os.path.join(folder, row[column])) for row in self._pyiqa_data_set.paths_mos)
