@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -221,11 +222,18 @@ class Report:
         return render(__package__, "report.html.j2", title=self.title, report=self, sections=sections)
 
 
-class Reported:
+class Reported(ABC):
     """A result that can be shown as a report, and saved with its files of scores (name -> results)."""
 
-    report: Callable[..., Report]
     stored: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def report(self, **look: Any) -> Report:
+        """Return the result as a report.
+
+        Args:
+            look: ``labels``, ``show``, ``caption`` and ``key``, as for :class:`Report`.
+        """
 
     @property
     def is_as_expected(self) -> bool:
@@ -237,7 +245,7 @@ class Reported:
 
         Args:
             format: As for :meth:`Report.text`.
-            look: ``labels``, ``show``, ``caption`` and ``key``, as for :class:`Report`.
+            look: As for :meth:`report`.
         """
         return self.report(**look).text(format)
 
@@ -246,7 +254,7 @@ class Reported:
 
         Args:
             overwrite: Replace existing files; results of this very run are always replaced.
-            look: As for :meth:`table`.
+            look: As for :meth:`report`.
         """
         report = self.report(**look)
         place = resolved(folder)
