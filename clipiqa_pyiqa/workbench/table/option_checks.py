@@ -62,6 +62,15 @@ def check_sizes(sizes: Sizes, protocol: Protocol, metrics: Sequence[AnyMetric]) 
         )
 
 
+def check_scores_are_explained(explain: bool, describes_only: bool) -> None:
+    """Raise ``CLIPIQAError`` if differences are to be explained, but no image is scored."""
+    if explain and describes_only:
+        raise CLIPIQAError(
+            "`{describe}` without `{out}` scores nothing: leave out `{explain}`.",
+            options=("describe", "out", "explain"),
+        )
+
+
 def check_has_published(explain: bool, published: DataFrame | None) -> None:
     """Raise ``CLIPIQAError`` if differences from published numbers are to be explained, but there are none."""
     if explain and published is None:

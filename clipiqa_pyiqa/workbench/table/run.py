@@ -27,7 +27,14 @@ from .explain import explain as try_changes
 from .method_images import MethodImages, match_images, parse_methods
 from .method_scores import TRIALS, MethodScorer
 from .method_table import IMAGES, OTHERS, SETS, MethodTable
-from .option_checks import check_border, check_has_published, check_names, check_references, check_sizes
+from .option_checks import (
+    check_border,
+    check_has_published,
+    check_names,
+    check_references,
+    check_scores_are_explained,
+    check_sizes,
+)
 from .protocols import NO_PROTOCOL, Protocol, read_protocol
 from .published_numbers import published_numbers, with_published
 from .sources import sources_of_table
@@ -82,6 +89,8 @@ def table(
     check_whole_or_none("crop_border", crop_border, 0, WIDEST_BORDER)
     for number in (values or {}).values():
         check_number("values", number)
+    describes_only = describe and out is None
+    check_scores_are_explained(explain, describes_only)
     folders = parse_methods(methods)
     formula_values = dict(values or {})
     rules = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
@@ -97,7 +106,7 @@ def table(
     images = match_images(folders, reference, rules, skip_missing=skip_missing)
     for line in images.left_out:
         log.warning(line)
-    if describe and out is None:
+    if describes_only:
         expect = None
         images = replace(images, files=images.files[:0])
     paths = images.files.map(printable).to_dict("list")

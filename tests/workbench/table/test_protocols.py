@@ -384,6 +384,8 @@ def test_published_numbers_that_cannot_be_used_are_refused(small, tmp_path):
         ({"expect": "theirs: psnr=27"}, "'theirs'"),
         ({"expect": "ours: psnr=high"}, "'high'"),
         ({"expect": "paper.csv"}, "No such file"),
+        ({"explain": True}, "needs published numbers"),
+        ({"expect": "ours: psnr=27", "explain": True, "describe": True}, "scores nothing"),
     ]:
         assert noun in refused(compare, small, "psnr", **options)
 
