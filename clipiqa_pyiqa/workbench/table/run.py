@@ -121,7 +121,7 @@ def table(
     method_table = replace(
         _with_protocol(method_table, rules, formula_values, chosen.off_protocol),
         settings=run_settings(options),
-        sources=sources_of_table(folders, reference, protocol, expect),
+        sources=sources_of_table(folders, reference, protocol, expected),
         sizes=Sizes(**options.limits),
         sd=sd,
     )

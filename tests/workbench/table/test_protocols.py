@@ -336,6 +336,7 @@ def test_an_earlier_table_agrees_on_another_machine(earlier):
     edit(earlier, 0, "clipiqa", lambda score: score + 1e-7)
     edit(earlier, 1, "psnr", lambda score: score * (1 + 9e-6))
     again = changed(earlier)
+    assert again.sources["earlier table 1"]["file"] == str(earlier) and "published numbers 1" not in again.sources
     assert again.changed.empty and again.is_as_expected and "0 values of the earlier table" in again.table("latex")
 
 
