@@ -14,7 +14,9 @@ from ..metrics.kinds import FileMetric, ImageMetric
 from ..options import Sizes
 from ..report.cell_texts import number
 from ..report.crops import differing_crops
+from ..report.csv_text import csv_table
 from ..report.latex import latex
+from ..report.markdown import markdown_list
 from ..report.report import PROVENANCE, About, Relabelling, Report, Reported, relabelling
 from ..results.store import Results
 from ..stats.mean_differences import mean_difference
@@ -225,8 +227,17 @@ class MethodTable(Reported):
         return {"Where the methods differ most": block("crops", note, images)}
 
     def describe(self, format: str = "table") -> str:
-        """Return a sentence per metric for a paper's appendix; ``'latex'`` gives a LaTeX list."""
-        lines = [f"{label}: {sentence}" for label, sentence in self._described().items()]
+        """Return a sentence per metric for a paper's appendix.
+
+        Args:
+            format: ``'table'`` for lines, ``'markdown'`` or ``'latex'`` for a list, ``'csv'`` for a row per metric.
+        """
+        sentences = self._described()
+        if format == "csv":
+            return csv_table(DataFrame(sentences.items(), columns=["metric", "sentence"]))
+        lines = [f"{label}: {sentence}" for label, sentence in sentences.items()]
+        if format == "markdown":
+            return markdown_list(lines) + "\n"
         if format == "latex":
             lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
         return "".join(f"{line}\n" for line in lines)

@@ -98,9 +98,10 @@ class Comparing:
         with running(self.batches, self.output, function, **options) as comparison:
             # saved before the table is printed: a program that reads the table may end early
             report = comparison.save(out, **look) if out else comparison.report(**look)
-            shown = comparison.describe if options.get("describe") else report.text
+            is_described = options.get("describe", False)
+            shown = comparison.describe if is_described else report.text
             print(shown(self.tables.format), end="")
-            if self.tables.format == "csv":  # which has no place for sentences
+            if self.tables.format == "csv" and not is_described:  # a table in CSV has no place for sentences
                 for line in (*report.sentences, *report.metric_lines):
                     note(line)
         is_good = comparison.is_complete and comparison.is_as_expected and not report.unknown
