@@ -20,7 +20,7 @@ class ChosenMetrics:
     """The metrics of a table.
 
     Attributes:
-        off_protocol: What does not follow the protocol, in words.
+        off_protocol: What differs from the protocol, in words.
         left_out: Labels of metrics that are not asked for.
     """
 
@@ -51,7 +51,7 @@ def table_metrics(
     chosen = _merged(usual, asked)
     views = [_view_of(metric, protocol, crop_border) for metric in chosen]
     if any(view != protocol.view_of(metric.label) for metric, view in zip(chosen, views, strict=True)):
-        off_protocol.append("the border that is left out")
+        off_protocol.append("crop border")
     left_out = _labels_left_out(chosen, only) if only else []
     seeing = []
     for metric, view in zip(chosen, views, strict=True):

@@ -90,10 +90,14 @@ class Protocol:
         return formula_value(self.formula, {**missing, **values, **scores})
 
     def sentences(self, off_protocol: Sequence[str]) -> Iterator[str]:
-        """Yield what a reader of the table needs to know; ``off_protocol``: what does not follow the protocol."""
+        """Yield what a reader of the table needs to know.
+
+        Args:
+            off_protocol: What differs from the protocol, in words.
+        """
         yield f"Protocol {self.name}: {self.title}; {CERTAINTY[self.certainty]} ({self.source})."
         if off_protocol:
-            yield f"This table does not follow protocol {self.name}: {', '.join(off_protocol)} changed."
+            yield f"Differs from protocol {self.name}: {', '.join(off_protocol)}."
         if self.score:
             of = "each image, then averaged" if self.per_picture else "the means"
             yield f"{self.score} = {self.formula}, of {of}."

@@ -147,7 +147,7 @@ def _output_files(out: FilePath | None, images: MethodImages, resume: bool, over
 def _with_protocol(
     method_table: MethodTable, protocol: Protocol, values: Mapping[str, float], off_protocol: Sequence[str]
 ) -> MethodTable:
-    """Return a table with its protocol's score and sentences; ``off_protocol``: what does not follow the protocol."""
+    """Return a table with its protocol's score and sentences; ``off_protocol``: what differs from it, in words."""
     scores = method_table.scores
     metrics = dict(method_table.metrics)
     if protocol.per_picture:

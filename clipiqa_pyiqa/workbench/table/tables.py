@@ -22,6 +22,7 @@ HEADINGS = ("method", "metric", "published", "computed", "units", "what", "was",
 """Headings that tables may have beside names of methods, metrics and test sets."""
 _COLUMN = ["test_set", "metric"]
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
+_GAPS_IN_WORDS = ", ".join(f"{metric}: {gap}" for metric, gap in _BETWEEN_MACHINES.items())
 
 
 def build_tables(method_table: "MethodTable", relabelled: Relabelling = str) -> list[Table]:
@@ -138,7 +139,10 @@ def _changes(method_table: "MethodTable") -> Table | None:
     changed = method_table.changed
     if changed is None:
         return None
-    before = [f"{counted(len(changed), 'value')} of the earlier table changed; scores agree up to 1e-5 of their size."]
+    before = [
+        f"{counted(len(changed), 'value')} of the earlier table changed. Smaller differences (up to 1e-5) are rounding "
+        "and not listed."
+    ]
     if len(changed) > _LISTED:
         before.append(f"The first {_LISTED} are listed; where the table is saved, changes.csv lists all.")
     columns = [word_column(name, changed[name].head(_LISTED)) for name in changed]
@@ -184,7 +188,7 @@ def _published(method_table: "MethodTable", relabelled: Relabelling) -> Table | 
         f"{agrees.eq(True).sum()} of {agrees.count()} published numbers agree within one unit of the last digit (✓)."
     ]
     if "≈" in verdicts:
-        before.append("≈ marks a gap that is known between machines (niqe: 0.02).")
+        before.append(f"≈ marks a gap that is known between machines ({_GAPS_IN_WORDS}).")
     if expected["averaged"].any():
         before.append("Published numbers of single images are averaged.")
     if method_table.unknown:

@@ -155,12 +155,12 @@ def test_an_own_protocol_is_read_by_path_and_what_is_given_wins(small, tmp_path)
     own.write_text(GOOD + "view: {crop: 4}\nscore: s\nformula: m / 10\n")
     found = compare(small, protocol=own)
     said = found.table()
-    assert "Protocol own: T; as its users reconstructed it (here)." in said and "not follow" not in said
+    assert "Protocol own: T; as its users reconstructed it (here)." in said and "Differs from" not in said
     value = found.mean("", "m", "ours")
     assert found.mean("", "s", "ours") == pytest.approx(value / 10)
     changed = compare(small, "M=ssim", protocol=own, crop_border=0)
     assert changed.mean("", "m", "ours") != value and [*changed.metrics] == ["m", "s"]
-    assert "not follow protocol own: m, the border that is left out" in changed.table()
+    assert "Differs from protocol own: m, crop border." in changed.table()
 
 
 def test_a_bad_protocol_is_refused(tmp_path):
@@ -395,6 +395,8 @@ def test_each_metric_is_described_in_a_sentence(clipiqa, small, stand_ins, tmp_p
     for name in ("own.mat", "empty.png"):  # which cannot be scored
         (tmp_path / name).write_bytes(b"")
     clipiqa("table --methods a=. -m mini --device cpu --describe", 0, out="mini: clipiqa-pyiqa")
+    printed = clipiqa("table --methods a=. -m mini --device cpu --describe --format csv", 0)
+    assert printed.out.startswith("metric,sentence\nmini,") and "0 images" not in printed.err
     asked = ["psnr-y", "CLIPIQA=clipiqa:backbone=mini,prompts=pyiqa", f"niqe:pretrained_model_path={tmp_path}/own.mat"]
     asked.append({"mine": pyiqa.create_metric("psnr", device="cpu")})
     found = compare(small, asked, crop_border=4, trust_weights=True)
@@ -404,4 +406,5 @@ def test_each_metric_is_described_in_a_sentence(clipiqa, small, stand_ins, tmp_p
     assert " niqe, own.mat e3b0c442, whole" in niqe  # SHA-256 of nothing
     assert mine.startswith("mine: pyiqa 0.1.") and "psnr, on RGB, a border of 4 px left out" in mine
     assert r"\item CLIPIQA: clipiqa-pyiqa" in found.describe("latex")
+    assert "- CLIPIQA: clipiqa-pyiqa" in found.describe("markdown")
     assert "fp32 (in the source fp16" in compare(small, protocol="sinsr").table()
