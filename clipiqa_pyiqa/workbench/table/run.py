@@ -14,7 +14,7 @@ from ...options import lists_options
 from ..compare.metric_result import MetricResult
 from ..compare.settings import run_settings
 from ..metrics.file_scores import with_scores_of_methods
-from ..metrics.kinds import FileMetric
+from ..metrics.kinds import AnyMetric, FileMetric
 from ..metrics.view import WIDEST_BORDER
 from ..options import ComparisonOptions, Progress, SharedOptions, Sizes, silent
 from ..results.output import Output
@@ -95,29 +95,27 @@ def table(
     formula_values = dict(values or {})
     rules = read_protocol(protocol) if protocol is not None else NO_PROTOCOL
     chosen = table_metrics(metrics, rules, crop_border, trust_weights, only=only)
-    wanted = chosen.metrics
     rules = rules.without(chosen.left_out)
     options = Options.of(batches, seed=seed)
     baseline_name = baseline or next(iter(folders))
     check_names(folders, baseline_name, formula_values, rules)
-    check_references(wanted, reference)
-    check_border(wanted, crop_border)
-    check_sizes(options, rules, wanted)
+    check_references(chosen.metrics, reference)
+    check_border(chosen.metrics, crop_border)
+    check_sizes(options, rules, chosen.metrics)
     images = match_images(folders, reference, rules, skip_missing=skip_missing)
     for line in images.left_out:
         log.warning(line)
     if describes_only:
         expect = None
         images = replace(images, files=images.files[:0])
-    paths = images.files.map(printable).to_dict("list")
-    wanted = [with_scores_of_methods(metric, paths) if isinstance(metric, FileMetric) else metric for metric in wanted]
+    chosen_metrics = _with_scores_in_files(chosen.metrics, images)
     files = _output_files(out, images, resume, overwrite)
     expected = {} if expect is None else read_expected(expect)
     published = None if expect is None else published_numbers(expected, images)
     earlier = earlier_tables(expected)
     check_has_published(explain, published)
     scorer = MethodScorer(images, baseline_name, files, options, progress, rules.unequal)
-    method_table = scorer.table(wanted, strict=strict)
+    method_table = scorer.table(chosen_metrics, strict=strict)
     method_table = replace(
         _with_protocol(method_table, rules, formula_values, chosen.off_protocol),
         settings=run_settings(options),
@@ -132,6 +130,12 @@ def table(
     if explain:
         method_table = replace(method_table, explained=try_changes(method_table, scorer))
     return replace(method_table, changed=differences(method_table, earlier)) if earlier else method_table
+
+
+def _with_scores_in_files(metrics: Sequence[AnyMetric], images: MethodImages) -> list[AnyMetric]:
+    """Return the metrics; those whose scores are in files have the scores of these images."""
+    paths = images.files.map(printable).to_dict("list")
+    return [with_scores_of_methods(metric, paths) if isinstance(metric, FileMetric) else metric for metric in metrics]
 
 
 def _output_files(out: FilePath | None, images: MethodImages, resume: bool, overwrite: bool) -> dict[str, Output]:
