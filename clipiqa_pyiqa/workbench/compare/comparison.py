@@ -8,7 +8,9 @@ import pandas
 
 from ..files.file_names import file_name
 from ..images.stamp import MISSING
-from ..report.report import PROVENANCE, Relabelling, Report, Reported, relabelling
+from ..report.labels import Relabelling, relabelling
+from ..report.report import Report
+from ..report.reported import PROVENANCE, Reported
 from ..results.record_text import described
 from ..results.store import Results
 from .data_set_result import DataSetResult

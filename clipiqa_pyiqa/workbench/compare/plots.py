@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from ..files.shown_paths import below_common
 from ..report.cell_texts import number
 from ..report.html import block, image, plot
+from ..report.labels import Relabelling
 from ..report.pictures import BLUE, ORANGE, STYLE, WORDS
-from ..report.report import Relabelling
 from ..stats.logistic import fit_logistic
 from .data_set_result import DataSetResult
 

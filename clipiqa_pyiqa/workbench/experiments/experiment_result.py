@@ -15,7 +15,8 @@ from ...text import first_of
 from ..files.file_names import file_name, free_names
 from ..files.folders import make_folder
 from ..files.locking import locked
-from ..report.report import Report, save_files
+from ..report.report import Report
+from ..report.reported import save_files
 from ..report.table import frame_table
 from ..results.scores import Scores
 from .options import ExperimentOptions

@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..report.labels import Relabelling
 from ..report.markdown import markdown_list, markdown_table
-from ..report.report import PROVENANCE, Relabelling, Report
+from ..report.report import Report
+from ..report.reported import PROVENANCE
 from ..report.table import Table, word_column
 from ..results.columns import Column
 from ..results.record_text import described

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pandas import DataFrame, Series
 
-from ..report.report import Report, Reported
+from ..report.report import Report
+from ..report.reported import Reported
 from .findings import Finding
 from .gate_report import fields_of, gate_report, job_summary, junit_text
 from .junit import Check

@@ -15,9 +15,11 @@ from ..options import Sizes
 from ..report.cell_texts import number
 from ..report.crops import differing_crops
 from ..report.csv_text import csv_table
+from ..report.labels import Relabelling, relabelling
 from ..report.latex import latex
 from ..report.markdown import markdown_list
-from ..report.report import PROVENANCE, About, Relabelling, Report, Reported, relabelling
+from ..report.report import About, Report
+from ..report.reported import PROVENANCE, Reported
 from ..results.store import Results
 from ..stats.mean_differences import mean_difference
 from ..stats.significance import LEVEL, holm

@@ -8,7 +8,7 @@ from pandas import DataFrame, Series
 
 from ...text import counted
 from ..report.cell_texts import interval, number, p_value
-from ..report.report import Relabelling
+from ..report.labels import Relabelling
 from ..report.table import DAGGER, Cell, Mark, Table, TableColumn, word_column
 from ..stats.mean_differences import FEW
 from ..stats.significance import LEVEL, cases_needed

@@ -97,7 +97,11 @@ class Comparing:
         out = self.output.out
         with running(self.batches, self.output, function, **options) as comparison:
             # saved before the table is printed: a program that reads the table may end early
-            report = comparison.save(out, **look) if out else comparison.report(**look)
+            if out:
+                report = comparison.save(out, **look)
+            else:
+                report = comparison.report(**look)
+                report.log_unknown_names()
             is_described = options.get("describe", False)
             shown = comparison.describe if is_described else report.text
             print(shown(self.tables.format), end="")
