@@ -95,11 +95,3 @@ def test_the_page_shows_images_that_one_run_lacks(clipiqa, folders, command):
         shown = text.partition(f"{row}</bdi>: ")[2].partition("<h3>")[0]
         assert shown.count("data:image/jpeg") == 1
         assert f"missing in this run</span><figcaption><b>{side}</b>" in shown
-
-
-def test_columns_of_a_verdict_have_the_users_labels(runs, tmp_path):
-    scores = np.linspace(0.3, 0.7, 20)
-    verdict = gate(*runs(q=(scores, scores)))
-    assert "| Quality |" in verdict.table("markdown", labels={"q": "Quality"}, show=["verdict"])
-    verdict.save(tmp_path / "saved", labels={"q": "Quality"})
-    assert (tmp_path / "saved/gate.json").exists()
