@@ -1,4 +1,4 @@
-"""The result of ``table``: scores, means, ranks and paired differences, as texts, files and a page."""
+"""The result of ``table``: scores, with their means, ranks and paired differences."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,26 +12,21 @@ from pandas import DataFrame, MultiIndex, Series, concat
 from ..compare.metric_result import MetricResult
 from ..metrics.kinds import FileMetric, ImageMetric
 from ..options import Sizes
-from ..report.cell_texts import number
-from ..report.crops import differing_crops
-from ..report.csv_text import csv_table
 from ..report.labels import Relabelling, relabelling
-from ..report.latex import latex
-from ..report.markdown import markdown_list
 from ..report.report import About, Report
 from ..report.reported import PROVENANCE, Reported
 from ..results.store import Results
 from ..stats.mean_differences import mean_difference
 from ..stats.significance import LEVEL, holm
 from .method_images import MethodImages
-from .metric_sentences import metric_sentence
+from .metric_sentences import appendix, metric_sentence
 from .protocols import NO_PROTOCOL, Protocol
 from .tables import build_tables
 
-_MOST_CROPPED = 10  # images whose crops are shown
-_COLUMN = ["test_set", "metric"]
-_NUMBERS = ["n", "mean", "sd", "difference", "low", "high", "p"]
-_COLUMNS_OF_FRAME = [*_COLUMN, "direction", "method", *_NUMBERS[:3], "rank", *_NUMBERS[3:], "p Holm", "significant"]
+_COLUMN_KEYS = ["test_set", "metric"]  # of a column of the printed table
+_MEANS = ["n", "mean", "sd"]
+_DIFFERENCES = ["difference", "low", "high", "p"]
+_OF_FRAME = [*_COLUMN_KEYS, "direction", "method", *_MEANS, "rank", *_DIFFERENCES, "p Holm", "significant"]
 
 _TEXTS = {"table.md": "markdown", "table.tex": "latex", "table.csv": "csv", "report.html": "html"}
 _FRAME_FILES = ("expect.csv", "explain.csv", "changes.csv")
@@ -90,18 +85,27 @@ class MethodTable(Reported):
 
     @property
     def is_complete(self) -> bool:
-        return not (
-            self.stored[IMAGES].images.gone
-            or self.scores[self.of_images].isna().any(axis=None)
-            or any(metric.error or metric.note for metric in self.metrics.values())
-        )
+        """Whether every metric has scores of all images, also of those that an earlier run named and that are gone."""
+        has_lost_images = bool(self.stored[IMAGES].images.gone)
+        lacks_scores = self.scores[self.of_images].isna().any(axis=None)
+        has_remarks = any(metric.error or metric.note for metric in self.metrics.values())
+        return not (has_lost_images or lacks_scores or has_remarks)
 
     @property
     def is_as_expected(self) -> bool:
         """Whether every published number is in the table, each column has one, and these and earlier scores agree."""
-        columns = () if self.expected is None else self.expected.groupby("metric")["agrees"]
-        is_as_published = all(column.all() and column.count() for _, column in columns)
-        return not self.unknown and is_as_published and (self.changed is None or self.changed.empty)
+        is_as_before = self.changed is None or self.changed.empty
+        return self._is_as_published and is_as_before
+
+    @property
+    def _is_as_published(self) -> bool:
+        """Whether every published number is in the table and agrees; each metric beside them must have one."""
+        if self.unknown:
+            return False
+        if self.expected is None:
+            return True
+        agreements = self.expected.groupby("metric")["agrees"]
+        return all(agrees.count() > 0 and agrees.all() for _, agrees in agreements)
 
     def mean(self, test_set: str, label: str, method: str) -> float:
         """Return a method's mean score, or its value for a whole set."""
@@ -110,28 +114,34 @@ class MethodTable(Reported):
     @cached_property
     def cells(self) -> DataFrame:
         """The columns of :meth:`frame`, by test set, metric and method."""
-        keys = [*_COLUMN, "method"]
+        keys = [*_COLUMN_KEYS, "method"]
         index = MultiIndex.from_product([self.test_sets, self.metrics, self.methods], names=keys)
         summaries = {key: self._summary(*key) for key in itertools.product(self.test_sets, self.metrics)}
-        frame = concat(summaries, names=keys).reindex(index, columns=_NUMBERS)
-        if (score := self.protocol.score) and score not in self.scores:
-            for (test_set, method), means in frame["mean"].unstack("metric").iterrows():
-                frame.at[(test_set, score, method), "mean"] = self.protocol.combine(
-                    means.to_dict(), self.formula_values
-                )
+        cells = concat(summaries, names=keys).reindex(index, columns=[*_MEANS, *_DIFFERENCES])
+        cells = self._with_formula_of_means(cells)
         directions = {label: metric.direction for label, metric in self.metrics.items()}
-        frame["direction"] = index.get_level_values("metric").map(directions)
-        frame["n"] = frame["n"].fillna(0).astype(int)
-        frame["rank"] = self._badness(frame).groupby(_COLUMN).rank("min").astype("Int64")
-        p = frame["p"].dropna()
-        frame["p Holm"] = Series(holm(p), p.index)
-        frame["significant"] = frame["p Holm"] < LEVEL
-        return frame
+        cells["direction"] = index.get_level_values("metric").map(directions)
+        cells["n"] = cells["n"].fillna(0).astype(int)
+        cells["rank"] = self._badness(cells).groupby(_COLUMN_KEYS).rank("min").astype("Int64")
+        p = cells["p"].dropna()
+        cells["p Holm"] = Series(holm(p), p.index)
+        cells["significant"] = cells["p Holm"] < LEVEL
+        return cells
+
+    def _with_formula_of_means(self, cells: DataFrame) -> DataFrame:
+        """Return the cells with the value of the protocol's formula, if it is one of means."""
+        score = self.protocol.score
+        if not score or score in self.scores:
+            return cells
+        cells = cells.copy()
+        for (test_set, method), means in cells["mean"].unstack("metric").iterrows():
+            cells.at[(test_set, score, method), "mean"] = self.protocol.combine(means.to_dict(), self.formula_values)
+        return cells
 
     @cached_property
     def marks(self) -> Series:
         """The mark of each of :attr:`cells`: the best mean of a column, and the second best, if its means differ."""
-        badness = self._badness(self.cells).groupby(_COLUMN)
+        badness = self._badness(self.cells).groupby(_COLUMN_KEYS)
         places = badness.rank("dense").where(badness.transform("nunique") > 1)
         return places.map({1: "best", 2: "second"}).fillna("")
 
@@ -141,10 +151,10 @@ class MethodTable(Reported):
         return cells["mean"].where(cells["direction"] == "lower", -cells["mean"])
 
     def _summary(self, test_set: str, label: str) -> DataFrame:
-        """Return a row per method, of the images that have scores for every method; columns of ``_NUMBERS``."""
+        """Return a row per method, of the images that have scores for every method; columns of :attr:`cells`."""
         scores = self.sets if label in self.sets else self.scores
         rows = scores[scores["test_set"] == test_set]
-        if label in self.sets:
+        if label in self.sets:  # each method has one value
             return DataFrame({"mean": rows.set_index("method")[label]})
         if label not in scores:  # a formula of means
             return DataFrame()
@@ -156,7 +166,7 @@ class MethodTable(Reported):
         summary = DataFrame({"n": len(wide), "mean": means, "sd": wide.std()})
         if weights is None and self.baseline in wide:
             for method in wide.columns.drop(self.baseline):
-                summary.loc[method, _NUMBERS[3:]] = mean_difference(wide[method], wide[self.baseline]).numbers
+                summary.loc[method, _DIFFERENCES] = mean_difference(wide[method], wide[self.baseline]).numbers
         return summary
 
     def frame(self) -> DataFrame:
@@ -166,7 +176,7 @@ class MethodTable(Reported):
         sd, rank (1 for the best mean; equal means share a rank); the paired difference from the baseline: difference,
         low, high, p (the interval and the p-value of this difference alone), p Holm, significant.
         """
-        return self.cells.reset_index()[_COLUMNS_OF_FRAME]
+        return self.cells.reset_index()[_OF_FRAME]
 
     def spread(self) -> Series:
         """Return how much the methods differ on each image, the largest first; the index is test_set, image.
@@ -200,33 +210,9 @@ class MethodTable(Reported):
         )
 
     def _crops(self, relabelled: Relabelling) -> dict[str, Any]:
-        """Return HTML with crops of the images on which the methods differ most; nothing for one method."""
-        from ..report.html import block, embedded  # imports matplotlib
+        from .method_crops import crops_by_heading  # imports matplotlib
 
-        if len(self.methods) == 1:
-            return {}
-        scored = self.scores.set_index(["test_set", "image", "method"])
-        images = []
-        for test_set, name in self.spread().index[:_MOST_CROPPED]:
-            rows = scored.xs((test_set, name), level=[0, 1])
-            reference = self.matched.references.get(name)
-            files = {**({"reference": reference} if reference else {}), **rows["path"]}
-            crops = differing_crops(files)
-            versions = []
-            for who in files:
-                scores = rows.loc[who, self.of_images] if who in rows.index else {}
-                texts = {relabelled(label): number(score, self.digits(label)) for label, score in scores.items()}
-                name_shown = relabelled(who)
-                crop = embedded(crops[who], name_shown, "PNG") if who in crops else None
-                versions.append((name_shown, crop, texts))
-            images.append((name, next(iter(files.values())), versions))
-        note = (
-            "Shown are the images on which the methods' scores differ most. Each crop is the square in which the "
-            "pixels differ most, at 100 % (unscaled)."
-        )
-        if self.sizes.limits:
-            note += f" Metrics saw the images shrunk {self.sizes.limits_text}."
-        return {"Where the methods differ most": block("crops", note, images)}
+        return crops_by_heading(self, relabelled)
 
     def describe(self, format: str = "table") -> str:
         """Return a sentence per metric for a paper's appendix.
@@ -234,15 +220,8 @@ class MethodTable(Reported):
         Args:
             format: ``'table'`` for lines, ``'markdown'`` or ``'latex'`` for a list, ``'csv'`` for a row per metric.
         """
-        sentences = self._described()
-        if format == "csv":
-            return csv_table(DataFrame(sentences.items(), columns=["metric", "sentence"]))
-        lines = [f"{label}: {sentence}" for label, sentence in sentences.items()]
-        if format == "markdown":
-            return markdown_list(lines) + "\n"
-        if format == "latex":
-            lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
-        return "".join(f"{line}\n" for line in lines)
+        return appendix(self._described(), format)
 
     def _described(self) -> dict[str, str]:
+        """Return label -> how the metric was computed, of those that could be built."""
         return {metric.label: metric_sentence(metric) for metric in self.built if not self.metrics[metric.label].error}

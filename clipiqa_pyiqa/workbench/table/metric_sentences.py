@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 
+from pandas import DataFrame
+
 from ...prompts.provenance import files_text
 from ..files.specifications import Settings
 from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import ClipMetric, FileMetric, ImageMetric
 from ..options import Sizes
+from ..report.csv_text import csv_table
+from ..report.latex import latex
+from ..report.markdown import markdown_list
 from ..results.columns import Record
 from ..results.record_text import described
 
@@ -19,6 +24,18 @@ _Y = {  # of pyiqa's colour spaces
     "ycbcr": "on Y of YCbCr as MATLAB's rgb2ycbcr has it (16 to 235)",
     "yiq": "on Y of YIQ (0 to 255; super-resolution papers use psnr-y and ssim-y)",
 }
+
+
+def appendix(sentences: Mapping[str, str], format: str) -> str:
+    """Return label -> sentence as text: lines, a list in Markdown or LaTeX, or CSV."""
+    if format == "csv":
+        return csv_table(DataFrame(sentences.items(), columns=["metric", "sentence"]))
+    lines = [f"{label}: {sentence}" for label, sentence in sentences.items()]
+    if format == "markdown":
+        return f"{markdown_list(lines)}\n"
+    if format == "latex":
+        lines = [r"\begin{itemize}", *(rf"\item {latex(line)}" for line in lines), r"\end{itemize}"]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def metric_sentence(metric: ImageMetric | FileMetric) -> str:
