@@ -15,18 +15,26 @@ def differing_crops(files: Mapping[str, str], side: int = 176) -> dict[str, Imag
     """Return each version's crop at the square where the readable versions of one size differ most."""
     from scipy.ndimage import uniform_filter
 
-    pictures, size = {}, None
-    for who, path in files.items():
-        with contextlib.suppress(ImageError):
-            picture = thumbnail(path, sys.maxsize)
-            size = size or picture.size
-            if picture.size == size:
-                pictures[who] = picture
-    if size is None:
+    pictures = _pictures_of_one_size(files)
+    if not pictures:
         return {}
-    wide, high = (min(side, length) for length in size)
+    width, height = next(iter(pictures.values())).size
+    crop_width = min(side, width)
+    crop_height = min(side, height)
     variance = np.var([*map(np.asarray, pictures.values())], axis=0, dtype=np.float32).mean(axis=2)
-    means = uniform_filter(variance, (high, wide))[high // 2 :, wide // 2 :]  # of the squares around each pixel
-    whole = means[: size[1] - high + 1, : size[0] - wide + 1]  # squares that lie inside
-    top, left = map(int, np.unravel_index(whole.argmax(), whole.shape))
-    return {who: picture.crop((left, top, left + wide, top + high)) for who, picture in pictures.items()}
+    # of the squares around each pixel, then of those that lie inside, by their upper left corner
+    means = uniform_filter(variance, (crop_height, crop_width))[crop_height // 2 :, crop_width // 2 :]
+    means = means[: height - crop_height + 1, : width - crop_width + 1]
+    top, left = map(int, np.unravel_index(means.argmax(), means.shape))
+    box = (left, top, left + crop_width, top + crop_height)
+    return {name: picture.crop(box) for name, picture in pictures.items()}
+
+
+def _pictures_of_one_size(files: Mapping[str, str]) -> dict[str, Image.Image]:
+    """Return the versions that can be read and have the size of the first of them."""
+    pictures = dict[str, Image.Image]()
+    for name, path in files.items():
+        with contextlib.suppress(ImageError):
+            pictures[name] = thumbnail(path, sys.maxsize)
+    sizes = [picture.size for picture in pictures.values()]
+    return {name: picture for name, picture in pictures.items() if picture.size == sizes[0]}

@@ -9,7 +9,7 @@ _LETTER = 0.6  # width of most letters, as a share of the font's size
 
 
 def letters_in(width: float, size: int) -> int:
-    """Return how many letters of a size fit into a width, both in pixels."""
+    """Return how many letters of a size fit into a width, both in one unit."""
     return int(width / (_LETTER * size))
 
 

@@ -68,15 +68,26 @@ def plot(figure: Figure, description: str, names: Sequence[str] = ()) -> Markup:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.image_inline": True}):
         make_texts_plain(figure)
         figure.savefig(buffer, format="svg", transparent=True, dpi=144, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
-    # ids such as figure_1 would occur again in the page's other pictures
-    text = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>| id="[\w.]+_\d+"', "", text, flags=re.DOTALL)
-    titles = (f"><title>{escape(plain_lines(name))}</title></use>" for name in names)
-    text = re.sub(r"(<use [^>]*)/>", lambda match: match[1] + next(titles), text, count=len(names)) if names else text
+    svg = _bare_svg(buffer.getvalue())
+    if names:
+        svg = _with_titles(svg, names)
     label = escape(one_line(description))
-    text = re.sub(r"\n\s*", "\n", text).replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return Markup(f'<figure class="card plot">{text}</figure>')
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return Markup(f'<figure class="card plot">{svg}</figure>')
+
+
+def _bare_svg(text: str) -> str:
+    """Return matplotlib's SVG in the page's text colour, without its head, styles, indents and numbered ids."""
+    svg = text[text.index("<svg") :].strip().replace(INK, "currentColor")
+    # ids such as figure_1 would occur again in the page's other pictures
+    svg = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>| id="[\w.]+_\d+"', "", svg, flags=re.DOTALL)
+    return re.sub(r"\n\s*", "\n", svg)
+
+
+def _with_titles(svg: str, names: Sequence[str]) -> str:
+    """Return an SVG whose first points show names on hovering."""
+    titles = (f"><title>{escape(plain_lines(name))}</title></use>" for name in names)
+    return re.sub(r"(<use [^>]*)/>", lambda match: match[1] + next(titles), svg, count=len(names))
 
 
 def image(path: str, side: int = 400) -> Markup:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ...files.printable import one_line
-from .table import DAGGER, Cell, Mark, Table
+from .table import DAGGER, Cell, Mark, Table, TableColumn
 
 _LATEX: dict[Mark, str] = {
     "": "%s",
@@ -29,8 +29,10 @@ def latex_document(tables: Iterable[Table], comments: Iterable[str], caption: st
     """
     parts = ["\n".join([f"% {PACKAGES}", *(f"% {one_line(line)}" for line in comments)])]
     for number, table in enumerate(tables, 1):
-        parts.append(latex_table(table, caption, key and (key if number == 1 else f"{key}-{number}")))
-        caption = ""
+        if number == 1:
+            parts.append(latex_table(table, caption, key))
+        else:
+            parts.append(latex_table(table, "", f"{key}-{number}" if key else ""))
     return "\n\n".join(parts) + "\n"
 
 
@@ -45,29 +47,47 @@ def latex_table(table: Table, caption: str, key: str) -> str:
         caption: LaTeX code; empty for the table's title.
         key: Its label; empty for none.
     """
-    import pandas
-
-    full = [column for column in table.columns if {cell.text for cell in column.cells} != {"–"}]
-    # numbered first: two columns may have the same heading
-    frame = pandas.DataFrame({number: list(map(_latex_cell, column.cells)) for number, column in enumerate(full)})
-    frame.columns = pandas.MultiIndex.from_tuples([(latex(column.group), latex(column.heading)) for column in full])
-    if not table.groups:
-        frame = frame.droplevel(0, axis="columns")
-    sides = "".join("l" if column.is_wordy else "r" for column in full)
-    body = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
-    is_narrow = len(full) <= _MOST_IN_A_COLUMN
-    kind = "table" if is_narrow else "table*"
+    columns = [column for column in table.columns if not _is_empty(column)]
+    is_narrow = len(columns) <= _MOST_IN_A_COLUMN
+    environment = "table" if is_narrow else "table*"
     width = r"\columnwidth" if is_narrow else r"\textwidth"
-    lines = [rf"\begin{{{kind}}}[t]", r"\centering\small"]
     label = rf"\label{{{key}}}" if key else ""
     caption = one_line(caption) or latex(table.title and f"{table.title}.")
-    lines += [rf"\caption{{{caption}}}{label}\medskip"] if caption or label else []
-    lines += [rf"\resizebox{{\ifdim\width>{width}{width}\else\width\fi}}{{!}}{{%", body.rstrip() + r"}\par\medskip"]
-    empty = ", ".join(column.title for column in table.columns if column not in full)
-    notes = [*table.before, table.note_on_marks(), *table.notes, empty and f"Without numbers: {empty}."]
+    lines = [rf"\begin{{{environment}}}[t]", r"\centering\small"]
+    if caption or label:
+        lines.append(rf"\caption{{{caption}}}{label}\medskip")
+    lines.append(rf"\resizebox{{\ifdim\width>{width}{width}\else\width\fi}}{{!}}{{%")
+    lines.append(_tabular(columns, has_groups=bool(table.groups)) + r"}\par\medskip")
+    notes = [*table.before, table.note_on_marks(), *table.notes, _note_on_empty(table.columns)]
     lines += [rf"\raggedright\footnotesize {latex(note)}\par" for note in notes if note]
-    lines += [rf"\end{{{kind}}}", *(f"% {one_line(line)}" for line in table.after)]
+    lines.append(rf"\end{{{environment}}}")
+    lines += [f"% {one_line(line)}" for line in table.after]
     return "\n".join(lines)
+
+
+def _is_empty(column: TableColumn) -> bool:
+    return {cell.text for cell in column.cells} == {"–"}
+
+
+def _note_on_empty(columns: Iterable[TableColumn]) -> str:
+    """Return which columns are left out, as they have no number; empty if none is."""
+    titles = [column.title for column in columns if _is_empty(column)]
+    return f"Without numbers: {', '.join(titles)}." if titles else ""
+
+
+def _tabular(columns: Sequence[TableColumn], has_groups: bool) -> str:
+    """Return columns as a ``tabular`` environment, with their groups over them if there are any."""
+    import pandas
+
+    # numbered first: two columns may have the same heading
+    frame = pandas.DataFrame({number: list(map(_latex_cell, column.cells)) for number, column in enumerate(columns)})
+    headings = [(latex(column.group), latex(column.heading)) for column in columns]
+    frame.columns = pandas.MultiIndex.from_tuples(headings)
+    if not has_groups:
+        frame = frame.droplevel(0, axis="columns")
+    sides = "".join("l" if column.is_wordy else "r" for column in columns)
+    text = frame.to_latex(index=False, escape=False, column_format=sides, multicolumn_format="c")
+    return text.rstrip()
 
 
 _SPELT = str.maketrans(

@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator
 from ...checks import FilePath
 from ...files.printable import plain_lines
 from ...files.writing import replacing
+from .fitted_text import letters_in
 
 INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"
 SOFT = "#6b7280"  # readable on white and on black
@@ -30,13 +31,15 @@ COLOURS = (BLUE, ORANGE, "#2a9d6e", "#8a4fbf", "#b0413e", "#0f7f8f", "#a07900", 
 WORDS: dict[str, Any] = {"parse_math": False}
 """Options for labels and file names, which matplotlib must not read as mathematics."""
 FAINT = (236, 238, 241)
+_CAPTION_SIZE = 7  # points
 
 
 def add_caption(figure: Figure, text: str) -> None:
     """Write a text below a figure, if there is one."""
     if text:
-        text = textwrap.fill(text, int(figure.get_figwidth() * 72 / 4.2))  # letters of 7 points are 3.9 points wide
-        figure.supxlabel(text, x=0.01, ha="left", fontsize=7, color=SOFT, parse_math=False)
+        width_in_points = figure.get_figwidth() * 72
+        text = textwrap.fill(text, letters_in(width_in_points, _CAPTION_SIZE))
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=_CAPTION_SIZE, color=SOFT, parse_math=False)
 
 
 def make_texts_plain(figure: Figure) -> None:

@@ -69,14 +69,18 @@ class TableColumn:
 
     @property
     def heading(self) -> str:
-        return f"{self.name} {'↓' if self.better == 'lower' else '↑'}" if self.better else self.name
+        """The name with an arrow that shows the direction."""
+        arrows = {"": "", "higher": " ↑", "lower": " ↓"}
+        return self.name + arrows[self.better]
 
     @property
     def title(self) -> str:
+        """The heading behind the group's."""
         return f"{self.group} {self.heading}".strip()
 
     @property
     def is_wordy(self) -> bool:
+        """Whether no cell has a number."""
         return all(math.isnan(cell.value) for cell in self.cells)
 
 
@@ -111,11 +115,13 @@ class Table:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
+        """The headings over columns, each with how many columns it is over; empty without groups."""
         runs = [(name, len(list(run))) for name, run in itertools.groupby(column.group for column in self.columns[1:])]
         return runs if any(name for name, _ in runs) else []
 
     @property
     def after(self) -> list[str]:
+        """The lines below the table: why cells are empty, and remarks."""
         return [f"{name}: {reason}" for name, reason in self.reasons.items()]
 
     @property
@@ -145,18 +151,16 @@ def word_column(name: str, texts: Iterable[str]) -> TableColumn:
 def frame_table(frame: pandas.DataFrame, intervals: Collection[str] = (), title: str = "") -> Table:
     """Return a frame as a table, with ``NAME low`` and ``NAME high`` in brackets behind each interval's NAME."""
     texts = frame.map(_text)
-    columns = []
     bounds = [f"{name} {end}" for name in intervals for end in ("low", "high")]
-    for name, values in frame.items():
-        if name not in bounds:
-            details = itertools.repeat("")
-            if name in intervals:
-                details = "[" + texts[f"{name} low"] + ", " + texts[f"{name} high"] + "]"
-            cells = [
-                Cell(text, detail, float(value) if isinstance(value, Real) else math.nan)
-                for text, detail, value in zip(texts[name], details, values, strict=False)
-            ]
-            columns.append(TableColumn(str(name), cells))
+    columns = []
+    for name in frame.columns.difference(bounds, sort=False):
+        details = [""] * len(frame)
+        if name in intervals:
+            details = list("[" + texts[f"{name} low"] + ", " + texts[f"{name} high"] + "]")
+        cells = []
+        for value, text, detail in zip(frame[name], texts[name], details, strict=True):
+            cells.append(Cell(text, detail, float(value) if isinstance(value, Real) else math.nan))
+        columns.append(TableColumn(str(name), cells))
     return Table(title, columns)
 
 
