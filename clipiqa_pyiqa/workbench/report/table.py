@@ -70,8 +70,10 @@ class TableColumn:
     @property
     def heading(self) -> str:
         """The name with an arrow that shows the direction."""
-        arrows = {"": "", "higher": " ↑", "lower": " ↓"}
-        return self.name + arrows[self.better]
+        if not self.better:
+            return self.name
+        arrow = "↓" if self.better == "lower" else "↑"
+        return f"{self.name} {arrow}"
 
     @property
     def title(self) -> str:
