@@ -48,16 +48,13 @@ def table_metrics(
     usual = parse_metrics(protocol.metrics, also=(Takes.PAIR, Takes.FOLDERS)) if protocol.metrics else []
     asked_labels = [metric.label.lower() for metric in asked]
     off_protocol = [metric.label for metric in usual if metric.label.lower() in asked_labels]
-    chosen = _merged(usual, asked)
-    views = [_view_of(metric, protocol, crop_border) for metric in chosen]
-    if any(view != protocol.view_of(metric.label) for metric, view in zip(chosen, views, strict=True)):
+    every_metric = _merged(usual, asked)
+    views = {metric.label: _view_of(metric, protocol, crop_border) for metric in every_metric}
+    if any(view != protocol.view_of(label) for label, view in views.items()):
         off_protocol.append("crop border")
-    left_out = _labels_left_out(chosen, only) if only else []
-    seeing = []
-    for metric, view in zip(chosen, views, strict=True):
-        if metric.label not in left_out:
-            seeing.append(metric.with_view(view))
-    return ChosenMetrics(seeing, off_protocol, left_out)
+    left_out = _labels_left_out(every_metric, only) if only else []
+    chosen = [metric.with_view(views[metric.label]) for metric in every_metric if metric.label not in left_out]
+    return ChosenMetrics(chosen, off_protocol, left_out)
 
 
 def _merged(usual: Sequence[AnyMetric], asked: Sequence[AnyMetric]) -> list[AnyMetric]:

@@ -64,35 +64,35 @@ class MethodScorer:
     unequal: str
 
     def table(self, metrics: Sequence[AnyMetric], *, strict: bool = False) -> MethodTable:
-        """Return the scores of every image and set."""
-        return self._table_in(IMAGES, metrics, strict, is_alpha_dropped=False)
+        """Score every image and set, and return the scores."""
+        return self._score_into(IMAGES, metrics, strict, is_alpha_dropped=False)
 
     def trial(self, metrics: Sequence[AnyMetric], *, is_alpha_dropped: bool) -> MethodTable:
-        """Return the scores by changed metrics, which go into a file of their own; transparency may be ignored."""
-        return self._table_in(TRIALS, metrics, strict=False, is_alpha_dropped=is_alpha_dropped)
+        """Score by changed metrics, into a file of their own, and return the scores; transparency may be ignored."""
+        return self._score_into(TRIALS, metrics, strict=False, is_alpha_dropped=is_alpha_dropped)
 
-    def _table_in(
+    def _score_into(
         self, file: str, metrics: Sequence[AnyMetric], strict: bool, *, is_alpha_dropped: bool
     ) -> MethodTable:
-        """Return the scores of every image and set; those of images go into the file of this name."""
+        """Score every image and set, and return the scores; those of images go into the file of this name."""
         built = self._built(metrics, strict, is_alpha_dropped)
         log_remarks(built)
+        metrics_of_images = [metric for metric in built if metric.takes is not Takes.FOLDERS]
+        metrics_of_sets = [metric for metric in built if metric.takes is Takes.FOLDERS]
         rows = _rows_of_images(self.matched)
         images = self._images(rows, metrics, is_alpha_dropped)
-        of_images = [metric for metric in built if metric.takes is not Takes.FOLDERS]
-        parts = {file: self._scored(file, rows, images, of_images)}
+        parts = {file: self._score_rows(file, rows, images, metrics_of_images)}
         sets = rows.groupby(["test_set", "method"], sort=False)[["image", "path"]].agg(list).reset_index()
         rows_of_sets = sets[["test_set", "method"]]
-        of_sets = [metric for metric in built if metric.takes is Takes.FOLDERS]
-        if of_sets:
+        if metrics_of_sets:
             with tempfile.TemporaryDirectory() as root:
                 image_sets = [image_set_of(row, self.matched.references, root) for row in sets.itertuples()]
-                parts[SETS] = self._scored(SETS, rows_of_sets, image_sets, of_sets)
-        known = {label: about for part in parts.values() for label, about in part.metrics.items()}
+                parts[SETS] = self._score_rows(SETS, rows_of_sets, image_sets, metrics_of_sets)
+        about_metrics = {label: about for part in parts.values() for label, about in part.metrics.items()}
         return MethodTable(
             scores=parts[file].frame,
-            sets=parts[SETS].frame if of_sets else rows_of_sets,
-            metrics={metric.label: known[metric.label] for metric in built},
+            sets=parts[SETS].frame if metrics_of_sets else rows_of_sets,
+            metrics={metric.label: about_metrics[metric.label] for metric in built},
             built=built,
             matched=self.matched,
             baseline=self.baseline,
@@ -131,10 +131,10 @@ class MethodScorer:
             for row in rows.itertuples()
         ]
 
-    def _scored(
+    def _score_rows(
         self, file: str, rows: DataFrame, images: Sequence[Image], built: Sequence[ImageMetric | FileMetric]
     ) -> _ScoredRows:
-        """Return the scores of the rows' images, or sets, for a file of this name."""
+        """Score the rows' images, or sets, into the file of this name, and return the rows with their scores."""
         noun = "set" if file == SETS else "image"
         scored = score_all(
             title=f"{noun}s",
@@ -150,11 +150,15 @@ class MethodScorer:
         )
         notes = [f"Left out of all methods: {reason}" for reason in scored.unread.values()]
         if self.options.limits:
-            extent = f"{scored.shrunk:,} of {counted(len(images), 'image')}"
-            beside = ", with their references" if self.matched.references else ""
-            notes.append(f"{extent} shrunk {self.options.limits_text}{beside}, before metrics saw them.")
+            notes.append(self._note_on_shrunk(scored.shrunk, len(images)))
         frame = concat([rows, scored.scores.reset_index(drop=True)], axis=1)
         return _ScoredRows(frame, scored.metrics, notes, scored.results)
+
+    def _note_on_shrunk(self, shrunk: int, count: int) -> str:
+        """Return how many of so many images were shrunk, and how far."""
+        references = ", with their references" if self.matched.references else ""
+        extent = f"{shrunk:,} of {counted(count, 'image')}"
+        return f"{extent} shrunk {self.options.limits_text}{references}, before metrics saw them."
 
 
 def _rows_of_images(matched: MethodImages) -> DataFrame:

@@ -101,14 +101,17 @@ class Protocol:
         if self.score:
             of = "each image, then averaged" if self.per_picture else "the means"
             yield f"{self.score} = {self.formula}, of {of}."
-        if (average := self.average) != "images":
-            over = f"over {average}"
-            if not isinstance(average, str):
-                over = f"weighted: {', '.join(f'{name} {weight:g}' for name, weight in average.items())}"
-            yield f"Means are {over}; they are not compared image by image."
+        if self.average != "images":
+            yield f"Means are {self._average_in_words()}; they are not compared image by image."
         if self.unequal:
             yield f"Images that are not of their reference's size: {_UNEQUAL[self.unequal]}."
         yield from self.notes
+
+    def _average_in_words(self) -> str:
+        if isinstance(self.average, str):
+            return f"over {self.average}"
+        weights = [f"{name} {weight:g}" for name, weight in self.average.items()]
+        return f"weighted: {', '.join(weights)}"
 
 
 NO_PROTOCOL = Protocol("", "", "code", "", {})

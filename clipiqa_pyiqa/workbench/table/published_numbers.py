@@ -59,20 +59,23 @@ def with_published(method_table: MethodTable, published: DataFrame) -> MethodTab
     """Return the table with the published numbers of its methods, metrics and test sets, and the names of others."""
     labels = [*method_table.metrics, *method_table.protocol.not_computed]
     expected = published.copy()
+    names_of_table = {"method": method_table.methods, "metric": labels, "test_set": method_table.test_sets}
+    has_number = published["published"] != "–"
     unknown = list[str]()
-    for what, known in {"method": method_table.methods, "metric": labels, "test_set": method_table.test_sets}.items():
-        lower = {name.lower(): name for name in known}
-        if len(known) == 1:
-            lower[""] = known[0]
-        expected[what] = published[what].str.lower().map(lower)
-        unmatched = published[what][expected[what].isna() & (published["published"] != "–")].unique()
-        unknown += [f"{what} {name!r}: {hint_for(name, known)}" for name in unmatched]
+    for column, names in names_of_table.items():
+        name_of = {name.lower(): name for name in names}
+        if len(names) == 1:  # it may be left out
+            name_of[""] = names[0]
+        expected[column] = published[column].str.lower().map(name_of)
+        unmatched = published[column][expected[column].isna() & has_number].unique()
+        unknown += [f"{column} {name!r}: {hint_for(name, names)}" for name in unmatched]
     expected = expected[expected["metric"].isin(method_table.metrics)].dropna()
-    lost = first_of(unknown, 5)
+    unknown_in_words = first_of(unknown, 5)
     if expected.empty:
-        raise CLIPIQAError(f"no published number matches the table: {lost or 'none is of its metrics and methods'}")
+        reason = unknown_in_words or "none is of its metrics and methods"
+        raise CLIPIQAError(f"no published number matches the table: {reason}")
     expected["computed"] = [method_table.mean(row.test_set, row.metric, row.method) for row in expected.itertuples()]
-    return replace(method_table, expected=add_units(expected, "computed"), unknown=lost)
+    return replace(method_table, expected=add_units(expected, "computed"), unknown=unknown_in_words)
 
 
 def add_units(rows: DataFrame, column: str) -> DataFrame:
@@ -93,11 +96,18 @@ def _means(rows: DataFrame, images: MethodImages) -> DataFrame:
     if lacking := [name for name in names if name not in rows.index]:
         raise CLIPIQAError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
 
-    def mean(column: Series) -> str:  # 'nan' for a column of hashes
-        numbers = to_numeric(column, errors="coerce")
-        digits = column.str.partition(".")[2].str.len().max()
-        odd = column[numbers.isna()]
-        return str(odd.iloc[0]) if 0 < len(odd) < len(column) else f"{numbers.mean():.{digits}f}"
-
     rows = rows.loc[names].assign(method=rows.get("method", ""))
-    return rows.groupby("method", sort=False).agg(mean).reset_index()
+    return rows.groupby("method", sort=False).agg(_mean_text).reset_index()
+
+
+def _mean_text(column: Series) -> str:
+    """Return the mean of numbers given as texts, with as many decimals; the first text that is no number, if some are.
+
+    It is ``'nan'`` for a column without numbers, such as one of hashes.
+    """
+    numbers = to_numeric(column, errors="coerce")
+    digits = column.str.partition(".")[2].str.len().max()
+    other_texts = column[numbers.isna()]
+    if 0 < len(other_texts) < len(column):
+        return str(other_texts.iloc[0])
+    return f"{numbers.mean():.{digits}f}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LISTED = 20  # most changes that are listed
 HEADINGS = ("method", "metric", "published", "computed", "units", "what", "was", "now", "why")
 """Headings that tables may have beside names of methods, metrics and test sets."""
-_COLUMN = ["test_set", "metric"]
+_COLUMN_KEYS = ["test_set", "metric"]
 _BETWEEN_MACHINES = {"niqe": 0.02}  # largest difference of an image's score; docs/published-numbers.md
 _GAPS_IN_WORDS = ", ".join(f"{metric}: {gap}" for metric, gap in _BETWEEN_MACHINES.items())
 
@@ -37,14 +37,19 @@ def build_tables(method_table: "MethodTable", relabelled: Relabelling = str) -> 
 
 
 def _columns_of(
-    method_table: "MethodTable", cells: DataFrame, cell: Callable[[Series, int], Cell]
+    method_table: "MethodTable", rows: DataFrame, cell_of: Callable[[Series, int], Cell]
 ) -> list[TableColumn]:
-    """Return a column of methods, then one for each test set and metric; ``cell`` makes a cell of a row's values."""
-    columns = [word_column("method", cells.index.unique("method"))]
-    for (test_set, label), values in cells.groupby(_COLUMN, sort=False):
+    """Return a column of methods, then one for each test set and metric.
+
+    Args:
+        rows: Rows of ``MethodTable.cells``; a row becomes a cell.
+        cell_of: Function of a row, and of how many decimals its numbers have, that returns the cell.
+    """
+    columns = [word_column("method", rows.index.unique("method"))]
+    for (test_set, label), rows_of_column in rows.groupby(_COLUMN_KEYS, sort=False):
         digits = method_table.digits(label)
-        numbers = [cell(value, digits) for _, value in values.iterrows()]
-        columns.append(TableColumn(label, numbers, values["direction"].iloc[0], test_set))
+        cells = [cell_of(row, digits) for _, row in rows_of_column.iterrows()]
+        columns.append(TableColumn(label, cells, rows_of_column["direction"].iloc[0], test_set))
     return columns
 
 
@@ -53,7 +58,7 @@ def _means(method_table: "MethodTable", relabelled: Relabelling) -> Table:
     cells = method_table.cells.assign(mark=method_table.marks)
     if not method_table.sd:
         cells["sd"] = math.nan
-    counts = cells["n"].groupby(_COLUMN, sort=False).max()
+    counts = cells["n"].groupby(_COLUMN_KEYS, sort=False).max()
     largest_counts = counts.groupby("test_set", sort=False).max()
     scored = counted(largest_counts.sum() or len(method_table.matched.files), "image")  # 0: all metrics are of sets
     extent = scored
@@ -67,7 +72,7 @@ def _means(method_table: "MethodTable", relabelled: Relabelling) -> Table:
     legend += [*_note_on_fewer(counts, relabelled), *method_table.notes]
     return Table(
         f"{counted(len(method_table.methods), 'method')} on {scored}",
-        _columns_of(method_table, cells, _mean),
+        _columns_of(method_table, cells, _cell_of_mean),
         reasons=_reasons(method_table),
         legend=legend,
         dagger_note=f"{DAGGER} differs from {relabelled(method_table.baseline)} by more than chance (p < {LEVEL} after "
@@ -106,14 +111,15 @@ def _reasons(method_table: "MethodTable") -> dict[str, str]:
 def _differences(method_table: "MethodTable", relabelled: Relabelling) -> Table | None:
     """Return the table of paired differences from the baseline; None if there are none."""
     cells = method_table.cells
-    compared = cells[cells["difference"].groupby(_COLUMN).transform("count") > 0]
+    compared = cells[cells["difference"].groupby(_COLUMN_KEYS).transform("count") > 0]
     compared = compared.drop(method_table.baseline, level="method")
     if compared.empty:
         return None
     title = f"Differences from {relabelled(method_table.baseline)} [95 %, uncorrected], p (Holm)"
     is_lowest = compared["p"] <= 2.0 ** (1 - compared["n"])  # the lowest p of n images
     compared = compared.assign(is_lowest=is_lowest)
-    return Table(title, _columns_of(method_table, compared, _difference), list(_reading_of_differences(compared)))
+    columns = _columns_of(method_table, compared, _cell_of_difference)
+    return Table(title, columns, before=list(_reading_of_differences(compared)))
 
 
 def _reading_of_differences(compared: DataFrame) -> Iterator[str]:
@@ -149,23 +155,23 @@ def _changes(method_table: "MethodTable") -> Table | None:
     return Table("Beside an earlier table", columns, before)
 
 
-def _mean(value: Series, digits: int) -> Cell:
+def _cell_of_mean(row: Series, digits: int) -> Cell:
     """Return a mean with its standard deviation."""
-    detail = "" if math.isnan(value["sd"]) else f"± {number(value['sd'], digits)}"
-    text = number(value["mean"], digits)
-    return Cell(text, detail, value["mean"], value["mark"], has_dagger=bool(value["significant"]))
+    detail = "" if math.isnan(row["sd"]) else f"± {number(row['sd'], digits)}"
+    text = number(row["mean"], digits)
+    return Cell(text, detail, row["mean"], row["mark"], has_dagger=bool(row["significant"]))
 
 
-def _difference(value: Series, digits: int) -> Cell:
+def _cell_of_difference(row: Series, digits: int) -> Cell:
     """Return a difference with its interval and p-value."""
-    difference = value["difference"]
+    difference = row["difference"]
     detail = ""
-    if not math.isnan(value["p"]):
-        p = p_value(value["p Holm"], value["is_lowest"])
-        detail = f"{interval(value['low'], value['high'], digits)} {p}"
-    is_better = (difference < 0) == (value["direction"] == "lower")
+    if not math.isnan(row["p"]):
+        p = p_value(row["p Holm"], row["is_lowest"])
+        detail = f"{interval(row['low'], row['high'], digits)} {p}"
+    is_better = (difference < 0) == (row["direction"] == "lower")
     mark: Mark = ""
-    if value["significant"]:
+    if row["significant"]:
         mark = "gain" if is_better else "loss"
     return Cell(number(difference, digits, "+"), detail, difference, mark)
 
@@ -178,10 +184,11 @@ def _published(method_table: "MethodTable", relabelled: Relabelling) -> Table | 
     rows = []
     verdicts = []
     for row in expected.itertuples():
-        verdicts.append(_verdict(row))
+        verdict = _verdict(row)
+        verdicts.append(verdict)
         digits = 4 if row.published == "–" else decimals(row.published)
         method = f"{relabelled(row.test_set)} {relabelled(row.method)}".strip()
-        computed = f"{number(row.computed, digits)} {verdicts[-1]}"
+        computed = f"{number(row.computed, digits)} {verdict}"
         rows.append((method, row.metric, row.published, computed, number(row.units, 1)))
     agrees = expected["agrees"]
     before = [
