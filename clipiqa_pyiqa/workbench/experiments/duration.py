@@ -11,7 +11,7 @@ from ..images.image import Image
 from ..metrics.kinds import AnyMetric
 from ..scoring.setup import ScoringSetup
 
-MANY = 10_000  # scores, of which nobody waits for the end without knowing when it comes
+MANY = 10_000  # with so many scores, users want to know how long it takes
 _SECONDS_OF_A_UNIT = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 
 
