@@ -20,7 +20,7 @@ OutputScores = dict[str, Tensor]
 """Name of a score -> the score of each output ``(N,)``, float64 on the CPU."""
 
 PROMPTS = ("quality", "sharpness", "noisiness")
-_BLUR = 9  # side in pixels of the mean that is taken from an image; its details are left
+_BLUR = 9  # an image's details are what differs from its mean over squares of this side, in pixels
 
 
 class OutputScorer:

@@ -107,24 +107,22 @@ def read_or_encode_features(
     """
     if not len(paths):
         return torch.empty(0, 1, 1)
-    place = make_folder(Path(folder or user_cache("features")) / _folder_name(metric, stages))
+    journals = make_folder(Path(folder or user_cache("features")) / _folder_name(metric, stages))
     contents = _hashes_of(paths, hashes or FileHashes())
-    wanted = [
-        {f"{content} {augmentation}": augmentation for augmentation in of_image}
-        for content, of_image in zip(contents, augmentations or [(NOT_AUGMENTED,)] * len(paths), strict=True)
-    ]
-    features, damaged = _read(place, {key for keys in wanted for key in keys})
+    wanted = _wanted_views(contents, augmentations or [(NOT_AUGMENTED,)] * len(paths))
+    keys = [key for views in wanted for key in views]
+    features, damaged_lines = _stored_features(journals, set(keys))
     missing = _missing_views(paths, contents, wanted, features)
-    count = sum(len(image.views) for image in missing)
-    if missing and damaged:
-        log.warning(f"damaged features are encoded again: {first_of(damaged)}.")
+    missing_count = sum(len(image.views) for image in missing)
+    if missing and damaged_lines:
+        log.warning(f"damaged features are encoded again: {first_of(damaged_lines)}.")
     log.info(
-        f"{count:,} of {sum(map(len, wanted)):,} features to encode from {counted(len(missing), 'image')}; "
-        f"features are stored in {place}"
+        f"{missing_count:,} of {len(keys):,} features to encode from {counted(len(missing), 'image')}; "
+        f"features are stored in {journals}"
     )
     if missing:
-        _encode(missing, _Encoding(metric, torch.device(device), stages), workers, place, features)
-    rows = np.stack([features[key] for keys in wanted for key in keys])
+        _encode(missing, _Encoding(metric, torch.device(device), stages), workers, journals, features)
+    rows = np.stack([features[key] for key in keys])
     return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
 
 
@@ -141,6 +139,15 @@ def _hashes_of(paths: Collection[FilePath], hashes: FileHashes) -> list[str]:
         raise ImageError(f"cannot be read: {error.strerror}", Kind.UNREADABLE, str(error.filename)) from error
 
 
+def _wanted_views(
+    contents: Sequence[str], augmentations: Sequence[Sequence[Augmentation]]
+) -> list[dict[str, Augmentation]]:
+    """Return of each file, by its hash: key of a feature -> view."""
+    return [
+        {f"{content} {view}": view for view in views} for content, views in zip(contents, augmentations, strict=True)
+    ]
+
+
 def _missing_views(
     paths: Collection[FilePath],
     contents: Sequence[str],
@@ -151,7 +158,7 @@ def _missing_views(
 
     Args:
         contents: The hash of each file.
-        wanted: Of each file, key of a feature -> view.
+        wanted: As from :func:`_wanted_views`.
     """
     missing = dict[str, _Views]()
     for path, content, keys in zip(paths, contents, wanted, strict=True):
@@ -180,21 +187,21 @@ def _encode(
             journal.append({key: base64.b64encode(feature.tobytes()).decode()})
 
 
-def _read(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:
-    """Return those of the wanted features that are stored, and the damaged lines."""
+def _stored_features(folder: Path, wanted: Container[str]) -> tuple[dict[str, Feature], list[str]]:
+    """Return those of the wanted features that are stored, and where lines are damaged, in words."""
     features = dict[str, Feature]()
-    damaged = list[str]()
+    damaged_lines = list[str]()
     for path in sorted(folder.glob("*.jsonl")):
-        lines = list[str]()
+        damaged_in_file = list[str]()
         with as_output_error(path):
-            for row in read_journal(path, lines):
+            for row in read_journal(path, damaged_in_file):
                 try:
                     ((key, text),) = row.items()
                     feature = np.frombuffer(base64.b64decode(text, validate=True), np.float32)
                 except (TypeError, ValueError):
-                    lines.append("a line that holds no feature")
+                    damaged_in_file.append("a line that holds no feature")
                     continue
                 if key in wanted:
                     features[key] = feature
-        damaged += [f"{line} of {str(path)!r}" for line in lines]
-    return features, damaged
+        damaged_lines += [f"{line} of {str(path)!r}" for line in damaged_in_file]
+    return features, damaged_lines
