@@ -10,6 +10,7 @@ from typing import TypeGuard
 import torch
 from pandas import DataFrame, concat
 
+from ..files.specifications import Settings
 from ..metrics.description import PyiqaDescription, Takes
 from ..metrics.kinds import AnyMetric, BrokenMetric, ImageMetric
 from ..metrics.parsing import parse_metrics
@@ -120,13 +121,20 @@ def _other_variants(metric: ImageMetric) -> Iterator[_Change]:
         if description.name not in [variant.name for variant in variants]:
             continue
         for variant in variants:
-            more = weights if variant.name == description.name else {}
-            options = {**more, **variant.options}
+            same_weights = weights if variant.name == description.name else {}
+            options = {**same_weights, **variant.options}
             if (variant.name, options) != (description.name, dict(description.options)):
-                text = f"{metric.label}={texts[variant.label]}"
-                text += "".join(f"{',' if ':' in text else ':'}{key}={value}" for key, value in more.items())
+                written = _as_written(f"{metric.label}={texts[variant.label]}", same_weights)
                 changed = replace(variant, options=options, view=description.view)
-                yield _Change(variant.label, f"-m {quote(text)}", changed)
+                yield _Change(variant.label, f"-m {quote(written)}", changed)
+
+
+def _as_written(text: str, options: Settings) -> str:
+    """Return a metric as written after ``-m``, with further options."""
+    for key, value in options.items():
+        separator = "," if ":" in text else ":"
+        text += f"{separator}{key}={value}"
+    return text
 
 
 def _is_named(metric: AnyMetric) -> TypeGuard[PyiqaDescription]:
