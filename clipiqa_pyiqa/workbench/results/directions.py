@@ -70,13 +70,16 @@ def known_word(column: str) -> str:
 
 def find_direction(runs: Sequence[Scores], column: str, option: bool | None = None) -> Direction:
     """Return a column's direction; ``option`` is the option ``lower_better``, or None if it is not set."""
+    if option is None:
+        _check_scales(runs, column)
     by_file = _direction_by_file(runs, column, option)
     if by_file is not None:
         return by_file
     if option is not None:
         return Direction(option, "as the option says")
     by_name = direction_by_name(column)
-    _check_files_of_ours(runs, column, by_name)
+    if by_name is None:
+        _check_is_of_others(runs, column)
     if by_name is not None:
         return Direction(by_name, "by its name")
     word = known_word(column)
@@ -102,16 +105,26 @@ def _direction_by_file(runs: Sequence[Scores], column: str, option: bool | None)
     return None
 
 
-def _check_files_of_ours(runs: Sequence[Scores], column: str, by_name: bool | None) -> None:
-    """Raise ``CLIPIQAError`` if a file of ours does not tell the direction of a column.
+def _check_scales(runs: Sequence[Scores], column: str) -> None:
+    """Raise ``CLIPIQAError`` if a file of ours has lost the scales of its columns.
 
     Users name our columns as they like: without the file's scales, even a known name may stand for another metric.
     """
     for run in runs:
-        has_lost_scales = not run.columns
-        if run.is_ours and (has_lost_scales or by_name is None):
-            raise CLIPIQAError(
-                f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
-                "{higher_better}.",
-                options=("lower_better", "higher_better"),
-            )
+        if run.is_ours and not run.columns:
+            raise _unknown_direction(run, column)
+
+
+def _check_is_of_others(runs: Sequence[Scores], column: str) -> None:
+    """Raise ``CLIPIQAError`` if a file of ours, which tells its columns' directions, does not tell this one's."""
+    for run in runs:
+        if run.is_ours:
+            raise _unknown_direction(run, column)
+
+
+def _unknown_direction(run: Scores, column: str) -> CLIPIQAError:
+    return CLIPIQAError(
+        f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
+        "{higher_better}.",
+        options=("lower_better", "higher_better"),
+    )

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from assertions import refused
 from PIL import Image
 
 from clipiqa_pyiqa import gate
@@ -197,3 +198,10 @@ def test_images_of_another_size_and_unreadable_ones_are_counted(clipiqa, folders
     ran = clipiqa(f"{command} mini")
     assert "3 images of another size" in ran.out and "1 skipped: 1 .tga" in ran.err
     assert "1 skipped: 1 .tga" in clipiqa(f"table --methods a={base} b={new} --metrics mini --device cpu").err
+
+
+def test_a_file_of_ours_whose_scale_is_damaged_is_refused_though_the_other_run_has_a_direction(runs):
+    scales = ["q:+:0..1:3f2a9c", "q:?:0..1:3f2a9c"]
+    base, new = runs(q=(SPREAD, SPREAD), scale=scales, metric=["clipiqa"] * 2)
+    assert f"{new!r} does not say whether a low or a high 'q' is good" in refused(gate, base, new)
+    assert gate(base, new, higher_better=["q"]).has_passed
