@@ -43,9 +43,10 @@ def canonical_backbone(name: str) -> str:
     spellings = {backbone.lower().replace("/", "-"): backbone for backbone in BACKBONES}
     spelling = str(name).lower().replace("_", "-").replace("/", "-")
     if spelling not in spellings:
+        is_file = bool(PurePosixPath(str(name)).suffix)
+        for_files = " To use a file, pass `{clip_weights}`." if is_file else ""
         raise WeightsError(
-            f"unknown backbone {str(name)!r}: {hint_for(str(name), BACKBONES)} To use a file, pass `{{clip_weights}}`.",
-            options=("clip_weights",),
+            f"unknown backbone {str(name)!r}: {hint_for(str(name), BACKBONES)}{for_files}", options=("clip_weights",)
         )
     return spellings[spelling]
 

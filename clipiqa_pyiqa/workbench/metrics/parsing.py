@@ -80,7 +80,7 @@ def _check_label(label: str, labels: Sequence[str]) -> None:
         raise CLIPIQAError(f"a metric cannot be called {label!r}, a column of the results: give it a label.")
     if labels.count(label) > 1:
         raise CLIPIQAError(
-            f"two metrics are called {label!r}: label one, as in 'mine={label}' (an object: {{'mine': object}})."
+            f"two metrics are called {label!r}: give one another label, LABEL=NAME (an object: {{'LABEL': object}})."
         )
 
 
