@@ -90,8 +90,6 @@ class CommandLine:
             if not self._is_given(name) or any(self._is_given(*option) for option in needed.items()):
                 continue
             others = [f"{flags[option]} {value}".rstrip() for option, value in needed.items() if option in flags]
-            if not others:
-                raise OptionError(f"{flags[name]} has no use in this command: leave it out.")
             raise OptionError(f"{flags[name]} needs {' or '.join(others)}: add it, or leave {flags[name]} out.")
 
     def _is_given(self, name: str, value: str = "") -> bool:

@@ -6,9 +6,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ...files.printable import printable
+from ..options import Machine, Reading
 from .options.console_tables import frame_as_text
-from .options.flags import RARE
-from .options.groups import OutFolder, Quiet, Scoring, Settings
+from .options.flags import MACHINE, RARE
+from .options.groups import OutFolder, Quiet, Settings
 from .options.messages import note, tell
 from .options.metric_options import Model, Questions
 from .options.progress import progress
@@ -26,7 +27,9 @@ def run(
     scale: float = 1.0,
     pictures: Annotated[str, Parameter(metavar="KIND", group=RARE)] = "png",
     quiet: Quiet = False,
-    scoring: Scoring = Scoring(),
+    reading: Reading = Reading(),
+    machine: Machine = Machine(),
+    batch_size: Annotated[int, Parameter(group=MACHINE)] = 8,
     settings: Settings = Settings(),
 ) -> int:
     """Draw maps of where photos look good and where they do not.
@@ -47,11 +50,12 @@ def run(
         html: also write maps.html, a page of all maps
         overwrite: replace what is in --out
         quiet: show no progress bar and no summary
+        batch_size: images of equal size that are scored together
     """
     metric = questions.described_clipiqa(model)
     if not any(map(os.path.lexists, paths)):
         check_inputs(paths)
-    device = start(scoring.batches)
+    device = start(machine)
     import pandas
 
     from ..maps.photos import draw_maps
@@ -69,7 +73,10 @@ def run(
             overwrite=overwrite,
             progress=show,
             device=device,
-            **scoring.keywords() | {"pictures": pictures},
+            pictures=pictures,
+            batch_size=batch_size,
+            workers=machine.workers,
+            **vars(reading),
         )
     rows = [
         (printable(photo_map.path), question.name, score, worst)

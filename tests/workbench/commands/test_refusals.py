@@ -198,7 +198,7 @@ def test_an_option_without_what_it_needs_is_refused(said, tmp_path):
         f"{methods} --latex-label t": "--latex-label needs --out or --format latex",
         "score a.png -b mini --processes 2": "--processes needs --metrics",
         "radar a.png -b mini --processes 2": "--processes needs --metrics",
-        "map a.png -b mini --processes 2": "--processes has no use in this command",
+        "map a.png -b mini --processes 2": "Unknown option: --processes",
         "score a.png -b mini --keep caption": "--keep needs --out",
         "score a.png -b mini --cpus-per-actor 2": "--cpus-per-actor needs --engine ray",
     }.items():
