@@ -60,8 +60,8 @@ def _check_needs_no_images(experiment: Experiment, has_page: bool) -> None:
     if experiment.metrics != MetricOptions() or experiment.output.out is not None:
         needing = "--prompts, --metrics, --backbone, other options of a metric, and --out"
         raise OptionError(f"{needing} need images; a score file holds scores: leave them out.")
-    if experiment.scoring.reading != Reading() or experiment.pictures != "png":
-        raise OptionError("--max-side, other options of reading, and --pictures need images: leave them out.")
+    if experiment.scoring.reading != Reading():
+        raise OptionError("--max-side and other options of reading need images: leave them out.")
     batches = experiment.scoring.batches
     if has_page:
         batches = replace(batches, workers=None, memory=None, huge=False)

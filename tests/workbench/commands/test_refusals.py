@@ -159,7 +159,7 @@ def test_score_files_are_ranked_one_at_a_time(said):
 
 
 def test_a_ranking_of_scores_takes_no_options_of_reading(said):
-    for more in ("--max-side 64", "--no-exif", "--damaged keep", "--pictures svg"):
+    for more in ("--max-side 64", "--no-exif", "--damaged keep", "--pictures svg --out ranked"):
         assert "need images" in said(f"rank s.csv {more}")
 
 
@@ -200,6 +200,8 @@ def test_an_option_without_what_it_needs_is_refused(said, tmp_path):
         "radar a.png -b mini --processes 2": "--processes needs --metrics",
         "map a.png -b mini --processes 2": "Unknown option: --processes",
         "score a.png -b mini --keep caption": "--keep needs --out",
+        "radar a.png -b mini --pictures svg": "--pictures needs --out",
+        "map a.png -b mini --pictures svg": "--pictures needs --out",
         "score a.png -b mini --cpus-per-actor 2": "--cpus-per-actor needs --engine ray",
     }.items():
         assert needed in said(command)

@@ -11,6 +11,7 @@ NEEDS = {
     "keep": {"out": ""},
     "latex_label": _LATEX,
     "only": {"protocol": ""},
+    "pictures": {"out": ""},
     "processes": {"metrics": "", "protocol": ""},
     "value": {"protocol": ""},
 }
