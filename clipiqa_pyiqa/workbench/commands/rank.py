@@ -65,7 +65,10 @@ def run(
     check_storage(output.out, output.resume, output.overwrite and page is None)
     is_picking = bool(cuts or conditions)
     if picks.paths and not is_picking:
-        raise OptionError("no photo is picked: add worst, best, above or below, such as --worst 20 or --worst 20%.")
+        raise OptionError(
+            "--paths needs picked photos: add --worst, --best, --above, --below, --drop-worst, --where, --flagged or "
+            "--unflagged."
+        )
     shown_count = _shown_count(count, is_picking)
     ranked = ranked_photos(sources, experiment, order, conditions, shown_count, has_page=page is not None)
     tell(*ranked.lacks)
