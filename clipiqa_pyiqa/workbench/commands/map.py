@@ -1,7 +1,7 @@
 """``clipiqa map``: maps of local scores."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -25,7 +25,7 @@ def run(
     overwrite: bool = False,
     smooth: Annotated[bool, Parameter(negative_bool="no-")] = True,
     scale: float = 1.0,
-    pictures: Annotated[str, Parameter(metavar="KIND", group=RARE)] = "png",
+    pictures: Annotated[Literal["png", "svg", "pdf"], Parameter(group=RARE)] = "png",
     quiet: Quiet = False,
     reading: Reading = Reading(),
     machine: Machine = Machine(),
@@ -46,7 +46,7 @@ def run(
         smooth: replace each score by the mean of 3×3 places
         scale: enlarge photos first by this factor, 1 to 8
         out: folder for pictures and numbers
-        pictures: png, svg or pdf
+        pictures: format of pictures
         html: also write maps.html, a page of all maps
         overwrite: replace what is in --out
         quiet: show no progress bar and no summary

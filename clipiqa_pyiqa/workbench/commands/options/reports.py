@@ -118,13 +118,13 @@ class Experiment:
     """Options of commands that repeat the paper's experiments.
 
     Args:
-        pictures: png, svg or pdf; sheets of photos are always png
+        pictures: format of pictures; sheets of photos are always png
     """
 
     metrics: MetricOptions = MetricOptions()
     output: OutputOptions = OutputOptions()
     scoring: Scoring = Scoring()
-    pictures: Annotated[str, Parameter(metavar="KIND", group=RARE)] = "png"
+    pictures: Annotated[Literal["png", "svg", "pdf"], Parameter(group=RARE)] = "png"
 
     def run(self, experiment: str, *inputs: Any, **options: Any) -> Any:
         """Call a function of the package that makes an experiment, and return its result."""
