@@ -90,24 +90,26 @@ class Absent:
         return [Finding("compared", reason, f"{reason} ({share:.0%}): a verdict needs {FEWEST_COMPARED:.0%}")]
 
 
-def absent_rows(pairing: Pairing, names: Sequence[str], judged: Sequence[str], runs: Sequence[Scores]) -> Absent:
+def absent_rows(pairing: Pairing, names: Sequence[str], scored: Sequence[str], runs: Sequence[Scores]) -> Absent:
     """Return what is missing in two runs.
 
     Args:
         names: The compared columns.
-        judged: Those with scores in both runs.
+        scored: Those with scores in both runs.
     """
     damaged = _damaged(pairing, runs)
     rows = pairing.rows.drop(index=[row for row in damaged if row in pairing.rows.index])
     paths = pairing.paths.loc[rows.index]
-    lacking = {row: name for name in reversed(judged) for row in rows.index[is_lacking(name, rows)]}
+    lacking = dict[str, str]()
+    for name in reversed(scored):  # so that the first column that lacks a score is named
+        lacking |= dict.fromkeys(rows.index[is_lacking(name, rows)], name)
     return Absent(
         [row for row in pairing.base_only if row not in damaged],
         [row for row in pairing.new_only if row not in damaged],
         damaged,
         {row: f"without a score of {name!r} in one run or both" for row, name in lacking.items()},
-        [line for name in judged for line in _lost_scores(name, rows, paths, runs)],
-        [line for name in names if name not in judged for line in _lost_scores(name, rows, paths, runs)],
+        [line for name in scored for line in _lost_scores(name, rows, paths, runs)],
+        [line for name in names if name not in scored for line in _lost_scores(name, rows, paths, runs)],
         pairing.base_count,
     )
 

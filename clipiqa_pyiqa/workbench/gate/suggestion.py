@@ -59,7 +59,7 @@ def suggest(pairs: Sequence[ColumnPair], rows: DataFrame) -> Suggestion:
     equal_columns = []
     refusals = {}
     for pair in pairs:
-        if pair.equal:
+        if pair.is_equal:
             equal_columns.append(pair.name)
             continue
         refusal = _refusal(pair)

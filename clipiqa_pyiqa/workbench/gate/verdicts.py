@@ -38,6 +38,10 @@ class ColumnPair:
         noticed: Loss that the test would show in four of five pairs of runs like these.
         decidable: Margin that 99 of 100 pairs of runs like these would pass without a change; NaN if unknown.
         caveat: Why these differences tell little of other rows, or empty.
+        margin, worst_loss: Allowed losses of the mean and of one image; None if there is no limit.
+        p_holm: p corrected for the number of columns without a margin; None with a margin.
+        is_equal: Whether every row agrees within rounding.
+        largest_loss: Largest loss of one image; negative if all gain.
     """
 
     name: str
@@ -54,7 +58,7 @@ class ColumnPair:
     caveat: str = ""
     margin: float | None = None
     p_holm: float | None = None
-    equal: bool = False
+    is_equal: bool = False
     largest_loss: float = 0.0
     worst_loss: float | None = None
     decidable: float = math.nan
@@ -106,7 +110,7 @@ class ColumnPair:
     def _judged_by_margin(self, margin: float) -> tuple[str, str]:
         """The verdict on all rows by their margin, and words that explain it."""
         low, _, high = self.gains
-        if not self.equal:
+        if not self.is_equal:
             if high < -margin:
                 return "worse", f", less certain with fewer than {FEW} rows" if self.n < FEW else ""
             if self.n < FEW:
@@ -128,7 +132,7 @@ class ColumnPair:
             text += f", a difference within rounding ({self.rounding:.0e})"
         elif not low <= 0 <= high:
             corrected = self.p if self.p_holm is None else self.p_holm  # one column alone needs no correction
-            if self.equal or corrected >= LEVEL:
+            if self.is_equal or corrected >= LEVEL:
                 text += f", p = {self.p:.2g} alone, {corrected:.2g} among all columns"
             else:
                 verdict = "better" if low > 0 else "worse"
@@ -222,7 +226,7 @@ def judge(
             new.mean(),
             *estimate.numbers,
             rounding=rounding,
-            equal=is_equal,
+            is_equal=is_equal,
             noticed=max(rounding, detectable_difference(new - base, LEVEL / count)),
             decidable=detectable_difference(new - base, power=SAFE),
             caveat="" if is_equal else estimate.caveat,
