@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, NamedTuple, Unpack
 
 from pandas import DataFrame
 
@@ -39,7 +39,7 @@ from .gate_result import GateResult
 from .image_findings import image_findings
 from .notes import notes_on_scores
 from .pairing import Pairing, pair_rows
-from .verdicts import judge, too_few_rows
+from .verdicts import judge, shortage
 
 
 @lists_options(RunOptions, of=SharedOptions)
@@ -104,7 +104,7 @@ def gate(
         check_list(name, columns)
     accepted = Accepted(allow_new, allow_missing, allow_resize, allow_flag)
     places = {"base": os.fspath(base), "new": os.fspath(new)}
-    folders = {side: find_sources(path) for side, path in places.items() if not is_score_file(path)}
+    folders = {side: find_sources(place) for side, place in places.items() if not is_score_file(place)}
     tell_skipped(*folders.values())
     _check_runs(places, folders, has_metrics=metrics is not None, has_options=bool(options))
     _check_directions(lower_better, higher_better)
@@ -113,26 +113,29 @@ def gate(
     page = None if page is None else check_folder(page, [PAGE], overwrite=overwrite or resume)
     remove_earlier_verdict(out, page)
     options.setdefault("strict", True)  # that a metric cannot be built tells nothing about the images
-    scores = {side: read_scores(path, columns=by, key=key) for side, path in places.items() if side not in folders}
+    # files come first, as one that cannot be read is told before images are scored
+    scores = {side: read_scores(place, columns=by, key=key) for side, place in places.items() if side not in folders}
     for side, images in folders.items():
         output = None if out is None else Output(out / SCORES[side], resume=resume, overwrite=overwrite)
         scores_of_folder = _scores_of_images(images, metrics, output, partial(progress, side), options)
         scores[side] = replace(scores_of_folder, file=places[side])
     runs, names, notes = comparable_runs(per_video(scores["base"]), per_video(scores["new"]), by, folders)
-    limits = {"margin": _limits("margin", margin, names), "worst_loss": _limits("worst_loss", worst_loss, names)}
+    limits = {
+        "margin": _allowed_losses("margin", margin, names),
+        "worst_loss": _allowed_losses("worst_loss", worst_loss, names),
+    }
     _check_names({**limits, "lower_better": lower_better, "higher_better": higher_better}, names)
     pairing = pair_rows(runs, names, key is not None)
-    judged, findings, finding_notes = _findings(pairing, names, runs, accepted, limits["margin"], "new" in folders)
-    lows = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
-    directions = {name: find_direction(runs, name, lows.get(name)) for name in judged}
-    pairs = judge(pairing.rows, directions, limits, runs)
+    findings = _findings(pairing, names, runs, accepted, limits["margin"], "new" in folders)
+    stated_directions = dict.fromkeys(lower_better, True) | dict.fromkeys(higher_better, False)
+    directions = {name: find_direction(runs, name, stated_directions.get(name)) for name in findings.judged}
     result = GateResult(
-        pairs=pairs,
+        pairs=judge(pairing.rows, directions, limits, runs),
         rows=pairing.rows,
         base=places["base"],
         new=places["new"],
-        notes=[*notes, *finding_notes],
-        findings=findings,
+        notes=[*notes, *findings.notes],
+        findings=findings.findings,
         paths=pairing.paths,
         metrics={name: column.record for name, column in runs[1].columns.items() if name in names},
         about=_about(runs[1]),
@@ -141,6 +144,14 @@ def gate(
     )
     _save(result, out, page, overwrite=overwrite or resume)
     return result
+
+
+class _Findings(NamedTuple):
+    """The columns that can be judged, what was found in the runs, and notes."""
+
+    judged: list[str]
+    findings: list[Finding]
+    notes: list[str]
 
 
 def _save(result: GateResult, out: Path | None, page: Path | None, overwrite: bool) -> None:
@@ -177,25 +188,25 @@ def _findings(
     accepted: Accepted,
     margins: Collection[str],
     has_new_images: bool,
-) -> tuple[list[str], list[Finding], list[str]]:
-    """Return the columns that can be judged, what was found in the runs, and notes."""
+) -> _Findings:
     rows = pairing.rows
     scored = [name for name in names if rows[[f"{name} base", f"{name} new"]].notna().any().all()]
     findings = absent_rows(pairing, names, scored, runs).findings(accepted)
     has_failed = any(not finding.is_accepted for finding in findings)
+    # a gate that fails anyway leaves out columns with too few rows; for another, they are an error
     shortages = _shortages(scored, rows, margins) if has_failed else {}
     judged = [name for name in scored if name not in shortages]
     findings_in_images, notes = image_findings(pairing, judged, runs, accepted, has_new_images)
-    notes += [f"not judged: {shortage}" for shortage in shortages.values()]
+    notes += [f"not judged: {sentence}" for sentence in shortages.values()]
     notes += notes_on_scores(names, rows, runs)
-    return judged, [*findings_in_images, *findings], notes
+    return _Findings(judged, [*findings_in_images, *findings], notes)
 
 
 def _shortages(names: Sequence[str], rows: DataFrame, margins: Collection[str]) -> dict[str, str]:
     """Return column -> sentence, of those with too few rows to be judged."""
     count = max(1, len([name for name in names if name not in margins]))
-    shortages = {name: too_few_rows(name, rows, has_margin=name in margins, count=count) for name in names}
-    return {name: shortage for name, shortage in shortages.items() if shortage}
+    sentences = {name: shortage(name, rows, has_margin=name in margins, count=count) for name in names}
+    return {name: sentence for name, sentence in sentences.items() if sentence}
 
 
 def _check_runs(
@@ -235,17 +246,22 @@ def _check_directions(lower_better: Collection[str], higher_better: Collection[s
         )
 
 
-def _limits(option: str, limit: float | Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
-    """Return the limit of each column that has one; ``''`` stands for all columns without a limit of their own."""
-    stated = dict(limit) if isinstance(limit, Mapping) else {"": limit}
-    stated = dict.fromkeys(names, stated.pop("", None)) | stated
-    limits = {name: loss for name, loss in stated.items() if loss is not None}
-    for loss in limits.values():
-        if not 0 < loss < math.inf:
+def _allowed_losses(option: str, loss: float | Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
+    """Return column -> its allowed loss, of those that have one.
+
+    Args:
+        loss: That of all columns; or column -> loss, where ``''`` stands for all others.
+    """
+    losses = dict(loss) if isinstance(loss, Mapping) else {"": loss}
+    loss_of_others = losses.pop("", None)
+    losses = dict.fromkeys(names, loss_of_others) | losses
+    allowed_losses = {name: allowed for name, allowed in losses.items() if allowed is not None}
+    for allowed in allowed_losses.values():
+        if not 0 < allowed < math.inf:
             raise CLIPIQAError(
-                f"`{{{option}}}` must be above 0, in the column's units; got {loss!r}.", options=(option,)
+                f"`{{{option}}}` must be above 0, in the column's units; got {allowed!r}.", options=(option,)
             )
-    return limits
+    return allowed_losses
 
 
 def _check_names(options: Mapping[str, Collection[str]], names: Collection[str]) -> None:

@@ -207,40 +207,47 @@ def judge(
     count = max(1, len(corrected))
     pairs = {}
     for name, direction in directions.items():
-        finite = rows[rows[f"{name} difference"].notna()]
-        base, new = finite[[f"{name} base", f"{name} new"]].to_numpy(float).T
-        shortage = too_few_rows(name, rows, has_margin=name in margins, count=count)
-        if shortage:
-            raise CLIPIQAError(f"{shortage}: with fewer rows, all differences may have the same sign by chance.")
-        estimate = mean_difference(new, base)
-        if math.isnan(estimate.p):
-            raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
-        of_rows = rounding_of_rows(name, runs, base, new)
-        rounding = np.median(of_rows)
-        is_equal = bool((abs(new - base) <= of_rows).all())
-        pairs[name] = ColumnPair(
-            name,
-            direction,
-            len(base),
-            base.mean(),
-            new.mean(),
-            *estimate.numbers,
-            rounding=rounding,
-            is_equal=is_equal,
-            noticed=max(rounding, detectable_difference(new - base, LEVEL / count)),
-            decidable=detectable_difference(new - base, power=SAFE),
-            caveat="" if is_equal else estimate.caveat,
-            margin=margins.get(name),
-            largest_loss=max((base - new) * (-1 if direction.lower_better else 1)),
-            worst_loss=limits["worst_loss"].get(name),
-        )
+        pair = _compared(name, direction, rows, runs, count, name in margins)
+        pairs[name] = replace(pair, margin=margins.get(name), worst_loss=limits["worst_loss"].get(name))
     for name, p in zip(corrected, holm([pairs[name].p for name in corrected]), strict=True):
         pairs[name] = replace(pairs[name], p_holm=p)
     return tuple(pairs.values())
 
 
-def too_few_rows(name: str, rows: DataFrame, has_margin: bool, count: int) -> str:
-    """Return a sentence if a column has too few rows to be judged among ``count`` columns; empty otherwise."""
+def _compared(
+    name: str, direction: Direction, rows: DataFrame, runs: Sequence[Scores], count: int, has_margin: bool
+) -> ColumnPair:
+    """Return one column of both runs, without limits; ``count`` columns are judged by chance."""
+    sentence = shortage(name, rows, has_margin, count)
+    if sentence:
+        raise CLIPIQAError(f"{sentence}: with fewer rows, all differences may have the same sign by chance.")
+    finite = rows[rows[f"{name} difference"].notna()]
+    base, new = finite[[f"{name} base", f"{name} new"]].to_numpy(float).T
+    estimate = mean_difference(new, base)
+    if math.isnan(estimate.p):
+        raise CLIPIQAError(f"{name!r} has no interval: its scores are too large.")
+    of_rows = rounding_of_rows(name, runs, base, new)
+    rounding = np.median(of_rows)
+    is_equal = bool((abs(new - base) <= of_rows).all())
+    losses = new - base if direction.lower_better else base - new
+    return ColumnPair(
+        name,
+        direction,
+        len(base),
+        base.mean(),
+        new.mean(),
+        *estimate.numbers,
+        rounding=rounding,
+        is_equal=is_equal,
+        noticed=max(rounding, detectable_difference(new - base, LEVEL / count)),
+        decidable=detectable_difference(new - base, power=SAFE),
+        caveat="" if is_equal else estimate.caveat,
+        largest_loss=max(losses),
+    )
+
+
+def shortage(name: str, rows: DataFrame, has_margin: bool, count: int) -> str:
+    """Return a sentence on a column with too few rows to be judged among ``count`` columns; empty if it has enough."""
     scored = int(rows[f"{name} difference"].notna().sum())
     needed = 2 if has_margin else cases_needed(count)
     if scored >= needed:
