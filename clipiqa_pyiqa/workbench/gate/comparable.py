@@ -46,11 +46,12 @@ def comparable_runs(
 def _names_in_base(base: Scores, new: Scores) -> dict[str, str]:
     """Return new column -> the base's column with the same fingerprint, unless the new run has that name already."""
     known = {column.fingerprint[:SHORT_LENGTH]: name for name, column in base.columns.items() if column.fingerprint}
-    return {
-        name: was
-        for name, column in new.columns.items()
-        if name in new.names and (was := known.get(column.fingerprint[:SHORT_LENGTH], name)) not in new.names
-    }
+    names_in_base = {}
+    for name, column in new.columns.items():
+        name_in_base = known.get(column.fingerprint[:SHORT_LENGTH], name)
+        if name in new.names and name_in_base not in new.names:
+            names_in_base[name] = name_in_base
+    return names_in_base
 
 
 def _check_in_both(base: Scores, new: Scores, names: Sequence[str]) -> None:
@@ -69,8 +70,11 @@ def _check_scored_alike(base: Scores, new: Scores, names: Sequence[str]) -> None
         before = base.columns.get(name)
         after = new.columns.get(name)
         if before and after and not is_same_fingerprint(before.fingerprint, after.fingerprint):
-            whole = (f"the hash of everything that {name!r} depends on", before.fingerprint, after.fingerprint)
-            differing += [whole] if "hash" in {*before.record, *after.record} else column_changes(before, after)
+            if "hash" in {*before.record, *after.record}:  # a file with no more of the record than its hash
+                what = f"the hash of everything that {name!r} depends on"
+                differing.append((what, before.fingerprint, after.fingerprint))
+            else:
+                differing += column_changes(before, after)
     if differing:
         text = "; ".join(f"{what} is {was} in {base.file!r} and {now} in {new.file!r}" for what, was, now in differing)
         raise CLIPIQAError(f"the runs were scored in different ways: {text}; score both runs in the same way.")

@@ -28,15 +28,13 @@ def equal_findings(rows: DataFrame, paths: DataFrame, names: Sequence[str], runs
         return []
     alike = _rows_with_alike_scores(rows, names[0], runs)
     digests = pixel_digests(paths["new"].loc[alike])
-    unread = [row for row in alike if row not in digests]
-    groups = {f"pixels {digest}": members for digest, members in _grouped(digests).items()}
-    if runs[1].is_ours:
-        equal_scores = _grouped({row: tuple(rows.loc[row, [f"{name} new" for name in names]]) for row in unread})
-        for scores, members in equal_scores.items():
-            if len(members) >= _FEWEST_EQUAL_SCORES:
-                groups[f"scores {scores}"] = members
+    groups = _groups(digests)
+    if runs[1].is_ours:  # equal scores of another tool, such as stars, tell no equal images
+        columns = [f"{name} new" for name in names]
+        scores_of_unread = {row: tuple(rows.loc[row, columns]) for row in alike if row not in digests}
+        groups += [members for members in _groups(scores_of_unread) if len(members) >= _FEWEST_EQUAL_SCORES]
     collapsed = dict[str, str]()
-    for members in groups.values():
+    for members in groups:
         if len(members) > 1 and _differs_in_base(members, rows, paths, names, runs):
             collapsed |= {row: f"equal to {members[0]!r}" for row in members[1:]}
             collapsed[members[0]] = f"equal to {counted(len(members) - 1, 'other image')}"
@@ -63,11 +61,12 @@ def _rows_with_alike_scores(rows: DataFrame, name: str, runs: Sequence[Scores]) 
     return list(scores.index[is_alike])
 
 
-def _grouped(keys: Mapping[str, object]) -> dict[object, list[str]]:
+def _groups(keys: Mapping[str, object]) -> list[list[str]]:
+    """Return the rows with each of the keys, given row -> key."""
     groups = dict[object, list[str]]()
     for row, key in keys.items():
         groups.setdefault(key, []).append(row)
-    return groups
+    return list(groups.values())
 
 
 def _differs_in_base(
