@@ -69,6 +69,14 @@ class Cluster:
     gpus_per_actor: float | None = None
     cpus_per_actor: float = 1.0
 
+    def keywords(self) -> dict[str, Any]:
+        """Return the options as functions take them that score on Ray."""
+        return {
+            "actors": self.actors,
+            "gpus_per_actor": self.gpus_per_actor,
+            "cpus_per_actor": self.cpus_per_actor,
+        }
+
 
 @Parameter(name="*", group=group_of_command("Videos (default: one frame a second)"))
 @dataclass(frozen=True)
@@ -158,17 +166,21 @@ def run(
     if not is_on_ray and output.out is not None and is_remote(address_of(output.out)):
         raise OptionError("only --engine ray writes to a store: name a file on a disk with --out.")
     chosen = metrics.chosen(also=(Takes.NAME,))
-    how = {**scoring.keywords(), "trust_weights": metrics.trust_weights, "strict": strictness.strict}
     sources = _find_sources(paths, shards, videos, output, null)
-    if is_on_ray:
-        device = start(scoring.batches)
-        how |= {**vars(shards), **vars(cluster), **videos.sampling, "device": device, "drop_vanished": drop_vanished}
-        del how["engine"]
-        return _score_on_ray(chosen, sources, videos, output, how)
     # torch takes seconds to load, and weights may be downloaded, so all cheap checks come first
-    into = _into(output, format, drop_vanished)
-    how |= {**videos.sampling, "keep": shards.keep, "device": start(scoring.batches)}
-    return _score_into_file(chosen, sources, videos, output, into, format, how)
+    results_file = None if is_on_ray else _results_file(output, format, drop_vanished)
+    options = {
+        **scoring.keywords(),
+        **videos.sampling,
+        "keep": shards.keep,
+        "trust_weights": metrics.trust_weights,
+        "strict": strictness.strict,
+        "device": start(scoring.batches),
+    }
+    if is_on_ray:
+        options |= {"image_column": shards.image_column, "drop_vanished": drop_vanished, **cluster.keywords()}
+        return _score_on_ray(chosen, sources, videos, output, options)
+    return _score_into_file(chosen, sources, videos, output, results_file, format, options)
 
 
 def _find_sources(
@@ -197,7 +209,7 @@ def _has_videos(sources: FoundSources) -> bool:
     return any(isinstance(item, VideoShard) for item in sources.sources)
 
 
-def _into(output: OutputOptions, format: str | None, drop_vanished: bool) -> Output | None:
+def _results_file(output: OutputOptions, format: str | None, drop_vanished: bool) -> Output | None:
     """Return the file of results; None if they are printed."""
     if output.out is None:
         if format == "parquet":
@@ -211,20 +223,20 @@ def _score_into_file(
     sources: FoundSources,
     videos: Videos,
     output: OutputOptions,
-    into: Output | None,
+    results_file: Output | None,
     format: str | None,
-    how: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> int:
     """Score into a file or on the terminal; return the exit code."""
     from ..scoring.score import score_paths
 
     with saying_where_results_are(output.out), progress() as show:
-        scoring = score_paths(metrics, sources.sources, out=into, overwrite=output.overwrite, **how)
+        scoring = score_paths(metrics, sources.sources, out=results_file, overwrite=output.overwrite, **options)
         if not _has_videos(sources):
             scoring.results.keep_no_rows()
-        counts = _score_rows(scoring, None if into else format or "table", show)
+        counts = _score_rows(scoring, None if results_file else format or "table", show)
         note(counts.sentence(scoring.tally.failed_before(list(counts.by_column))))
-        lacks = _lacks_of(scoring, how["keep"], into)
+        lacks = _lacks_of(scoring, options["keep"], results_file)
         tell(*lacks)
     if _has_videos(sources):
         videos.show_and_save_verdicts(scoring.scores())
@@ -232,12 +244,12 @@ def _score_into_file(
     return 1 if has_failed or lacks else 0
 
 
-def _lacks_of(scoring: ScoringRun, keep: Sequence[str], into: Output | None) -> list[str]:
+def _lacks_of(scoring: ScoringRun, keep: Sequence[str], results_file: Output | None) -> list[str]:
     """Return what the results of a finished run lack, in sentences."""
     from ..scoring.gaps import sentences_on_gaps
 
     lacks = list(sentences_on_gaps(scoring, keep))
-    if scoring.results.images.gone and not (into and into.drop_vanished):
+    if scoring.results.images.gone and not (results_file and results_file.drop_vanished):
         lacks.append("to leave out rows of images that are gone, pass --drop-vanished, too")
     for label, names in scoring.results.unmatched.items():
         lacks.append(f"{label} has no score for {counted(len(names), 'image')}, such as {names[0]!r}")
@@ -245,16 +257,20 @@ def _lacks_of(scoring: ScoringRun, keep: Sequence[str], into: Output | None) -> 
 
 
 def _score_on_ray(
-    metrics: Sequence[AnyMetric], sources: FoundSources, videos: Videos, output: OutputOptions, how: Mapping[str, Any]
+    metrics: Sequence[AnyMetric],
+    sources: FoundSources,
+    videos: Videos,
+    output: OutputOptions,
+    options: Mapping[str, Any],
 ) -> int:
     """Score on Ray into a folder of Parquet files; return the exit code."""
     from ..ray_data import score_on_ray
     from ..results.score_files import read_scores
 
-    options: dict[str, Any] = {"out": output.out, "resume": output.resume, "progress": not output.quiet}
+    storage: dict[str, Any] = {"out": output.out, "resume": output.resume}
     # Ray prints on standard output
     with saying_where_results_are(output.out), output_as_messages():
-        result = score_on_ray(metrics, sources, **options, **how)
+        result = score_on_ray(metrics, sources, **storage, progress=not output.quiet, **options)
     say = note if result.is_complete else tell
     for sentence in result.sentences():
         say(sentence)
