@@ -80,7 +80,6 @@ def run(
         suggest_margin: print a margin with the loss that it finds, and a worst loss, in place of the verdict; BASE and
             NEW are two runs without a change
     """
-    from ...files.printable import one_line
     from ..gate.gating import gate
 
     if suggest_margin:
@@ -114,13 +113,22 @@ def run(
         return _print_suggestion(gate_result)
     if format == "markdown":
         print(gate_result.job_summary(), end="")
-        return 0 if gate_result.has_passed else 1
+    else:
+        _print_verdict(gate_result, is_quiet=output.quiet)
+    return 0 if gate_result.has_passed else 1
+
+
+def _print_verdict(gate_result: "GateResult", is_quiet: bool) -> None:
+    """Print each check, the notes and the verdict; with ``is_quiet`` only the checks that fail."""
+    from ...files.printable import one_line
+
     for check in gate_result.checks():
-        if check.is_failure or not output.quiet:
-            print(*map(one_line, (check.sentence, *(f"  {line}" for line in check.lines))), sep="\n")
+        if check.is_failure or not is_quiet:
+            print(one_line(check.sentence))
+            for line in check.lines:
+                print(one_line(f"  {line}"))
     tell(*map(one_line, gate_result.notes))
     print(one_line(gate_result.line))
-    return 0 if gate_result.has_passed else 1
 
 
 def _print_suggestion(gate_result: "GateResult") -> int:
