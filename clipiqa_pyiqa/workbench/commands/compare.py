@@ -64,9 +64,10 @@ def run(
             FILE.csv:root=DIR), or a folder
     """
     metrics = comparing.metrics.labelled((Takes.NAME,))
-    if not metrics or not data:
-        missing = ("data set", "-d") if metrics else ("metric", "-m")
-        raise OptionError("no {} is named: use {} or a --config file.".format(*missing))
+    if not metrics:
+        raise OptionError("no metric is named: use -m or a --config file.")
+    if not data:
+        raise OptionError("no data set is named: use -d or a --config file.")
     from ..opinions.data_sets import check_data_sets, data_set_labels
 
     check_data_sets(data, options.data_root)

@@ -234,7 +234,8 @@ def _score_into_file(
         scoring = score_paths(metrics, sources.sources, out=results_file, overwrite=output.overwrite, **options)
         if not _has_videos(sources):
             scoring.results.keep_no_rows()
-        counts = _score_rows(scoring, None if results_file else format or "table", show)
+        printed_format = None if results_file else (format or "table")
+        counts = _score_rows(scoring, printed_format, show)
         note(counts.sentence(scoring.tally.failed_before(list(counts.by_column))))
         lacks = _lacks_of(scoring, options["keep"], results_file)
         tell(*lacks)

@@ -37,10 +37,11 @@ def junit(title: str, checks: Sequence[Check]) -> bytes:
     suite = ElementTree.Element("testsuite", {"tests": str(len(checks)), **counts}, name=title)
     for check in checks:
         case = ElementTree.SubElement(suite, "testcase", classname="clipiqa.gate", name=one_line(check.name))
-        text = "\n".join(map(one_line, check.lines))
+        sentence = one_line(check.sentence)
+        lines = list(map(one_line, check.lines))
         if check.tag:
-            message = one_line(check.sentence)
-            ElementTree.SubElement(case, check.tag, type=check.verdict, message=message).text = text
+            problem = ElementTree.SubElement(case, check.tag, type=check.verdict, message=sentence)
+            problem.text = "\n".join(lines)
         else:
-            ElementTree.SubElement(case, "system-out").text = "\n".join(filter(None, [one_line(check.sentence), text]))
+            ElementTree.SubElement(case, "system-out").text = "\n".join([sentence, *lines])
     return ElementTree.tostring(suite, "UTF-8")

@@ -110,16 +110,17 @@ class ColumnPair:
     def _judged_by_margin(self, margin: float) -> tuple[str, str]:
         """The verdict on all rows by their margin, and words that explain it."""
         low, _, high = self.gains
-        if not self.is_equal:
-            if high < -margin:
-                return "worse", f", less certain with fewer than {FEW} rows" if self.n < FEW else ""
-            if self.n < FEW:
-                return "unclear", f", fewer than {FEW} rows"
-            if low <= -margin <= high:
-                because = f", as {self.caveat}" if self.caveat else f" ({self.margin_text})"
-                return "unclear", f", the loss may be {margin:g} or more{because}"
-        is_loss = -margin < low and high < 0
-        return "pass", f", a loss beyond chance, but below {margin:g}" if is_loss else ""
+        has_few_rows = self.n < FEW
+        is_margin_excluded = low > -margin
+        if self.is_equal or (is_margin_excluded and not has_few_rows):
+            is_loss = is_margin_excluded and high < 0
+            return "pass", f", a loss beyond chance, but below {margin:g}" if is_loss else ""
+        if high < -margin:
+            return "worse", f", less certain with fewer than {FEW} rows" if has_few_rows else ""
+        if has_few_rows:
+            return "unclear", f", fewer than {FEW} rows"
+        because = f", as {self.caveat}" if self.caveat else f" ({self.margin_text})"
+        return "unclear", f", the loss may be {margin:g} or more{because}"
 
     def _judged_by_chance(self) -> tuple[str, str]:
         """The verdict on all rows without a margin, and words that explain it."""
