@@ -28,26 +28,15 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # a container's limit: CPU time per per
 
 def start(machine: Machine) -> torch.device:
     """Load PyTorch, set threads, memory and warnings for this process, and return the device."""
-    if "torch" not in sys.modules:  # the import takes seconds
-        note("loading PyTorch …")
-        gc.disable()  # what the import makes stays: to look for garbage in it takes a quarter of a command's start
-        with signals_deferred():
-            import_module("torch")
-        gc.freeze()
-        gc.enable()
-    import torch
+    if "torch" not in sys.modules:
+        _load_torch()
     from PIL import Image
 
     from ....clip.device import find_device
     from ...images.memory_limit import limit_memory, parse_size
     from ...images.system_memory import keep_memory
 
-    if machine.threads is not None:
-        torch.set_num_threads(machine.threads)
-    elif "OMP_NUM_THREADS" not in os.environ:
-        with contextlib.suppress(OSError, ValueError):  # without a quota, the file is missing or holds 'max'
-            quota, period = map(int, _QUOTA.read_text().split())
-            torch.set_num_threads(min(max(1, quota // period), torch.get_num_threads()))
+    _set_threads(machine.threads)
     keep_memory()
     limit_memory(None if machine.memory is None else parse_size(machine.memory))
     warnings.filterwarnings("ignore", "Glyph .* missing from")  # a picture shows a box for a letter without a glyph
@@ -56,6 +45,28 @@ def start(machine: Machine) -> torch.device:
     if machine.huge:
         Image.MAX_IMAGE_PIXELS = None
     return find_device(machine.device)
+
+
+def _load_torch() -> None:
+    """Import PyTorch, which takes seconds."""
+    note("loading PyTorch …")
+    gc.disable()  # what the import makes stays: to look for garbage in it takes a quarter of a command's start
+    with signals_deferred():
+        import_module("torch")
+    gc.freeze()
+    gc.enable()
+
+
+def _set_threads(count: int | None) -> None:
+    """Let PyTorch use so many threads; None: what OMP_NUM_THREADS says, else no more than a container may use."""
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        with contextlib.suppress(OSError, ValueError):  # without a quota, the file is missing or holds 'max'
+            quota, period = map(int, _QUOTA.read_text().split())
+            torch.set_num_threads(min(max(1, quota // period), torch.get_num_threads()))
 
 
 def check_inputs(*inputs: Any) -> None:
