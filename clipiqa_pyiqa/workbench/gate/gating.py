@@ -120,10 +120,8 @@ def gate(
         scores_of_folder = _scores_of_images(images, metrics, output, partial(progress, side), options)
         scores[side] = replace(scores_of_folder, file=places[side])
     runs, names, notes = comparable_runs(per_video(scores["base"]), per_video(scores["new"]), by, folders)
-    limits = {
-        "margin": _allowed_losses("margin", margin, names),
-        "worst_loss": _allowed_losses("worst_loss", worst_loss, names),
-    }
+    stated_losses = {"margin": margin, "worst_loss": worst_loss}
+    limits = {option: _allowed_losses(option, loss, names) for option, loss in stated_losses.items()}
     _check_names({**limits, "lower_better": lower_better, "higher_better": higher_better}, names)
     pairing = pair_rows(runs, names, key is not None)
     findings = _findings(pairing, names, runs, accepted, limits["margin"], "new" in folders)
