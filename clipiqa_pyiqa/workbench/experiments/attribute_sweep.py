@@ -25,7 +25,7 @@ from .experiment_result import ExperimentResult, end_with_reasons
 from .image_versions import ImageVersion, image_versions
 from .options import ExperimentOptions, Paths
 from .questions import metrics_with_questions
-from .sampled_files import drawn, image_files
+from .sampled_files import image_files, sample_of
 from .scoring import scored_images, scoring_options
 from .step_curves import step_curves
 from .strip import strip
@@ -96,9 +96,11 @@ class Sweep(ExperimentResult):
         frame = self.frame[self.frame["scale"] == self.frame["scale"].iloc[0]]
         correlations = self.spearman().set_index(["path", "scale", "change"])
         questions = self._questions_of_changes()
-        keys = zip(frame["path"].map(printable), frame["scale"], frame["change"], strict=True)
-        of_rows = [correlations.at[key, questions[key[2]][0]] for key in keys]
-        return strip(frame.assign(correlation=of_rows), questions, self.reading)
+        correlations_of_rows = [
+            correlations.at[(printable(path), scale, change), questions[change][0]]
+            for path, scale, change in zip(frame["path"], frame["scale"], frame["change"], strict=True)
+        ]
+        return strip(frame.assign(correlation=correlations_of_rows), questions, self.reading)
 
     def curves(self) -> Figure:
         """Return the mean score at each step, in a panel for each change."""
@@ -155,7 +157,7 @@ def sweep(
     check_seed(seed)
     chosen = _chosen_changes(changes)
     _check_scales(scales)
-    files = drawn(image_files(paths, options.get("out"), data_root), sample, seed)
+    files = sample_of(image_files(paths, options.get("out"), data_root), sample, seed)
     metrics = metrics_with_questions(metric, prompts, template, chosen)
     reading = {name: setting for name, setting in options.items() if name in Reading.__dataclass_fields__}
     versions = image_versions(files, list(dict.fromkeys(scales)), [CHANGES[name] for name in chosen], steps, reading)

@@ -64,7 +64,7 @@ def image_files(paths: Any, out: FilePath | None = None, data_root: FilePath | N
     return list(dict.fromkeys(files))
 
 
-def drawn(files: Sequence[str], sample: int | None, seed: int) -> list[str]:
+def sample_of(files: Sequence[str], sample: int | None, seed: int) -> list[str]:
     """Return a random sample of files, in their order; all of them for None."""
     if sample is None:
         return list(files)

@@ -52,11 +52,11 @@ class UserStudy(ExperimentResult):
 
     @property
     def is_complete(self) -> bool:
-        return super().is_complete and not self.unknown and not self.short
+        return super().is_complete and not self.unknown and not self.counts_below_wanted
 
     @property
-    def short(self) -> dict[str, int]:
-        """Return attribute -> its number of pairs, where there are fewer than wanted."""
+    def counts_below_wanted(self) -> dict[str, int]:
+        """Attribute -> its number of pairs, where there are fewer than wanted."""
         numbers = {name: int((self.pairs["attribute"] == name).sum()) for name in self.texts}
         return {name: number for name, number in numbers.items() if number < self.wanted}
 
@@ -89,7 +89,7 @@ class UserStudy(ExperimentResult):
         notes = []
         if self.unknown:
             notes.append(self.note_on_unknown(few(self.unknown)))
-        for name, number in self.short.items():
+        for name, number in self.counts_below_wanted.items():
             notes.append(f"{name!r} has {counted(number, 'pair')}, as no more photos with different scores are left")
         return notes
 

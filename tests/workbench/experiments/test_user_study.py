@@ -56,7 +56,7 @@ def test_without_prompts_the_attributes_are_those_of_the_figure(photos):
 def test_photos_of_one_score_form_no_pair(tmp_path):
     paths = [save_grey(tmp_path / f"{number}.png", level) for number, level in enumerate((9, 90, 90, 200))]
     study = make_pairs(Brightness(), paths, ["happy"], count=2)
-    assert len(study.pairs) == 1 and study.short == {"happy": 1} and not study.is_complete
+    assert len(study.pairs) == 1 and study.counts_below_wanted == {"happy": 1} and not study.is_complete
     assert "'happy' has 1 pair" in study.notes()[0]
     refused(make_pairs, Brightness(), paths[1:3], ["happy"], count=1)
 
