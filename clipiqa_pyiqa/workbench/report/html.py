@@ -59,7 +59,9 @@ def _joined(environment: Environment, suffix: str) -> str:
 
 def block(name: str, *values: Any) -> Markup:
     """Return the HTML that a macro of ``blocks.html.j2`` makes of values."""
-    return Markup(getattr(_environment(__package__).get_template("blocks.html.j2").module, name)(*values))
+    blocks = _environment(__package__).get_template("blocks.html.j2").module
+    macro = getattr(blocks, name)
+    return Markup(macro(*values))
 
 
 def plot(figure: Figure, description: str, names: Sequence[str] = ()) -> Markup:

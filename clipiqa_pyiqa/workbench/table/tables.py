@@ -69,7 +69,10 @@ def _means(method_table: "MethodTable", relabelled: Relabelling) -> Table:
     legend = [f"{what} over {extent}; ↑ higher and ↓ lower is better."]
     if any(metric.note for metric in method_table.metrics.values()):
         legend.append("An image on which a metric failed is left out of every method.")
-    legend += [*_note_on_fewer(counts, relabelled), *method_table.notes]
+    note_on_fewer = _note_on_fewer(counts, relabelled)
+    if note_on_fewer:
+        legend.append(note_on_fewer)
+    legend += method_table.notes
     return Table(
         f"{counted(len(method_table.methods), 'method')} on {scored}",
         _columns_of(method_table, cells, _cell_of_mean),
@@ -80,16 +83,15 @@ def _means(method_table: "MethodTable", relabelled: Relabelling) -> Table:
     )
 
 
-def _note_on_fewer(counts: Series, relabelled: Relabelling) -> Iterator[str]:
-    """Yield which metrics have scores of fewer images than others of their test set."""
+def _note_on_fewer(counts: Series, relabelled: Relabelling) -> str:
+    """Return which metrics have scores of fewer images than others of their test set; empty if none has."""
     most = counts.groupby("test_set").max()
     fewer = [
         f"{relabelled(test_set)} {relabelled(label)} (n = {count})".strip()
         for (test_set, label), count in counts.items()
         if 0 < count < most[test_set]
     ]
-    if fewer:
-        yield f"Means over fewer images: {', '.join(fewer)}."
+    return f"Means over fewer images: {', '.join(fewer)}." if fewer else ""
 
 
 def _reasons(method_table: "MethodTable") -> dict[str, str]:
