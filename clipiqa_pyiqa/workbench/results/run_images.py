@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from ...files.printable import on_disk, printable
 from ..images.image import Image
-from ..names.members import file_of, spellings, split_name
+from ..names.members import file_of, split_name
+from ..names.spellings import spellings
 from ..names.versions import path_of_version
 from ..sources.image_files import image_at
 from .earlier import EarlierRun

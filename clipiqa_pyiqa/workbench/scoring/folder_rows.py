@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ...files.printable import on_disk, printable
-from ..names.members import spellings
+from ..names.spellings import spellings
 from ..results.parquet_folder import SOURCE, ParquetFolder
 from ..sources.addresses import is_remote
 from ..sources.found_sources import Source

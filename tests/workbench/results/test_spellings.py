@@ -8,7 +8,7 @@ from photos import save_grey
 from shard_makers import samples, save_tar
 
 from clipiqa_pyiqa import CLIPIQA, radar, score_paths
-from clipiqa_pyiqa.workbench.names.members import spellings
+from clipiqa_pyiqa.workbench.names.spellings import spellings
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
 
 OPTIONS = {"device": "cpu", "workers": 1}
