@@ -27,7 +27,7 @@ from clipiqa_pyiqa.training.augmentations import Augmentation
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
 from clipiqa_pyiqa.workbench.learning.stored_features import NOT_AUGMENTED, read_or_encode_features
 from clipiqa_pyiqa.workbench.results.columns import Column
-from clipiqa_pyiqa.workbench.results.formats import journal_of
+from clipiqa_pyiqa.workbench.results.companion_files import journal_of
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.store import open_results

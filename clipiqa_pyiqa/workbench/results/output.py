@@ -8,8 +8,9 @@ from pathlib import Path
 from ...checks import check_one_of
 from ...files.writing import check_output
 from ..files.locking import locked
-from .formats import SUFFIXES, format_of, journal_of, provenance_of, unfinished
-from .results_error import ResultsError
+from .companion_files import journal_of, provenance_of
+from .formats import SUFFIXES, format_of
+from .results_error import ResultsError, unfinished
 
 
 @dataclass

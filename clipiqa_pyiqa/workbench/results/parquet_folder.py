@@ -24,7 +24,7 @@ from ..sources.parquet import opened_table
 from ..sources.shard_error import ShardError
 from ..sources.stores import files_below, opened, remove, write_new, write_whole
 from .columns import changes_text
-from .formats import RECORD
+from .companion_files import RECORD
 from .header import Header, header_changes
 from .parquet_file import metadata_of, schema_of
 from .results_error import ResultsError

@@ -8,7 +8,8 @@ from ...files.hashes import hash_file
 from ...files.writing import replacing, write_text
 from ..files.csv_files import csv_line
 from ..files.journal import Cells
-from .formats import line_of, provenance_of
+from .companion_files import provenance_of
+from .formats import line_of
 from .header import Header
 
 

@@ -16,9 +16,9 @@ from ...text import reason_of
 from ..files.csv_files import csv_rows
 from ..files.journal import Cells, is_journal, read_journal
 from .checks import check_header, check_row
-from .formats import journal_of, provenance_of, unfinished
+from .companion_files import journal_of, provenance_of
 from .header import Header
-from .results_error import ResultsError
+from .results_error import ResultsError, unfinished
 
 
 def read_header(path: Path, format: str) -> Header | None:

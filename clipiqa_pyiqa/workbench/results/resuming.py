@@ -11,8 +11,8 @@ from ...logger import log
 from ...text import first_of
 from ..files.journal import Cells
 from .columns import Column, changes_text, differs_only_by_building
+from .companion_files import provenance_of
 from .earlier import EarlierRun
-from .formats import provenance_of
 from .header import METRIC, SCALE, Header, header_changes
 from .output import Output
 from .reading import check_format, read_cells, read_header

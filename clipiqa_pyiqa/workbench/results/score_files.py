@@ -16,7 +16,8 @@ from ..sources.addresses import address_of, is_remote, joined, suffix_of
 from ..sources.stores import exists
 from .checks import check_row
 from .columns import Column, Record
-from .formats import RECORD, SUFFIXES, format_of
+from .companion_files import RECORD
+from .formats import SUFFIXES, format_of
 from .header import METRIC, SCALE, Header
 from .raw_table import RawTable
 from .reading import checked_reading, read_cells, read_header, read_scale_attribute

@@ -16,9 +16,9 @@ from ...logger import log
 from ..files.journal import Cells
 from ..files.locking import locked
 from .columns import Column, Record, changes, changes_text
+from .companion_files import journal_of
 from .earlier import EarlierRun, lasting_stamp
 from .error_texts import with_lacks, with_unasked
-from .formats import journal_of
 from .header import Header
 from .joined import JoinedValues, digest_of
 from .merging import MergedRow, merged, unmerged

@@ -18,9 +18,10 @@ from result_files import read_results, write_results
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.files.hashes import hash_file
 from clipiqa_pyiqa.workbench.results.columns import Column
+from clipiqa_pyiqa.workbench.results.companion_files import journal_of
 from clipiqa_pyiqa.workbench.results.earlier import CellPlan
 from clipiqa_pyiqa.workbench.results.failures import LASTING
-from clipiqa_pyiqa.workbench.results.formats import format_of, journal_of
+from clipiqa_pyiqa.workbench.results.formats import format_of
 from clipiqa_pyiqa.workbench.results.header import Header
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.results_error import ResultsError

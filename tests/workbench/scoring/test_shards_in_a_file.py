@@ -13,7 +13,7 @@ from photos import save_grey
 from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
 
 from clipiqa_pyiqa.workbench.images.image import BytesImage, File
-from clipiqa_pyiqa.workbench.results.formats import journal_of
+from clipiqa_pyiqa.workbench.results.companion_files import journal_of
 from clipiqa_pyiqa.workbench.sources.shards import Shard
 
 
