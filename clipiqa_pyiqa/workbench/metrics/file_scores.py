@@ -76,7 +76,7 @@ def _record_of_file(file: Path, name: str) -> Record:
 
 def _direction(label: str, name: str, told: bool | None, record: Record) -> bool | None:
     """Return whether low scores are good: as the user tells, as the file does, or as a name does; None: unknown."""
-    from ..results.directions import direction_by_name, known_word
+    from ..results.known_directions import direction_by_name, known_word
 
     by_label = None if known_word(name) else direction_by_name(label)
     for lower_better in (told, record.get("lower_better"), direction_by_name(name), by_label):

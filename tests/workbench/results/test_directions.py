@@ -10,7 +10,8 @@ from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.metrics.file_scores import read_file_metric
 from clipiqa_pyiqa.workbench.results.columns import Column
-from clipiqa_pyiqa.workbench.results.directions import HIGHER_BETTER, LOWER_BETTER, find_direction
+from clipiqa_pyiqa.workbench.results.directions import find_direction
+from clipiqa_pyiqa.workbench.results.known_directions import HIGHER_BETTER, LOWER_BETTER
 from clipiqa_pyiqa.workbench.results.output import Output
 from clipiqa_pyiqa.workbench.results.row import Row
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
