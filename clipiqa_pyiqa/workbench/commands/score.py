@@ -106,7 +106,7 @@ class Videos:
         """Show each video's verdict, and write the table."""
         from ..report.csv_text import csv_table
         from ..results.scales import scale_text
-        from ..results.video_scores import judge_videos
+        from ..results.video_verdicts import judge_videos
         from ..sources.videos import Sampling
 
         judged = judge_videos(scores)

@@ -7,7 +7,7 @@ from photos import pictures, save_clip
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
-from clipiqa_pyiqa.workbench.results.video_scores import judge_videos
+from clipiqa_pyiqa.workbench.results.video_verdicts import judge_videos
 
 pytestmark = pytest.mark.slow
 
