@@ -10,10 +10,12 @@ from typing import Any
 from pandas import DataFrame, Series
 
 from ..opinions.published import ALL_IMAGES, CORRELATIONS, PublishedRow, find_published
-from ..stats.agreement import FITTED, TOP, WITHIN, correlations, paired_differences, within
+from ..stats.agreement import FITTED, correlations
 from ..stats.correlation import STATISTICS, why_undefined
 from ..stats.estimate import Estimate
+from ..stats.metric_differences import paired_differences
 from ..stats.significance import LEVEL, holm
+from ..stats.within_groups import TOP, WITHIN, within
 from .metric_result import MetricResult
 
 _RESAMPLES = 4000

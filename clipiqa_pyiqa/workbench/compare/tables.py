@@ -11,9 +11,10 @@ from ...text import counted, first_of
 from ..opinions.published import CORRELATIONS, PAPER, PublishedRow, published_rows
 from ..report.cell_texts import interval, number, p_value
 from ..report.table import DAGGER, MINUS, Cell, Mark, Table, TableColumn, number_column, word_column
-from ..stats.agreement import FITTED, TOP, WITHIN
+from ..stats.agreement import FITTED
 from ..stats.correlation import MIN_IMAGES, STATISTICS
 from ..stats.significance import LEVEL
+from ..stats.within_groups import TOP, WITHIN
 from .data_set_result import DataSetResult
 
 _OF_METRICS = ("metric", "better", *STATISTICS, *FITTED, WITHIN, TOP, "n", "range", "ms/image")

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from ...text import counted
 from ..opinions.score_table import ScoreTable
-from ..stats.agreement import paired_differences
 from ..stats.correlation import srocc, why_undefined
 from ..stats.estimate import Array, Estimate
+from ..stats.metric_differences import paired_differences
 from ..stats.significance import LEVEL, cases_needed
 
 IMAGES = {"test": "test image", "val": "validation image"}

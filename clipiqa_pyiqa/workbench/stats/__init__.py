@@ -1,9 +1,10 @@
 """Statistics with intervals: correlations, logistic fits, shares and paired differences."""
 
-from .agreement import correlations, paired_differences
+from .agreement import correlations
 from .correlation import krcc, plcc, srocc
 from .logistic import fit_logistic
 from .mean_differences import mean_difference
+from .metric_differences import paired_differences
 from .shares import clustered_share, share
 from .significance import holm
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.workbench.stats.agreement import paired_differences
 from clipiqa_pyiqa.workbench.stats.correlation import srocc
+from clipiqa_pyiqa.workbench.stats.metric_differences import paired_differences
 from clipiqa_pyiqa.workbench.stats.resampling import draws
 from clipiqa_pyiqa.workbench.stats.shares import clustered_share, share
 from clipiqa_pyiqa.workbench.stats.significance import holm

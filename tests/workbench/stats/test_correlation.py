@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clipiqa_pyiqa.workbench.stats.agreement import correlations, within
+from clipiqa_pyiqa.workbench.stats.agreement import correlations
 from clipiqa_pyiqa.workbench.stats.correlation import krcc, plcc, srocc, why_undefined
 from clipiqa_pyiqa.workbench.stats.resampling import draws
+from clipiqa_pyiqa.workbench.stats.within_groups import within
 
 pytestmark = pytest.mark.quick
 
