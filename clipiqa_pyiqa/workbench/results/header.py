@@ -44,9 +44,10 @@ class Header:
     joined: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # the columns of carried values do not depend on the hashes, so they may be read and cached before
-        object.__setattr__(self, "joined", {**dict.fromkeys(self.carried.values(), ""), **self.joined})
-        if name := twice_in(self.names):
+        carried_columns = dict.fromkeys(self.carried.values(), "")
+        object.__setattr__(self, "joined", {**carried_columns, **self.joined})
+        name = twice_in(self.names)
+        if name:
             raise ResultsError(f"a score cannot be called {name!r}, because another column has this name.")
 
     @cached_property
@@ -84,7 +85,7 @@ class Header:
     @cached_property
     def carried(self) -> dict[str, str]:
         """Value that images bring -> its column, as the option ``keep`` names them."""
-        names_in_use = {*self.names} - {*self.joined}
+        names_in_use = {"path", *self.score_names, *FIELDS, SCALE, METRIC}
         return {name: f"kept_{name}" if name in names_in_use else name for name in self.reading.get("keep", ())}
 
     @property
