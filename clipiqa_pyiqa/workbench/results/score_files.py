@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
@@ -48,7 +48,7 @@ def read_scores(
     columns: Sequence[str] | None = None,
     key: str | None = None,
 ) -> Scores:
-    """Return the scores in a file of any tool, or in a folder of results of a run on Ray.
+    """Read the scores in a file of any tool, or in a folder of results of a run on Ray; warn of cells without numbers.
 
     Args:
         path: A CSV, JSON lines or Parquet file, one row per image; or a folder that ``clipiqa score --engine ray``
@@ -56,15 +56,20 @@ def read_scores(
         columns: The columns of scores; None finds them.
         key: The column of image names; None finds it.
     """
-    import pandas
-
     table = _read_table(path, key)
     numbers = table.chosen_numbers(columns)
     notes = [] if columns else table.notes_on_spoilt_columns()
-    for column, values in numbers.items():
-        notes += table.notes_on_texts(column, values.isna())
+    for column, numbers_of_column in numbers.items():
+        notes += table.notes_on_texts(column, numbers_of_column.isna())
     for note in notes:
         log.warning(note)
+    return _scores_in(table, numbers)
+
+
+def _scores_in(table: RawTable, numbers: Mapping[Any, pandas.Series]) -> Scores:
+    """Return the scores in a table: column -> its numbers; all other columns are facts."""
+    import pandas
+
     frame = pandas.DataFrame({str(column): values.astype(float) for column, values in numbers.items()})
     is_ours = bool(table.known) or _looks_like_ours(table.cells)
     written_by_us = [SCALE, METRIC] if is_ours else []
