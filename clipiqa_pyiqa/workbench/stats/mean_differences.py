@@ -72,7 +72,11 @@ def _estimate_of_repeated(estimate: Estimate, different: int, n: int) -> Estimat
     if different >= cases_needed(1):
         return replace(estimate, p=p)
     alike = "are equal" if different == 1 else f"have only {different} values"
-    reach = abs(estimate.value) / _UNSEEN_SHARE * (1 - LEVEL ** (1 / n))
+    # A share s of cases is missed by all n with the probability (1 - s)^n, so a larger share than this is implausible.
+    largest_unseen_share = 1 - LEVEL ** (1 / n)
+    # If a share of _UNSEEN_SHARE cancelled the mean, its cases would differ by so much.
+    unseen_difference = abs(estimate.value) / _UNSEEN_SHARE
+    reach = largest_unseen_share * unseen_difference
     return replace(
         estimate,
         low=min(estimate.low, estimate.value - reach),
@@ -100,8 +104,8 @@ def _students(differences: Array, mean: float, deviation: float) -> Estimate:
         return t + skew / 6 + skew * t**2 / 3 + _CUBIC_FACTOR * skew**2 * t**3
 
     def uncorrected(corrected_t: float) -> float:
-        reach = 4 * quantile + 1  # the slope of corrected is at least 1 - 20/27
-        return brentq(lambda t: corrected(t) - corrected_t, -reach, reach)
+        bound = 4 * quantile + 1  # the slope of corrected is at least 1 - 20/27, so the root lies within
+        return brentq(lambda t: corrected(t) - corrected_t, -bound, bound)
 
     low = mean - error * max(quantile, uncorrected(quantile))
     high = mean - error * min(-quantile, uncorrected(-quantile))
