@@ -5,8 +5,8 @@ from torch import Tensor
 
 from ...metric import CLIPIQA
 from ...prompts.pairs import Prompts
+from ..stats.arrays import Array
 from ..stats.correlation import krcc, plcc, srocc
-from ..stats.estimate import Array
 
 Correlations = dict[str, float]
 """``srocc``, ``plcc`` and ``krcc`` of scores with opinions."""

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from ...text import counted
 from ..opinions.score_table import ScoreTable
+from ..stats.arrays import Array
 from ..stats.correlation import srocc, why_undefined
-from ..stats.estimate import Array, Estimate
+from ..stats.estimate import Estimate
 from ..stats.metric_differences import paired_differences
 from ..stats.significance import LEVEL, cases_needed
 

@@ -21,7 +21,7 @@ from ..opinions.learned_photos import written_digests
 from ..opinions.mini_photos import warn_of_mini_photos, without_photos_of_mini
 from ..opinions.score_table import ScoreTable, find_score_table
 from ..options import SharedOptions, check_workers
-from ..stats.estimate import Array
+from ..stats.arrays import Array
 from .correlations import Correlations, correlations, scores_of_features
 from .epochs import train_context
 from .judgement import Judgement, judgement_on_split

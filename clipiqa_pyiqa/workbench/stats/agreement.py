@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arrays import Array, arrays
 from .correlation import STATISTICS, plccs, why_undefined
-from .estimate import Array, Estimate, arrays
+from .estimate import Estimate
 from .logistic import fit_logistic
 from .resampling import estimates
 

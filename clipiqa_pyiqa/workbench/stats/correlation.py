@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...text import counted
-from .estimate import Array, arrays
+from .arrays import Array, arrays
 from .resampling import StatisticsOfCounts
 
 Statistic = Callable[[Array, Array], StatisticsOfCounts]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arrays import Array, arrays
 from .correlation import why_undefined
-from .estimate import Array, arrays
 
 _STEEPEST = 10.0  # largest slope, per standard deviation of the scores: a steeper curve would fit noise
 _FLATTEST = 1e-3  # smallest slope: nearly a straight line

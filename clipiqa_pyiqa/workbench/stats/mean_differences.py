@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .estimate import Array, Estimate, arrays
+from .arrays import Array, arrays
+from .estimate import Estimate
 from .significance import LEVEL, cases_needed
 
 FEW = 20

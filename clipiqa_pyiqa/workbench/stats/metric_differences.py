@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from ...errors import OptionError
 from ...text import hint_for
+from .arrays import Array
 from .correlation import STATISTICS
-from .estimate import Array, Estimate
+from .estimate import Estimate
 from .resampling import percentiles, statistics_of_resamples
 from .significance import LEVEL
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .estimate import Array, Estimate
+from .arrays import Array
+from .estimate import Estimate
 
 _CHUNK = 1 << 16  # elements of a (resamples, cases) matrix that fit in a core's cache
 StatisticsOfCounts = Callable[[Array], Array]
@@ -16,10 +17,10 @@ def statistics_of_resamples(
     cases: int, statistics_of: StatisticsOfCounts, bootstrap: int, seed: int
 ) -> tuple[Array, Array]:
     """Return ``P`` statistics of all cases, ``(P,)``, and of each resample, ``(P, bootstrap)``."""
-    whole = statistics_of(np.ones((1, cases)))
-    none = whole[:, :0]  # for no resamples
+    of_all_cases = statistics_of(np.ones((1, cases)))
+    of_no_resamples = of_all_cases[:, :0]  # so that there is something to join without resamples
     of_resamples = [statistics_of(counts) for counts in draws(cases, bootstrap, seed)]
-    return whole[:, 0], np.concatenate([none, *of_resamples], axis=1)
+    return of_all_cases[:, 0], np.concatenate([of_no_resamples, *of_resamples], axis=1)
 
 
 def draws(cases: int, bootstrap: int, seed: int) -> Iterator[Array]:
@@ -28,8 +29,10 @@ def draws(cases: int, bootstrap: int, seed: int) -> Iterator[Array]:
     step = max(1, _CHUNK // cases)
     for start in range(0, bootstrap, step):
         size = min(step, bootstrap - start)
-        drawn = generator.integers(cases, size=(size, cases)) + cases * np.arange(size)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=size * cases).reshape(size, cases).astype(np.float64)
+        drawn_cases = generator.integers(cases, size=(size, cases))
+        # the cases of each resample get numbers of their own, so that all are counted at once
+        numbers = drawn_cases + cases * np.arange(size)[:, None]
+        yield np.bincount(numbers.ravel(), minlength=size * cases).reshape(size, cases).astype(np.float64)
 
 
 def estimates(cases: int, statistics_of: StatisticsOfCounts, bootstrap: int, seed: int) -> list[Estimate]:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .estimate import Array, Estimate, arrays
+from .arrays import Array, arrays
+from .estimate import Estimate
 from .resampling import estimates
 
 

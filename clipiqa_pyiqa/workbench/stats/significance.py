@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .estimate import Array
+from .arrays import Array
 
 LEVEL = 0.05
 """Differences with p-values below this are beyond chance."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arrays import Array, arrays
 from .correlation import srocc
-from .estimate import Array, Estimate, arrays
+from .estimate import Estimate
 from .resampling import estimates
 from .shares import clustered_share
 
