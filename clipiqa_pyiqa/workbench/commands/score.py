@@ -106,10 +106,10 @@ class Videos:
         """Show each video's verdict, and write the table."""
         from ..report.csv_text import csv_table
         from ..results.scales import scale_text
-        from ..results.video_verdicts import judge_videos
+        from ..results.video_verdicts import verdicts_on_videos
         from ..sources.videos import Sampling
 
-        judged = judge_videos(scores)
+        judged = verdicts_on_videos(scores)
         table = judged.other.reset_index()
         if table.empty:
             return

@@ -12,8 +12,11 @@ from .scores import Scores
 
 def videos_of(names: Iterable[str]) -> list[str]:
     """Return the video of each frame; other images stand for themselves."""
-    shards = ((name, split_name(name)[0]) for name in names)
-    return [shard if shard.lower().endswith(VIDEOS) else name for name, shard in shards]
+    videos = []
+    for name in names:
+        shard, _ = split_name(name)
+        videos.append(shard if shard.lower().endswith(VIDEOS) else name)
+    return videos
 
 
 def per_video(scores: Scores) -> Scores:

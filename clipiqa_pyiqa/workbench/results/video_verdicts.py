@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-def judge_videos(scores: Scores) -> Scores:
+def verdicts_on_videos(scores: Scores) -> Scores:
     """Return a row per video, with five columns for each score NAME of its frames; ``frames`` counts scored ones.
 
     ``NAME``: the mean. ``NAME p5``: the 5th percentile; the 95th, ``NAME p95``, if low scores are good. ``NAME worst
@@ -45,7 +45,7 @@ def judge_videos(scores: Scores) -> Scores:
 
 def _statistics(name: str, values: pandas.Series, lower_better: bool) -> dict[str, float]:
     """Return the statistics of a video's frames, of which each has a score."""
-    of_seconds = values.groupby(lambda name: math.floor(float(split_name(name)[1]))).mean()
+    of_seconds = values.groupby(_second_of).mean()
     tail = 95 if lower_better else 5
     worst = of_seconds.idxmax() if lower_better else of_seconds.idxmin()
     return {
@@ -57,6 +57,12 @@ def _statistics(name: str, values: pandas.Series, lower_better: bool) -> dict[st
     }
 
 
+def _second_of(frame: str) -> int:
+    """Return the whole second of a frame, whose name ends with its time."""
+    _, time = split_name(frame)
+    return math.floor(float(time))
+
+
 def _columns_of_statistics(scores: Scores, table: pandas.DataFrame) -> dict[str, Column]:
     """Return the columns of those statistics that a table has; the second at which the worst begins is no score."""
     columns = dict[str, Column]()
@@ -64,7 +70,9 @@ def _columns_of_statistics(scores: Scores, table: pandas.DataFrame) -> dict[str,
         record = scores.columns.get(name, Column(name)).record
         for statistic in (name, f"{name} p5", f"{name} p95", f"{name} worst second", f"{name} flicker"):
             if statistic in table:
-                scale = {"range": [0, None], "lower_better": True} if statistic == f"{name} flicker" else {}
                 # the statistic is in the record, so that its fingerprint differs from that of the scores of frames
-                columns[statistic] = Column(statistic, {**record, **scale, "of_video": statistic})
+                record_of_statistic = {**record, "of_video": statistic}
+                if statistic == f"{name} flicker":
+                    record_of_statistic |= {"range": [0, None], "lower_better": True}
+                columns[statistic] = Column(statistic, record_of_statistic)
     return columns

@@ -7,7 +7,7 @@ from photos import pictures, save_clip
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
-from clipiqa_pyiqa.workbench.results.video_verdicts import judge_videos
+from clipiqa_pyiqa.workbench.results.video_verdicts import verdicts_on_videos
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def test_a_video_is_judged_by_mean_low_end_worst_second_and_flicker(tmp_path):
         file = save(tmp_path / "s.csv", {"a": sign * scores, "b": [sign * 0.5]}, column=column)
         with file.open("a") as lines:
             lines.write("a photo.jpg,0.9\nc.mp4::000000.000,0.9\nc.mp4,\n")
-        judged = judge_videos(read_scores(file)).other
+        judged = verdicts_on_videos(read_scores(file)).other
         assert [*judged.index] == ["a.mp4", "b.mp4", "c.mp4"] and [*judged.frames] == [6, 1, 1]
         end = "p5" if sign > 0 else "p95"
         found = judged.loc[
