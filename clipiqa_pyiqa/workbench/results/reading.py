@@ -20,6 +20,8 @@ from .companion_files import journal_of, provenance_of
 from .header import Header
 from .results_error import ResultsError, unfinished
 
+_WAY_OUT = "name another file, or delete a damaged result to make it again"
+
 
 def read_header(path: Path, format: str) -> Header | None:
     """Return what a file or a journal says of its rows; None if nothing is known.
@@ -112,22 +114,32 @@ def read_cells(
 def _file_rows(path: Path, format: str, names: Sequence[str] | None) -> Iterator[Cells]:
     """Yield the rows of a file that is no journal."""
     if format == "parquet":
-        from .parquet_file import ROWS_OF_GROUP, opened_parquet
-
-        with opened_parquet(path) as file:
-            known = None if names is None else [name for name in names if name in file.schema_arrow.names]
-            for batch in file.iter_batches(ROWS_OF_GROUP, columns=known):
-                yield from batch.to_pylist()
+        yield from _parquet_rows(path, names)
     elif format == "csv":
         for _, cells in csv_rows(path):
             yield cells
     else:
-        with open_file(path, "r", encoding="utf-8") as lines:
-            for line in filter(str.strip, lines):
-                cells = json.loads(line)
-                if not isinstance(cells, dict):
-                    raise ValueError(f"a line is no JSON object: {line.strip()!r:.80}")
-                yield cells
+        yield from _json_rows(path)
+
+
+def _parquet_rows(path: Path, names: Sequence[str] | None) -> Iterator[Cells]:
+    """Yield the rows of a Parquet file, only with those columns of ``names`` that it has; None: with all columns."""
+    from .parquet_file import ROWS_OF_GROUP, opened_parquet
+
+    with opened_parquet(path) as file:
+        columns = None if names is None else [name for name in names if name in file.schema_arrow.names]
+        for batch in file.iter_batches(ROWS_OF_GROUP, columns=columns):
+            yield from batch.to_pylist()
+
+
+def _json_rows(path: Path) -> Iterator[Cells]:
+    """Yield the rows of a JSON lines file. Raises ``ValueError`` for a line that holds no object."""
+    with open_file(path, "r", encoding="utf-8") as lines:
+        for line in filter(str.strip, lines):
+            cells = json.loads(line)
+            if not isinstance(cells, dict):
+                raise ValueError(f"a line is no JSON object: {line.strip()!r:.80}")
+            yield cells
 
 
 def _journal_rows(path: Path, damage: list[str]) -> Iterator[Cells]:
@@ -161,6 +173,3 @@ def checked_reading(path: Path | str, format: str) -> Iterator[None]:
         lacks = "it lacks " if isinstance(error, KeyError) else ""
         why = f"{str(path)!r} cannot be read as {format}: {lacks}{reason_of(error)[:200]}"
         raise ResultsError(f"{why}; {_WAY_OUT}.") from error
-
-
-_WAY_OUT = "name another file, or delete a damaged result to make it again"
