@@ -13,8 +13,13 @@ from ...errors import CLIPIQAError
 from ...text import counted, few
 
 _SHARE = "percentage such as 10%"
-CUTS = dict.fromkeys(("worst", "best"), f"a number of images, or a {_SHARE}, above 0")
-CUTS |= {"below": f"a number, or a {_SHARE}", "above": f"a number, or a {_SHARE}", "drop_worst": f"a {_SHARE}"}
+CUTS = {
+    "worst": f"a number of images, or a {_SHARE}, above 0",
+    "best": f"a number of images, or a {_SHARE}, above 0",
+    "below": f"a number, or a {_SHARE}",
+    "above": f"a number, or a {_SHARE}",
+    "drop_worst": f"a {_SHARE}",
+}
 """Condition of :func:`choose` -> the values that it takes, in words."""
 
 
@@ -87,15 +92,33 @@ def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool
     """Return the number of images that a condition concerns, counted from the worst (``best``: from the best)."""
     text = str(cut).strip()
     try:
-        value = Decimal(text.removesuffix("%"))
+        number = Decimal(text.removesuffix("%"))
         if text.endswith("%"):
-            is_pick_of_none = value == 0 and name in ("worst", "best")
-            if 0 <= value <= 100 and not is_pick_of_none:
-                return int(value * len(quality) / 100)
-        elif name in ("above", "below") and not value.is_nan():
-            return int(np.searchsorted(quality, float(-value if lower_better else value)))
-        elif name in ("worst", "best") and value.is_finite() and 1 <= value == value.to_integral_value():
-            return int(min(value, Decimal(len(quality))))
-    except ArithmeticError:
-        pass
-    raise CLIPIQAError(f"{{{name}}} must be {CUTS[name]}; got {cut!r}.", options=(name,))
+            count = _count_of_share(name, number, len(quality))
+        else:
+            count = _count_of_number(name, number, quality, lower_better)
+    except ArithmeticError:  # the text holds no number, or NaN
+        count = None
+    if count is None:
+        raise CLIPIQAError(f"{{{name}}} must be {CUTS[name]}; got {cut!r}.", options=(name,))
+    return count
+
+
+def _count_of_share(name: str, percent: Decimal, images: int) -> int | None:
+    """Return how many images a percentage is, rounded down; None if the condition does not take it."""
+    is_choice_of_none = percent == 0 and name in ("worst", "best")
+    if not 0 <= percent <= 100 or is_choice_of_none:
+        return None
+    return int(percent * images / 100)
+
+
+def _count_of_number(name: str, number: Decimal, quality: NDArray[np.float64], lower_better: bool) -> int | None:
+    """Return how many images are worse than a score, or a number of images; None if the condition does not take it."""
+    if name in ("above", "below"):
+        if number.is_nan():
+            return None
+        return int(np.searchsorted(quality, float(-number if lower_better else number)))
+    is_whole = number.is_finite() and number == number.to_integral_value()
+    if name not in ("worst", "best") or not is_whole or number < 1:
+        return None
+    return int(min(number, Decimal(len(quality))))
