@@ -29,18 +29,18 @@ class MapFolder:
     def __init__(self, folder: FilePath, photos: Iterable[str], pictures: str, has_page: bool) -> None:
         self.folder = folder
         self.stems = _stems(photos)
-        self.pictures = pictures
+        self.picture_format = pictures
         self.has_page = has_page
 
     def prepare(self, overwrite: bool) -> None:
         """Make the folder; raise for files that must not be replaced, and warn of maps of an earlier run."""
-        names = [f"{stem}.{suffix}" for stem in self.stems.values() for suffix in (self.pictures, "npz")]
+        file_names = [f"{stem}.{suffix}" for stem in self.stems.values() for suffix in (self.picture_format, "npz")]
         if self.has_page:
-            names.append(PAGE)
-        place = make_folder(self.folder, names, overwrite=overwrite, inputs=self.stems)
-        earlier = {file.stem for file in place.glob("*.npz")} - set(self.stems.values())
-        if overwrite and earlier:
-            log.warning(f"{self.folder} also holds maps of an earlier run: {few(sorted(earlier))}")
+            file_names.append(PAGE)
+        place = make_folder(self.folder, file_names, overwrite=overwrite, inputs=self.stems)
+        earlier_stems = {file.stem for file in place.glob("*.npz")} - set(self.stems.values())
+        if overwrite and earlier_stems:
+            log.warning(f"{self.folder} also holds maps of an earlier run: {few(sorted(earlier_stems))}")
 
     def write_map(self, photo_map: PhotoMap) -> None:
         """Write the picture and the numbers of a photo."""
@@ -48,10 +48,11 @@ class MapFolder:
         from .pictures import map_figure
 
         stem = self.stems[photo_map.path]
-        save_figure(map_figure(photo_map), Path(self.folder, f"{stem}.{self.pictures}"))
+        save_figure(map_figure(photo_map), Path(self.folder, f"{stem}.{self.picture_format}"))
         _write_numbers(photo_map, Path(self.folder, f"{stem}.npz"))
 
     def write_page(self, maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> None:
+        """Write the page of all maps, and of photos without a map (path -> reason)."""
         from .page import map_page  # imports matplotlib
 
         write_text(Path(self.folder, PAGE), map_page(maps, failed))

@@ -45,12 +45,14 @@ class Mapper(BatchWork[Image, ImageRecord, PhotoMap | str]):
 
     @functools.cached_property
     def map_questions(self) -> tuple[MapQuestion, ...]:
+        """What each map asks."""
         if self.questions is None:
             return tuple(MapQuestion(name) for name in self.net.columns)
         return tuple(_map_question(name, only_pairs(pairs, "a map")) for name, pairs in self.questions.items())
 
     @functools.cached_property
     def provenance(self) -> dict[str, Any]:
+        """How all maps are made."""
         places = f"places of {self.net.clip.cell} px"
         if self.smooth:
             places += ", each the mean of 3×3"
@@ -59,13 +61,14 @@ class Mapper(BatchWork[Image, ImageRecord, PhotoMap | str]):
     def outcomes(self, photos: Iterable[Image], count: int) -> Generator[PhotoMap | str, None, None]:
         """Return an iterator over the map of each of ``count`` photos, in order, or the reason why there is none."""
         device = self.setup.device
-        whole = scoring_bytes(self.net, device)
-        places = math.ceil(self.scale**2 * scoring_bytes(self.net, device, "maps"))
+        bytes_for_photo = scoring_bytes(self.net, device)
+        # per pixel of the photo, which is enlarged in height and in width
+        bytes_for_places = math.ceil(self.scale**2 * scoring_bytes(self.net, device, "maps"))
         options = self.setup.options
         limits = Limits(
             batch_size=options.most_in_batch,
             at_once=images_at_once(device, count),
-            bytes_per_pixel=max(whole, places),
+            bytes_per_pixel=max(bytes_for_photo, bytes_for_places),
             workers=options.workers,
         )
         return BatchLoop(self, limits).results(photos)

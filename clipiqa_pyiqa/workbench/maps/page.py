@@ -19,7 +19,7 @@ from .pictures import COLOURS, STRENGTH, caption, small_photo
 def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:
     """Return the page of maps of the same questions, and of photos without a map (path -> reason)."""
     first = maps[0]
-    scale = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 64))
+    colours = matplotlib.colormaps[COLOURS](np.linspace(0, 1, 64))
     return render(
         __package__,
         "maps.html.j2",
@@ -32,7 +32,7 @@ def map_page(maps: Sequence[PhotoMap], failed: Mapping[str, str]) -> str:
         provenance=as_texts(first.provenance),
         data={
             "questions": [asdict(question) for question in first.questions],
-            "colours": [to_hex(colour) for colour in scale],
+            "colours": [to_hex(colour) for colour in colours],
             "photos": [_script_numbers(photo_map) for photo_map in maps],
         },
     )

@@ -43,6 +43,13 @@ class PhotoMaps:
     maps: list[PhotoMap] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
+    def add(self, name: str, map_or_reason: PhotoMap | str) -> None:
+        """Add the map of a photo, or the reason why it has none."""
+        if isinstance(map_or_reason, PhotoMap):
+            self.maps.append(map_or_reason)
+        else:
+            self.failed[name] = map_or_reason
+
 
 @lists_options(ScoringOptions, of=SharedOptions)
 def draw_maps(
@@ -80,7 +87,6 @@ def draw_maps(
     _check_pairs(questions)
     photos = _photos(paths, out)
     tell_skipped(photos)
-    # the photos are listed again when they are mapped, so that only what is read ahead is in memory
     names = [photo.name for photo in images_in(photos.sources)]
     folder = None
     if out is not None:
@@ -90,14 +96,12 @@ def draw_maps(
     questions = _usable_questions(net, questions)
     mapper = Mapper(net, questions, smooth, scale, ScoringSetup(net, questions, **options))
     photo_maps = PhotoMaps(mapper.provenance)
+    # the photos are listed again here, so that only what is read ahead is in memory
     with closing(mapper.outcomes(images_in(photos.sources), len(names))) as outcomes:
         for done, (name, map_or_reason) in enumerate(zip(names, outcomes, strict=True), 1):
-            if isinstance(map_or_reason, PhotoMap):
-                photo_maps.maps.append(map_or_reason)
-                if folder is not None:
-                    folder.write_map(map_or_reason)
-            else:
-                photo_maps.failed[name] = map_or_reason
+            photo_maps.add(name, map_or_reason)
+            if folder is not None and isinstance(map_or_reason, PhotoMap):
+                folder.write_map(map_or_reason)
             progress(done, len(names))
     if html and folder is not None and photo_maps.maps:
         folder.write_page(photo_maps.maps, photo_maps.failed)

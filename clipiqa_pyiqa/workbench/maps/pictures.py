@@ -27,12 +27,16 @@ def map_figure(photo_map: PhotoMap) -> Figure:
     panels = [(photo, f"{photo_map.width}×{photo_map.height} px")]
     scores = zip(photo_map.photo_scores, photo_map.shown_scores, strict=True)
     for question, (photo_score, shown_scores) in zip(photo_map.questions, scores, strict=True):
-        texts = f"{question.name} {photo_score:.2f}\n0: {question.low}\n1: {question.high}"
-        panels.append((overlay(photo, shown_scores, step), texts))
-    rising = np.linspace(0, 1, 20, dtype=np.float32)[None]
-    scale = overlay(Image.new("L", (400, 20), "white"), rising, 20)
-    groups = {Path(photo_map.path).name: panels, "Scores from 0 to 1": [(scale, "")]}
+        text_below = f"{question.name} {photo_score:.2f}\n0: {question.low}\n1: {question.high}"
+        panels.append((overlay(photo, shown_scores, step), text_below))
+    groups = {Path(photo_map.path).name: panels, "Scores from 0 to 1": [(_colour_scale(), "")]}
     return contact_sheet(groups, caption(photo_map), columns=4, side=400)
+
+
+def _colour_scale() -> Image.Image:
+    """Return a strip in the colours of the scores from 0 to 1."""
+    rising_scores = np.linspace(0, 1, 20, dtype=np.float32)[None]
+    return overlay(Image.new("L", (400, 20), "white"), rising_scores, 20)
 
 
 def caption(photo_map: PhotoMap) -> str:
