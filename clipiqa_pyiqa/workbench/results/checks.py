@@ -150,11 +150,11 @@ _Fields = Mapping[str, tuple[Callable[[Any], bool], str]]
 """Field -> whether a value is what it must be, and what that is."""
 
 _TEXTS = (
-    *("metric", "version", "backbone", "weights", "weights_sha256", "precision", "pos_embedding", "view", "seen"),
-    *("file", "file_sha256", "pyiqa", "parameters", "error", "hash"),
+    "metric version backbone weights weights_sha256 precision pos_embedding view seen "
+    "file file_sha256 pyiqa parameters error hash"
 )
 _RECORD: _Fields = {
-    **dict.fromkeys(_TEXTS, (_is_text, "a text")),
+    **dict.fromkeys(_TEXTS.split(), (_is_text, "a text")),
     "metric_version": (_is_text_or_null, "a text or null"),
     "lower_better": (_is_truth_or_null, "true, false or null"),
     "range": (_is_open_range, "two numbers or nulls"),

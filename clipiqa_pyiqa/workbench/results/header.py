@@ -23,11 +23,10 @@ from .results_error import ResultsError
 from .row import FIELDS
 from .scales import short_scale_text
 
-SCALE, METRIC = "scale", "metric"
-"""The last two columns of a CSV file, equal in every row: the meaning of the scores, and what made them.
-
-Of other files, the header holds the meaning of the scores once.
-"""
+SCALE = "scale"
+"""A column of a CSV file, equal in every row: the meaning of the scores. In other files, only the header has it."""
+METRIC = "metric"
+"""The last column of a result file, equal in every row: what made the scores."""
 
 
 @dataclass(frozen=True)

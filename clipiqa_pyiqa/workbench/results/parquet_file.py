@@ -75,9 +75,8 @@ def write_parquet(path: Path, header: Header, rows: Iterable[Cells]) -> None:
     joined = {name: _array([row.get(name) for row in rows]) for name in header.joined}
     for name, values in joined.items():
         schema = schema.insert(header.names.index(name), pyarrow.field(name, values.type))
-    coming = iter(rows)
     with parquet.ParquetWriter(path, schema, write_page_checksum=True) as writer:
-        while group := list(itertools.islice(coming, ROWS_OF_GROUP)):
+        for group in _groups(rows):
             columns = {name: [row.get(name) for row in group] for name in schema.names}
             columns |= {name: values.slice(images, ROWS_OF_GROUP) for name, values in joined.items()}
             columns |= {name: [text] * len(group) for name, text in constants.items()}
@@ -85,6 +84,13 @@ def write_parquet(path: Path, header: Header, rows: Iterable[Cells]) -> None:
             images += len(group)
             failures.update(row["kind"] for row in group if row["kind"])
         writer.add_key_value_metadata(metadata_of(header, schema, images=images, failures=failures))
+
+
+def _groups(rows: Iterable[Cells]) -> Iterator[list[Cells]]:
+    """Yield rows in lists, of which each becomes a row group."""
+    coming_rows = iter(rows)
+    while group := list(itertools.islice(coming_rows, ROWS_OF_GROUP)):
+        yield group
 
 
 def _array(values: list[Any]) -> pyarrow.Array:

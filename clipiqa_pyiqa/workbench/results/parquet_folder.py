@@ -32,8 +32,10 @@ from .results_error import ResultsError
 if TYPE_CHECKING:
     import pandas
 
-SOURCE, IMAGES = "source", "images"
-"""Two columns after those of a file of results: the shard, and in one row of a shard the number of its images."""
+SOURCE = "source"
+"""The column of a row's shard, after the columns of a file of results."""
+IMAGES = "images"
+"""The last column: in one row of a shard, the number of its images."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,15 @@ class ParquetFolder:
             carried_types: Name to keep -> the type of its column. Files that are there decide.
         """
         types = {column: carried_types[name] for name, column in header.carried.items()}
-        if files := self.files():
+        files = self.files()
+        if files:
             with opened_table(files[0]) as table:
                 types = {column: table.schema_arrow.field(column).type for column in types}
         schema = schema_of(header)
         for column in header.joined:
             schema = schema.insert(header.names.index(column), pyarrow.field(column, types[column]))
-        schema = schema.append(pyarrow.field(SOURCE, pyarrow.string())).append(pyarrow.field(IMAGES, pyarrow.int64()))
+        schema = schema.append(pyarrow.field(SOURCE, pyarrow.string()))
+        schema = schema.append(pyarrow.field(IMAGES, pyarrow.int64()))
         return schema.with_metadata({**schema.metadata, **metadata_of(header, schema)})
 
     def files(self) -> list[str]:

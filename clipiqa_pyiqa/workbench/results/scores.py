@@ -42,27 +42,32 @@ class Scores:
 
     @functools.cached_property
     def errors(self) -> dict[str, str]:
+        """Image -> why scores are missing."""
         return _filled(self.other["error"]) if "error" in self.other else {}
 
     @property
     def flags(self) -> dict[str, str]:
+        """Image -> what is unusual about it."""
         return _filled(self.other["flag"]) if self.is_ours and "flag" in self.other else {}
 
     @property
     def unread(self) -> dict[str, str]:
-        """Return image -> why it could not be read."""
+        """Image -> why it could not be read."""
         is_unread = self.other["width"].isna() & self.other["kind"].ne(Kind.NOT_IN_FILE)
         return _filled(self.other[is_unread]["error"])
 
-    def changed(self, names: Iterable[str], path: Callable[[str], str]) -> list[str]:
+    def changed(self, names: Iterable[str], path_of: Callable[[str], str]) -> list[str]:
         """Return the names whose file or shard has changed since it was scored, as stamps tell."""
-        stamps = self.other["stamp"].to_dict() if self.is_ours and "stamp" in self.other else {}
-        now = functools.cache(lambda file: image_at(file).stamp())
+        earlier_stamps = self.other["stamp"].to_dict() if self.is_ours and "stamp" in self.other else {}
+        stamp_now = functools.cache(lambda file: image_at(file).stamp())  # many images are in one shard
         changed = list[str]()
         for name in names:
-            stamp = now(split_name(path(name))[0] or path(name))
+            path = path_of(name)
+            shard, _ = split_name(path)
+            stamp = stamp_now(shard or path)
             is_there = stamp.is_known and not stamp.is_missing
-            if stamps.get(name) and is_there and stamp not in str(stamps[name]).split(","):
+            earlier_stamp = earlier_stamps.get(name)
+            if earlier_stamp and is_there and stamp not in str(earlier_stamp).split(","):
                 changed.append(name)
         return changed
 
