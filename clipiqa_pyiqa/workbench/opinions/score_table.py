@@ -113,6 +113,8 @@ def read_score_table(
     """
     check_seed(seed)
     check_number("val_fraction", val_fraction, 0, 1)
+    for end in score_range or ():
+        check_number("score_range", end)
     file = path if isinstance(path, OpinionFile) else OpinionFile(path)
     file = _with_options(file, root, columns, lower_better, group)
     path = Path(file.path).expanduser()

@@ -68,7 +68,7 @@ def check_kept_columns(shard: ShardFile, schema: pyarrow.Schema) -> None:
     """Raise ``ShardError`` if a column to keep is missing."""
     missing = [name for name in shard.keep if name not in schema.names]
     if missing:
-        why = f"has no column {missing[0]!r} to keep: its columns are {_listed(schema)}"
+        why = f"has no column {missing[0]!r} to keep: choose among its columns ({_listed(schema)})"
         raise ShardError(why, name=shard.name)
 
 

@@ -1,5 +1,6 @@
 """Tables of scores: which columns and lines are read, and what is refused."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,11 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path):
     }.items():
         score_range = None if "differ" in named else (0, 5)
         assert named in refused(read_score_table, written(tmp_path, text), score_range=score_range)
+
+
+def test_a_scale_without_ends_is_refused(tmp_path):
+    path = written(tmp_path, "path,score\na.png,3\nb.png,4\n")
+    assert "score_range" in refused(read_score_table, path, score_range=(-math.inf, math.inf))
 
 
 def test_an_unknown_data_set_is_answered_with_similar_names():

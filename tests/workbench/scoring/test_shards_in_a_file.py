@@ -257,6 +257,7 @@ class TestCommand:
         save_parquet(tmp_path / "a.parquet", {"image": [picture(9)], "id": [1], "thumb": [picture(8)]})
         save_parquet(tmp_path / "b.parquet", {"image": [picture(9)]})
         said = clipiqa("score a.parquet b.parquet --keep id --out s.csv --device cpu", 1, "no column 'id' to keep").err
+        assert "choose among its columns (image)" in said
         assert "1 scored, 1 failed" in said
         clipiqa("score a.parquet --image-column thumb --out t.csv --device cpu", 0)
         assert pandas.read_csv("t.csv").quality[0] == pytest.approx(8 / 255)
