@@ -83,7 +83,7 @@ setup(
         ]
     },
     python_requires=">=3.11",
-    # Each lower bound is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
+    # Each lower bound here and in [test] is what `.ci/oldest` installs and tests; docs/install.md says what was seen.
     install_requires=[
         "pyiqa>=0.1.16",  # the first with entry points
         "torch>=2.6",

@@ -50,6 +50,7 @@ def test_features_and_scores_equal_pyiqas(make, seeded_weights, backbone, size, 
         assert_close(found, expected, atol=SCORE_TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pos_embedding", [False, True])
 def test_the_score_of_a_single_text_is_the_cosine_of_pyiqas_towers(make, seeded_weights, pos_embedding):
     metric = make("RN50", pos_embedding=pos_embedding, prompts="single:Good photo.")

@@ -93,6 +93,7 @@ def test_weights_are_not_packed_if_they_cannot_be_ordered(said, how):
     assert said(code + "\n").count("packed weights of torch.float32") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "break_it, named",
     [

@@ -105,6 +105,7 @@ def test_a_gate_that_is_refused_leaves_the_folder_to_the_one_that_writes_there(c
     assert not (folders / "gate/gate.xml").exists()
 
 
+@pytest.mark.slow
 def test_a_gate_that_ends_with_an_error_leaves_no_earlier_verdict_that_it_may_replace(clipiqa, folders, command):
     verdict = {"gate.json", "rows.csv", "provenance.json"}
     page = folders / "page/gate.html"
@@ -175,6 +176,7 @@ def test_a_flagged_image_without_a_score_fails_with_files(clipiqa, folders, comm
     assert (folders / "gate/gate.json").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_verdict_is_about_the_images_that_are_there(clipiqa, folders, command):
     given = f"{command} mini"
     clipiqa(given, 0, out="n = 20")

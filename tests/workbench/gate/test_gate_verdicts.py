@@ -181,6 +181,7 @@ def test_folders_are_scored_paired_and_resumed(clipiqa, folders, command, monkey
     assert " and 0.0.9" in ran.err and ran.err.count("simplejpeg") == 1 and " and 0.0.8" in ran.err
 
 
+@pytest.mark.slow
 def test_a_metric_is_found_under_another_name_and_no_temporary_file_is_written(clipiqa, folders, monkeypatch):
     clipiqa("score base -b mini --device cpu --out base.csv", 0)
     given = "gate base.csv new --device cpu --margin quality=0.01 -m"
@@ -200,6 +201,7 @@ def stopped(*_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_folders_without_images_are_named_before_anything_is_scored(clipiqa, folders, monkeypatch):
     (folders / "empty").mkdir()
     for name, wrong in (("empty", "without image files"), ("missing", "does not exist")):

@@ -16,6 +16,7 @@ def photos(tmp_path):
     return tmp_path / "p"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["p", "p/page"])
 def test_thumbnails_of_a_page_are_no_photos(clipiqa, photos, place):
     """The page lies in the folder of photos; each of two runs counts the ten photos."""

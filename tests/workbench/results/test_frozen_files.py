@@ -247,6 +247,7 @@ def test_a_folder_of_results_keeps_all_scores_and_nothing_is_scored(name, folder
     assert not encoded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, changed", {"compare": "photos/canyon-wren.jpg", "table": "pictures/two/1.ppm"}.items())
 def test_a_changed_image_of_a_folder_of_results_is_scored_again(name, changed, folders, encoded, resume):
     touch(folders / changed)

@@ -213,6 +213,7 @@ def test_parameters_that_an_option_names(records, tmp_path):
     assert fingerprint == fingerprint_of(record)
 
 
+@pytest.mark.slow
 def test_the_family(records, tmp_path):
     towers = {name: fake_state_dict(name) for name in ("RN50", "ViT-B/32")}
     learned = {"ctx": 16, "token_prefix": 1, "token_suffix": 60}  # 77 tokens

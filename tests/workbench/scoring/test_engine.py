@@ -169,6 +169,7 @@ def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(ph
     clipiqa("gate s.csv s.csv --by piqe --allow-missing 1", 0, out="lower is better")
 
 
+@pytest.mark.slow
 def test_clip_metrics_alone_do_not_import_pyiqa(photos, tmp_path, forked_bare):
     code = f"import sys; from clipiqa_pyiqa import score_paths; rows = [*score_paths([{MINI!r}], {str(photos)!r})]"
     ran = forked_bare.run("", tmp_path, code=f"{code}\nprint(len(rows), 'pyiqa' in sys.modules)")

@@ -37,6 +37,7 @@ def write_paper(clipiqa, folder, line):
     (folder / "paper.csv").write_text(f"method,{names}\nours,{cells}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stand_ins")
 def test_a_table_needs_a_metric_and_the_readme_names_one(clipiqa, folder):
     (line,) = (line for line in LINES if "--protocol" not in line)
