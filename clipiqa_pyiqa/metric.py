@@ -22,7 +22,7 @@ from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import PromptLearner
 from .prompts.learned_options import check_learned_options, learned_metadata
 from .prompts.made_for import check_backbone, warn_of_positions
-from .prompts.pairs import Prompts, Question, QuestionsByColumn, check_averaged, score_range
+from .prompts.pairs import Prompts, Question, QuestionsByColumn, check_averaged, check_names, score_range
 from .prompts.parsing import parse_prompts
 from .prompts.prompt_files import check_learned_file, load_prompt_file
 from .prompts.published import PUBLISHED, ModelType
@@ -104,7 +104,9 @@ class CLIPIQA(ImageEncoder):
         self.aggregate = aggregate
         # all that can be refused comes before the weights, which may be downloaded
         self._prompts = parse_prompts(prompts, template)
-        if aggregate is not None:
+        if aggregate is None:
+            check_names([question.name for question in self._prompts])
+        else:
             check_averaged(self._prompts)
         check_learned_options(model_type, self._prompts, pretrained_model_path, context)
         metadata = learned_metadata(model_type, pretrained_model_path)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..errors import PromptError
+from ..text import twice_in
 from .single import COSINE_RANGE, SingleText
 
 
@@ -45,6 +46,16 @@ def check_averaged(questions: Sequence[Question]) -> None:
             f"the score of {singles[0].name!r} is a cosine, which is not averaged with other scores: pass it alone as "
             "`{prompts}`, or {aggregate}=None for a column each.",
             options=("prompts", "aggregate"),
+        )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise PromptError if two columns have one name: the second would take the place of the first."""
+    name = twice_in(names)
+    if name:
+        raise PromptError(
+            f"two of `{{prompts}}` are named {name!r}, but each column needs a name of its own: leave one out.",
+            options=("prompts",),
         )
 
 

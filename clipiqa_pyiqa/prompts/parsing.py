@@ -14,6 +14,7 @@ from .pairs import (
     Question,
     QuestionsByColumn,
     check_averaged,
+    check_names,
     free_pair,
 )
 from .single import PREFIX, SingleText, is_single, words_of_single
@@ -56,7 +57,9 @@ def parse_questions(prompts: Prompts | Mapping[str, Prompts] = None, template: s
             check_averaged(questions)
     else:
         parsed = [(item, parse_prompts([item], template)) for item in _items(prompts)]
-        by_column = QuestionsByColumn({pairs[0].name if len(pairs) == 1 else item: pairs for item, pairs in parsed})
+        names = [questions[0].name if len(questions) == 1 else _plain_name(item) for item, questions in parsed]
+        check_names(names)
+        by_column = QuestionsByColumn({name: questions for name, (_, questions) in zip(names, parsed, strict=True)})
     if not by_column:
         raise PromptError("there are no columns: pass at least one, such as ['quality'].")
     return by_column
@@ -124,10 +127,15 @@ def _single(prompt: str, template: str | None) -> SingleText:
     return SingleText(_worded(text, template))
 
 
+def _plain_name(name: str) -> str:
+    """Return the name of a pair or a preset as it stands in our tables, however a user spells it."""
+    plain = " ".join(name.lower().split())
+    return ALIASES.get(plain, plain)
+
+
 def _pairs_by_name(name: str, template: str | None) -> Sequence[PromptPair]:
     """Return a named pair, or the pairs of a preset."""
-    key = " ".join(name.lower().split())
-    key = ALIASES.get(key, key)
+    key = _plain_name(name)
     if key in NAMED_PAIRS:
         return [named_pair(key, template)]
     if key not in PRESETS and ":" in key:

@@ -3,10 +3,10 @@
 import open_clip
 import pytest
 
-from clipiqa_pyiqa import PromptError
+from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.prompts.named_pairs import ALIASES, NAMED_PAIRS, PRESETS
 from clipiqa_pyiqa.prompts.pairs import PromptPair
-from clipiqa_pyiqa.prompts.parsing import parse_prompts
+from clipiqa_pyiqa.prompts.parsing import parse_prompts, parse_questions
 
 pytestmark = pytest.mark.quick
 
@@ -81,6 +81,21 @@ def test_tokens_are_counted_as_clip_counts_them():
     longest = " ".join(["photo"] * 75)
     assert int((open_clip.tokenize([longest]) != 0).sum()) == 77
     assert texts((longest, "Bad photo.")) == [(longest, "Bad photo.")]
+
+
+def test_two_columns_of_one_name_are_refused():
+    """They became one column, whose record was that of the second."""
+    reworded = PromptPair("quality", *CRISP)
+    for prompts in (["quality", "quality"], ["quality", reworded], ["pyiqa", " PYIQA "]):
+        with pytest.raises(PromptError, match="two of `prompts` are named"):
+            parse_questions(prompts)
+    for prompts in (["quality", "quality"], ["quality", reworded]):
+        with pytest.raises(PromptError, match="two of `prompts` are named 'quality'"):
+            CLIPIQA(prompts=prompts, aggregate=None, backbone="mini")
+
+
+def test_a_column_has_the_plain_name_of_its_preset():
+    assert list(parse_questions([" PYIQA ", "Colourfulness"])) == ["pyiqa", "colorfulness"]
 
 
 def test_bad_prompts_and_templates_are_refused():
