@@ -146,20 +146,21 @@ def _check_packages() -> None:
 def _metadata_of(network: Network) -> dict[str, str]:
     """Return the provenance, the columns and the form of the input, as texts."""
     first_column = next(iter(network.records.values()))
+    score_range = network.metric.score_range if network.questions is None else first_column["range"]
     facts: dict[str, Any] = {
         **network.metric.provenance(),
         "scores": network.records,
         "columns": network.names,
-        "score_range": first_column["range"],
+        "score_range": score_range,
         "lower_better": first_column["lower_better"],
     }
     if network.questions is not None:
         pairs = {name: record["questions"] for name, record in network.records.items()}
         facts["pairs"] = json.dumps(pairs, ensure_ascii=False)
+        facts["aggregate"] = "mean of the pairs of each column"
     cell = network.metric.clip.cell
     facts["input"] = INPUT
     facts["min_side"] = cell
-    facts["aggregate"] = "mean of the pairs of each column"
     metadata = as_texts(facts)
     if network.with_map:
         metadata["map"] = f"a score for each cell of {cell} px, from the upper left corner on"

@@ -13,7 +13,7 @@ import pandas
 import pytest
 import torch
 from assertions import refused
-from metrics import learned
+from metrics import learned, save_head
 from photos import PHOTOS, distorted_photos, photo_like
 from PIL import Image
 from repository import skip_without_export
@@ -149,9 +149,21 @@ class TestWholeMetrics:
         metric = CLIPIQA("clipiqa+", pretrained_model_path=head, aggregate=None, **tower).eval()
         refused(export_onnx, metric, tmp_path / "x.onnx", with_map=True)
         file = export_onnx(metric, tmp_path / "x.onnx")
-        assert json.loads(file.metadata["score_range"]) == [None, None]
+        assert json.loads(file.metadata["score_range"]) == [0, 8]
+        assert "aggregate" not in file.metadata
         assert file.metadata["lower_better"] == "true"
         assert_scores(file, metric, photo_like(97, 131, 2), 1e-4 * 8)
+
+
+@pytest.mark.slow
+def test_the_file_of_a_head_has_its_range_and_averages_no_pairs(tmp_path, small_compact):
+    """It said null to null, and a mean of pairs."""
+    metric = CLIPIQA("clipiqa+", backbone="mini", clip_weights=small_compact, pretrained=False).eval()
+    save_head(metric, tmp_path / "head.safetensors")
+    metric.load_prompts(tmp_path / "head.safetensors")
+    metadata = export_onnx(metric, tmp_path / "x.onnx").metadata
+    assert json.loads(metadata["score_range"]) == [1, 5]
+    assert "aggregate" not in metadata
 
 
 # Bad input
