@@ -139,12 +139,15 @@ class PromptLearner(nn.Module):
     def record(self) -> dict[str, Any]:
         """Return the record of the scores of these prompts."""
         sha256 = self.content_hash()
-        if self.source is None:
-            file_name = None
-            is_trained = self.is_learned
-        else:
+        file_name: str | None = None
+        is_trained: bool | None
+        if self.source is not None:
             file_name, loaded_sha256 = self.source
             is_trained = sha256 != loaded_sha256
+        elif self._is_loaded:  # by load_state_dict: nothing tells where the context comes from
+            is_trained = None
+        else:
+            is_trained = self.is_learned
         learned = {"sha256": sha256, "from": file_name, "trained": is_trained, "shape": list(self.ctx.shape)}
         if not self.has_fixed_words:
             learned["fixed_words"] = False

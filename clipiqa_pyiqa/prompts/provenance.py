@@ -39,11 +39,16 @@ def _question_text(questions: Sequence[Sequence[str]]) -> str:
 
 
 def _learned_text(learned: Mapping[str, Any], question: str) -> str:
-    trained = ", trained here" if learned["trained"] else ""
     shape = "×".join(map(str, learned["shape"]))
     place = "around" if learned.get("fixed_words", True) else "that began as"
-    origin = learned["from"] or "scratch"
-    return f"learned {learned['sha256'][:8]} (from {origin}{trained}; ctx {shape} {place} {question})"
+    return f"learned {learned['sha256'][:8]} ({_origin_text(learned)}; ctx {shape} {place} {question})"
+
+
+def _origin_text(learned: Mapping[str, Any]) -> str:
+    if learned["trained"] is None:
+        return "origin unknown"
+    trained = ", trained here" if learned["trained"] else ""
+    return f"from {learned['from'] or 'scratch'}{trained}"
 
 
 def files_text(record: Mapping[str, Any]) -> str:
