@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from .learned import STATE_KEYS, PromptLearner
 from .made_for import check_backbone, check_weights, warn_of_positions
 from .pairs import PromptPair
 from .parsing import parse_prompts
-from .provenance import value_text
 from .questions import only_pairs
 
 FORMAT = "clipiqa-pyiqa learned prompts 2"
@@ -136,7 +136,7 @@ def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[s
             "class_position": "middle" if learner.has_fixed_words else "none",
             **(metadata or {}),
         }
-        texts = {key: value_text(value) for key, value in fields.items()}
+        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
         texts["sha256"] = content_checksum(tensors, texts)
         write_bytes(path, save(tensors, texts))
     elif path.suffix in (".pth", ".pt"):

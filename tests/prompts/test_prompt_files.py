@@ -1,6 +1,7 @@
 """Files of learned prompts: every format that is around, our own, and what must be refused."""
 
 import hashlib
+import json
 import logging
 from dataclasses import replace
 
@@ -95,6 +96,18 @@ def test_a_saved_file_holds_its_words(tmp_path):
     refused(CLIPIQA("clipiqa+", "mini", pretrained=False).load_state_dict, metric.state_dict())
 
 
+def test_metadata_that_are_no_texts_are_written_as_json(learned, tmp_path):
+    """0.123456789 was rounded to 0.123457, and None became none."""
+    path = tmp_path / "mine.safetensors"
+    facts = {"srocc": 0.123456789, "test": None, "split": "ä"}
+    save_prompt_file(learned.prompt_learner, path, facts)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["srocc"]) == facts["srocc"]
+    assert json.loads(metadata["test"]) is None
+    assert metadata["split"] == "ä"
+
+
 def test_pth_is_for_pyiqas_own_load_weights(learned, tmp_path):
     save_prompt_file(learned.prompt_learner, tmp_path / "mine.pth")
     theirs = pyiqa.create_metric("clipiqa+", device="cpu", pretrained=False, backbone="mini")
@@ -183,6 +196,13 @@ def test_prompts_of_a_file_without_words_get_those_of_the_metric_whatever_was_lo
         assert learned.prompts[0].positive == "Good photo."
         assert torch.equal(learned(x), expected)
     assert "'Good photo.|Bad photo.'" in refused(learned.load_state_dict, sharp.state_dict())
+
+
+def test_the_origin_of_a_context_from_a_state_is_unknown(learned):
+    """It was recorded as trained here, from scratch."""
+    (record,) = learned.provenance()["scores"].values()
+    assert record["learned"]["from"] is None and record["learned"]["trained"] is None
+    assert "(origin unknown; ctx 2×16×64 around" in repr(learned)
 
 
 def test_another_backbone_and_positional_embedding_are_named_from_the_metadata(learned, tmp_path, caplog):
