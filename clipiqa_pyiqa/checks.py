@@ -8,6 +8,7 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Collection, Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def check_whole_or_none(option: str, number: Any, least: int = 1, most: int = MO
 
 def check_number(option: str, number: Any, least: float = -MOST, most: float = MOST) -> None:
     """Raise unless a number, of Python or NumPy, is between two bounds; NaN is not, and True is no number."""
-    if isinstance(number, bool) or not isinstance(number, numbers.Real):
+    if isinstance(number, bool | Fraction) or not isinstance(number, numbers.Real):
         raise _refused(option, "a number", number)
     _check_between(option, number, least, most)
 
@@ -68,8 +69,12 @@ def check_mapping(option: str, mapping: Any) -> None:
 
 
 def check_one_of(option: str, choice: Any, choices: Iterable[Any]) -> None:
-    known = list(choices)
-    if choice not in known:
+    known = dict.fromkeys(choices)  # asked by hash, since an array compares its elements
+    try:
+        is_known = choice in known
+    except TypeError:  # a list or an array has no hash
+        is_known = False
+    if not is_known:
         raise OptionError(
             f"{{{option}}} must be one of {', '.join(map(repr, known))}; got {shown(choice)}.", options=(option,)
         )

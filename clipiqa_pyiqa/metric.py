@@ -177,7 +177,7 @@ class CLIPIQA(ImageEncoder):
         return (self._learned_name,) if self.questions is None else tuple(self.questions)
 
     def load_prompts(self, path: FilePath) -> None:
-        """Load learned prompts or a fitted head.
+        """Load learned prompts or a fitted head; a file that cannot be loaded leaves the metric as it was.
 
         Args:
             path: a head of :func:`clipiqa_pyiqa.fit`, learned prompts in our ``.safetensors``, or a checkpoint of pyiqa
@@ -193,7 +193,6 @@ class CLIPIQA(ImageEncoder):
         else:
             learner = self.prompt_learner or PromptLearner(self.clip, self._pair).to(device).train(self.training)
             load_prompt_file(learner, path, self.pos_embedding, self._pair)
-        # a file that cannot be loaded leaves the metric as it was
         self.head = head
         self.prompt_learner = learner
         self._learned_name = Path(path).stem

@@ -73,6 +73,8 @@ class CLIPIQAReward:
         self.device = device
         averaged_pairs(prompts, options, "CLIPIQAReward")  # checked before weights are downloaded
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
+        if self.metric.head is not None:
+            raise CLIPIQAError("a fitted head has no prompts to reward: pass a file of learned prompts, or none.")
         if local:
             self.metric.check_map()
 

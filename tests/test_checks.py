@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -109,6 +110,11 @@ def test_a_loss_takes_larger_crops_than_training():
 def test_numbers_of_numpy_are_numbers():
     assert CLIPIQALoss(backbone="mini", crop=np.int64(64), loss_weight=np.float32(0.5)).crop == 64
     assert with_options("plain", epochs=np.int32(3)).epochs == 3
+
+
+def test_arrays_and_fractions_are_refused_in_a_sentence():
+    assert refused(CLIPIQALoss, form=np.array(["nll", "linear"])).startswith("form")
+    assert refused(CLIPIQALoss, loss_weight=Fraction(1, 3)).startswith("loss_weight")
 
 
 def test_a_learned_context_is_checked():
