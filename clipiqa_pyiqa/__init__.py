@@ -124,7 +124,7 @@ if not TYPE_CHECKING:  # keeps type checkers from accepting unknown attributes
 def is_active() -> bool:
     """Return whether ``pyiqa.create_metric('clipiqa')`` builds this package's class.
 
-    The answer is False if ``CLIPIQA_PYIQA_BUILTIN`` is set, if the package is importable but not installed, or if
+    The answer is False if ``CLIPIQA_PYIQA_BUILTIN`` is set to 1, if the package is importable but not installed, or if
     pyiqa is not installed.
     """
     if find_spec("pyiqa") is None:

@@ -25,7 +25,7 @@ NEAR_ZERO = 1e-15  # a norm below it gives no weight
 
 
 class GradientShare:
-    """The weight of a loss; it follows from both gradients' norms, smoothed over steps, and 0 before the first step.
+    """The weight of a loss; it follows from both gradients' norms, smoothed over steps, and is 0 before the first.
 
     Args:
         pixel_loss: The loss beside it, a function of the prediction and the target; None if it is not used.

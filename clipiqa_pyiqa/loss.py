@@ -256,7 +256,7 @@ def _range(input_range: Sequence[float]) -> tuple[float, float]:
 
 
 def _check_share(share: float | None, beside: Any, loss_weight: float) -> None:
-    """Raise unless ``share`` and ``beside`` are given together, and then without ``loss_weight``; or none of both."""
+    """Raise unless ``share`` and ``beside`` are given together, and then without ``loss_weight``; or neither."""
     if share is not None:
         check_number("share", share)
     if beside is not None and not callable(beside):

@@ -115,7 +115,7 @@ class CLIPImageQualityAssessment(Metric):
 
     def scores_of(self, images: Tensor) -> Tensor:
         """Return scores ``(N, C)`` of images in ``data_range``, a column for each prompt."""
-        pixels = images / float(self.data_range) if isinstance(images, Tensor) else images  # which are refused
+        pixels = images / float(self.data_range) if isinstance(images, Tensor) else images  # the model refuses these
         return self.model(pixels, self.questions)
 
     def by_prompt(self, scores: Tensor) -> Tensor | dict[str, Tensor]:
