@@ -2,7 +2,7 @@
 
 import inspect
 from functools import partial
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from .errors import CLIPIQAError
@@ -11,20 +11,19 @@ from .text import shown
 
 def is_factory(metric: Any) -> bool:
     """Return whether this makes a metric when it is called."""
-    return isinstance(metric, type | FunctionType | partial)
+    return isinstance(metric, type | FunctionType | MethodType | partial)
 
 
 def metric_from(metric: Any) -> Any:
     """Return a metric, or the one that a function without arguments makes."""
     if not is_factory(metric):
         return metric
-    if isinstance(metric, FunctionType):
-        try:
-            inspect.signature(metric).bind()
-        except TypeError as error:
-            raise CLIPIQAError(
-                f"a function in place of a metric makes one without arguments; got {shown(metric)}: {error}."
-            ) from error
+    try:
+        inspect.signature(metric).bind()
+    except (TypeError, ValueError) as error:  # ValueError: some classes in C tell no signature
+        raise CLIPIQAError(
+            f"a function or a class in place of a metric makes one without arguments; got {shown(metric)}: {error}."
+        ) from error
     return metric()
 
 

@@ -5,6 +5,7 @@ import gc
 import json
 import pickle
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from torch.multiprocessing import get_context
 
 from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.clip import strips as strips_module
+from clipiqa_pyiqa.given_metric import net_of
+from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
 from clipiqa_pyiqa.prompts.parsing import parse_questions
 
 
@@ -176,6 +179,14 @@ def test_a_bad_question_fails_before_the_image_is_encoded(metric, images, monkey
     monkeypatch.setattr(metric, "encode_unchecked", lambda x: pytest.fail("encoded for nothing"))
     with pytest.raises(PromptError):
         metric(images, prompts=[])
+
+
+def test_no_columns_and_functions_that_need_arguments_are_refused_in_a_sentence(images):
+    metric = CLIPIQA(backbone="mini")
+    assert "no columns" in refused(metric, images, QuestionsByColumn())
+    for factory in (partial(getattr, metric), torch.nn.Linear, metric.load_prompts):
+        assert "without arguments" in refused(net_of, factory)
+    assert net_of(partial(CLIPIQA, backbone="mini")).clip is metric.clip
 
 
 def test_equal_images_of_one_batch_have_equal_scores():

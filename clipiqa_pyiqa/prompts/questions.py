@@ -32,6 +32,8 @@ def asked_questions(
     """Return what each column asks; ``default`` is the ``aggregate`` of a metric whose call has none."""
     if isinstance(prompts, QuestionsByColumn):
         check_one_of("aggregate", aggregate, ("default", None))
+        if not prompts:
+            raise PromptError("there are no columns: pass at least one question, such as 'quality'.")
         asked: AskedQuestions = list(prompts.values())
     else:
         check_one_of("aggregate", aggregate, ("mean", None, "default"))
