@@ -20,7 +20,7 @@ from .image_features import POS_EMBEDDINGS, ImageEncoder, PosEmbedding
 from .prompts.antonym import antonym_scores
 from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import PromptLearner
-from .prompts.learned_options import check_learned_options, learned_metadata
+from .prompts.learned_options import check_learned_options, check_loaded_context, check_no_words, learned_metadata
 from .prompts.made_for import check_backbone, warn_of_positions
 from .prompts.pairs import Prompts, Question, QuestionsByColumn, check_averaged, check_names, score_range
 from .prompts.parsing import parse_prompts
@@ -110,10 +110,8 @@ class CLIPIQA(ImageEncoder):
             check_averaged(self._prompts)
         check_learned_options(model_type, self._prompts, pretrained_model_path, context)
         metadata = learned_metadata(model_type, pretrained_model_path)
-        if pretrained_model_path is not None and prompts is not None and "base_positive" in metadata:
-            raise PromptError(
-                f"{pretrained_model_path} has words of its own: leave out `{{prompts}}`.", options=("prompts",)
-            )
+        if pretrained_model_path is not None and prompts is not None:
+            check_no_words(pretrained_model_path, metadata)
         positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
         check_one_of("pos_embedding", positions, POS_EMBEDDINGS)
         self.pos_embedding: str = POS_EMBEDDINGS[positions]
@@ -136,6 +134,7 @@ class CLIPIQA(ImageEncoder):
                 warn_of_positions(model_type, metadata, self.pos_embedding)
                 published = obtained_file(pyiqa_file(metadata["file"]))
                 load_prompt_file(self.prompt_learner, published.path, self.pos_embedding, self._pair)
+            check_loaded_context(self.prompt_learner, context or {})
         self.check_positions()  # after the origin of prompts
 
     @property

@@ -85,7 +85,7 @@ class PromptLearner(nn.Module):
         self.register_buffer("token_prefix", prefix)
         self.register_buffer("token_suffix", suffix)
         self.register_buffer("initial_ctx", ctx.clone(), persistent=False)
-        self._is_loaded = False
+        self.is_loaded = False
         self._tower: TextTower | None = None
         self._remembered: dict[tuple[torch.dtype, torch.device], EncodedTexts] = {}  # of the last context
 
@@ -96,7 +96,7 @@ class PromptLearner(nn.Module):
     @property
     def is_learned(self) -> bool:
         """Whether the context was loaded or trained."""
-        return self._is_loaded or not torch.equal(self.ctx, self.initial_ctx)
+        return self.is_loaded or not torch.equal(self.ctx, self.initial_ctx)
 
     def embeddings(self) -> Tensor:
         """Return the embeddings of both texts, up to the last end token, ``(2, L, dim)``."""
@@ -144,7 +144,7 @@ class PromptLearner(nn.Module):
         if self.source is not None:
             file_name, loaded_sha256 = self.source
             is_trained = sha256 != loaded_sha256
-        elif self._is_loaded:  # by load_state_dict: nothing tells where the context comes from
+        elif self.is_loaded:  # by load_state_dict: nothing tells where the context comes from
             is_trained = None
         else:
             is_trained = self.is_learned
@@ -194,7 +194,7 @@ class PromptLearner(nn.Module):
             self.clip.warn_of_unknown(self.pair.texts)
             self.has_fixed_words, self.token_counts = self._words_in(**new)
             self.source = None
-            self._is_loaded = True
+            self.is_loaded = True
             for name, value in new.items():
                 old = getattr(self, name)
                 if old.shape != value.shape:

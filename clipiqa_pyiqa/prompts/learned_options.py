@@ -7,6 +7,7 @@ from ..checks import FilePath, check_keys, check_mapping
 from ..errors import PromptError
 from ..weights.checkpoint import open_checkpoint
 from .context_options import CONTEXT_OPTIONS, check_context
+from .learned import PromptLearner
 from .pairs import Question
 from .published import PUBLISHED, ModelType
 from .questions import only_pairs
@@ -30,6 +31,30 @@ def check_learned_options(
         check_mapping("context", context)
         check_keys(context, CONTEXT_OPTIONS, "`context`")
         check_context(**context)
+
+
+def check_no_words(path: FilePath, metadata: Mapping[str, Any]) -> None:
+    """Raise PromptError if a file has words of its own, beside which a user's would be ignored."""
+    if "base_positive" in metadata:
+        raise PromptError(f"{path} has words of its own: leave out `{{prompts}}`.", options=("prompts",))
+
+
+def check_loaded_context(learner: PromptLearner | None, context: Mapping[str, Any]) -> None:
+    """Raise PromptError if prompts that were loaded have another context than the one that was asked for.
+
+    Args:
+        learner: None if a head was loaded.
+    """
+    if learner is None or not learner.is_loaded:
+        return
+    is_shared = learner.ctx.dim() == 2
+    n_ctx = context.get("n_ctx")
+    if n_ctx not in (None, learner.n_ctx) or context.get("shared", is_shared) != is_shared:
+        raise PromptError(
+            f"`{{context}}` asks for {dict(context)}, but the loaded prompts have n_ctx={learner.n_ctx} and "
+            f"shared={is_shared}: leave it out, or pass {{pretrained}}=False and no file to train new ones.",
+            options=("context", "pretrained"),
+        )
 
 
 def learned_metadata(model_type: ModelType, path: FilePath | None) -> dict[str, Any]:

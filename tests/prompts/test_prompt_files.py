@@ -198,6 +198,15 @@ def test_prompts_of_a_file_without_words_get_those_of_the_metric_whatever_was_lo
     assert "'Good photo.|Bad photo.'" in refused(learned.load_state_dict, sharp.state_dict())
 
 
+def test_another_context_than_that_of_the_file_is_refused(learned, tmp_path):
+    """It was ignored."""
+    path = tmp_path / "mine.safetensors"
+    save_prompt_file(learned.prompt_learner, path)
+    for context in ({"n_ctx": 4}, {"shared": True}):
+        assert "n_ctx=16 and shared=False" in refused(CLIPIQA, "clipiqa+", pretrained_model_path=path, context=context)
+    CLIPIQA("clipiqa+", pretrained_model_path=path, context={"n_ctx": 16})
+
+
 def test_the_origin_of_a_context_from_a_state_is_unknown(learned):
     """It was recorded as trained here, from scratch."""
     (record,) = learned.provenance()["scores"].values()
