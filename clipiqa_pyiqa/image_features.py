@@ -79,7 +79,7 @@ class ImageEncoder(TowerMetric):
         return margins(features, texts.to(x.device), self.clip.logit_scale)
 
     def check_positions(self) -> None:
-        """Raise if a positional embedding is asked of a tower that has none."""
+        """Raise if 'interpolate' is asked of a tower without a positional embedding."""
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
                 f"{{pos_embedding}} must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no "

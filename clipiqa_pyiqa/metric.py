@@ -135,7 +135,7 @@ class CLIPIQA(ImageEncoder):
                 published = obtained_file(pyiqa_file(metadata["file"]))
                 load_prompt_file(self.prompt_learner, published.path, self.pos_embedding, self._pair)
             check_loaded_context(self.prompt_learner, context or {})
-        self.check_positions()  # after the origin of prompts
+        self.check_positions()  # last: an error of a file with prompts tells more
 
     @property
     def prompts(self) -> tuple[Question, ...]:

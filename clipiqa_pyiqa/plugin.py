@@ -50,9 +50,18 @@ def register_losses() -> None:
 def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any = None, **options: Any) -> "CLIPIQA":
     """Return our :class:`~clipiqa_pyiqa.CLIPIQA`; log what pyiqa says of it that is not true."""
     from .metric import CLIPIQA
-    from .prompts.single import COSINE_RANGE
 
     net = CLIPIQA(model_type, *args, prompts=prompts, **options)
+    _warn_of_scale(net)
+    if model_type == "clipiqa" and prompts is None and "mini" not in (options.get("backbone"), *args[:1]):
+        _announce()
+    return net
+
+
+def _warn_of_scale(net: "CLIPIQA") -> None:
+    """Log what pyiqa's wrapper says of a metric's direction or range that is not true."""
+    from .prompts.single import COSINE_RANGE
+
     if net.lower_better:  # pyiqa's wrapper has the range and direction of its configuration
         log.warning(
             "clipiqa-pyiqa: low scores of this head are good, as metric.net.lower_better says; pyiqa's "
@@ -63,9 +72,6 @@ def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any 
             "clipiqa-pyiqa: scores of a single text are cosines from -1 to 1, as metric.net.score_range says; pyiqa's "
             "metric.score_range does not know it."
         )
-    if model_type == "clipiqa" and prompts is None and "mini" not in (options.get("backbone"), *args[:1]):
-        _announce()
-    return net
 
 
 def build_member(kind: str, *args: Any, **options: Any) -> "FamilyMetric":

@@ -36,6 +36,11 @@ class OpinionHead(nn.Module):
             slope and offset of the first function; for ridge, ``mean`` and ``weight`` ``(K,)`` of the K inputs.
     """
 
+    direction: Tensor
+    prior: Tensor
+    mean: Tensor
+    weight: Tensor
+
     def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: FilePath = "the head"):
         super().__init__()
         fields = read_fields(path, metadata, _NEEDED)
@@ -49,11 +54,6 @@ class OpinionHead(nn.Module):
         _check_tensors(path, tensors, self.method, self.is_on_stages)
         for name in METHODS[self.method]:
             self.register_buffer(name, tensors[name], persistent=False)
-
-    direction: Tensor
-    prior: Tensor
-    mean: Tensor
-    weight: Tensor
 
     def forward(self, features: Tensor) -> Tensor:
         """Return predictions ``(N, 1)``, where 0 is the worst score of the range and 1 the best.

@@ -151,7 +151,7 @@ class PromptLearner(nn.Module):
         learned = {"sha256": sha256, "from": file_name, "trained": is_trained, "shape": list(self.ctx.shape)}
         if not self.has_fixed_words:
             learned["fixed_words"] = False
-        pair_as_read = PromptPair(self.pair.name, *self._read_texts)
+        pair_as_read = PromptPair(self.pair.name, *self._texts_of_record)
         return {**question_record([pair_as_read]), "learned": learned}
 
     def load_context(self, ctx: Tensor) -> None:
@@ -166,7 +166,7 @@ class PromptLearner(nn.Module):
         return [f"{text}." for text in self.pair.texts]
 
     @property
-    def _read_texts(self) -> list[str]:
+    def _texts_of_record(self) -> list[str]:
         """The words between the halves of a context; without fixed words, those that the context began with."""
         return self._fixed_words if self.has_fixed_words else list(self.pair.texts)
 
@@ -208,8 +208,8 @@ class PromptLearner(nn.Module):
         if not is_context or not ctx.is_floating_point():
             raise PromptError(
                 f"the learned context must be (n_ctx, {dim}) or (2, n_ctx, {dim}) in floats for {self._clip_name}; got "
-                f"{shape} in {ctx.dtype}: build the metric with the backbone that the prompts were learned on.",
-                options=("n_ctx",),
+                f"{shape} in {ctx.dtype}: build the metric with the {{backbone}} that the prompts were learned on.",
+                options=("backbone",),
             )
 
     def _words_in(self, ctx: Tensor, token_prefix: Tensor, token_suffix: Tensor) -> tuple[bool, tuple[int, int]]:
