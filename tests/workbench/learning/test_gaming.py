@@ -54,6 +54,16 @@ def test_pixels_that_follow_the_gradient_are_called(clean, blurred, climbed, cri
         assert found.numbers["above clean"] > 0.5 and ("psnr" in found.numbers) is with_references
 
 
+def test_a_stored_alarm_compares_with_the_first_call_of_a_stopped_training(
+    clean, blurred, climbed, criterion, tmp_path
+):
+    alarm = GamingAlarm(criterion, clean)
+    assert alarm(blurred).sentence == ""
+    torch.save(alarm, tmp_path / "alarm.pt")
+    resumed = torch.load(tmp_path / "alarm.pt", weights_only=False)
+    assert resumed(climbed).sentence == alarm(climbed).sentence != ""
+
+
 def noisy(clean, amount, seed=0):
     return clean + amount * normal(clean.shape, seed=seed)
 
