@@ -108,6 +108,7 @@ def test_a_state_that_torch_does_not_tell(said, break_it, named):
     assert said(break_it + "\n").count(named) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ops.mkldnn._is_mkldnn_bf16_supported", "cpu._is_avx512_supported"])
 def test_bf16_is_computed_in_fp32_where_torch_does_not_say_how_fast_it_is(forked_bare, tmp_path, name):
     place, _, function = name.rpartition(".")

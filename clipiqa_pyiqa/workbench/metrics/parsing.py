@@ -80,7 +80,7 @@ def _check_label(label: str, labels: Sequence[str]) -> None:
         raise CLIPIQAError(f"a metric cannot be called {label!r}, a column of the results: give it a label.")
     if labels.count(label) > 1:
         raise CLIPIQAError(
-            f"two metrics are called {label!r}: give one another label, LABEL=NAME (an object: {{'LABEL': object}})."
+            f"two metrics are called {label!r}: give one of them a label, LABEL=NAME, or {{'LABEL': object}}."
         )
 
 

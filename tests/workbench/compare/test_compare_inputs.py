@@ -247,7 +247,7 @@ def test_metrics_that_cannot_be_used_are_refused():
         ("mos=niqe", "'mos'"),
         ("clipiqa:promts=quality", "'prompts'"),
         ("niqe:test_channel=true", "'test_y_channel'"),
-        ([len, len], "{'mine': object}"),
+        ([len, len], "{'LABEL': object}"),
         ({"a": {"metric_opt": {}}}, "'metric_opts'"),
         ({"niqe": {"lower_better": "maybe"}}, "lower_better"),
     ]:

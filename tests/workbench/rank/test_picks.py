@@ -47,7 +47,7 @@ def test_a_table_of_picked_photos_is_printed(ranked):
 def test_options_that_do_not_go_together_are_named(clipiqa, folder):
     for options, named in {
         "": "no PATH",
-        "scores.csv --paths": "no photo is picked",
+        "scores.csv --paths": "--paths needs picked photos",
         "scores.csv --by MUS --worst 1": "'MOS'",
         "scores.csv --lower-better --higher-better": "exclude",
         "scores.csv --prompts quality": "--prompts",
