@@ -43,8 +43,11 @@ class ImageRecord:
 
     @property
     def picture(self) -> Image.Image:
-        """The pixels, which must be uint8, as a picture of PIL."""
-        return Image.fromarray(self.pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
+        """The pixels as a picture of PIL; floats are rounded to 8 bits."""
+        pixels = self.pixels
+        if pixels.is_floating_point():
+            pixels = (255 * pixels).round().to(torch.uint8)
+        return Image.fromarray(pixels.permute(1, 2, 0).numpy())  # (3, H, W) -> (H, W, 3)
 
     @property
     def shape(self) -> torch.Size:

@@ -30,6 +30,11 @@ def loaded(image):
     return read_image(memory_image("image 0", image)).pixels.permute(1, 2, 0)
 
 
+def test_an_image_of_floats_has_a_picture():
+    for image in (RGB, RGB / 255, (RGB / 255).astype(np.float32)):
+        assert np.array_equal(np.asarray(read_image(memory_image("image 0", image)).picture), RGB)
+
+
 def test_floats_n_255_are_8_bit_n_to_the_last_bit():
     for dtype in [np.float32, np.float64]:
         values = np.arange(48 * 256, dtype=np.uint8).reshape(48, 256)
