@@ -20,7 +20,7 @@ from ..results.scores import Scores
 from ..results.store import Results, open_results
 from ..scoring.circumstances import circumstances
 from ..scoring.joining import join_scores_in_files
-from ..scoring.missing_scores import score_missing
+from ..scoring.missing_scores import MetricTimes, score_missing
 from ..scoring.options import Options
 from .metric_result import MetricResult
 from .published_metric import published_in_record, published_metric
@@ -77,10 +77,12 @@ def score_all(
         for column, values in joined.items():
             results.join_facts(column, dict(zip(shown, values, strict=True)))
         join_scores_in_files(results, ready.files, shown)
-        seconds = score_missing(title, images, ready, results, options, progress)
+        times = MetricTimes()
+        score_missing(title, images, ready, results, options, progress, times)
     stored = results.scores().under(names)
     labels = [metric.label for metric in built]
     metrics = {}
+    seconds = times.medians(ready)
     for metric in built:
         time = seconds.get(metric.label, math.nan)
         metrics[metric.label] = _result_of(metric, stored, time, noun)
