@@ -75,6 +75,8 @@ def _broken(description: Description, columns: tuple[Column, ...], error: Except
     """Return the metric that an error keeps from being built; ``remedy`` is a clause that follows the error."""
     # in a metric's name, its options are written as in clipiqa:backbone=mini
     spelled = {option: f"{description.name or 'NAME'}:{option}" for option in inspect.signature(CLIPIQA).parameters}
+    if isinstance(error, FileNotFoundError) and error.filename:
+        error = CLIPIQAError(f"there is no file {error.filename!r}")
     whole_error = error.text(spelled) if isinstance(error, CLIPIQAError) else str(error)
     reason = f"it cannot be built: {describe_error(error, spelled)}{remedy}."
     columns = columns_with_fields(columns, {"error": reason})

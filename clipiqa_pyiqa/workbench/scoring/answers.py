@@ -95,13 +95,13 @@ def _seed_all(seed: int) -> None:
 
 
 def _about_size(record: ImageRecord) -> str:
-    """Return what is added to errors of a metric on a small image; empty for a large one.
+    """Return what precedes errors of a metric on a small image; empty for a large one.
 
     torch's errors name shapes inside the metric, and do not say that the image is the cause.
     """
     width, height = record.size
     is_small = min(width, height) < _SMALL
-    return f" (the image, {width}×{height} pixels, may be too small for it)" if is_small else ""
+    return f"an image of {width}×{height} pixels may be too small for it; " if is_small else ""
 
 
 def _answers_of_call(
@@ -111,7 +111,7 @@ def _answers_of_call(
 
     Args:
         seconds: Those that were spent before on each image.
-        about_size: What is added to errors that are not of this package.
+        about_size: What precedes errors that are not of this package.
     """
     start = time.perf_counter()
     try:
@@ -145,13 +145,13 @@ def _checked(scores: tuple[float, ...], seconds: float, hint: str) -> Answer:
 
 
 def _failure(error: Exception, about_size: str = "") -> Answer:
-    """Return the answer of a metric that raised this error; ``about_size`` is added if it is not of this package."""
+    """Return the answer of a metric that raised this error; ``about_size`` precedes one that is not of this package."""
     if is_out_of_memory(error):
         torch.cuda.empty_cache()
         return Answer(error=TOO_LARGE, kind=Kind.OUT_OF_MEMORY)
     if isinstance(error, CLIPIQAError):
         return Answer(error=describe_error(error), kind=error.kind)
-    return Answer(error=f"{describe_error(error)}{about_size}", kind=Kind.OTHER)
+    return Answer(error=f"{about_size}{describe_error(error)}", kind=Kind.OTHER)
 
 
 def rounded(scores: Tensor) -> list[tuple[float, ...]]:

@@ -213,3 +213,8 @@ for given in ("niqq", "lpips", ["niqe", "niqe"], "{scores}/two.csv"):
 sys.exit(bool({{"torch", "pyiqa"}} & {{*sys.modules}}))
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_file_of_parameters_that_is_missing_is_named_in_a_sentence(tmp_path):
+    metric = f"niqe:pretrained_model_path={tmp_path / 'x.mat'}"
+    assert "it cannot be built: there is no file '" in refused(score_paths, metric, tmp_path, device="cpu")

@@ -59,7 +59,7 @@ def test_the_error_of_a_metric_on_a_small_image_says_that_its_size_may_be_the_ca
     sizes = {"small": GREY, "large": np.full((96, 96, 3), 51, np.uint8)}
     scores = score_images({"blocks": blocks}, sizes.values(), device="cpu")
     small, large = scores["error"]
-    assert "RuntimeError" in small and "(the image, 48×40 pixels, may be too small for it)" in small
+    assert "blocks: an image of 48×40 pixels may be too small for it; RuntimeError: " in small
     assert large == "" and scores["blocks"][1] == pytest.approx(0.2)
     twice = score_images({"twice": lambda x: x.mean((1, 2, 3)).repeat(2)}, [GREY], device="cpu")["error"][0]
     assert "2 scores came" in twice and "too small" not in twice  # an error of this package tells its cause
