@@ -40,7 +40,7 @@ from .scoring.shard_task import ShardTask
 from .sources.finding import find_sources, tell_skipped
 from .sources.found_sources import FoundSources
 from .sources.parquet import carried_types
-from .sources.videos import SAMPLING
+from .sources.sampling import SAMPLING
 
 PASSES = 3
 BLOCK_BYTES = 1 << 18  # of rows, some 700, that Ray writes at once: an actor that is lost loses at most these

@@ -107,7 +107,7 @@ class Videos:
         from ..report.csv_text import csv_table
         from ..results.scales import scale_text
         from ..results.video_verdicts import verdicts_on_videos
-        from ..sources.videos import Sampling
+        from ..sources.sampling import Sampling
 
         judged = verdicts_on_videos(scores)
         table = judged.other.reset_index()

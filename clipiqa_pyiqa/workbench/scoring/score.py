@@ -21,9 +21,9 @@ from ..results.output import Output
 from ..results.store import Results, open_results
 from ..sources.finding import find_sources, tell_skipped
 from ..sources.found_sources import Source
+from ..sources.sampling import SAMPLING
 from ..sources.shard_images import images_in
 from ..sources.shards import Shard
-from ..sources.videos import SAMPLING
 from .engine import Rows, scored_rows
 from .joining import join_scores_in_files
 from .plan import Plan, plan

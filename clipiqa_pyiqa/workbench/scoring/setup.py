@@ -16,7 +16,7 @@ from ..metrics.parsing import AnyPrompts
 from ..metrics.remarks import log_remarks
 from ..options import Reading, RunOptions, check_options
 from ..results.header import Header
-from ..sources.videos import SAMPLING, Sampling
+from ..sources.sampling import SAMPLING, Sampling
 from .circumstances import circumstances
 from .engine import Rows, scored_rows
 from .options import Options

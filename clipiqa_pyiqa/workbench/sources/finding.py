@@ -16,9 +16,9 @@ from .addresses import address_of, is_remote
 from .found_sources import FoundSources
 from .paths import each_of
 from .picture_folders import check_pictures_outside
+from .sampling import SAMPLING, Sampling
 from .shards import Shard
 from .stores import in_store
-from .videos import SAMPLING, Sampling
 
 
 def find_sources(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ...errors import Kind, OptionError
+from ...errors import Kind
 from ...text import pip_install
 from ..images.image import Image, MemberImage, NoImage
 from ..images.reading_memory import MakeRoom
 from ..options import AnySize
+from .sampling import Sampling
 from .shard_error import ShardError
 from .shards import ShardFile
 from .stores import opened
@@ -23,48 +23,9 @@ from .stores import opened
 if TYPE_CHECKING:
     from ..images.record import Decoded
 
-SAMPLING = "1s"
-"""The frames of a video that are scored unless asked otherwise."""
 _HDR = {16: "PQ", 18: "HLG"}  # FFmpeg's number of a transfer function -> its name
 _ORIENTATIONS = {90: 8, -90: 6, 180: 3, -180: 3}  # degrees, counterclockwise -> EXIF's number
 _MISSING = 1  # seconds at the end that are no damage: the last frame, or other streams, may be longer
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Which frames of a video are scored.
-
-    Attributes:
-        seconds: Seconds between two frames, 0 for all frames; None: by ``count``.
-        count: Number of frames; None: by ``seconds``.
-    """
-
-    seconds: Fraction | None = None
-    count: int | None = None
-
-    @classmethod
-    def of(cls, text: str) -> Sampling:
-        """Return what ``0.5s`` or ``16 frames`` means."""
-        match = re.fullmatch(r"(\d+\.?\d*|\.\d+)s?|([1-9]\d*) frames", text)
-        if not match:
-            raise OptionError(
-                f"a video's frames must be seconds apart, such as 0.5s, or a number, such as '16 frames'; got {text!r}."
-            )
-        if match[2]:
-            return cls(count=int(match[2]))
-        return cls(seconds=Fraction(match[1]))
-
-    @property
-    def text(self) -> str:
-        """The text that means these frames; one of equal ones, as ``1s`` for ``1`` and ``1.0s``."""
-        return f"{self.count} frames" if self.seconds is None else f"{float(self.seconds):.12g}s"
-
-    @property
-    def words(self) -> str:
-        """The frames, for people."""
-        if self.seconds is None:
-            return f"{self.count} frames of each"
-        return f"a frame every {float(self.seconds):g} s" if self.seconds else "all frames"
 
 
 @dataclass
