@@ -25,7 +25,7 @@ from shard_makers import picture, samples, save_parquet, save_tar
 from stores import folder_served, register_elsewhere
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.workbench import ray_data
+from clipiqa_pyiqa.workbench import ray_actors, ray_data
 from clipiqa_pyiqa.workbench.files.locking import locked
 from clipiqa_pyiqa.workbench.images.image import BytesImage
 from clipiqa_pyiqa.workbench.ray_data import score_on_ray
@@ -61,7 +61,7 @@ def sources_in(lake):
     return [*(f"{lake}/{name}" for name in names), f"{lake}/missing.png"]
 
 
-class Pool(ray_data.ActorPool):
+class Pool(ray_actors.ActorPool):
     """Stands for actors: scores in this process, and loses what ``lost`` drops of a task's tables."""
 
     lost = staticmethod(lambda number, tables: tables)
@@ -433,7 +433,7 @@ def pool_of(monkeypatch, machines, actors=None, cpus_per_actor=1.0, gpus_per_act
     nodes = [{"Alive": True, "Resources": machine} for machine in machines] + [{"Alive": False, "Resources": {}}]
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(nodes=lambda: nodes))
     setup = ScoringSetup(Brightness(), device="cpu")
-    return ray_data.ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, False)
+    return ray_actors.ActorPool.of(setup, actors, cpus_per_actor, gpus_per_actor, False)
 
 
 @pytest.mark.parametrize("options, gpus", [({}, 0.0), ({"gpus_per_actor": 1.0}, 1.0)])
@@ -453,14 +453,14 @@ def test_who_asks_for_a_cpu_gets_no_gpu(here, lake, tmp_path, options, gpus):
 
 def test_ray_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert "`pip install '.[ray]'` in a clone" in refused(ray_data.connect)
+    assert "`pip install '.[ray]'` in a clone" in refused(ray_actors.connect)
 
 
 def test_no_cluster_at_the_address(monkeypatch):
     pytest.importorskip("ray.data", reason="Ray is not installed")
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    assert "127.0.0.1:1" in refused(ray_data.connect)
+    assert "127.0.0.1:1" in refused(ray_actors.connect)
 
 
 def test_a_start_that_fails_on_this_machine_tells_why(monkeypatch):
@@ -472,7 +472,7 @@ def test_a_start_that_fails_on_this_machine_tells_why(monkeypatch):
         raise RuntimeError("no space left")
 
     monkeypatch.setattr("ray.init", fail)
-    assert "Ray could not start on this machine: no space left" in refused(ray_data.connect)
+    assert "Ray could not start on this machine: no space left" in refused(ray_actors.connect)
 
 
 # On a cluster
@@ -607,8 +607,8 @@ def wait_for_rows(out, number, process):
 
 SLOW = """
 from metrics import Brightness
-from clipiqa_pyiqa.workbench import ray_data
-ray_data.BLOCK_BYTES = 4096  # some ten rows
+from clipiqa_pyiqa.workbench import ray_actors, ray_data
+ray_actors.BLOCK_BYTES = 4096  # some ten rows
 ray_data.score_on_ray(Brightness(0.05), ["a.tar", "b.tar", "l", "t.parquet"], "out", device="cpu", workers=1)
 """
 
@@ -642,7 +642,7 @@ def test_no_row_is_lost_or_doubled_if_the_first_process_is_killed(many, started,
 
 @pytest.mark.long
 def test_ctrl_c_ends_with_a_sentence_and_the_next_run_continues(many, started):
-    run = "import sys; from clipiqa_pyiqa.workbench import ray_data; ray_data.BLOCK_BYTES = 4096\n"
+    run = "import sys; from clipiqa_pyiqa.workbench import ray_actors, ray_data; ray_actors.BLOCK_BYTES = 4096\n"
     run += "from clipiqa_pyiqa.workbench.commands import main; raise SystemExit(main(sys.argv[1:]))"
     line = "score a.tar l -b mini --engine ray --out out --device cpu --max-side 32"
     process = started(run.replace("sys.argv[1:]", repr(line.split())))
