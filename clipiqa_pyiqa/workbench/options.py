@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     import torch
 
 
-Progress = Callable[..., object]
-"""Function of the numbers of finished and of all units (None: unknown), which may have further arguments."""
-
-
 LARGEST_BATCH = 65_536
 _CURES = {
     **dict.fromkeys(
@@ -27,10 +23,6 @@ _CURES = {
     **dict.fromkeys(("best", "worst"), "ask the result, as in rank('mini', 'photos').best(10)."),
 }
 """Option that functions do not have -> what to do instead."""
-
-
-def silent(*state: object) -> None:
-    """Show no progress."""
 
 
 @dataclass(frozen=True)
@@ -181,19 +173,3 @@ def check_options(options: Mapping[str, Any], known: Collection[str]) -> None:
         if name not in known:
             cure = _CURES.get(name) or hint_for(name, known)
             raise OptionError(f"there is no option {name!r}: {cure}")
-
-
-def check_storage(out: object, resume: bool, overwrite: bool, drop_vanished: bool = False) -> None:
-    """Raise OptionError for an option of stored results that would have no effect."""
-    check_truth("resume", resume)
-    check_truth("overwrite", overwrite)
-    check_truth("drop_vanished", drop_vanished)
-    if resume and out is None:
-        raise OptionError("`{resume}` needs `{out}`, the results to continue.", options=("resume", "out"))
-    if overwrite and out is None:
-        raise OptionError("`{overwrite}` needs `{out}`, the results to replace.", options=("overwrite", "out"))
-    if drop_vanished and not resume:
-        raise OptionError(
-            "{drop_vanished} needs `{resume}`: only rows of an earlier run can be left out.",
-            options=("drop_vanished", "resume"),
-        )

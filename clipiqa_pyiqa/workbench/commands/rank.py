@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from ...errors import OptionError
 from ...text import counted, few
-from ..options import check_storage
+from ..results.storage_options import check_storage
 from .options.groups import Settings
 from .options.messages import note, tell
 from .options.picking import OrderOptions, PickOptions

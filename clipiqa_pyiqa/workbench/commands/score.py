@@ -17,9 +17,9 @@ from ...files.writing import check_output, write_text
 from ...text import counted
 from ..files.streams import output_as_messages
 from ..metrics.description import Takes
-from ..options import check_storage
 from ..results.output import Output
 from ..results.printing import printing
+from ..results.storage_options import check_storage
 from ..scoring.row_counts import RowCounts, is_scored
 from ..sources.shards import TABLES
 from .options.console_tables import frame_as_text

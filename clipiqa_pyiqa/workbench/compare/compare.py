@@ -23,7 +23,8 @@ from ..metrics.remarks import log_remarks
 from ..opinions.data_set import DataSet
 from ..opinions.data_sets import parse_data_sets
 from ..opinions.learned_photos import seen_by_mini
-from ..options import ComparisonOptions, Progress, SharedOptions, silent
+from ..options import ComparisonOptions, SharedOptions
+from ..progress import Progress, silent
 from ..results.output import Output
 from ..results.store import Results
 from ..scoring.options import Options

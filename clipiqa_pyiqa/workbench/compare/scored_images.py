@@ -13,7 +13,7 @@ from ...text import counted, few
 from ..images.image import Image
 from ..metrics.kinds import BrokenMetric, FileMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
-from ..options import Progress
+from ..progress import Progress
 from ..results.columns import Record
 from ..results.output import Output
 from ..results.scores import Scores

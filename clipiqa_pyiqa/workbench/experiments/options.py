@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from ...checks import FilePath
-from ..options import Progress, ScoringOptions
+from ..options import ScoringOptions
+from ..progress import Progress
 
 Paths = FilePath | Iterable[FilePath]
 

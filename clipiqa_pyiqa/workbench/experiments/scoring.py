@@ -10,7 +10,7 @@ from ...checks import check_one_of
 from ...errors import ImageError
 from ..images.image import File, Image
 from ..metrics.kinds import AnyMetric
-from ..options import silent
+from ..progress import silent
 from ..results.output import Output
 from ..scoring.result_files import create_result_files
 from ..scoring.score import score_paths

@@ -21,11 +21,13 @@ from ...options import lists_options
 from ...text import hint_for
 from ...version import __version__
 from ..files.folders import check_folder, make_folder
-from ..options import Progress, RunOptions, SharedOptions, check_options, check_storage, silent
+from ..options import RunOptions, SharedOptions, check_options
+from ..progress import Progress, silent
 from ..results.directions import find_direction
 from ..results.output import Output
 from ..results.score_files import is_score_file, read_scores
 from ..results.scores import Scores
+from ..results.storage_options import check_storage
 from ..results.video_scores import per_video
 from ..sources.finding import find_sources, tell_skipped
 from ..sources.found_sources import FoundSources

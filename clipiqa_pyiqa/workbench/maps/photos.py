@@ -16,7 +16,9 @@ from ...options import lists_options
 from ...prompts.pairs import Prompts, QuestionsByColumn
 from ...prompts.parsing import parse_questions
 from ...prompts.questions import only_pairs
-from ..options import Progress, ScoringOptions, SharedOptions, check_options, check_storage, silent
+from ..options import ScoringOptions, SharedOptions, check_options
+from ..progress import Progress, silent
+from ..results.storage_options import check_storage
 from ..scoring.score import Paths
 from ..scoring.setup import ScoringSetup
 from ..sources.finding import find_sources, tell_skipped

@@ -14,7 +14,7 @@ from ...files.writing import write_text
 from ...text import counted
 from ..files.folders import make_folder
 from ..names.members import file_of
-from ..options import Progress, silent
+from ..progress import Progress, silent
 from ..report.html import render
 from ..results.record_text import metric_line
 from .photos import Photos

@@ -13,7 +13,8 @@ from ..images.image import File, Image
 from ..images.prefetch import prefetch
 from ..names.members import file_of
 from ..names.named_images import images_named
-from ..options import AnySize, Progress
+from ..options import AnySize
+from ..progress import Progress
 from ..report.thumbnail import thumbnail
 
 _FOLDER = ".thumbnails"  # hidden: no command takes thumbnails for photos

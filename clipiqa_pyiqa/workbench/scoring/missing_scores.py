@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ...logger import log
 from ..images.image import Image
 from ..metrics.metric_set import MetricSet
-from ..options import Progress
+from ..progress import Progress
 from ..results.row import Row
 from ..results.store import Results
 from .engine import scored_rows

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from ...checks import FilePath
 from ..files.folders import make_folder
-from ..options import check_storage
 from ..results.output import Output
+from ..results.storage_options import check_storage
 
 
 def create_result_files(

@@ -15,9 +15,10 @@ from ...options import lists_options
 from ..images.image import Image
 from ..metrics.description import Takes
 from ..metrics.parsing import AnyPrompts
-from ..options import RunOptions, SharedOptions, check_storage
+from ..options import RunOptions, SharedOptions
 from ..results.header import Header
 from ..results.output import Output
+from ..results.storage_options import check_storage
 from ..results.store import Results, open_results
 from ..sources.finding import find_sources, tell_skipped
 from ..sources.found_sources import Source

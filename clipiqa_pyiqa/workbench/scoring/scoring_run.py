@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import CLIPIQAError
 from ...logger import log
 from ..metrics.metric_set import MetricSet
-from ..options import Progress, silent
+from ..progress import Progress, silent
 from ..results.header import Header
 from ..results.row import Row
 from ..results.store import Results

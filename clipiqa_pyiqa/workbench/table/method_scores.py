@@ -20,7 +20,7 @@ from ..metrics.description import Takes
 from ..metrics.kinds import AnyMetric, BrokenMetric, FileMetric, ImageMetric
 from ..metrics.metric_set import MetricSet
 from ..metrics.remarks import log_remarks
-from ..options import Progress
+from ..progress import Progress
 from ..results.output import Output
 from ..results.store import Results
 from ..scoring.options import Options

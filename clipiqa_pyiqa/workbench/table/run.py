@@ -16,7 +16,8 @@ from ..compare.settings import run_settings
 from ..metrics.file_scores import with_scores_of_methods
 from ..metrics.kinds import AnyMetric, FileMetric
 from ..metrics.view import WIDEST_BORDER
-from ..options import ComparisonOptions, Progress, SharedOptions, Sizes, silent
+from ..options import ComparisonOptions, SharedOptions, Sizes
+from ..progress import Progress, silent
 from ..results.output import Output
 from ..scoring.options import Options
 from ..scoring.result_files import create_result_files

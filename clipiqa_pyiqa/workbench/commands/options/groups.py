@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ...options import Batches, Machine, Reading, Sizes, check_storage
+from ...options import Batches, Machine, Reading, Sizes
+from ...results.storage_options import check_storage
 from .flags import IMAGES, MACHINE, OPTIONS, RARE
 
 # options of public functions, too, in classes that do not know the command line
