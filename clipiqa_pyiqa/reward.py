@@ -9,10 +9,11 @@ from typing import Any, Literal, Unpack
 import torch
 from torch import Tensor
 
+from .caller_warning import warn_caller
 from .checks import check_number, check_one_of, check_truth, check_whole
 from .clip.device import find_device
 from .clip.pixels import blackened, to_tensors
-from .errors import CLIPIQAError, ImageError
+from .errors import CLIPIQAError, ImageError, Kind
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
 from .prompts.questions import averaged_pairs
@@ -34,7 +35,7 @@ class CLIPIQAReward:
         fidelity: with references, how much margin one dB of PSNR is worth.
         batch_size: images encoded at once.
         nan: ``'raise'`` raises ``ImageError`` for an image with NaN or infinity; ``'lowest'`` gives it the lowest
-            reward of the other images of the call, or 0 if there are none.
+            reward of the other images of the call, and warns once; if no image of the call is finite, it raises, too.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")
@@ -71,6 +72,7 @@ class CLIPIQAReward:
         self.batch_size = batch_size
         self.nan = nan
         self.device = device
+        self._has_warned_of_nan = False
         averaged_pairs(prompts, options, "CLIPIQAReward")  # checked before weights are downloaded
         self.metric = CLIPIQA(prompts=prompts, **options).eval()
         if self.metric.head is not None:
@@ -92,15 +94,23 @@ class CLIPIQAReward:
         if self.nan == "raise":
             return self._rewards_of(images, references)
         finite_images, is_finite = blackened(images)
+        if len(is_finite) and not is_finite.any():
+            raise ImageError("all images have NaN or infinite values: the generator has diverged", Kind.NOT_FINITE)
         rewards = self._rewards_of(finite_images, references)
         if not is_finite.all():
-            rewards[~is_finite] = rewards[is_finite].min() if is_finite.any() else 0.0
+            self._warn_of_nan()
+            rewards[~is_finite] = rewards[is_finite].min()
         return rewards
 
     def __repr__(self) -> str:
         names = ("local", "quantile", "fidelity", "batch_size", "nan", "device")
         options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"CLIPIQAReward({options}, {self.metric.extra_repr()})"
+
+    def _warn_of_nan(self) -> None:
+        if not self._has_warned_of_nan:
+            self._has_warned_of_nan = True
+            warn_caller("images with NaN or infinite values get the lowest reward of their call.")
 
     def _rewards_of(self, images: Any, references: Any) -> Tensor:
         pixels = to_tensors(images)

@@ -67,6 +67,7 @@ OF_TRAINING = [
     ("epochs", 2.5),
     ("epochs", True),
     ("batch_size", 0),
+    ("cosine_epochs", 0),
     ("crop", 31),
     ("crop", 2049),
     ("crops", 0),

@@ -34,10 +34,7 @@ def blackened(images: Any) -> tuple[list[Any], Tensor]:
     """
     singles = _one_by_one(images)
     are_finite = [_is_finite(image) for image in singles]
-    usable = [
-        image if is_finite else torch.zeros(tuple(image.shape))
-        for image, is_finite in zip(singles, are_finite, strict=True)
-    ]
+    usable = [image if is_finite else _black_like(image) for image, is_finite in zip(singles, are_finite, strict=True)]
     return usable, torch.tensor(are_finite, dtype=torch.bool)
 
 
@@ -53,6 +50,11 @@ def _is_finite(image: Any) -> bool:
     if isinstance(image, np.ndarray) and image.dtype.kind == "f":
         return bool(np.isfinite(image).all())
     return True
+
+
+def _black_like(image: Any) -> Tensor:
+    """Return a black image of the same shape, on the device of a tensor."""
+    return torch.zeros_like(image) if isinstance(image, Tensor) else torch.zeros(image.shape)
 
 
 def _rgb(image: Any, name: str) -> Tensor:

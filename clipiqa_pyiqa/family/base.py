@@ -1,6 +1,6 @@
 """What all metrics of the family share: a frozen tower, a view of the image, and the checks of both."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import FilePath
+from ..checks import FilePath, check_one_of
 from ..clip.arithmetic import at_least_fp32
 from ..clip.gradient import recomputed
 from ..clip.image_tower import middle_square
@@ -16,6 +16,7 @@ from ..clip.model import frozen_clip
 from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
 from ..tower_metric import Precision, TowerMetric, encoding_of
+from ..weights.architecture import TowerKind
 from ..weights.finding import Weights, checked_weights, obtained_weights
 from ..weights.metric_files import pyiqa_file
 from ..weights.obtaining import obtained_file
@@ -52,7 +53,7 @@ class FamilyMetric(TowerMetric):
     """A metric of pyiqa: a frozen CLIP tower, a view of the image and a head.
 
     Args:
-        model_type: pyiqa's name of the metric.
+        model_type: pyiqa's name of the metric: the class's own, or one of ``further_types``.
         backbone: backbone of the tower.
         clip_weights: the tower's file, or an open_clip tag; default the published file.
         quick_gelu: whether an unpublished file uses QuickGELU.
@@ -60,6 +61,7 @@ class FamilyMetric(TowerMetric):
     """
 
     model_type: str  # of a class: the default
+    further_types: ClassVar[Collection[str]] = ()  # pyiqa's other names that the class also builds
     backbone: ClassVar[str]
     view: ClassVar[TowerView]
     score_range: tuple[float, float] = (0.0, 1.0)
@@ -78,7 +80,10 @@ class FamilyMetric(TowerMetric):
         precision: Precision = "fp32",
         pretrained_model_path: FilePath | None = None,
     ):
-        super().__init__(model_type or self.model_type, precision)
+        if model_type is None:
+            model_type = self.model_type
+        check_one_of("model_type", model_type, (self.model_type, *self.further_types))
+        super().__init__(model_type, precision)
         if pretrained_model_path is not None and not self.has_own_file:
             raise CLIPIQAError(
                 f"{self.model_type} has no file of its own: pass {{clip_weights}}=PATH for its tower.",
@@ -131,7 +136,7 @@ class FamilyMetric(TowerMetric):
         parts = self.view.take(x.expand(-1, 3, -1, -1).to(tower.dtype))
         if self.view.dims == 2:
             return tower(parts[0], self.view.pos_embedding)
-        has_bits_for_gradient = self.clip.weights.backbone.startswith("RN")  # a ViT would keep all activations
+        has_bits_for_gradient = self.clip.tower_kind is TowerKind.RESNET  # a ViT would keep all activations
         encode = tower if has_bits_for_gradient else partial(recomputed, tower)
         parts_at_once = max(1, CHUNK // len(x))
         chunks = (torch.cat(parts[start : start + parts_at_once]) for start in range(0, len(parts), parts_at_once))

@@ -5,9 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import check_number, check_text
 from ..clip.text_tower import unit_text_features
 from ..clip.value_per_image import per_image
 from ..errors import CLIPIQAError
+from ..text import shown
 from .base import CROP, FamilyMetric
 
 
@@ -15,7 +17,7 @@ class CLIPScore(FamilyMetric):
     """pyiqa's ``clipscore`` (Hessel et al., EMNLP 2021, arXiv 2104.08718).
 
     Args:
-        w: factor of the cosine similarities.
+        w: factor of the cosine similarities, 0 or more.
         prefix: text before each caption.
         **options: options of :class:`~clipiqa_pyiqa.family.FamilyMetric`.
     """
@@ -26,6 +28,8 @@ class CLIPScore(FamilyMetric):
     has_captions = True
 
     def __init__(self, *args: Any, w: float = 2.5, prefix: str = "A photo depicts", **options: Any):
+        check_number("w", w, least=0)
+        check_text("prefix", prefix)
         self.w = w
         self.score_range = (0.0, w)
         self.prefix = prefix
@@ -42,11 +46,14 @@ class CLIPScore(FamilyMetric):
             caption_list: N captions, cut after 77 tokens.
 
         Raises:
-            CLIPIQAError: the number of captions is not the number of images.
+            CLIPIQAError: a caption is no text, or their number is not that of the images.
         """
         self.check(x)
         captions = [caption_list] if isinstance(caption_list, str) else list(caption_list or ())
-        if len(captions) != len(x) or not all(isinstance(caption, str) for caption in captions):
+        not_texts = [caption for caption in captions if not isinstance(caption, str)]
+        if not_texts:
+            raise CLIPIQAError(f"clipscore's captions must be texts; got {shown(not_texts[0])}.")
+        if len(captions) != len(x):
             raise CLIPIQAError(
                 f"clipscore needs a caption for each image, caption_list=[TEXT, ...]; got {len(captions)} captions "
                 f"for {len(x)} images."

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import FilePath
+from ..checks import FilePath, check_one_of
+from ..errors import CLIPIQAError
 from .base import SIDE, FamilyMetric, TowerView, patches
 
 QUALITIES = ("bad", "poor", "fair", "good", "perfect")
@@ -27,7 +28,10 @@ DISTORTIONS = (
 
 
 def _fifteen_patches(x: Tensor) -> list[Tensor]:
-    """Return at most 15 of the patches at stride 32, evenly spaced in reading order."""
+    """Return at most 15 of the patches at stride 32: every n-th in reading order, n = ⌊count / 15⌋, as pyiqa does.
+
+    So the last rows may be missing: of 28 patches, the first 15 are taken.
+    """
     candidates = patches(x, 32)
     return candidates[:: max(1, len(candidates) // 15)][:15]
 
@@ -36,8 +40,17 @@ FIFTEEN_PATCHES = TowerView("15 patches of 224 px", "interpolate", SIDE, _fiftee
 
 
 class LIQE(FamilyMetric):
-    """pyiqa's ``liqe`` and ``liqe_mix``, whose files hold the tower (Zhang et al., CVPR 2023)."""
+    """pyiqa's ``liqe`` and ``liqe_mix``, whose files hold the tower (Zhang et al., CVPR 2023).
 
+    Args:
+        model_type: ``'liqe'`` or ``'liqe_mix'``.
+        pretrained: ``'mix'`` for ``liqe_mix``; True or ``'koniq'`` otherwise, as in pyiqa.
+        pretrained_model_path: the file, as pyiqa calls ``clip_weights``.
+        **options: options of :class:`~clipiqa_pyiqa.family.FamilyMetric`.
+    """
+
+    model_type = "liqe"
+    further_types = ("liqe_mix",)
     backbone = "ViT-B/32"
     view = FIFTEEN_PATCHES
     score_range = (1.0, 5.0)
@@ -51,6 +64,7 @@ class LIQE(FamilyMetric):
         pretrained_model_path: FilePath | None = None,
         **options: Any,
     ):
+        check_one_of("pretrained", pretrained, (True, "koniq", "mix"))
         is_mix = model_type == "liqe_mix" or pretrained == "mix"
         if is_mix:
             model_type = "liqe_mix"
@@ -62,7 +76,12 @@ class LIQE(FamilyMetric):
         else:
             self.tower_file = "liqe_koniq.pt"
             self.level_texts = [f"a photo with {quality} quality" for quality in QUALITIES]
-        if pretrained_model_path:
+        if pretrained_model_path is not None:
+            if options.get("clip_weights") is not None:
+                raise CLIPIQAError(
+                    "{clip_weights} and {pretrained_model_path} both name LIQE's only file: pass one of them.",
+                    options=("clip_weights", "pretrained_model_path"),
+                )
             options["clip_weights"] = pretrained_model_path
         super().__init__(model_type, backbone, **options)
 

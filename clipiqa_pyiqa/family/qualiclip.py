@@ -52,6 +52,7 @@ class QualiCLIP(FamilyMetric):
     """
 
     model_type = "qualiclip"
+    further_types = tuple(LEARNED)
     backbone = "RN50"
     view = WHOLE
     tower_file = "QualiCLIP.pth"

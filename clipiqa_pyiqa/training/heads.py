@@ -45,6 +45,8 @@ def fit_ridge(photos: RatedPhotos) -> FittedHead:
     rest = x - line @ (line.T @ x)
     shares = photos.shares - line @ (line.T @ photos.shares)
     directions, deviations, _ = np.linalg.svd(rest, full_matrices=False)
+    if not deviations[0]:  # inputs that do not vary add nothing to the line
+        return {**fit_affine(photos), "mean": mean, "weight": np.zeros_like(mean)}
     variances = deviations[deviations > 1e-5 * deviations[0]] ** 2
     directions = directions[:, : len(variances)]
     explained = directions.T @ shares

@@ -35,7 +35,7 @@ class PromptTraining:
         targets: People's scores ``(N, 1)``, in [0, 1].
 
     Raises:
-        CLIPIQAError: there are fewer images than a batch has.
+        CLIPIQAError: there are fewer images than a batch has, or targets have another shape.
     """
 
     def __init__(self, metric: CLIPIQA, recipe: Recipe, features: Tensor, targets: Tensor) -> None:
@@ -47,6 +47,8 @@ class PromptTraining:
                 "{batch_size}.",
                 options=("batch_size",),
             )
+        if targets.shape != (len(targets), 1):  # (N,) would broadcast with the scores (N, 1)
+            raise CLIPIQAError(f"targets must be people's scores of shape (N, 1); got {tuple(targets.shape)}.")
         self.metric = metric
         self.recipe = recipe
         self.features = features

@@ -45,11 +45,17 @@ class Recipe:
     """Options of training.
 
     Attributes:
+        sgd: Whether SGD is used, instead of Adam.
+        lr: Learning rate of the first epoch.
         min_lr: Learning rate at the end of the cosine.
+        cosine_epochs: Epochs after which the cosine ends; more than 0, and possibly more than ``epochs``.
+        plcc_loss: Whether 1 - PLCC is added to the squared error.
         batch_size: Images in a step; the authors' and pyiqa's settings count those of one GPU.
-        crop: Side of random square crops in pixels; None: whole images.
+        epochs: Epochs of the training.
+        crop: Side of random square crops in pixels; None or 0: whole images.
         crops: Number of seeded crops per image.
         seed: Seed of a random context, of crops and of the images' order.
+        network: Options of :class:`~clipiqa_pyiqa.CLIPIQA`, whose prompts are trained.
     """
 
     sgd: bool = False
@@ -68,11 +74,13 @@ class Recipe:
         check_truth("sgd", self.sgd)
         check_number("lr", self.lr, 0, 1000)
         check_number("min_lr", self.min_lr, 0, 1000)
-        check_number("cosine_epochs", self.cosine_epochs, least=0)
+        check_number("cosine_epochs", self.cosine_epochs, least=0.001)
         check_truth("plcc_loss", self.plcc_loss)
         check_whole("batch_size", self.batch_size, 1, 65_536)
         check_whole("epochs", self.epochs, 1, 1_000_000)
-        check_whole_or_none("crop", self.crop or None, MIN_SIDE, 2048)  # 0 means whole images
+        if self.crop == 0:
+            object.__setattr__(self, "crop", None)
+        check_whole_or_none("crop", self.crop, MIN_SIDE, 2048)
         check_whole("crops", self.crops, 1, 1000)
         check_seed(self.seed)
 
@@ -97,9 +105,9 @@ def with_options(recipe: Recipe | str, **options: Unpack[TrainingOptions]) -> Re
 
     Args:
         recipe: The recipe, or a name in ``RECIPES``.
-        **options: Attributes of :class:`Recipe` (``epochs`` stretches the cosine; ``crop`` 0: whole images), ``n_ctx``,
-            ``shared``, ``init`` (``'words'`` leaves out the recipe's ``n_ctx`` and ``shared``), or arguments of
-            :class:`clipiqa_pyiqa.CLIPIQA`.
+        **options: Attributes of :class:`Recipe` (``epochs`` stretches the cosine, also a stated one; ``crop`` 0: whole
+            images), ``n_ctx``, ``shared``, ``init`` (``'words'`` leaves out the recipe's ``n_ctx`` and ``shared``), or
+            arguments of :class:`clipiqa_pyiqa.CLIPIQA`.
     """
     if isinstance(recipe, Recipe):
         base = recipe
@@ -118,7 +126,6 @@ def with_options(recipe: Recipe | str, **options: Unpack[TrainingOptions]) -> Re
         check_context(**of_network["context"])
     return replace(
         changed,
-        crop=changed.crop or None,
         cosine_epochs=changed.cosine_epochs * changed.epochs / base.epochs,
         network={**base.network, **of_network},
     )

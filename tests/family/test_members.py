@@ -14,7 +14,7 @@ from tensors import normal, uniform
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, plugin
 from clipiqa_pyiqa.clip.image_tower import ImageTower
-from clipiqa_pyiqa.family import MEMBERS, LAIONAes
+from clipiqa_pyiqa.family import LIQE, MEMBERS, CLIPScore, LAIONAes
 
 pytest_plugins = ["weights_fakes"]
 
@@ -100,10 +100,24 @@ def test_a_metric_says_whether_its_tower_gets_inputs_of_a_fixed_size(metric, mon
     assert (len(sizes) == 1) == metric.net.has_fixed_input
 
 
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_mistyped_model_type_is_refused_before_anything_is_looked_for(name):
+    assert "model_type" in refused(MEMBERS[name], f"{name}q")
+
+
+def test_options_that_would_have_no_effect_are_refused():
+    assert "both name" in refused(LIQE, clip_weights="a.pt", pretrained_model_path="b.pt")
+    for pretrained in (False, "kadid"):
+        assert "pretrained" in refused(LIQE, pretrained=pretrained)
+    for options in ({"w": -1}, {"w": "a"}, {"prefix": 3}):
+        assert next(iter(options)) in refused(CLIPScore, **options)
+
+
 def test_small_images_and_too_few_captions_are_refused(metric, images):
     small = images[:, :, :200]
     if metric.net.has_captions:
-        refused(metric.net, images, caption_list=["one"])
+        assert "got 1 captions for 2 images" in refused(metric.net, images, caption_list=["one"])
+        assert "texts; got 1" in refused(metric.net, images, caption_list=[1, 2])
     elif metric.net.model_type == "laion_aes":
         assert metric.net(small).shape == (2, 1)  # it resizes images
     else:

@@ -78,6 +78,12 @@ def test_ridge_is_a_least_squares_fit_whose_penalty_predicts_photos_left_out(mon
     assert line == pytest.approx(np.polyval(np.polyfit(zero_shot, shares, 1), zero_shot), abs=1e-9)
 
 
+def test_inputs_that_do_not_vary_add_nothing_to_the_line():
+    photos = heads.RatedPhotos(np.ones((4, 3)), np.linspace(0, 1, 4), np.array([0.1, 0.3, 0.4, 0.9]))
+    ridge, affine = (heads.predict(fit(photos), photos) for fit in (heads.fit_ridge, heads.fit_affine))
+    assert ridge == pytest.approx(affine)
+
+
 @pytest.mark.parametrize("method", heads.FITS)
 @pytest.mark.parametrize("fit_on", ("features", "stages"))
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import copy
 import logging
 from unittest import mock
 
+import numpy as np
 import pandas
 import pytest
 import torch
@@ -17,7 +18,8 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA, train
 from clipiqa_pyiqa.training.augmentations import augmentations_of, draw_augmentation
 from clipiqa_pyiqa.training.prompts import PromptTraining
-from clipiqa_pyiqa.training.recipe import RECIPES, with_options
+from clipiqa_pyiqa.training.recipe import RECIPES, Recipe, with_options
+from clipiqa_pyiqa.training.seeds import seeded
 from clipiqa_pyiqa.workbench.files.locking import LockedError, locked
 from clipiqa_pyiqa.workbench.learning.epochs import train_context
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
@@ -71,6 +73,13 @@ def test_trainings_that_cannot_be_are_refused(tmp_path):
         given = torch.full((6, 2, 128), value), fresh(), tmp_path
         refused(lambda given=given, size=size: train_on(*given, with_options(SMALL, batch_size=size)))
     assert "batch_size" in refused(with_options, "plain", batchsize=4)
+    flat_targets = torch.linspace(0, 1, 6)  # (6,) would broadcast to (6, 6)
+    assert "(N, 1)" in refused(PromptTraining, fresh(), SMALL, torch.zeros(6, 2, 128), flat_targets)
+
+
+def test_numbers_of_numpy_seed_as_pythons_do():
+    drawn = [seeded(number, "epoch", number).initial_seed() for number in (123, np.int64(123))]
+    assert drawn[0] == drawn[1]
 
 
 def test_a_saved_context_of_another_shape_is_refused_not_broadcast(tmp_path):
@@ -97,6 +106,10 @@ def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer():
         ours = fresh(**recipe.network.get("context", {})).prompt_learner.ctx
         assert ours.shape == fresh(**options["network"]["context"]).prompt_learner.ctx.shape
         assert options["network"]["pos_embedding"] == recipe.network.get("pos_embedding", False)
+
+
+def test_a_crop_of_0_means_whole_images():
+    assert Recipe(crop=0).crop is None and with_options("pyiqa", crop=0).crop is None
 
 
 def test_the_rate_ends_at_the_recipes_lowest():
