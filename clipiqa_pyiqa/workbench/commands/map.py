@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from ...checks import check_whole
 from ...files.printable import printable
-from ..options import Machine, Reading
+from ..options import LARGEST_BATCH, Machine, Reading
 from .options.console_tables import frame_as_text
 from .options.flags import MACHINE, RARE
 from .options.groups import OutFolder, Quiet, Settings
@@ -52,6 +53,7 @@ def run(
         quiet: show no progress bar and no summary
         batch_size: images of equal size that are scored together
     """
+    check_whole("batch_size", batch_size, 1, LARGEST_BATCH)
     metric = questions.described_clipiqa(model)
     if not any(map(os.path.lexists, paths)):
         check_inputs(paths)
