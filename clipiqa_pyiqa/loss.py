@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -18,13 +19,20 @@ from .clip.gradient import general_path, needs_gradient
 from .clip.inputs import ANY_RANGE
 from .clip.tracing import impossible_in_vmap, is_traced, untraceable
 from .clip.value_per_image import per_image
-from .errors import CLIPIQAError, PromptError
+from .errors import CLIPIQAError
 from .gradient_share import BESIDE, GradientShare, PixelLoss
+from .loss_options import (
+    check_kinds,
+    check_names_of_options,
+    check_prompt_weights,
+    check_share,
+    range_of,
+    shares_of_pairs,
+)
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
 from .prompts.pairs import Prompts
 from .prompts.questions import averaged_pairs, only_pairs
-from .text import shown
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 
@@ -105,24 +113,20 @@ class CLIPIQALoss(nn.Module):
         check_whole_or_none("crop", crop, least=MIN_SIDE)
         check_truth("local", local)
         check_truth("double_backward", double_backward)
+        check_share(share, beside, loss_weight)
         super().__init__()
         self.form, self.reduction, self.nan = form, reduction, nan
         self.double_backward, self.local, self.crop = double_backward, local, crop
-        self.loss_weight, self.input_range, self._checks_left = loss_weight, _range(input_range), _CHECKED_BATCHES
-        _check_share(share, beside, loss_weight)
-        self.share = share
+        self.loss_weight, self.share = loss_weight, share
+        self.input_range = range_of(input_range)
+        self._checks_left = _CHECKED_BATCHES
         self._has_warned_of_gradient = False
-        ready = criterion if metric is None else metric
-        if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
-            raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
-        _check_kinds(metric, criterion)
-        if ready is None:  # checked here, before CLIP's weights are downloaded
-            pairs = averaged_pairs(prompts, options, "CLIPIQALoss")
-            _check_prompt_weights(prompt_weights, len(pairs))
-        # None of them is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
+        if share is not None and share > 1:
+            _warn_of_large_share(share)
+        # None of these is a submodule: their tensors must not be trained, moved, broadcast by DDP or saved.
         self.__dict__.update(
             beside=beside,
-            metric=CLIPIQA(prompts=prompts, **options).eval() if ready is None else ready,
+            metric=_metric_of(metric, criterion, prompts, prompt_weights, options),
             _gradient_share=GradientShare(BESIDE.get(beside, beside), self.input_range),
         )
         if criterion is not None or self.metric.head is not None:
@@ -132,8 +136,8 @@ class CLIPIQALoss(nn.Module):
                 )
         else:
             pairs = only_pairs(self.metric.prompts, "CLIPIQALoss")
-            _check_prompt_weights(prompt_weights, len(pairs))
-            self.prompt_weights = _shares_of_pairs(prompt_weights, len(pairs))
+            check_prompt_weights(prompt_weights, len(pairs))
+            self.prompt_weights = shares_of_pairs(prompt_weights, len(pairs))
         if local:
             self.metric.check_map()
 
@@ -151,20 +155,16 @@ class CLIPIQALoss(nn.Module):
         if self.share:
             # Gradients of fp16 would be subnormal; hooks of the prediction see only the sum.
             pred = at_least_fp32(pred).view_as(pred)
-        unusable = None
+        nan_factors = None
         if self.nan == "propagate":
-            finite = pred.detach().isfinite().flatten(1).all(1)
-            unusable = torch.where(finite, 1.0, math.nan).to(pred.dtype)  # factors of images
-            # The network sees no NaN; the product makes all of the image's gradient NaN, also where it is clamped.
-            marked = pred * unusable.view(-1, 1, 1, 1)
-            pred = torch.where(finite.view(-1, 1, 1, 1), marked, self.input_range[0])
+            pred, nan_factors = self._without_nan(pred)
         self._warn_of_range(pred)
         images = self._images_to_score(pred)
         path = general_path() if self.double_backward else nullcontext()
         with path, torch.autocast(images.device.type, enabled=False):
             losses = per_image(self._losses, images)
-            if unusable is not None:
-                losses = losses * unusable
+            if nan_factors is not None:
+                losses = losses * nan_factors
             loss = losses if self.reduction == "none" else getattr(losses, self.reduction)()  # mean or sum
             if self.share and needs_gradient(pred):
                 self._gradient_share.update(self.share, pred, target, loss, is_nan_refused=self.nan == "raise")
@@ -196,6 +196,16 @@ class CLIPIQALoss(nn.Module):
         names = ("form", "local", *weights, "reduction", "input_range", "crop", "nan")
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names) + f", {self.metric.extra_repr()}"
 
+    def _without_nan(self, pred: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the prediction, black where an image has NaN, and factors of losses ``(N,)``: NaN there, else 1.
+
+        The factors also make all of such an image's gradient NaN, even where its pixels are clamped.
+        """
+        is_finite = pred.detach().isfinite().flatten(1).all(1)
+        factors = torch.where(is_finite, 1.0, math.nan).to(pred.dtype)
+        with_nan_gradient = pred * factors.view(-1, 1, 1, 1)
+        return torch.where(is_finite.view(-1, 1, 1, 1), with_nan_gradient, self.input_range[0]), factors
+
     def _warn_of_range(self, pred: Tensor) -> None:
         """Warn, at one of the first calls, if the prediction leaves ``input_range``."""
         if not self._checks_left or is_traced():
@@ -209,8 +219,7 @@ class CLIPIQALoss(nn.Module):
             share_outside = ((pred < low) | (pred > high)).float().mean().item()
             warn_caller(
                 f"CLIPIQALoss expects values in [{low:g}, {high:g}]; got {lowest:.4g} to {highest:.4g}: "
-                f"{share_outside:.1%} are clamped and get no gradient. Pass the network's range as input_range, "
-                "such as (-1, 1)."
+                f"{share_outside:.1%} are clamped and get no gradient. {_advice_on_range(lowest, highest)}"
             )
 
     def _warn_of_missing_gradient(self) -> None:
@@ -235,65 +244,35 @@ class CLIPIQALoss(nn.Module):
         return (clamped(pred, low, high) - low) / (high - low)
 
 
-def _check_kinds(metric: Any, criterion: Any) -> None:
-    """Raise unless ``metric`` and ``criterion`` are of the kinds that the loss can use."""
-    if metric is not None and not isinstance(metric, CLIPIQA):
-        raise CLIPIQAError(f"metric must be a CLIPIQA, such as CLIPIQA(backbone='mini'); got {shown(metric)}.")
-    if criterion is not None and (not hasattr(criterion, "answer") or criterion.has_captions):
-        raise CLIPIQAError("criterion must be a metric of clipiqa_pyiqa.family that needs no captions.")
+def _advice_on_range(lowest: float, highest: float) -> str:
+    if lowest >= 0 and 2 < highest <= 255:
+        return "Divide 8-bit values by 255, or pass input_range=(0, 255)."
+    return "If the network's range is another, pass it as input_range, such as (-1, 1)."
 
 
-def _range(input_range: Sequence[float]) -> tuple[float, float]:
-    try:
-        low, high = map(float, input_range)
-    except (TypeError, ValueError, OverflowError):
-        low, high = 0.0, 0.0
-    if not 0 < high - low < math.inf:  # of an endless range every image would be the same point
-        raise CLIPIQAError(
-            f"input_range must be two finite numbers, low below high, such as (-1, 1); got {shown(input_range)}."
-        )
-    return low, high
+def _warn_of_large_share(share: float) -> None:
+    warn_caller(
+        f"share={share:g} lets the gradient of CLIPIQALoss be {share:g} times as large as the pixel loss's; for "
+        "30 %, write share=0.3."
+    )
 
 
-def _check_share(share: float | None, beside: Any, loss_weight: float) -> None:
-    """Raise unless ``share`` and ``beside`` are given together, and then without ``loss_weight``; or neither."""
-    if share is not None:
-        check_number("share", share)
-    if beside is not None and not callable(beside):
-        check_one_of("beside", beside, BESIDE)
-    if share is None and beside is None:
-        return
-    if share is None or beside is None or share <= 0 or loss_weight != 1:
-        raise CLIPIQAError(
-            "share, a fraction above 0 such as 0.3 for 30 %, and beside, the pixel loss ('l1', 'mse' or a function), "
-            f"go together and without loss_weight; got share={share}, beside={shown(beside)}, "
-            f"loss_weight={loss_weight}."
-        )
-    if share > 1:
-        warn_caller(
-            f"share={share:g} lets the gradient of CLIPIQALoss be {share:g} times as large as the pixel loss's; for "
-            "30 %, write share=0.3."
-        )
-
-
-def _check_prompt_weights(weights: Sequence[float] | None, count: int) -> None:
-    """Raise PromptError unless there is a weight for each of ``count`` pairs, or None."""
-    try:
-        values = _as_tensor(weights, count)
-    except (TypeError, ValueError):
-        values = torch.empty(0)
-    if values.shape != (count,) or not (values.isfinite().all() and values.min() >= 0 and values.sum() > 0):
-        raise PromptError(
-            f"prompt_weights must be {count} finite numbers, one for each prompt pair, at least 0 and not all 0; "
-            f"got {shown(weights)}."
-        )
-
-
-def _shares_of_pairs(weights: Sequence[float] | None, count: int) -> Tensor:
-    """Return the share of each pair in the loss; their sum is 1."""
-    values = _as_tensor(weights, count)
-    return values / values.sum()
-
-
-def _as_tensor(weights: Sequence[float] | None, count: int) -> Tensor:
-    return torch.tensor([1.0] * count if weights is None else weights, dtype=torch.float64, device="cpu")
+def _metric_of(
+    metric: CLIPIQA | None,
+    criterion: Any,
+    prompts: Prompts,
+    prompt_weights: Sequence[float] | None,
+    options: CLIPIQAOptions,
+) -> Any:
+    """Return the metric that the loss scores by: a ready one, or a new CLIP-IQA."""
+    ready = criterion if metric is None else metric
+    if ready is not None and (prompts is not None or options or None not in (metric, criterion)):
+        raise CLIPIQAError("pass only one of these: metric, criterion, or prompts with other options of CLIPIQA.")
+    check_kinds(metric, criterion)
+    if ready is not None:
+        return ready
+    check_names_of_options(options, inspect.signature(CLIPIQALoss).parameters)
+    # checked before CLIP's weights are downloaded
+    pairs = averaged_pairs(prompts, options, "CLIPIQALoss")
+    check_prompt_weights(prompt_weights, len(pairs))
+    return CLIPIQA(prompts=prompts, **options).eval()

@@ -9,7 +9,7 @@ import torch
 from assertions import refused
 from metrics import learned
 from photos import photo_like
-from tensors import grad_of, normal
+from tensors import grad_of, normal, uniform
 from torch import nn
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
@@ -328,3 +328,17 @@ def test_pyiqas_loss_weight_weighs_images_and_is_no_factor():
     assert weighted(images).item() == pytest.approx((0.75 * scores[0] + 0.25 * scores[1]).item(), abs=1e-5)
     with pytest.raises(AttributeError):
         pyiqa.create_metric("clipiqa", loss_weight=0.1, **options)(images)
+
+
+def test_a_mistyped_option_is_named_with_the_one_that_was_meant():
+    with pytest.raises(TypeError, match=r"CLIPIQALoss has no option 'shar': did you mean 'share'\?"):
+        CLIPIQALoss(backbone="mini", shar=0.3)
+    assert "a function of the prediction" in refused(CLIPIQALoss, backbone="mini", share=0.3, beside="charbonnier")
+
+
+@pytest.mark.parametrize(
+    "factor, advice", [(255, "Divide 8-bit values by 255"), (-3, "If the network's range is another")]
+)
+def test_the_warning_about_a_range_says_what_to_do(metric, factor, advice):
+    with pytest.warns(UserWarning, match=advice):
+        CLIPIQALoss(metric=metric)(factor * uniform(1, 3, 64, 64))
