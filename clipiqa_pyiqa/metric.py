@@ -18,6 +18,7 @@ from .clip.value_per_image import per_image
 from .errors import PromptError
 from .image_features import POS_EMBEDDINGS, ImageEncoder, PosEmbedding
 from .prompts.antonym import antonym_scores
+from .prompts.column_scores import column_scores, pair_features
 from .prompts.heads import OpinionHead, is_head, load_head
 from .prompts.learned import PromptLearner
 from .prompts.learned_options import check_learned_options, check_loaded_context, check_no_words, learned_metadata
@@ -32,9 +33,7 @@ from .prompts.questions import (
     CallAggregate,
     asked_questions,
     check_local,
-    column_scores,
     only_pairs,
-    pair_features,
 )
 from .prompts.records import column_records
 from .tower_metric import Precision, encoding_of

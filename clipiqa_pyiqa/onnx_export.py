@@ -21,7 +21,8 @@ from .files.writing import check_output, replacing
 from .given_metric import net_of
 from .logger import log
 from .metric import CLIPIQA
-from .prompts.antonym import antonym_scores, column_means
+from .prompts.antonym import antonym_scores
+from .prompts.column_scores import column_means
 from .prompts.pairs import Prompts, QuestionsByColumn
 from .prompts.parsing import parse_questions
 from .prompts.provenance import as_texts

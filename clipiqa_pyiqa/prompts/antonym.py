@@ -1,8 +1,5 @@
 """The antonym softmax: Wang et al., AAAI 2023, Sec. 3.1, Eqs. 2 and 3, times CLIP's logit scale (100)."""
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
 from ..clip.arithmetic import exact, sigmoid
@@ -28,10 +25,3 @@ def _exact_margins(features: Tensor, pairs: Tensor, logit_scale: float) -> Tenso
     """Return margins that are not rounded to the dtype of the features."""
     exact_pairs = exact(pairs)
     return logit_scale * exact(features) @ (exact_pairs[:, 0] - exact_pairs[:, 1]).T
-
-
-def column_means(scores: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return the mean of each group of ``sizes[c]`` neighbouring columns, ``(…, C)``."""
-    if len(sizes) == scores.shape[-1]:
-        return scores
-    return torch.cat([column.mean(dim=-1, keepdim=True) for column in scores.split(list(sizes), dim=-1)], dim=-1)

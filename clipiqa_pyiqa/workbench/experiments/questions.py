@@ -11,7 +11,6 @@ import torch
 from ...errors import CLIPIQAError
 from ...given_metric import metric_from, net_of
 from ...prompts.parsing import parse_questions
-from ...prompts.questions import unknown_names
 from ...text import few
 from ..metrics.building import build_clipiqa
 from ..metrics.description import Description, ObjectDescription, PyiqaDescription
@@ -61,7 +60,8 @@ def without_unknown(metric: ClipMetric) -> tuple[ClipMetric, list[str]]:
     clip = getattr(metric.net, "clip", None)
     if clip is None or metric.questions is None:
         return metric, []
-    unknown = unknown_names(clip, metric.questions)
+    texts = {name: [text for pair in pairs for text in pair.texts] for name, pairs in metric.questions.items()}
+    unknown = [name for name in texts if not clip.knows(*texts[name])]
     return metric.only([name for name in metric.questions if name not in unknown]), unknown
 
 
