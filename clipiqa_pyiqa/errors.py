@@ -1,4 +1,4 @@
-"""Exceptions for users, each of one sentence."""
+"""Exceptions for users; their messages are short sentences."""
 
 from __future__ import annotations
 

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class _LeftOut:
+    """Default of an option that ``of`` does not know, as ``help()`` writes it."""
+
+    def __repr__(self) -> str:
+        return "<left out>"
+
+
+_LEFT_OUT = _LeftOut()
+
+
 class CLIPIQAOptions(TypedDict, total=False):
     """The arguments of :class:`~clipiqa_pyiqa.CLIPIQA` but for ``prompts``."""
 
@@ -46,7 +56,7 @@ def lists_options(kind: type, of: Callable[..., Any]) -> Callable[[Function], Fu
         signature = inspect.signature(function)
         *parameters, _ = signature.parameters.values()
         for name, hint in kind.__annotations__.items():
-            default = known[name].default if name in known else ...
+            default = known[name].default if name in known else _LEFT_OUT
             parameters.append(
                 inspect.Parameter(
                     name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint.__forward_arg__

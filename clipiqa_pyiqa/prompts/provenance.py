@@ -11,8 +11,12 @@ def record_text(record: Mapping[str, Any]) -> str:
     """Return a score column's record as text."""
     if "metric" in record:  # one of several metrics of a run
         fields = [record.get(name) for name in ("metric", "backbone", "weights", "file")]
-        question = record_text({key: value for key, value in record.items() if key != "metric"})
-        return ", ".join(filter(None, [*fields, question]))
+        return ", ".join(filter(None, [*fields, _asked_text(record)]))
+    return _asked_text(record)
+
+
+def _asked_text(record: Mapping[str, Any]) -> str:
+    """Return the head, the learned prompts or the questions of a record, as text."""
     if record.get("head"):
         return _head_text(record)
     question = _question_text(record.get("questions", ()))
