@@ -113,13 +113,17 @@ def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[s
     Args:
         learner: A learner with a loaded or trained context.
         path: ``.safetensors``; or ``.pth`` for pyiqa's ``load_weights``, without metadata.
-        metadata: Further metadata; a value that is not a string is written as JSON.
+        metadata: Further metadata, but for ``format`` and ``weights_sha256``; a value that is not a string is written
+            as JSON.
     """
     if not isinstance(learner, PromptLearner):
         raise PromptError(f"learner must be a PromptLearner, such as metric.prompt_learner; got {shown(learner)}.")
     path = Path(path)
     if not learner.is_learned:
         raise PromptError("there are no learned prompts to save: train or load some first.")
+    for name in ("format", "weights_sha256"):
+        if name in (metadata or {}):
+            raise PromptError(f"metadata must not have the field {name!r}, which tells what was saved: leave it out.")
     tensors = {_PREFIX + name: value.detach().cpu().contiguous() for name, value in learner.state_dict().items()}
     if path.suffix == ".safetensors":
         weights = learner.clip.weights

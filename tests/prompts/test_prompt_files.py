@@ -11,10 +11,12 @@ import torch
 from assertions import refused
 from metrics import save_head
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tensors import normal
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
+from clipiqa_pyiqa.prompts.checksum import content_checksum
 from clipiqa_pyiqa.prompts.prompt_files import FORMAT, save_prompt_file
 from clipiqa_pyiqa.prompts.published import PUBLISHED
 from clipiqa_pyiqa.weights import clips, finding
@@ -75,6 +77,16 @@ def test_every_format_of_prompts_is_loaded(metric, tmp_path, name):
     assert metric.prompt_learner.ctx.dtype == torch.float32 and metric.prompts[0].positive == "Good photo."
     metric.prompt_learner.ctx.data += 0.1
     assert "from prompts.pth, trained here" in repr(metric)
+
+
+def save_with(metric, path, fields):
+    """Write learned prompts with other metadata, as a file with a right checksum."""
+    save_prompt_file(metric.prompt_learner, path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    metadata |= {name: text if isinstance(text, str) else json.dumps(text) for name, text in fields.items()}
+    tensors = load_file(path)
+    save_file(tensors, path, {**metadata, "sha256": content_checksum(tensors, metadata)})
 
 
 def test_a_saved_file_holds_its_words(tmp_path):
@@ -238,12 +250,20 @@ def test_another_file_of_the_same_published_weights_is_accepted(learned, tmp_pat
     """As OpenAI's RN50.pt and the hub's open_clip_model.safetensors."""
     path = tmp_path / "mine.safetensors"
     weights = learned.clip.weights
-    save_prompt_file(learned.prompt_learner, path, {"weights_sha256": "0" * 64})
+    save_with(learned, path, {"weights_sha256": "0" * 64})
     assert "other weights" in refused(learned.load_prompts, path)
     release = clips.published_clip("mini")
     monkeypatch.setattr(finding, "published_clip", lambda *_: replace(release, hub_sha256="0" * 64))
     learned.load_prompts(path)
     assert weights.sha256 == release.sha256
+
+
+def test_metadata_do_not_replace_what_tells_the_format_and_the_weights(learned, tmp_path):
+    """The file was saved without a word, and could not be loaded."""
+    for name in ("format", "weights_sha256"):
+        said = refused(save_prompt_file, learned.prompt_learner, tmp_path / "mine.safetensors", {name: "0"})
+        assert repr(name) in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_contradicts_itself_or_of_an_unknown_format_is_refused(learned, tmp_path):
@@ -256,9 +276,9 @@ def test_a_file_that_contradicts_itself_or_of_an_unknown_format_is_refused(learn
         ({"format": "clipiqa-pyiqa learned prompts 3"}, "prompts 3"),
         ({"format": "other"}, "'other'"),
     ):
-        save_prompt_file(learned.prompt_learner, path, fields)
+        save_with(learned, path, fields)
         assert named in refused(learned.load_prompts, path)
-    save_prompt_file(learned.prompt_learner, path, {"format": "pt"})  # as other programs write
+    save_with(learned, path, {"format": "pt"})  # as other programs write
     learned.load_prompts(path)
 
 
