@@ -64,9 +64,11 @@ class LIQE(FamilyMetric):
         pretrained_model_path: FilePath | None = None,
         **options: Any,
     ):
+        check_one_of("model_type", model_type, ("liqe", "liqe_mix"))
         check_one_of("pretrained", pretrained, (True, "koniq", "mix"))
-        is_mix = model_type == "liqe_mix" or pretrained == "mix"
-        if is_mix:
+        if model_type == "liqe_mix" and pretrained == "koniq":
+            raise CLIPIQAError("liqe_mix was not trained on KonIQ-10k alone: leave `pretrained` out, or take 'liqe'.")
+        if model_type == "liqe_mix" or pretrained == "mix":
             model_type = "liqe_mix"
             self.tower_file = "liqe_mix.pt"
             self.level_texts = [

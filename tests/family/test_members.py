@@ -107,6 +107,8 @@ def test_a_mistyped_model_type_is_refused_before_anything_is_looked_for(name):
 
 def test_options_that_would_have_no_effect_are_refused():
     assert "both name" in refused(LIQE, clip_weights="a.pt", pretrained_model_path="b.pt")
+    assert "model_type" in refused(LIQE, "liqex", pretrained="mix")
+    assert "take 'liqe'" in refused(LIQE, "liqe_mix", pretrained="koniq")
     for pretrained in (False, "kadid"):
         assert "pretrained" in refused(LIQE, pretrained=pretrained)
     for options in ({"w": -1}, {"w": "a"}, {"prefix": 3}):

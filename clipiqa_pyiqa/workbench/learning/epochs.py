@@ -38,9 +38,10 @@ def train_context(
     """
     training = PromptTraining(metric, recipe, *train_images)
     val_images = RatedImages(val_images.features.to(training.targets.device), val_images.targets)
-    setup: dict[str, Any] = {"pos_embedding": metric.pos_embedding, "precision": metric.precision}
-    setup["recipe"] = asdict(replace(recipe, network={}))
-    files = TrainingFiles(folder, _identity(training, val_images.features, setup), {**setup, **(metadata or {})})
+    recipe_fields = asdict(replace(recipe, network={}))
+    setup = {"pos_embedding": metric.pos_embedding, "precision": metric.precision, "recipe": recipe_fields}
+    identity = _identity(training, val_images.features, setup)
+    files = TrainingFiles(folder, identity, recipe_fields, {**setup, **(metadata or {})})
     progress = files.restore(training) if resume else TrainingProgress()
     for _ in range(training.epochs_done, recipe.epochs):
         epoch = training.epoch()

@@ -24,7 +24,7 @@ from ..opinions.score_table import ScoreTable, find_score_table
 from ..options import SharedOptions, check_workers
 from .cross_validation import NEEDED, FitAgreement, ValidatedFit, fit_agreement, random_split, validated_fit
 from .fit_result import FitResult
-from .judgement import Judgement, judgement_on, judgement_on_split
+from .judgement import Judgement, judgement_on, judgement_on_split, knows_ratings
 from .stored_features import read_or_encode_features
 
 
@@ -82,7 +82,9 @@ def fit(
     before = {split: fit_agreement(part.zero_shot, part.shares) for split, part in tested.items()}
     predicted = {split: predict(best.head, part) for split, part in tested.items() if split != "train"}
     _warn_of_doubtful_opinions(parts["train"], best, before["train"])
-    judgement = _judgement(table, parts, best, predicted, seed).advised(_tries(method, best, fit_on), backbone)
+    judgement = _judgement(table, parts, best, predicted, seed).advised(
+        _tries(method, best, fit_on), knows_ratings(metric)
+    )
     draws = range(seed, seed + splits)
     random_splits = [random_split(method, train, parts["train"], groups, draw, seed) for draw in draws]
     fields = {**_provenance(metric, table, seed), **_scale(table, own_scale), "fit_on": fit_on, "method": best.method}

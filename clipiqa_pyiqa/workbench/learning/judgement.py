@@ -11,10 +11,12 @@ import numpy as np
 import pandas
 from numpy.typing import ArrayLike
 
+from ...metric import CLIPIQA
+from ...prompts.parsing import parse_prompts
 from ...text import counted
 from ..opinions.score_table import ScoreTable
 from ..stats.arrays import Array
-from ..stats.correlation import srocc, why_undefined
+from ..stats.correlation import plcc, srocc, why_undefined
 from ..stats.estimate import Estimate
 from ..stats.metric_differences import paired_differences
 from ..stats.significance import LEVEL, cases_needed
@@ -25,9 +27,11 @@ IMAGES = {"test": "test image", "val": "validation image"}
 
 @dataclass(frozen=True)
 class Judgement:
-    """The agreement (SROCC) with people of what was learned, beside that of the metric that it began with.
+    """The agreement with people of what was learned, beside that of the metric that it began with.
 
     Attributes:
+        before, after: SROCC of both.
+        plcc_before, plcc_after: PLCC of both.
         gain: ``after`` minus ``before``, with its 95 % interval and p-value; has a ``reason`` if there is none.
         images: Number of images.
         on: What one of them is, in words.
@@ -36,6 +40,8 @@ class Judgement:
 
     before: float
     after: float
+    plcc_before: float
+    plcc_after: float
     gain: Estimate
     images: int
     on: str
@@ -56,20 +62,32 @@ class Judgement:
         advice = f"; {self.advice}" if self.advice else ""
         if self.verdict == "unknown":
             return f"it cannot be told whether it agrees better {than}: {self.gain.reason}{advice}"
-        agrees = "less well" if self.verdict == "worse" else self.verdict
+        agrees = {"better": "agrees better", "worse": "agrees less well", "no better": "does not clearly agree better"}
         gain = f"{self.gain.value:+.4f} [{self.gain.low:+.4f}, {self.gain.high:+.4f}]"
-        numbers = f"SROCC {self.after:.4f}, before {self.before:.4f} ({gain})"
-        return f"it agrees {agrees} {than}: {numbers} on {counted(self.images, self.on)}{advice}"
+        numbers = (
+            f"SROCC {self.after:.4f}, before {self.before:.4f} ({gain}), PLCC {self.plcc_after:.4f}, before "
+            f"{self.plcc_before:.4f}"
+        )
+        return f"it {agrees[self.verdict]} {than}: {numbers}, on {counted(self.images, self.on)}{advice}"
 
-    def advised(self, tries: str, backbone: str, confirm: str = "") -> Judgement:
-        """Return the same with what to try if nothing was gained, or with what confirms the gain."""
+    def advised(self, tries: str, knows_ratings: bool, confirm: str = "") -> Judgement:
+        """Return the same with what to try if nothing was gained, or with what confirms the gain.
+
+        Args:
+            knows_ratings: As :func:`knows_ratings` tells of the metric that it began with.
+        """
         if self.verdict == "better":
             return replace(self, advice=confirm)
         if self.images < cases_needed(1):
             few = counted(self.images, "image")
             return replace(self, advice=f"hold out more images, as {few} cannot show a difference")
-        known = "mini learned people's ratings already: " if backbone == "mini" else ""
+        known = "mini learned people's ratings already: " if knows_ratings else ""
         return replace(self, advice=f"{known}try {tries}")
+
+
+def knows_ratings(metric: CLIPIQA) -> bool:
+    """Return whether a metric's tower learned people's ratings of what its prompts ask: mini, asked for quality."""
+    return metric.clip.weights.backbone == "mini" and tuple(metric.prompts) == parse_prompts("quality")
 
 
 def judgement_on(before: ArrayLike, after: ArrayLike, images: pandas.DataFrame, on: str, seed: int) -> Judgement:
@@ -87,7 +105,15 @@ def judgement_on(before: ArrayLike, after: ArrayLike, images: pandas.DataFrame, 
     if not reason:
         groups = images["group"].factorize()[0]
         gain = paired_differences(scores, targets, seed=seed, groups=groups)[0, 1]
-    return Judgement(srocc(scores[1], targets), srocc(scores[0], targets), gain, len(images), on)
+    return Judgement(
+        before=srocc(scores[1], targets),
+        after=srocc(scores[0], targets),
+        plcc_before=plcc(scores[1], targets),
+        plcc_after=plcc(scores[0], targets),
+        gain=gain,
+        images=len(images),
+        on=on,
+    )
 
 
 def judgement_on_split(

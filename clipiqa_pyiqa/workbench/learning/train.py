@@ -24,7 +24,7 @@ from ..options import SharedOptions, check_workers
 from ..stats.arrays import Array
 from .correlations import Correlations, correlations, scores_of_features
 from .epochs import train_context
-from .judgement import Judgement, judgement_on_split
+from .judgement import Judgement, judgement_on_split, knows_ratings
 from .rated_images import RatedImagesReader
 from .training_files import BEST, FILES, remove_earlier_run
 
@@ -115,7 +115,7 @@ def train(
         if "test" in held_out:
             after["test"] = correlations(scores_after["test"], test_images.targets)
         before = {split: correlations(scores_before[split], images.targets) for split, images in held_out.items()}
-        judgement = _judgement(table, scores_before, scores_after, recipe.seed, backbone)
+        judgement = _judgement(table, scores_before, scores_after, recipe.seed, knows_ratings(metric))
         return TrainingResult(metric.eval(), recipe, table, folder, after, before, judgement)
 
 
@@ -139,7 +139,7 @@ def _metadata_of(table: ScoreTable) -> dict[str, Any]:
 
 
 def _judgement(
-    table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, Array], seed: int, backbone: str
+    table: ScoreTable, before: Mapping[str, Array], after: Mapping[str, Array], seed: int, knows_ratings: bool
 ) -> Judgement:
     """Return the judgement with advice, on the test images, or if these have no correlation, on those of validation.
 
@@ -149,6 +149,6 @@ def _judgement(
     if "test" in before:
         judgement = judgement_on_split(table, "test", before["test"], after["test"], ("train", "val"), seed)
         if judgement.verdict != "unknown":
-            return judgement.advised(_TRIES, backbone)
+            return judgement.advised(_TRIES, knows_ratings)
     judgement = judgement_on_split(table, "val", before["val"], after["val"], ("train",), seed)
-    return judgement.advised(_TRIES, backbone, "these chose the epoch, so confirm it on images with split test")
+    return judgement.advised(_TRIES, knows_ratings, "these chose the epoch, so confirm it on images with split test")

@@ -41,9 +41,11 @@ class TrainingProgress:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def is_best(self, reached: Correlations) -> bool:
-        """Return whether an epoch's SROCC is higher than that of all epochs so far."""
+        """Return whether an epoch's SROCC is higher than that of all epochs so far; at the same SROCC, its PLCC."""
         best_srocc = self.best.get("srocc", math.nan)
-        return math.isnan(best_srocc) or reached["srocc"] > best_srocc
+        if math.isnan(best_srocc):
+            return True
+        return (reached["srocc"], reached["plcc"]) > (best_srocc, self.best["plcc"])
 
     def add(self, epoch: EpochResult, reached: Correlations) -> None:
         """Note an epoch."""
@@ -58,11 +60,13 @@ class TrainingFiles:
 
     Attributes:
         identity: A run with another one cannot be resumed.
+        recipe: Fields of the run's recipe.
         metadata: Metadata of the files of prompts.
     """
 
     folder: Path
     identity: str
+    recipe: Mapping[str, Any]
     metadata: Mapping[str, Any]
 
     def restore(self, training: PromptTraining) -> TrainingProgress:
@@ -73,14 +77,26 @@ class TrainingFiles:
         state = load_pickled(path)
         if not isinstance(state, dict) or state.get("run") != self.identity:
             raise CLIPIQAError(
-                f"{path} was left by another run: use the images, scores, weights, recipe, epochs and seed of that "
-                "run, or choose another folder."
+                f"{path} was left by another run{self._differences(state)}: use the images, scores, weights, recipe, "
+                "epochs and seed of that run, or choose another folder."
             )
         try:
             training.restore(state, len(state["log"]))
         except ValueError as error:
             raise CLIPIQAError(f"{path} is damaged: begin the training again in another folder.") from error
         return TrainingProgress(state["best"], state["log"])
+
+    def _differences(self, state: Any) -> str:
+        """Return which fields of the recipe another run had, as far as its state tells."""
+        earlier = state.get("recipe") if isinstance(state, dict) else None
+        if not isinstance(earlier, dict):
+            return ""
+        differences = [
+            f"{name} was {earlier[name]}, now {now}"
+            for name, now in self.recipe.items()
+            if name in earlier and earlier[name] != now
+        ]
+        return f" ({'; '.join(differences)})" if differences else ""
 
     def save(self, training: PromptTraining, progress: TrainingProgress, is_best: bool) -> None:
         """Write the prompts, the log and, last, the state, so that it never runs ahead of them."""
@@ -92,5 +108,11 @@ class TrainingFiles:
             save_prompt_file(training.learner, self.folder / BEST, metadata)
         rows = pandas.DataFrame(progress.history)
         write_text(self.folder / LOG, rows.to_csv(index=False, na_rep="nan", lineterminator="\n"))
-        state = {"run": self.identity, "best": progress.best, "log": progress.history, **training.state()}
+        state = {
+            "run": self.identity,
+            "recipe": dict(self.recipe),
+            "best": progress.best,
+            "log": progress.history,
+            **training.state(),
+        }
         write_bytes(self.folder / STATE, pickled(state))

@@ -7,15 +7,16 @@ import numpy as np
 import pandas
 import pytest
 
+from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.workbench.learning.fit import fit
-from clipiqa_pyiqa.workbench.learning.judgement import judgement_on
+from clipiqa_pyiqa.workbench.learning.judgement import judgement_on, knows_ratings
 from clipiqa_pyiqa.workbench.learning.train import train
 from clipiqa_pyiqa.workbench.opinions.score_table import read_score_table
-from clipiqa_pyiqa.workbench.stats.correlation import srocc
+from clipiqa_pyiqa.workbench.stats.correlation import plcc, srocc
 
 NUMBER = r"[+-]?\d\.\d{4}"
 GAIN = rf"SROCC {NUMBER}, before {NUMBER} \({NUMBER} \[{NUMBER}, {NUMBER}\]\)"
-LINE = f"judgement: it agrees (.*) with people than the metric that it began with: {GAIN}"
+LINE = f"judgement: it (.*) with people than the metric that it began with: {GAIN}, PLCC {NUMBER}, before {NUMBER},"
 
 
 def made(n=60, noise=1.0, groups=None):
@@ -31,21 +32,27 @@ def test_the_verdict_is_what_the_interval_shows():
     for before, after, verdict, sentence in (
         (rough, fine, "better", "it agrees better with people"),
         (fine, rough, "worse", "it agrees less well"),
-        (rough, rough, "no better", "it agrees no better"),
+        (rough, rough, "no better", "it does not clearly agree better"),
     ):
         judgement = judgement_on(before, after, images, "test image", 0)
         assert judgement.verdict == verdict and str(judgement).startswith(sentence)
         assert str(judgement).endswith("on 60 test images")
         assert judgement.gain.low <= judgement.gain.value == judgement.after - judgement.before <= judgement.gain.high
         assert judgement.after == srocc(after, images["target"])
-        assert ("try it" in str(judgement.advised("it", "RN50", "confirm"))) == (verdict != "better")
-    assert "mini learned" in judgement.advised("it", "mini").advice
+        assert ("try it" in str(judgement.advised("it", False, "confirm"))) == (verdict != "better")
+        assert judgement.plcc_after == plcc(after, images["target"])
+    assert "mini learned" in judgement.advised("it", True).advice
+
+
+def test_mini_knows_ratings_of_quality_alone():
+    assert knows_ratings(CLIPIQA(backbone="mini"))
+    assert not knows_ratings(CLIPIQA(backbone="mini", prompts=("Detailed photo.", "Oversmoothed photo.")))
 
 
 @pytest.mark.quick
 def test_too_few_or_equal_scores_show_nothing_and_the_sentence_says_so():
     images, rough = made()
-    few = judgement_on(-rough[:5], rough[:5], images[:5], "image", 0).advised("it", "mini")
+    few = judgement_on(-rough[:5], rough[:5], images[:5], "image", 0).advised("it", True)
     assert few.verdict == "no better" and "hold out more" in few.advice
     equal = judgement_on(rough, np.zeros(60), images, "image", 0)
     assert equal.verdict == "unknown" and "all scores are 0" in str(equal)
@@ -121,8 +128,8 @@ def test_both_commands_print_the_judgement_in_one_line(rated, store, sizes, clip
     common = f"-b mini --features {store} --device cpu -q --out"
     asked = f"train {written(rated, tmp_path / 's.csv')} --epochs 2 --batch-size 4 --val-fraction 0.3 {common} run"
     (line,) = re.findall(f"{LINE} on 3 validation images; (.*)", clipiqa(asked, 0).out)
-    assert line == ("no better", "hold out more images, as 3 images cannot show a difference")
+    assert line == ("does not clearly agree better", "hold out more images, as 3 images cannot show a difference")
     out = clipiqa(f"fit {sizes} --method affine --lower-better --splits 3 {common} head.safetensors", 0).out
     (line,) = re.findall(f"{LINE} on 36 rated photos(.*)", out)
-    assert line[0] == "no better" and "a fit on stages" in line[1]
+    assert line[0] == "does not clearly agree better" and "a fit on stages" in line[1]
     assert out.count("3 random splits that test 7 photos each, ") == 3

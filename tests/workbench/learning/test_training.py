@@ -17,12 +17,13 @@ from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, train
 from clipiqa_pyiqa.training.augmentations import augmentations_of, draw_augmentation
-from clipiqa_pyiqa.training.prompts import PromptTraining
+from clipiqa_pyiqa.training.prompts import EpochResult, PromptTraining
 from clipiqa_pyiqa.training.recipe import RECIPES, Recipe, with_options
 from clipiqa_pyiqa.training.seeds import seeded
 from clipiqa_pyiqa.workbench.files.locking import LockedError, locked
 from clipiqa_pyiqa.workbench.learning.epochs import train_context
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
+from clipiqa_pyiqa.workbench.learning.training_files import TrainingProgress
 from clipiqa_pyiqa.workbench.opinions.score_table import ScoreTable
 
 SMALL = with_options("plain", batch_size=3, epochs=1)
@@ -89,6 +90,20 @@ def test_a_saved_context_of_another_shape_is_refused_not_broadcast(tmp_path):
     for changes in ({"ctx": state["ctx"][:1]}, {"run": None}):
         torch.save({**state, **changes}, tmp_path / "state.pt")
         assert "state.pt" in refused(train_on, features, fresh(), tmp_path, resume=True)
+
+
+def test_a_resumed_run_with_other_options_is_told_which(tmp_path):
+    features = F.normalize(normal(6, 2, 128), dim=-1)
+    train_on(features, fresh(), tmp_path)
+    longer = with_options(SMALL, epochs=4)
+    assert "epochs was 1, now 4; " in refused(train_on, features, fresh(), tmp_path, longer, resume=True)
+
+
+def test_of_epochs_with_the_same_srocc_the_one_with_the_highest_plcc_is_best():
+    progress = TrainingProgress()
+    for number, plcc in enumerate([0.5, 0.7, 0.6], 1):
+        progress.add(EpochResult(number, 1.0), {"srocc": 0.8, "plcc": plcc, "krcc": 0.1})
+    assert progress.best["plcc"] == 0.7
 
 
 def test_recipes_are_those_of_the_configurations_for_pyiqas_trainer():
