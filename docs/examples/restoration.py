@@ -88,6 +88,15 @@ class Photos:
                 photos.names.append(path.stem)
         return photos
 
+    def check_squares(self, side: int) -> None:
+        """Raise CLIPIQAError unless the watched photos give the alarm at least 6 squares of ``side`` pixels."""
+        count = sum((photo.shape[-2] // side) * (photo.shape[-1] // side) for photo in self.watched)
+        if count < 6:
+            raise CLIPIQAError(
+                f"{len(self.watched)} watched photos give {count} squares of {side} px; the alarm needs 6 or more: "
+                "use a higher --watch or --side, or a smaller --patch."
+            )
+
 
 def middle(pixels: Tensor, side: int) -> Tensor:
     """The square of at most ``side`` pixels in the middle; its sides are even."""
@@ -264,6 +273,7 @@ def main(command: Sequence[str] | None = None) -> None:
     begin = time.perf_counter()
     torch.manual_seed(args.seed)
     photos = Photos.read(args.photos, args.held_out, args.side, args.watch)
+    photos.check_squares(args.patch)
     print(f"{len(photos.train)} photos to train on, {args.watch} to watch, judged: {', '.join(photos.names)}")
     generator = torch.Generator().manual_seed(args.seed)
     noisy_watched, noisy = (

@@ -8,7 +8,10 @@ import methods_table
 import pandas
 import pytest
 import restoration
+import torch
 from PIL import Image
+
+from clipiqa_pyiqa import CLIPIQAError
 
 pytestmark = pytest.mark.slow
 
@@ -53,3 +56,10 @@ def test_the_tables_of_methods_run(tmp_path, capsys):
     assert "niqe is left out: there is no niqe_modelparameters.mat" in said
     assert "| method | psnr-rgb ↑ | psnr-y ↑ | ssim-y ↑ | clipiqa ↑ |" in said and "| Lanczos |" in said
     assert (tmp_path / "enlarged/table/report.html").is_file()
+
+
+def test_the_restoration_counts_the_squares_of_the_alarm_before_it_trains():
+    photos = restoration.Photos(watched=[torch.zeros(3, 128, 128)] * 2)
+    with pytest.raises(CLIPIQAError, match="2 watched photos give 2 squares of 96 px"):
+        photos.check_squares(96)
+    photos.check_squares(36)

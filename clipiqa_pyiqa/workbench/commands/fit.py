@@ -39,9 +39,6 @@ def run(
 ) -> int:
     """Fit a metric to a few rated photos of your own, in seconds.
 
-    affine is a linear function of the zero-shot score; ridge adds a linear function of all features; auto takes ridge
-    if cross-validation finds it clearly better.
-
     examples:
       clipiqa fit scores.csv --out head.safetensors --range 1 5 --own-scale
       clipiqa fit scores.csv --out head.safetensors --backbone mini --fit-on stages
@@ -50,9 +47,10 @@ def run(
         scores: a CSV file of paths and scores, or a data set
         out: write the head to this .safetensors file
         overwrite: replace an existing --out
-        method: affine, ridge or auto
+        method: affine: a linear function of the zero-shot score, for 3 photos or more; ridge: the same plus a linear
+            function of all features, 6 or more; auto: ridge if cross-validation finds it clearly better, 10 or more
         fit_on: features, or stages (statistics of the image tower's stages)
-        prompts: prompt pair of the zero-shot score; default: quality
+        prompts: the pair of the zero-shot score: a name or 'positive|negative'; default: quality
         own_scale: predict scores in the range of the given scores, not in 0 to 1
         without_mini_photos: leave out mini's training photos
         splits: also fit to 80 % and predict the rest, for this many random splits

@@ -24,11 +24,11 @@ class Changes:
         shared: learn one context for both texts
         init: first context: the letter x (as in pyiqa), random (as in the authors' code), or words: the pair's own
             texts (as in the paper), which are learned whole
-        batch_size: images or crops in a step
-        epochs: passes over the images
-        lr: learning rate
+        batch_size: images or crops in a step; default: 8, official 64
+        epochs: passes over the images; default: 50, official 727
+        lr: learning rate; default: 0.002
         crop: side of random square crops; 0: whole images
-        crops: fixed crops per image, stored as features; default: 4
+        crops: fixed crops per image; default: 4
         seed: seed of context, order and split
     """
 
@@ -50,7 +50,7 @@ def run(
     out: Annotated[Path, Parameter(alias="-o", metavar="DIR")],
     resume: bool = False,
     overwrite: bool = False,
-    recipe: str = "plain",
+    recipe: Literal["plain", "official", "pyiqa"] = "plain",
     prompts: Annotated[str | None, Parameter(alias="-p", metavar="PAIR")] = None,
     without_mini_photos: bool = False,
     changes: Changes = Changes(),
@@ -59,10 +59,9 @@ def run(
 ) -> int:
     """Learn the prompts of CLIP-IQA+ from scores that people gave.
 
-    Recipes: plain (whole images), official (the authors' recipe), pyiqa (the recipe of pyiqa's trainer).
-
     examples:
-      clipiqa train scores.csv --out runs/mine --recipe official
+      clipiqa train scores.csv --out runs/mine --backbone mini
+      clipiqa train scores.csv --out runs/mine --prompts 'Detailed photo.|Oversmoothed photo.'
       clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
 
     Args:
@@ -70,7 +69,7 @@ def run(
         out: folder for learned prompts and log
         resume: continue the stopped run in --out
         overwrite: replace the run in --out
-        recipe: plain, official or pyiqa
+        recipe: plain, official (the authors') or pyiqa (with crops)
         prompts: the pair to learn: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
         learning.model.backbone: RN50, mini (bundled), … (see `clipiqa weights`); default: RN50

@@ -116,11 +116,13 @@ def read_or_encode_features(
     missing_count = sum(len(image.views) for image in missing)
     if missing and damaged_lines:
         log.warning(f"damaged features are encoded again: {first_of(damaged_lines)}.")
-    log.info(
-        f"{missing_count:,} of {len(keys):,} features to encode from {counted(len(missing), 'image')}; "
-        f"features are stored in {journals}"
-    )
-    if missing:
+    if not missing:
+        log.info(f"all {len(keys):,} features are stored in {journals}")
+    else:
+        log.info(
+            f"{missing_count:,} of {len(keys):,} features to encode from {counted(len(missing), 'image')}; "
+            f"features are stored in {journals}"
+        )
         _encode(missing, _Encoding(metric, torch.device(device), stages), workers, journals, features)
     rows = np.stack([features[key] for key in keys])
     return torch.from_numpy(rows.reshape(len(paths), -1, rows.shape[1]))
