@@ -11,7 +11,7 @@ from ..files.names_and_values import numbers_by_name
 from .options.continuing import saying_where_results_are
 from .options.flags import COLUMNS, group_of_command
 from .options.groups import OutputOptions, Scoring, Settings
-from .options.messages import tell
+from .options.messages import note, tell
 from .options.metric_options import MetricOptions
 from .options.progress import progress
 from .options.running import check_inputs, start
@@ -109,6 +109,8 @@ def run(
             progress=show,
             **options,
         )
+    if page is not None:
+        note(f"the page is {page / 'gate.html'}")
     if suggest_margin:
         return _print_suggestion(gate_result)
     if format == "markdown":

@@ -69,7 +69,7 @@ def run(
         out: folder for learned prompts and log
         resume: continue the stopped run in --out
         overwrite: replace the run in --out
-        recipe: plain, official (the authors') or pyiqa (with crops)
+        recipe: plain, the authors' or pyiqa's
         prompts: the pair to learn: a name or 'positive|negative'; default: quality
         without_mini_photos: leave out mini's training photos
         learning.model.backbone: RN50, mini (bundled), … (see `clipiqa weights`); default: RN50

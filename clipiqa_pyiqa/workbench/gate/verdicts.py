@@ -168,6 +168,9 @@ class ColumnPair:
         mean_verdict, _ = self._mean_judged
         if mean_verdict == "worse":
             return f"{of_mean}, and {of_image}"
+        if mean_verdict == "unclear":
+            why = f" ({self.margin_text})" if self.margin_text else ""
+            return f"{self.name} is worse {of_image}, and unclear on the whole{why}"
         return f"{self.name} is worse {of_image}"
 
     @property

@@ -53,9 +53,9 @@ class Tally:
         if self.failed == 1:
             text = "1 failed in the earlier run and was not tried again"
         if all(self.failed_by[name] == self.failed for name in columns):
-            return text
+            return f"{text}: only changed files are"
         lacking = ", ".join(f"{name}: {count:,}" for name, count in self.failed_by.items())
-        return f"{text} (without a score of {lacking})"
+        return f"{text} (without a score of {lacking}): only changed files are"
 
     def __str__(self) -> str:
         counts = {"lacking scores": self.incomplete, "changed since": self.changed, "new": self.new}

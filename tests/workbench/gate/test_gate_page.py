@@ -20,6 +20,8 @@ def test_an_image_that_loses_much_is_named_and_can_fail_the_gate(clipiqa, runs):
         assert [line.strip() for line in said.splitlines()[1:4]] == ["7: -0.1370", "9: -0.0300", "8: -0.0200"]
     assert "q: worse" in said and "0.1370" in said.splitlines()[0]
     assert said.endswith("FAILED: q is worse by 0.14, above the worst loss of 0.1, for one image\n")
+    said = clipiqa("gate base.csv new.csv --margin 0.001 --worst-loss 0.1", 1).out
+    assert "for one image, and unclear on the whole (" in said.splitlines()[-1]
     clipiqa("gate base.csv new.csv --margin 0.05 --worst-loss 0.1 --page page", 1)
     assert "<td>0.1370 (limit: 0.1)</td>" in Path("page/gate.html").read_text()
     clipiqa("gate base.csv new.csv --worst-loss p=0.1", 2)

@@ -7,6 +7,7 @@ from clipiqa_pyiqa.workbench.results.earlier import EarlierRow, Failure
 from clipiqa_pyiqa.workbench.scoring.tally import Tally
 
 FAILED = "failed in the earlier run and were not tried again"
+CHANGED = "only changed files are"
 pytestmark = pytest.mark.quick
 
 
@@ -19,7 +20,7 @@ def test_failures_of_an_earlier_run_are_counted_by_metric_unless_all_failed_alik
     assert tally.failed_before(["niqe", "piqe"]) == ""
     for _ in range(12):
         tally.count(EarlierRow("1", {"niqe": None, "piqe": 0.5}, failure), "1", is_complete=True)
-    assert tally.failed_before(["niqe", "piqe"]) == f"12 {FAILED} (without a score of niqe: 12)"
-    assert tally.failed_before(["niqe"]) == f"12 {FAILED}"
+    assert tally.failed_before(["niqe", "piqe"]) == f"12 {FAILED} (without a score of niqe: 12): {CHANGED}"
+    assert tally.failed_before(["niqe"]) == f"12 {FAILED}: {CHANGED}"
     tally.count(EarlierRow("1", {"niqe": None, "piqe": None}, failure), "1", is_complete=True)
-    assert tally.failed_before(["niqe", "piqe"]) == f"13 {FAILED} (without a score of niqe: 13, piqe: 1)"
+    assert tally.failed_before(["niqe", "piqe"]) == f"13 {FAILED} (without a score of niqe: 13, piqe: 1): {CHANGED}"
