@@ -27,7 +27,7 @@ class OpinionOptions:
     Args:
         root: folder of the images; default: the CSV file's folder
         data_root: folder of pyiqa's data sets; default: ./datasets
-        columns: the columns of paths and scores, and perhaps of splits
+        columns: columns of paths, scores and perhaps splits
         score_range: lowest and highest possible score
         lower_better: low scores are good; --no-lower-better: high scores are good, though the column is called dmos
         val_fraction: share of images to hold out if there is no split column; default: 0.2
