@@ -60,9 +60,8 @@ def run(
     """Learn the prompts of CLIP-IQA+ from scores that people gave.
 
     examples:
-      clipiqa train scores.csv --out runs/mine --backbone mini
+      clipiqa train scores.csv --out runs/mine --range 1 5 --backbone mini
       clipiqa train scores.csv --out runs/mine --prompts 'Detailed photo.|Oversmoothed photo.'
-      clipiqa train scores.csv --out runs/mine --range 1 5 --recipe pyiqa --crop 224
 
     Args:
         scores: a CSV file of paths and scores, or a data set
