@@ -42,7 +42,7 @@ class Convolution:
 
         Args:
             has_padded_rows: add rows of zeros at the top and bottom.
-            can_pack: whether weights may be packed; the caller does not need them unpacked for the gradient.
+            can_pack: whether weights may be packed; False where the caller's gradient needs the plain weights.
             onto: a map to which the output is added in place; the sum passes a ReLU.
         """
         padding = self.padding if has_padded_rows else 0, self.padding

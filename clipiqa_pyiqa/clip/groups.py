@@ -12,7 +12,7 @@ CPU_GROUP_PIXELS = 1 << 18
 """Pixels per group on a CPU; a larger image is a group alone. The value suits the cache of a CPU."""
 
 CPU_SHARED_PIXELS = 224 * 224
-"""Pixels of an image from which its score in a group stays equal to the last bit; smaller images change by 1e-6."""
+"""From so many pixels, an image's score in a group is its score alone to the last bit; below, both differ by 1e-6."""
 
 
 def groups(x: Tensor, times: int = 1) -> tuple[Tensor, ...]:

@@ -16,7 +16,7 @@ ANY_RANGE = 1e6
 
 
 def check_images(x: Any, overshoot: float | None, least: int, name: str) -> None:
-    """Raise :class:`ImageError` unless ``x`` is a batch of RGB images in a floating dtype for the metric ``name``.
+    """Raise :class:`ImageError` unless ``x`` is a batch of RGB or grey images in a floating dtype for metric ``name``.
 
     Pixels may lie ``overshoot`` outside [0, 1]; None accepts every value, also NaN. ``least`` is the smallest side.
     """
@@ -91,11 +91,11 @@ def check_features(features: Any, width: int, can_be_wider: bool) -> None:
         )
     if is_traced() or not features.numel():
         return
-    lengths = features.detach()[:, :width].float().square().sum(dim=1)
-    if ((lengths - 1).abs() >= 0.05).any():  # rounding to bf16 changes a length by less than 0.01; NaN may pass
-        low, high = (bound.sqrt() for bound in lengths.aminmax())
+    squared_lengths = features.detach()[:, :width].float().square().sum(dim=1)
+    if ((squared_lengths - 1).abs() >= 0.05).any():  # rounding to bf16 changes one by less than 0.02; NaN may pass
+        low, high = (bound.sqrt() for bound in squared_lengths.aminmax())
         raise CLIPIQAError(
             f"{{features}} must have length 1, as encode_image returns them; got lengths from {low:.4g} to {high:.4g}: "
-            "use torch.nn.functional.normalize(features, dim=1).",
+            f"divide them by the length of their first {width:,} numbers.",
             options=("features",),
         )

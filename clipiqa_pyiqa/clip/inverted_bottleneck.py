@@ -41,7 +41,9 @@ class InvertedBottleneck:
         bands: list[tuple[int, int | None]] = [(0, None)]
         if not is_traced():
             rows = (x.shape[2] + stride - 1) // stride
-            places = x.shape[3] // stride if self.expand is None else x.shape[3] * stride  # in a row of the widest map
+            places = (
+                x.shape[3] // stride if self.expand is None else x.shape[3] * stride
+            )  # of the widest map, for a row of the output
             strips = cut(x, rows, places * self.spatial.out_channels)
             bands = [(strip.start, None if strip.is_last else strip.stop) for strip in strips]
         outputs = [recomputed(self.band, x, start, stop) for start, stop in bands]
