@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FLAGS = ("almost black", "almost white", "almost uniform")
+# No measurement stands behind these thresholds, nor behind those in flag(): what justifies them are the pictures of
+# tests/workbench/images/test_uniform.py, which come out right.
 _LEVEL = 1 / 255
 _LEFT_LEVELS = 24  # levels next to black or white that count as empty: too few to stretch into a picture
 _MOST_OUTSIDE = 0.001  # share of pixels beyond these levels: hot pixels, and stars
