@@ -77,7 +77,7 @@ class TarMember(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, archive: Any) -> Any:
-        """Return the next member, and set on the archive whether its end was reached; raise for a broken header.
+        """Return the next member of a :class:`_Archive`, and note there whether it ends; raise for a broken header.
 
         ``tarfile`` alone would skip broken headers.
         """
@@ -104,6 +104,17 @@ class TarMember(tarfile.TarInfo):
             why = f"claims {self.size:,} bytes, more than the {LARGEST_IMAGE:,} that an image may have"
             return NoImage(name, why, Kind.TOO_LARGE)
         return BytesImage(name, self.data)
+
+
+class _Archive(tarfile.TarFile):
+    """An archive of ``TarMember``.
+
+    Attributes:
+        is_at_end: Whether the header that was read last is an end marker.
+    """
+
+    tarinfo = TarMember
+    is_at_end = False
 
 
 def split_key(member: str) -> tuple[str, str]:
@@ -135,11 +146,9 @@ def members(name: str, is_wanted: Callable[[TarMember], bool]) -> Iterator[TarMe
     progress = _Progress()
     with opened(name) as file:
         try:
-            with tarfile.open(
-                fileobj=file, mode="r|*", tarinfo=TarMember, ignore_zeros=True, bufsize=1 << 20
-            ) as archive:
+            with _Archive.open(fileobj=file, mode="r|*", ignore_zeros=True, bufsize=1 << 20) as archive:
                 yield from _whole_members(archive, is_wanted, progress)
-                progress.is_at_end = getattr(archive, "is_at_end", False)  # not of an empty file
+                progress.is_at_end = archive.is_at_end
         except _DAMAGE as error:
             progress.problem = reason_of(error)
     if progress.is_at_end:
