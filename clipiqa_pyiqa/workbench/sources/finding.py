@@ -10,7 +10,7 @@ from typing import Any
 from ...checks import FilePath
 from ...errors import ImageError, Kind
 from ...logger import log
-from ...text import shown
+from ...text import first_of, shown
 from ..images.image import File, Image
 from .addresses import address_of, is_remote
 from .found_sources import FoundSources
@@ -103,10 +103,15 @@ def find_inputs(paths: Any, out: FilePath | None = None) -> list[str]:
     check_pictures_outside(out, paths)
     sources = find_sources(paths, has_archives=False)
     tell_skipped(sources)
-    for source in sources.sources:
-        if not isinstance(source, File):
-            why = f"{source.name!r} is not an image file or a folder on this machine"
-            sources.problems.setdefault(source.name, why)
-    if sources.problems or not sources.sources:
-        raise ImageError(f"{sources.problem or 'there are no images'}: name images or folders of images.")
+    problems = _problems_of_inputs(sources)
+    if problems or not sources.sources:
+        raise ImageError(f"{first_of(problems) or 'there are no images'}: name images or folders of images.")
     return sources.paths
+
+
+def _problems_of_inputs(sources: FoundSources) -> list[str]:
+    """Return why paths name no image files on this machine, a sentence for each such path."""
+    names = [source.name for source in sources.sources if not isinstance(source, File)]
+    other_names = dict.fromkeys(name for name in names if name not in sources.problems)
+    others = [f"{name!r} is not an image file or a folder on this machine" for name in other_names]
+    return [*sources.problems.values(), *others]
