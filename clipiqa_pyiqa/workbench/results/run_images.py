@@ -24,15 +24,11 @@ class RunImages:
         self._earlier = earlier
         self._is_met = bytearray(len(earlier))  # of each place
 
-    def claiming(self, images: Iterable[Image]) -> Iterable[Image]:
-        """Return an iterable that claims each image as it is taken."""
-        if not self._earlier:
-            return images
-        return self._claiming(images)
-
-    def _claiming(self, images: Iterable[Image]) -> Iterator[Image]:
+    def claiming(self, images: Iterable[Image]) -> Iterator[Image]:
+        """Yield images, and claim each as it is taken."""
         for image in images:
-            self.claim(printable(image.name))
+            if self._earlier:  # otherwise nothing can be claimed
+                self.claim(printable(image.name))
             yield image
 
     def claim(self, name: str) -> None:
