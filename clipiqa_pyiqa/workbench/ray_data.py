@@ -16,6 +16,7 @@ from ..errors import CLIPIQAError
 from ..logger import log
 from ..options import lists_options
 from .metrics.description import Takes
+from .metrics.metric_set import MetricSet
 from .metrics.parsing import AnyPrompts
 from .options import RunOptions, SharedOptions
 from .ray_actors import ActorPool, connect
@@ -80,9 +81,7 @@ def score_on_ray(
     if sources.is_empty:
         raise CLIPIQAError(f"{sources.problem or 'no source was given'}: there is nothing to score.")
     setup = ScoringSetup(metric, prompts, also=(Takes.NAME,), sampling=sampling, **options)
-    if setup.metrics.files:
-        label = setup.metrics.files[0].label
-        raise CLIPIQAError(f"the scores of {label!r} are in a file: join them with the results on Ray by `path`.")
+    _check_no_scores_in_files(setup.metrics)
     folder = ParquetFolder.at(out)
     # tuples become lists, as in the header in the folder, with which this one is compared
     header = Header.of(setup.header_with(keep).record)
@@ -99,19 +98,33 @@ def score_on_ray(
             folder.remove_rows(stale.rows)
         folder.remove_rows(plan.repeated_rows())
         tasks = plan.missing()
+        pool = None
         if tasks:  # otherwise Ray need not start, which takes seconds
             connect()
             pool = ActorPool.of(setup, actors, cpus_per_actor, _gpus(gpus_per_actor, options), progress)
         folder.save_header(header, is_new=before is None)
         schema = folder.schema(header, carried_types(sources.sources, keep))
         for number in range(1, PASSES + 1):
-            if tasks:
-                pool.score(tasks, folder, header, schema, is_careful=number == PASSES)
-                folder.remove_cut_files()
-                folder.remove_rows(plan.repeated_rows())
-                tasks = plan.missing()
+            if pool is None or not tasks:
+                break
+            pool.score(tasks, folder, header, schema, is_careful=number == PASSES)
+            _remove_traces_of_lost_processes(plan)
+            tasks = plan.missing()
         folder.save_header(header, is_finished=True)
         return FolderResult.of(rows, header, [name for task in tasks for name in task.names], stale)
+
+
+def _check_no_scores_in_files(metrics: MetricSet) -> None:
+    """Raise ``CLIPIQAError`` for a metric whose scores are in a file."""
+    if metrics.files:
+        label = metrics.files[0].label
+        raise CLIPIQAError(f"the scores of {label!r} are in a file: join them with the results on Ray by `path`.")
+
+
+def _remove_traces_of_lost_processes(plan: FolderPlan) -> None:
+    """Remove the files that were not written to their end, and the rows of images that have another row."""
+    plan.rows.folder.remove_cut_files()
+    plan.rows.folder.remove_rows(plan.repeated_rows())
 
 
 def _gpus(gpus_per_actor: float | None, options: RunOptions) -> float | None:
