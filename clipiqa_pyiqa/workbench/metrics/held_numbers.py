@@ -18,7 +18,9 @@ def numbers_of_metric(metric: Any) -> list[Numbers]:
     """
     held = list(_held(metric, {}))
     states = [part.state_dict(keep_vars=True) for part in held if isinstance(part, torch.nn.Module)]
-    numbers = [tensor for state in states for tensor in state.values() if isinstance(tensor, torch.Tensor)]
+    numbers: list[Numbers] = [
+        tensor for state in states for tensor in state.values() if isinstance(tensor, torch.Tensor)
+    ]
     if any(isinstance(tensor, torch.nn.Parameter) and tensor.numel() for tensor in numbers):
         return numbers
     return numbers + [part for part in held if not isinstance(part, torch.nn.Module)]
