@@ -56,6 +56,7 @@ def run(
         splits: also fit to 80 % and predict the rest, for this many random splits
         splits_out: write the random splits to this CSV file
         seed: seed of folds, splits and held-out photos
+        learning.opinions.val_fraction: share of images to hold out if there is no split column; default: none
         learning.model.backbone: RN50, mini (bundled), … (see `clipiqa weights`); default: RN50
     """
     _check_outputs(out, splits_out, splits, overwrite)

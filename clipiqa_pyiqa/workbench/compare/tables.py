@@ -201,7 +201,12 @@ def _statistic_column(data: DataSetResult, statistic: str) -> TableColumn:
     # a best value that is alone, has a caveat or is not above 0 gets no mark
     has_best = len(defined) > 1 and estimates[best].value > 0 and not estimates[best].caveat
     pairs = data.pairs.query("significant and statistic == @statistic")
-    below = {*pairs["first"][pairs["second"] == best], *pairs["second"][pairs["first"] == best]}
+    # on the images that both metrics scored, which may be fewer, the other one may be ahead
+    gains = sign * pairs["difference"]
+    below = {
+        *pairs["first"][(pairs["second"] == best) & (gains < 0)],
+        *pairs["second"][(pairs["first"] == best) & (gains > 0)],
+    }
     cells = []
     for label, estimate in estimates.items():
         mark: Mark = "best" if has_best and estimate.value == estimates[best].value else ""

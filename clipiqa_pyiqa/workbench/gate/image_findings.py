@@ -13,7 +13,7 @@ from .findings import Finding
 from .pairing import Pairing
 
 _EXPLAINED = {
-    BAND: "an eighth or more of the rows or columns has one colour, as if the image had ended early, and the base "
+    BAND: "more than an eighth of the rows or columns has one colour, as if the image had ended early, and the base "
     "image has no such band",
 }
 

@@ -80,10 +80,10 @@ class ColumnPair:
     def verdict(self) -> str:
         """``'worse'``, ``'better'`` or ``'no change'``; with a margin ``'pass'``, ``'worse'`` or ``'unclear'``.
 
-        A column passes if its interval excludes a loss of ``margin``, and is worse if all of it lies beyond. Without a
-        margin, a change is more than rounding, its interval excludes 0, and its corrected p-value is below 0.05. If
-        every row agrees within rounding, a column passes or has no change, however few rows there are. It is also worse
-        if a row loses more than ``worst_loss``.
+        With 20 rows or more, a column passes if its interval excludes a loss of ``margin``; it is worse if all of the
+        interval lies beyond. Without a margin, a change is more than rounding, its interval excludes 0, and its
+        corrected p-value is below 0.05. If every row agrees within rounding, a column passes or has no change, however
+        few rows there are. It is also worse if a row loses more than ``worst_loss``.
         """
         return self._judged[0]
 

@@ -48,11 +48,11 @@ class GamingAlarm:
 
     It goes off if one of these holds: the loss fell, and most outputs have a lower one than any clean photo; PSNR to
     the references fell by more than ``allow_db``, since the first call, or since the call where it was highest while
-    the loss fell; all outputs have the same fine pattern; most scores (the loss, other prompts, metrics of pyiqa) got
-    worse while PSNR did not rise. A fall of PSNR since the first call counts if the loss fell too and most images lost
-    PSNR, or else if a paired test over the images confirms it (p < 0.05). Every other change counts if the test
-    confirms it at a level that becomes stricter with each call, so that in about 5 % of runs with 16 images or more,
-    chance alone does so for a given score. Pass at least 16, of different scenes.
+    the loss fell; all outputs have the same fine pattern; most scores (the loss, the fixed pattern, other prompts,
+    metrics of pyiqa) got worse while PSNR did not rise. A fall of PSNR since the first call counts if the loss fell
+    too and most images lost PSNR, or else if a paired test over the images confirms it (p < 0.05). Every other change
+    counts if the test confirms it at a level that becomes stricter with each call, so that in about 5 % of runs with
+    16 images or more, chance alone does so for a given score. Pass at least 16, of different scenes.
 
     Args:
         criterion: the loss in training.

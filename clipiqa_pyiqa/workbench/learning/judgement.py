@@ -80,7 +80,7 @@ class Judgement:
             return replace(self, advice=confirm)
         if self.images < cases_needed(1):
             few = counted(self.images, "image")
-            return replace(self, advice=f"hold out more images, as {few} cannot show a difference")
+            return replace(self, advice=f"judge it on more images, as {few} cannot show a difference")
         known = "mini learned people's ratings already: " if knows_ratings else ""
         return replace(self, advice=f"{known}try {tries}")
 

@@ -74,6 +74,8 @@ class OutputScorer:
             return {}
         prompts_in_loss = {pair.texts[0] for pair in metric.prompts}
         names = [name for name in PROMPTS if NAMED_PAIRS[name].positive not in prompts_in_loss]
+        if not names:
+            return {}
         return dict(zip(names, metric(images, names, None).unbind(1), strict=True))
 
     def _in_unit_range(self, images: Tensor) -> Tensor:

@@ -132,6 +132,7 @@ def read_score_table(
     if skip_missing:
         has_file = frame["path"].map(os.path.isfile)
         left_out += _note_on_missing(frame["path"][~has_file])
+        photos = [photo for photo, exists in zip(photos, has_file, strict=True) if exists]
         frame = frame[has_file]
     _check_is_not_empty(path, frame, left_out)
     scale = score_range or _range_of_training(path, frame, left_out)
@@ -208,7 +209,8 @@ def _note_on_rows_in_no_split(path: Path, splits: pandas.Series) -> list[str]:
 
 def _note_on_missing(paths: pandas.Series) -> list[str]:
     """Return which images are missing, in a phrase, if there are any."""
-    return [f"{counted(len(paths), 'missing image')}: {few(paths)}"] if len(paths) else []
+    names = paths.unique()
+    return [f"{counted(len(names), 'missing image')}: {few(names)}"] if len(names) else []
 
 
 def _bracketed(left_out: Sequence[str]) -> str:

@@ -43,6 +43,6 @@ def markdown_list(lines: Iterable[str]) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return a text in which no character has a meaning for Markdown."""
+    """Return a text whose marks of emphasis, code, links and tables are escaped."""
     text = one_line(text).strip().replace("&", "&amp;")
     return re.sub(r"[\\`*_{}\[\]<>|~#]", r"\\\g<0>", text)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...checks import check_one_of
 from ...files.printable import one_line
 from ...logger import log
 from ...text import hint_for
@@ -113,6 +114,7 @@ class Report:
         CSV is :attr:`frame` in full precision, for ``pandas.read_csv(file)``, and nothing else: :meth:`provenance` has
         the sentences.
         """
+        check_one_of("format", format, ("table", "csv", "markdown", "latex", "html"))
         if format == "csv":
             return csv_table(self.frame)
         if format == "html":

@@ -52,7 +52,7 @@ def table_metrics(
     views = {metric.label: _view_of(metric, protocol, crop_border) for metric in every_metric}
     if any(view != protocol.view_of(label) for label, view in views.items()):
         off_protocol.append("crop border")
-    left_out = _labels_left_out(every_metric, only) if only else []
+    left_out = _labels_left_out(every_metric, [*only, *asked_labels]) if only else []
     chosen = [metric.with_view(views[metric.label]) for metric in every_metric if metric.label not in left_out]
     return ChosenMetrics(chosen, off_protocol, left_out)
 

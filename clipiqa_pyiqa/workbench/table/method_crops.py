@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .method_table import MethodTable
 
 _MOST_IMAGES = 10
+REFERENCE = "reference"  # no method has this name
 _Version = tuple[str, Markup | None, Mapping[str, str]]
 """The name of a version of an image, its crop, and its scores as texts."""
 
@@ -32,7 +33,7 @@ def crops_by_heading(method_table: MethodTable, relabelled: Relabelling) -> dict
         rows = scores.xs((test_set, name), level=[0, 1])
         files = dict(rows["path"])
         if name in method_table.matched.references:
-            files = {"reference": method_table.matched.references[name], **files}
+            files = {REFERENCE: method_table.matched.references[name], **files}
         first_file = next(iter(files.values()))
         images.append((name, first_file, _versions(method_table, rows, files, relabelled)))
     return {"Where the methods differ most": block("crops", _note(method_table), images)}

@@ -54,6 +54,8 @@ def parse_methods(methods: Mapping[str, FilePath] | Iterable[str]) -> dict[str, 
         if not name or not place:
             typed_text = f"{name}={place}" if place else name
             raise CLIPIQAError(f"a method must be NAME=FOLDER, as in ours=out/ours; got {typed_text!r}.")
+        if name == "reference":
+            raise CLIPIQAError("'reference' names the reference images: give the method another name.")
         if name in folders:
             raise CLIPIQAError(f"two methods are called {name!r}: rename one, as in 'ours2={place}'.")
         folders[name] = os.path.expanduser(place)

@@ -90,14 +90,28 @@ def add_units(rows: DataFrame, column: str) -> DataFrame:
 
 
 def _means(rows: DataFrame, images: MethodImages) -> DataFrame:
-    """Return the means of the numbers of images, over the images of the table."""
-    names = images.files.index
-    rows.index = rows.pop("image").map(lambda name: os.path.splitext(name)[0])
-    if lacking := [name for name in names if name not in rows.index]:
-        raise CLIPIQAError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
+    """Return the means of each method's numbers of images, over the images of the table or of the row's test set."""
+    keys = [column for column in ("test_set", "method") if column in rows]
+    names_of_rows = rows["image"].map(lambda name: os.path.splitext(name)[0])
+    rows = rows.drop(columns="image").set_axis(names_of_rows)
+    if not keys:
+        return _means_of_images(rows, list(images.files.index)).assign(method="")
+    means = []
+    for values, of_method in rows.groupby(keys, sort=False):
+        labels = dict(zip(keys, values, strict=True))
+        test_set = labels.get("test_set", "")
+        names = [name for name in images.files.index if test_set in ("", images.test_sets[name])]
+        if names:
+            means.append(_means_of_images(of_method.drop(columns=keys), names).assign(**labels))
+    return concat(means, ignore_index=True) if means else DataFrame(columns=rows.columns)
 
-    rows = rows.loc[names].assign(method=rows.get("method", ""))
-    return rows.groupby("method", sort=False).agg(_mean_text).reset_index()
+
+def _means_of_images(rows: DataFrame, names: list[str]) -> DataFrame:
+    """Return a row with the means over some images; raise CLIPIQAError if one has no row."""
+    lacking = [name for name in names if name not in rows.index]
+    if lacking:
+        raise CLIPIQAError(f"there are no published numbers of {few(lacking)}: leave these images out of the table.")
+    return rows.loc[names].agg(_mean_text).to_frame().T
 
 
 def _mean_text(column: Series) -> str:

@@ -1,5 +1,6 @@
 """What ``compare --resume`` tells of metrics that an earlier run finished, and this one does not name."""
 
+import numpy as np
 import pandas
 import pytest
 from photos import BUNDLED
@@ -7,7 +8,10 @@ from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa import compare
 from clipiqa_pyiqa.prompts.named_pairs import PRESETS
+from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
+from clipiqa_pyiqa.workbench.compare.metric_result import MetricResult
 from clipiqa_pyiqa.workbench.compare.published_metric import published_in_record
+from clipiqa_pyiqa.workbench.compare.tables import build_tables
 from clipiqa_pyiqa.workbench.opinions.published import ENSEMBLE, PAPER
 
 
@@ -107,3 +111,22 @@ def test_weights_of_an_earlier_run_are_openais_by_their_hash():
     ]:
         found = published_in_record({**ours, "weights": weights})
         assert found.name == PAPER and (not found.difference) == is_openais
+
+
+def test_a_metric_that_is_ahead_on_the_shared_images_is_not_below_the_best():
+    """The best metric scored the half of the images where people agree with it, which the other ranks still better."""
+    draw = np.random.default_rng(0)
+    mos = np.arange(300.0)
+    half = mos % 2 == 0
+    first = np.where(half, mos + draw.normal(0, 20, 300), np.nan)
+    second = np.where(half, mos + draw.normal(0, 1, 300), draw.permutation(mos))
+    paths = [f"{number}.png" for number in range(300)]
+    scores = pandas.DataFrame({"first": first, "second": second}, pandas.Index(paths, name="path"))
+    metrics = {name: MetricResult() for name in scores}
+    data = DataSetResult("half", scores, pandas.Series(mos, paths), metrics=metrics, bootstrap=200)
+    pair = data.pairs.query("statistic == 'SROCC'").iloc[0]
+    assert pair["significant"] and pair["difference"] < 0
+    columns = [column for table in build_tables([data]) for column in table.columns]
+    column = next(column for column in columns if column.name == "SROCC")
+    cells = dict(zip(data.estimates, column.cells, strict=True))
+    assert cells["first"].mark == "best" and not cells["second"].has_dagger

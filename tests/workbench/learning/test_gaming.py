@@ -54,6 +54,11 @@ def test_pixels_that_follow_the_gradient_are_called(clean, blurred, climbed, cri
         assert found.numbers["above clean"] > 0.5 and ("psnr" in found.numbers) is with_references
 
 
+def test_a_loss_that_asks_for_all_named_pairs_has_no_other_prompts(clean, metric):
+    alarm = GamingAlarm(CLIPIQALoss(["quality", "sharpness", "noisiness"], backbone="mini"), clean)
+    assert alarm(clean).sentence == ""
+
+
 def test_a_stored_alarm_compares_with_the_first_call_of_a_stopped_training(
     clean, blurred, climbed, criterion, tmp_path
 ):

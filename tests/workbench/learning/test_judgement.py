@@ -53,7 +53,7 @@ def test_mini_knows_ratings_of_quality_alone():
 def test_too_few_or_equal_scores_show_nothing_and_the_sentence_says_so():
     images, rough = made()
     few = judgement_on(-rough[:5], rough[:5], images[:5], "image", 0).advised("it", True)
-    assert few.verdict == "no better" and "hold out more" in few.advice
+    assert few.verdict == "no better" and "more images" in few.advice
     equal = judgement_on(rough, np.zeros(60), images, "image", 0)
     assert equal.verdict == "unknown" and "all scores are 0" in str(equal)
 
@@ -128,7 +128,7 @@ def test_both_commands_print_the_judgement_in_one_line(rated, store, sizes, clip
     common = f"-b mini --features {store} --device cpu -q --out"
     asked = f"train {written(rated, tmp_path / 's.csv')} --epochs 2 --batch-size 4 --val-fraction 0.3 {common} run"
     (line,) = re.findall(f"{LINE} on 3 validation images; (.*)", clipiqa(asked, 0).out)
-    assert line == ("does not clearly agree better", "hold out more images, as 3 images cannot show a difference")
+    assert line == ("does not clearly agree better", "judge it on more images, as 3 images cannot show a difference")
     out = clipiqa(f"fit {sizes} --method affine --lower-better --splits 3 {common} head.safetensors", 0).out
     (line,) = re.findall(f"{LINE} on 36 rated photos(.*)", out)
     assert line[0] == "does not clearly agree better" and "a fit on stages" in line[1]

@@ -97,6 +97,16 @@ def test_scores_become_shares_and_rows_get_splits(tmp_path, caplog):
     refused(read_score_table, written(tmp_path, f"path,score,split\n{flat}"), skip_missing=True)
 
 
+def test_a_missing_photo_that_several_people_rated_is_one_missing_image(tmp_path):
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    path = written(tmp_path, "path,score\na,1\nb,2\nc,3\nz,3\nz,4\n")
+    table = read_score_table(path, skip_missing=True)
+    assert table.further_ratings == 0
+    (note,) = table.left_out
+    assert note.startswith("1 missing image: ") and note.count("z") == 1
+
+
 def test_the_usual_range_is_that_of_the_training_images(tmp_path):
     """An extreme score of an image that is held out, or missing, does not change what is learned."""
     for number in range(12):

@@ -18,6 +18,7 @@ from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.workbench.files.shipped import shipped_protocols
 from clipiqa_pyiqa.workbench.table.chosen_metrics import table_metrics
 from clipiqa_pyiqa.workbench.table.formula import formula_value
+from clipiqa_pyiqa.workbench.table.method_images import parse_methods
 from clipiqa_pyiqa.workbench.table.prepared_images import fit_sizes
 from clipiqa_pyiqa.workbench.table.protocols import read_protocol
 
@@ -193,6 +194,8 @@ def test_a_protocol_is_reduced_to_what_can_be_computed(small):
     found = compare(small, protocol="osediff", only=["PSNR", "ssim"])
     assert [*found.metrics] == ["psnr", "ssim"] and "musiq: not computed here: not asked for" in found.table()
     assert "'psnr'" in refused(compare, small, protocol="osediff", only=["psnt"])
+    with_entropy = compare(small, ["entropy"], protocol="osediff", only=["psnr"])
+    assert [*with_entropy.metrics] == ["psnr", "entropy"]  # what is asked for is no metric of the protocol
 
 
 SQUASHED = '--protocol FILE with views: {"m": {"square": 512}}'
@@ -293,6 +296,21 @@ def test_published_numbers_of_images_are_averaged(small, tmp_path):
     assert not found.is_as_expected and "not compared" in found.table()
     published[1:].to_csv(paper, index=False)
     refused(compare, small, "psnr", expect=paper)
+
+
+def test_published_numbers_of_the_images_of_several_methods_are_averaged_apart(small, tmp_path):
+    of_images = compare(small, "psnr").scores[["image", "psnr"]].round(5)
+    rows = [of_images.assign(method=method) for method in ("ours", "theirs")]
+    paper = tmp_path / "paper.csv"
+    pandas.concat([rows[0][1:], *rows[1:], rows[0][:1]]).to_csv(paper, index=False)  # not sorted
+    found = compare(small, "psnr", expect=paper)
+    assert found.expected["agrees"].tolist() == [True] and "'theirs'" in found.unknown
+    pandas.concat([rows[0][1:], rows[1]]).to_csv(paper, index=False)  # one image lacks a number of ours
+    assert "no published numbers of" in refused(compare, small, "psnr", expect=paper)
+
+
+def test_a_method_cannot_be_called_reference(small):
+    assert "another name" in refused(parse_methods, {"reference": small / "ours"})
 
 
 def test_a_gap_that_is_usual_between_machines_is_told_from_others(small, stand_ins):

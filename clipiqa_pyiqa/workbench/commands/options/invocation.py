@@ -1,4 +1,4 @@
-"""The command line that runs, which results keep."""
+"""The command line that runs, which tables keep."""
 
 from __future__ import annotations
 
