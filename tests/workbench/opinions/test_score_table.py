@@ -101,7 +101,7 @@ def test_a_missing_photo_that_several_people_rated_is_one_missing_image(tmp_path
     for name in "abc":
         (tmp_path / name).write_text(name)
     path = written(tmp_path, "path,score\na,1\nb,2\nc,3\nz,3\nz,4\n")
-    table = read_score_table(path, skip_missing=True)
+    table = read_score_table(path, skip_missing=True, val_fraction=0, needed=("train",))
     assert table.further_ratings == 0
     (note,) = table.left_out
     assert note.startswith("1 missing image: ") and note.count("z") == 1
