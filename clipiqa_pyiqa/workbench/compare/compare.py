@@ -188,7 +188,7 @@ def _images_to_score(
     has_mini = any(isinstance(metric, ClipMetric) and metric.backbone == "mini" for metric in metrics)
     if data.mos is None or not has_mini or not without_mini_photos:
         return data.images
-    seen = seen_by_mini(data.paths, hashes)
+    seen = seen_by_mini([image.name for image in data.images], hashes)
     images = tuple(image for image, was_seen in zip(data.images, seen, strict=True) if not was_seen)
     if not images:
         raise CLIPIQAError(

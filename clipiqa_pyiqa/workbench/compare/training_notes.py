@@ -33,7 +33,7 @@ def training_notes(
 
 def _note_on_mini(data: DataSet, hashes: FileHashes) -> str:
     """Return how many of a data set's images ``mini``, which is a metric, was trained on."""
-    seen = seen_by_mini(data.paths, hashes)
+    seen = seen_by_mini([image.name for image in data.images], hashes)
     if any(seen):
         return seen_warning(sum(seen), len(seen))
     return "mini was trained on rated photos of BIQ2021, but on none of these images' scores"
