@@ -151,9 +151,9 @@ def test_a_cut_image_is_explained_and_can_be_accepted_by_its_flag(clipiqa, folde
     paste(folders / "new/7.png", (0, 44, 80, 64))
     Image.new("RGB", (80, 64)).save(folders / "new/3.png")
     asked = f"{command} mini --margin 0.9 --overwrite --page page"
-    said = clipiqa(asked, 1, out="cut (an eighth or more of the rows or columns has one colour").out
+    said = clipiqa(asked, 1, out="cut (more than an eighth of the rows or columns has one colour").out
     assert last_line(said) == "FAILED: 2 images newly flagged (almost black, cut)"
-    assert "an eighth or more of the rows" in (folders / "page/gate.html").read_text()
+    assert "more than an eighth of the rows" in (folders / "page/gate.html").read_text()
     said = clipiqa(f"{asked} --allow-flag cut", 1).out
     end = "FAILED: 1 image newly flagged (almost black) (accepted: 1 image newly flagged (cut))"
     assert last_line(said) == end
