@@ -75,7 +75,9 @@ def test_maps_equal_open_clips_modules_in_float64(make, backbone, pos_embedding)
             assert (slope - expected).norm() <= 1e-8 * expected.norm()  # rounding only
 
 
-@pytest.mark.parametrize("backbone", ["RN50", pytest.param("ViT-B/32", marks=pytest.mark.slow), "mini"])
+@pytest.mark.parametrize(
+    "backbone", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("RN50", "ViT-B/32")), "mini"]
+)
 def test_a_place_gets_the_score_of_its_feature(make, backbone):
     """Every place asked as an image would be; of a batch as of single images; beside them the image's features."""
     metric = make(backbone)

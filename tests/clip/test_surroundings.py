@@ -72,6 +72,7 @@ def test_a_compiled_metric_scores_as_it_does_uncompiled(more, options):
     assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[1].norm()  # signs of ReLUs flip in fp32
 
 
+@pytest.mark.slow
 def test_prompts_are_trained_alike_when_compiled(options):
     metric = CLIPIQA("clipiqa+", **options, pretrained=False).train()
     torch._dynamo.reset()

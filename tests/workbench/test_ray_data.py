@@ -248,6 +248,7 @@ def test_a_shard_that_is_lost_in_each_pass_is_named(here, lake, tmp_path):
     assert "not finished" in done.sentences()[-1]
 
 
+@pytest.mark.slow
 def test_changed_removed_and_new_images(here, lake, tmp_path):
     sources = [f"{lake}/*.tar", lake / "t.parquet", lake / "loose"]
     out = tmp_path / "out"
@@ -297,6 +298,7 @@ def test_other_sources_are_added(here, lake, tmp_path):
     assert (count, done.images, len(table_of(tmp_path / "out"))) == (3, 3, 8) and done.is_complete
 
 
+@pytest.mark.slow
 def test_an_image_has_one_row_however_its_path_is_written(here, lake, tmp_path):
     here.chdir(lake)
     scored(["0.tar", "loose"], tmp_path / "out")
@@ -456,6 +458,7 @@ def test_ray_is_not_installed(monkeypatch):
     assert "`pip install '.[ray]'` in a clone" in refused(ray_actors.connect)
 
 
+@pytest.mark.slow
 def test_no_cluster_at_the_address(monkeypatch):
     pytest.importorskip("ray.data", reason="Ray is not installed")
     monkeypatch.setattr("ray.is_initialized", lambda: False)

@@ -50,6 +50,7 @@ def test_a_commands_help_fits_on_a_screen(clipiqa, command):
     assert not any(flag in text for flag in RARE) and "\x1b" not in text
 
 
+@pytest.mark.slow
 def test_the_whole_help_has_every_option(clipiqa):
     for command, arguments in all_arguments().items():
         text = clipiqa(f"{command} --help-all", 0).out

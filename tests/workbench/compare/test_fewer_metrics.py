@@ -48,6 +48,7 @@ def test_finished_metrics_stay_in_the_report(clipiqa, rated):
     assert "<h3>piqe</h3>" in (rated / "out/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_metric_that_lacks_images_is_named_and_left_out(clipiqa, rated):
     command = "compare -d mos.csv --bootstrap 50 --device cpu --out out --resume"
     write_opinions(rated, 6)

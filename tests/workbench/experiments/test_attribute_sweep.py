@@ -87,6 +87,7 @@ def test_bad_options(grey_steps):
         refused(sweep, Brightness(), grey_steps, **options)
 
 
+@pytest.mark.slow
 def test_mini_follows_every_attribute(clipiqa):
     printed = clipiqa(f"sweep '{BUNDLED}' --backbone mini --max-side 128 --scales 1 --steps 4", 0).out
     rows = [line.split() for line in printed.splitlines()[1:]]

@@ -126,6 +126,7 @@ def test_radar_takes_any_metric_with_a_closed_range(versions):
     refused(radar, [Bright(), {"open": lambda x: x.mean()}], versions / "low", ["happy", "new"])
 
 
+@pytest.mark.slow
 def test_the_commands_take_named_metrics_and_questions(clipiqa, versions):
     for command in (
         "rank low",

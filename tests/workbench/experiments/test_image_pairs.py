@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from assertions import refused
 from matplotlib.text import Text
 from metrics import Brightness
@@ -88,6 +89,7 @@ def test_each_file_is_encoded_once_and_a_corrupt_one_takes_its_pair_along(tmp_pa
     refused(pairs, metric, f"{tmp_path}/low/1*", f"{tmp_path}/high/1*")
 
 
+@pytest.mark.slow
 def test_a_blurred_folder_loses(clipiqa, tmp_path):
     low = save_blurred(tmp_path / "low", 2.5)
     high = save_blurred(tmp_path / "high", 0)

@@ -50,6 +50,7 @@ def test_a_corrupt_image_takes_its_pairs_along(folder):
     refused(agreement, Brightness(), write_votes(folder, "new,a.png,b.png,first"))
 
 
+@pytest.mark.slow
 def test_attributes_that_the_backbone_never_saw_are_left_out_and_named(clipiqa, folder):
     path = write_votes(
         folder, "brightness,a.png,b.png,second", "happy,a.png,c.png,first", "happy,b.png,c.png,first",

@@ -170,6 +170,7 @@ def test_votes_of_several_people_come_back(opened, photos):
     assert set(levels_of(result.frame["first"])) <= {10, 60, 180, 240}
 
 
+@pytest.mark.slow
 def test_the_order_and_the_sides_are_drawn(opened):
     seen = []
     for drawn in (0, 0.999):
@@ -178,6 +179,7 @@ def test_the_order_and_the_sides_are_drawn(opened):
     assert sorted(seen) == [("“Happy photo.”", "left"), ("“Warm photo.”", "right")]
 
 
+@pytest.mark.slow
 def test_keys_choose_and_a_slip_is_taken_back(opened, photos):
     page = opened()
     first_words = page.locator("#positive").inner_text()
@@ -195,6 +197,7 @@ def test_keys_choose_and_a_slip_is_taken_back(opened, photos):
     assert page.locator("#csv").input_value().splitlines()[0] == "attribute,first,second,choice,voter"
 
 
+@pytest.mark.slow
 def test_a_person_who_saves_twice_counts_once(opened, photos):
     study = photos.parent / "study"
     page = opened()
@@ -210,6 +213,7 @@ def test_a_person_who_saves_twice_counts_once(opened, photos):
     assert "two different votes" in refused(read_votes, [early, late])
 
 
+@pytest.mark.slow
 def test_the_page_has_no_barriers_and_its_texts_are_texts(opened):
     page = opened()
     negatives = set()

@@ -27,6 +27,7 @@ HOSTILE = {  # name: a text
 }
 
 
+@pytest.mark.slow
 def test_hostile_yaml_is_refused_at_once():
     for name in HOSTILE:
         with time_limit(60), pytest.raises(ConfigError) as raised:

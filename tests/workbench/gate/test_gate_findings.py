@@ -20,6 +20,7 @@ def collapse(folder, count=20):
         shutil.copy(folder / "0.png", folder / f"{n}.png")
 
 
+@pytest.mark.slow
 def test_one_image_under_all_names_fails_in_text_junit_and_on_the_page(clipiqa, folders, command):
     collapse(folders / "new")
     said = clipiqa(f"{command} mini --margin 0.9 --page page", 1, out="mini: pass").out
@@ -38,6 +39,7 @@ def test_one_image_under_all_names_fails_in_text_junit_and_on_the_page(clipiqa, 
     assert set(rows) == {str(n) for n in range(20)}
 
 
+@pytest.mark.slow
 def test_images_that_are_equal_in_both_runs_are_no_finding(clipiqa, folders, command):
     for name in ("base", "new"):
         collapse(folders / name, 5)
@@ -160,6 +162,7 @@ def test_a_cut_image_is_explained_and_can_be_accepted_by_its_flag(clipiqa, folde
     clipiqa(f"{asked} --allow-flag cut 'almost black'", 0)
 
 
+@pytest.mark.slow
 def test_a_product_on_white_is_not_cut(clipiqa, folders, command):
     for name, edge in (("base", 5), ("new", 20)):
         for n in range(20):

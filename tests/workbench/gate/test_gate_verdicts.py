@@ -82,6 +82,7 @@ def test_a_column_passes_only_if_a_loss_of_the_margin_is_excluded(made):
             assert because in found.pairs[0].line
 
 
+@pytest.mark.slow
 def test_an_unclear_column_says_which_margin_so_many_rows_can_decide_and_may_be_a_warning(clipiqa, made):
     made({"q": normal(0.0, 40)})
     asked = "gate base.csv new.csv --margin 0.001"
@@ -136,12 +137,14 @@ def test_margins_by_name_and_in_the_command(clipiqa, made):
     clipiqa(f"{command} x", 2, "margin")
 
 
+@pytest.mark.slow
 def test_six_columns_without_change_are_rarely_worse():
     for shape in ["normal", "heavy tails, t(3)"]:
         assert measured.false_alarms(shape, 20, 6, runs=300) < 0.05  # uncorrected: 0.13
         assert measured.passed(shape, 20, runs=300) < 0.05
 
 
+@pytest.mark.slow
 def test_a_change_of_most_rows_is_no_proof_if_a_tenth_may_cancel_it():
     """In 43 % of samples of eight, none of the tenth is there."""
     for name in measured.TIED:

@@ -67,6 +67,7 @@ def test_a_run_that_ended_early_gives_no_part_for_the_whole(photos):
         assert "before its last image" in refused(run.frame) and refused(run.scores)
 
 
+@pytest.mark.slow
 def test_remembered_rows_take_little_memory():
     """At most 500 bytes per image with one score; measured are its row, and its name, which the caller holds too."""
     count = 2000

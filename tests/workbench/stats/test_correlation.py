@@ -67,7 +67,7 @@ def pair_accuracy(x, y, least):
         ("SROCC", 60, 1e-9),
         ("PLCC", 60, 1e-9),
         ("KRCC", 60, 1e-9),
-        ("KRCC", 2100, 1e-3),  # as a linear function of the draws
+        pytest.param("KRCC", 2100, 1e-3, marks=pytest.mark.slow),  # as a linear function of the draws
         ("pair accuracy", 60, 1e-9),
     ],
 )

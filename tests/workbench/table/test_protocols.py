@@ -251,6 +251,7 @@ def test_a_planted_change_is_found_and_no_other(asked, planted, view, change, op
     )
 
 
+@pytest.mark.slow
 def test_trials_hash_no_file_again(small, tmp_path, monkeypatch):
     counts = Counter()
     hash_file = hashes.hash_file
