@@ -76,7 +76,7 @@ def check_one_of(option: str, choice: Any, choices: Iterable[Any]) -> None:
         is_known = False
     if not is_known:
         raise OptionError(
-            f"{{{option}}} must be one of {', '.join(map(repr, known))}; got {shown(choice)}.", options=(option,)
+            f"{option} must be one of {', '.join(map(repr, known))}; got {shown(choice)}.", options=(option,)
         )
 
 
@@ -90,7 +90,7 @@ def check_keys(options: Mapping[str, Any], known: Collection[str], where: str) -
 def check_path(option: str, path: FilePath) -> None:
     """Raise for what can be no path: an empty text, an unknown ``~user``, a NUL byte, or a name that is too long."""
     if not os.fspath(path):
-        raise OptionError(f"{{{option}}} must be a path; got an empty text.", options=(option,))
+        raise OptionError(f"{option} must be a path; got an empty text.", options=(option,))
     try:
         os.stat(Path(path).expanduser())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -98,14 +98,14 @@ def check_path(option: str, path: FilePath) -> None:
     except (RuntimeError, ValueError, OSError) as error:
         problem = str(getattr(error, "strerror", error)).rstrip(".")
         raise OptionError(
-            f"{{{option}}} must be a path; got {shown(os.fspath(path))}: {problem}.", options=(option,)
+            f"{option} must be a path; got {shown(os.fspath(path))}: {problem}.", options=(option,)
         ) from error
 
 
 def _check_between(option: str, number: Any, least: float, most: float) -> None:
     if not least <= number <= most:  # also if it is NaN
-        raise OptionError(f"{{{option}}} must be between {least:,} and {most:,}; got {number:,}.", options=(option,))
+        raise OptionError(f"{option} must be between {least:,} and {most:,}; got {number:,}.", options=(option,))
 
 
 def _refused(option: str, kind: str, value: Any) -> OptionError:
-    return OptionError(f"{{{option}}} must be {kind}; got {shown(value)} ({type(value).__name__}).", options=(option,))
+    return OptionError(f"{option} must be {kind}; got {shown(value)} ({type(value).__name__}).", options=(option,))

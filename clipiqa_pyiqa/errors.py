@@ -1,10 +1,15 @@
-"""Exceptions for users; their messages are short sentences."""
+"""Exceptions and warnings for users; their messages are short sentences."""
 
 from __future__ import annotations
 
+import re
+import sys
 import textwrap
+import warnings
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
+from types import FrameType
 
 
 class Kind(StrEnum):
@@ -38,18 +43,14 @@ class CLIPIQAError(ValueError):
         reason: What is wrong and what to do, without ``name``.
         kind: The kind of problem that an input has.
         name: The input with the problem, such as a file; an empty text if the problem is in no input.
-        options: The names in Python of the options that are to be changed; the reason has them as ``{max_side}``.
+        options: Parameters that the reason names and that are to be changed; a command spells them as flags.
     """
 
     def __init__(
         self, reason: str = "", kind: Kind = Kind.OTHER, name: str = "", *, options: tuple[str, ...] = ()
     ) -> None:
-        self._sentence = f"{name!r} {reason}." if name else reason
-        self.options = options
-        self.kind = kind
-        self.name = name
-        self.reason = self._in_words(reason, {})
-        super().__init__(self.text({}))
+        self.reason, self.kind, self.name, self.options = reason, kind, name, options
+        super().__init__(f"{name!r} {reason}." if name else reason)
 
     @property
     def option(self) -> str:
@@ -57,15 +58,11 @@ class CLIPIQAError(ValueError):
         return next(iter(self.options), "")
 
     def text(self, flags: Mapping[str, str]) -> str:
-        """Return the message with the flags of options; those that have no flag have their names in Python."""
-        return self._in_words(self._sentence, flags)
-
-    def _in_words(self, sentence: str, flags: Mapping[str, str]) -> str:
-        for option in self.options:
-            mark = f"{{{option}}}"
-            if option in flags:
-                sentence = sentence.replace(f"`{mark}`", flags[option])
-            sentence = sentence.replace(mark, flags.get(option, option))
+        """Return the message with parameters spelled as their flags; those without a flag keep their names."""
+        sentence = str(self)
+        for option in flags.keys() & set(self.options):
+            bare = rf"(?<![\w/.'-]){option}(?![\w/'-]|\.\w)"  # not a part of a path or of a quoted value
+            sentence = re.sub(rf"`{option}`|{bare}", flags[option].replace("\\", r"\\"), sentence)
         return sentence
 
 
@@ -98,3 +95,15 @@ def describe_error(error: BaseException, spelled: Mapping[str, str] | None = Non
     if isinstance(error, CLIPIQAError):
         return error.text(spelled or {}).partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {textwrap.shorten(str(error), 300, placeholder='…')}".rstrip(": .")
+
+
+def warn_caller(message: str) -> None:
+    """Warn at the innermost line outside of this package and of torch, through which modules are called."""
+    own_files = [__file__, getattr(sys.modules.get("torch"), "__file__", None) or __file__]
+    folders = tuple(f"{Path(file).parent.as_posix()}/" for file in own_files)
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and Path(frame.f_code.co_filename).as_posix().startswith(folders):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, stacklevel=level)

@@ -55,7 +55,7 @@ class ImageEncoder(TowerMetric):
         """Raise unless the tower sees whole images."""
         if self.has_fixed_input:
             raise CLIPIQAError(
-                "{pos_embedding} must be 'none' or 'interpolate' for a map; got 'fixed', which crops images.",
+                "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images.",
                 options=("pos_embedding",),
             )
 
@@ -82,7 +82,7 @@ class ImageEncoder(TowerMetric):
         """Raise if 'interpolate' is asked of a tower without a positional embedding."""
         if self.pos_embedding == "interpolate" and not self.clip.has_positions:
             raise CLIPIQAError(
-                f"{{pos_embedding}} must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no "
+                f"pos_embedding must be 'none' or 'fixed' for {self.clip.weights.backbone}, which has no "
                 "positional embedding; got 'interpolate'.",
                 options=("pos_embedding",),
             )

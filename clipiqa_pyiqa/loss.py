@@ -12,14 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .caller_warning import warn_caller
 from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_truth, check_whole_or_none
 from .clip.arithmetic import at_least_fp32, clamped, sigmoid
 from .clip.gradient import general_path, needs_gradient
 from .clip.inputs import ANY_RANGE
 from .clip.tracing import impossible_in_vmap, is_traced, untraceable
 from .clip.value_per_image import per_image
-from .errors import CLIPIQAError
+from .errors import CLIPIQAError, warn_caller
 from .gradient_share import BESIDE, GradientShare, PixelLoss
 from .loss_options import (
     check_kinds,

@@ -13,16 +13,15 @@ import torch
 
 from .checks import FilePath
 from .errors import CLIPIQAError
-from .files.writing import check_output, replacing
-from .given_metric import net_of
-from .logger import log
+from .files import check_output, replacing
 from .metric import CLIPIQA
 from .onnx_network import OPSET, Network, traced
+from .options import net_of
 from .prompts.pairs import Prompts, QuestionsByColumn
 from .prompts.parsing import parse_questions
 from .prompts.provenance import as_texts
 from .prompts.questions import only_pairs
-from .text import pip_install
+from .text import log, pip_install
 
 if TYPE_CHECKING:
     import onnx
@@ -107,18 +106,18 @@ def _check_exportable(net: Any, prompts: Prompts | QuestionsByColumn, with_map: 
         raise CLIPIQAError(f"metric must be a CLIPIQA; got a {type(net).__name__}.")
     if net.has_fixed_input:
         raise CLIPIQAError(
-            "{pos_embedding} must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
+            "pos_embedding must be 'none' or 'interpolate'; got 'fixed', whose resizing is not exported: use "
             "'interpolate', which gives the same scores for images of CLIP's input size.",
             options=("pos_embedding",),
         )
     if net.precision != "fp32":
-        raise CLIPIQAError(f"{{precision}} must be 'fp32'; got {net.precision!r}.", options=("precision",))
+        raise CLIPIQAError(f"precision must be 'fp32'; got {net.precision!r}.", options=("precision",))
     questions = net.questions if prompts is None else parse_questions(prompts, net.template)
     for of_column in (questions or {}).values():
         only_pairs(of_column, "an ONNX file")
     if with_map and net.head is not None and prompts is None:
         raise CLIPIQAError(
-            "a fitted head has no map: pass `{prompts}`, or leave out the map.",
+            "a fitted head has no map: pass `prompts`, or leave out the map.",
             options=("prompts",),
         )
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyiqa.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, Registry
 
-from .logger import log
-from .pyiqa_package import BUILTIN_VARIABLE, keeps_pyiqas_classes
+from .machine import BUILTIN_VARIABLE, keeps_pyiqas_classes
+from .text import log
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,11 +9,10 @@ from typing import Any, Literal, Unpack
 import torch
 from torch import Tensor
 
-from .caller_warning import warn_caller
 from .checks import check_number, check_one_of, check_truth, check_whole
-from .clip.device import find_device
 from .clip.pixels import blackened, to_tensors
-from .errors import CLIPIQAError, ImageError, Kind
+from .errors import CLIPIQAError, ImageError, Kind, warn_caller
+from .machine import find_device
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
 from .prompts.questions import averaged_pairs

@@ -16,7 +16,7 @@ from torch.multiprocessing import get_context
 
 from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.clip import strips as strips_module
-from clipiqa_pyiqa.given_metric import net_of
+from clipiqa_pyiqa.options import net_of
 from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
 from clipiqa_pyiqa.prompts.parsing import parse_questions
 

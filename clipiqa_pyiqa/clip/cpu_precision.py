@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..logger import log
+from ..text import log
 
 
 class Bf16Speed(NamedTuple):

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import CLIPIQAError
 from ..weights.finding import Weights
 from .arithmetic import clamped
-from .device import missing_on_mps
 from .encoder import Encoder, Part
 from .frozen_tensors import FrozenTensors
 from .groups import groups
@@ -55,7 +55,11 @@ class ImageTower:
         except NotImplementedError as error:
             if x.device.type != "mps":
                 raise
-            raise missing_on_mps(error) from error
+            raise CLIPIQAError(
+                f"device 'mps' lacks an operation ({str(error).partition('. ')[0]}): use device='cpu', or set "
+                "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU computes this operation.",
+                options=("device",),
+            ) from error
 
     def _prepare(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
         """Return what the network gets: pixels, and what it does with its positional embedding."""

@@ -22,17 +22,17 @@ def check_images(x: Any, overshoot: float | None, least: int, name: str) -> None
     """
     if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_nested or x.is_quantized or x.is_meta:
         raise ImageError(
-            f"{{images}} must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: "
+            f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: "
             "score_images takes files, PIL images and arrays.",
             options=("images",),
         )
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         raise ImageError(
-            f"{{images}} must be RGB of shape (N, 3, H, W); got {tuple(x.shape)}{_hint_on_shape(x)}.",
+            f"images must be RGB of shape (N, 3, H, W); got {tuple(x.shape)}{_hint_on_shape(x)}.",
             options=("images",),
         )
     if not x.numel():
-        raise ImageError(f"{{images}} must not be empty; got a batch of shape {tuple(x.shape)}.", options=("images",))
+        raise ImageError(f"images must not be empty; got a batch of shape {tuple(x.shape)}.", options=("images",))
     if x.dtype not in _PIXELS:
         raise ImageError(f"pixels must be floats in [0, 1]; got {x.dtype}: use x.float() / 255 for 8-bit images.")
     if min(x.shape[-2:]) < least:
@@ -81,12 +81,12 @@ def check_features(features: Any, width: int, can_be_wider: bool) -> None:
     is_dense = isinstance(features, Tensor) and features.layout == torch.strided and not features.is_nested
     if not is_dense or features.dtype not in _PIXELS or features.is_meta or features.dim() not in (2, 4):
         raise CLIPIQAError(
-            f"{{features}} must be image features, as encode_image returns them; got {shown(features)}.",
+            f"features must be image features, as encode_image returns them; got {shown(features)}.",
             options=("features",),
         )
     if features.shape[1] != width and not (can_be_wider and features.shape[1] > width):
         raise CLIPIQAError(
-            f"{{features}} must be of shape (N, {width}) for this metric; got {tuple(features.shape)}.",
+            f"features must be of shape (N, {width}) for this metric; got {tuple(features.shape)}.",
             options=("features",),
         )
     if is_traced() or not features.numel():
@@ -95,7 +95,7 @@ def check_features(features: Any, width: int, can_be_wider: bool) -> None:
     if ((squared_lengths - 1).abs() >= 0.05).any():  # rounding to bf16 changes one by less than 0.02; NaN may pass
         low, high = (bound.sqrt() for bound in squared_lengths.aminmax())
         raise CLIPIQAError(
-            f"{{features}} must have length 1, as encode_image returns them; got lengths from {low:.4g} to {high:.4g}: "
+            f"features must have length 1, as encode_image returns them; got lengths from {low:.4g} to {high:.4g}: "
             f"divide them by the length of their first {width:,} numbers.",
             options=("features",),
         )

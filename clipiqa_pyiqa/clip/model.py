@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checks import MIN_SIDE
-from ..logger import log
+from ..text import log
 from ..weights.architecture import TowerKind, tower_kind_of
 from ..weights.checkpoint import open_checkpoint
 from ..weights.finding import Weights, found_again

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..logger import log
-from ..text import reason_of
+from ..text import log, reason_of
 from .packed_convolution import PackedConvolution
 from .tracing import untraced
 

@@ -11,7 +11,7 @@ import torch
 from torch.autograd import forward_ad
 
 from ..errors import CLIPIQAError
-from ..logger import log
+from ..text import log
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

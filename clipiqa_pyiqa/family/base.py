@@ -86,7 +86,7 @@ class FamilyMetric(TowerMetric):
         super().__init__(model_type, precision)
         if pretrained_model_path is not None and not self.has_own_file:
             raise CLIPIQAError(
-                f"{self.model_type} has no file of its own: pass {{clip_weights}}=PATH for its tower.",
+                f"{self.model_type} has no file of its own: pass clip_weights=PATH for its tower.",
                 options=("clip_weights",),
             )
         weights = self._obtained_tower(backbone, clip_weights, quick_gelu)
@@ -150,7 +150,7 @@ class FamilyMetric(TowerMetric):
             CLIPIQAError: features are of another tower, or prompts are given.
         """
         if prompts is not None:
-            raise CLIPIQAError(f"{self.model_type} has its own texts: leave out `{{prompts}}`.", options=("prompts",))
+            raise CLIPIQAError(f"{self.model_type} has its own texts: leave out `prompts`.", options=("prompts",))
         if features.ndim != self.view.dims or features.shape[-1] != self.clip.width:
             axes = "N" if self.view.dims == 2 else "N, patches"
             raise CLIPIQAError(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..checks import FilePath
 from ..errors import WeightsError
-from ..files.hashes import remembered_sha256
+from ..files import remembered_sha256
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.metric_files import LAION_HEADS, head_file
 from ..weights.obtaining import obtained_file

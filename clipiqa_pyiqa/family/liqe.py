@@ -81,7 +81,7 @@ class LIQE(FamilyMetric):
         if pretrained_model_path is not None:
             if options.get("clip_weights") is not None:
                 raise CLIPIQAError(
-                    "{clip_weights} and {pretrained_model_path} both name LIQE's only file: pass one of them.",
+                    "clip_weights and pretrained_model_path both name LIQE's only file: pass one of them.",
                     options=("clip_weights", "pretrained_model_path"),
                 )
             options["clip_weights"] = pretrained_model_path

@@ -12,7 +12,7 @@ from ..clip.threads import one_thread
 from ..clip.tokenizer import tokenize
 from ..clip.tracing import untraced
 from ..errors import CLIPIQAError, WeightsError
-from ..files.hashes import remembered_sha256
+from ..files import remembered_sha256
 from ..prompts.antonym import antonym_scores
 from ..prompts.context_words import woven
 from ..prompts.prompt_files import read_prompt_file

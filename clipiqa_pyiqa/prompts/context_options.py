@@ -20,7 +20,7 @@ def _check_words_alone(n_ctx: int | None, shared: bool) -> None:
     """Raise for options that do not go with a context that begins as the pair's own texts."""
     if n_ctx is not None:
         raise PromptError(
-            f"init 'words' has a vector for each token of the texts: leave out {{n_ctx}}={n_ctx}.", options=("n_ctx",)
+            f"init 'words' has a vector for each token of the texts: leave out n_ctx={n_ctx}.", options=("n_ctx",)
         )
     if shared:
-        raise PromptError("init 'words' has a context for each text: leave out `{shared}`.", options=("shared",))
+        raise PromptError("init 'words' has a context for each text: leave out `shared`.", options=("shared",))

@@ -34,8 +34,8 @@ def words_around(vocabulary: Vocabulary, texts: Sequence[str], n_ctx: int, lengt
     needed = max(positive, negative) + n_ctx + 2
     if needed > length:
         raise PromptError(
-            f"{{n_ctx}}={n_ctx} and the words make {needed} tokens, but CLIP reads {length}: use a "
-            "smaller {n_ctx} or fewer words.",
+            f"n_ctx={n_ctx} and the words make {needed} tokens, but CLIP reads {length}: use a "
+            "smaller n_ctx or fewer words.",
             options=("n_ctx",),
         )
     prefix = vocabulary[tokens[:, :1]].float()

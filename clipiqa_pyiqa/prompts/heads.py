@@ -13,7 +13,7 @@ from ..checks import FilePath
 from ..clip.arithmetic import exact, sigmoid
 from ..clip.model import FrozenCLIP
 from ..errors import PromptError
-from ..files.writing import write_bytes
+from ..files import write_bytes
 from ..text import counted
 from ..weights.checkpoint import Checkpoint, open_checkpoint
 from .checksum import check_checksum, content_checksum

@@ -208,7 +208,7 @@ class PromptLearner(nn.Module):
         if not is_context or not ctx.is_floating_point():
             raise PromptError(
                 f"the learned context must be (n_ctx, {dim}) or (2, n_ctx, {dim}) in floats for {self._clip_name}; got "
-                f"{shape} in {ctx.dtype}: build the metric with the {{backbone}} that the prompts were learned on.",
+                f"{shape} in {ctx.dtype}: build the metric with the backbone that the prompts were learned on.",
                 options=("backbone",),
             )
 

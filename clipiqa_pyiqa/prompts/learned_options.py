@@ -36,7 +36,7 @@ def check_learned_options(
 def check_no_words(path: FilePath, metadata: Mapping[str, Any]) -> None:
     """Raise PromptError if a file has words of its own, beside which a user's would be ignored."""
     if "base_positive" in metadata:
-        raise PromptError(f"{path} has words of its own: leave out `{{prompts}}`.", options=("prompts",))
+        raise PromptError(f"{path} has words of its own: leave out `prompts`.", options=("prompts",))
 
 
 def check_loaded_context(learner: PromptLearner | None, context: Mapping[str, Any]) -> None:
@@ -51,8 +51,8 @@ def check_loaded_context(learner: PromptLearner | None, context: Mapping[str, An
     n_ctx = context.get("n_ctx")
     if n_ctx not in (None, learner.n_ctx) or context.get("shared", is_shared) != is_shared:
         raise PromptError(
-            f"`{{context}}` asks for {dict(context)}, but the loaded prompts have n_ctx={learner.n_ctx} and "
-            f"shared={is_shared}: leave it out, or pass {{pretrained}}=False and no file to train new ones.",
+            f"`context` asks for {dict(context)}, but the loaded prompts have n_ctx={learner.n_ctx} and "
+            f"shared={is_shared}: leave it out, or pass pretrained=False and no file to train new ones.",
             options=("context", "pretrained"),
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ..checks import FilePath
 from ..errors import PromptError
-from ..logger import log
+from ..text import log
 from ..weights.finding import Weights, is_same_release
 
 
@@ -14,7 +14,7 @@ def check_backbone(name: FilePath, metadata: Mapping[str, str], backbone: str) -
     if made_for != backbone:
         raise PromptError(
             f"{name} was learned on {made_for}, but the metric's backbone is {backbone}: use "
-            f"{{backbone}}={made_for!r}, or prompts or a head learned on {backbone}.",
+            f"backbone={made_for!r}, or prompts or a head learned on {backbone}.",
             options=("backbone",),
         )
 
@@ -34,6 +34,6 @@ def check_weights(path: FilePath, metadata: Mapping[str, str], weights: Weights)
     if not is_same_release(weights, metadata.get("weights_sha256", "")):
         raise PromptError(
             f"{path} was learned on other weights of {weights.backbone} ({metadata.get('weights')}) than the metric's "
-            f"({weights.short}): pass the weights that it was learned on as {{clip_weights}}, or learn it again.",
+            f"({weights.short}): pass the weights that it was learned on as clip_weights, or learn it again.",
             options=("clip_weights",),
         )

@@ -44,7 +44,7 @@ def check_averaged(questions: Sequence[Question]) -> None:
     if singles and len(questions) > 1:
         raise PromptError(
             f"the score of {singles[0].name!r} is a cosine, which is not averaged with other scores: pass it alone as "
-            "`{prompts}`, or {aggregate}=None for a column each.",
+            "`prompts`, or aggregate=None for a column each.",
             options=("prompts", "aggregate"),
         )
 
@@ -54,7 +54,7 @@ def check_names(names: Sequence[str]) -> None:
     name = twice_in(names)
     if name:
         raise PromptError(
-            f"two of `{{prompts}}` are named {name!r}, but each column needs a name of its own: leave one out.",
+            f"two of `prompts` are named {name!r}, but each column needs a name of its own: leave one out.",
             options=("prompts",),
         )
 

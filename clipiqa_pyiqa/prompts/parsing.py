@@ -44,7 +44,7 @@ def _check_template(template: Any) -> None:
     parts = template.split("{}") if isinstance(template, str) else []
     if len(parts) != 2 or any(brace in part for part in parts for brace in "{}"):
         raise PromptError(
-            f"{{template}} must be a text with one {{}} and no other brace; got {shown(template)}.",
+            f"template must be a text with one {{}} and no other brace; got {shown(template)}.",
             options=("template",),
         )
 

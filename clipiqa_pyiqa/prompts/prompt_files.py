@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..checks import FilePath
 from ..errors import PromptError
-from ..files.writing import write_bytes
+from ..files import write_bytes
 from ..text import shown
 from ..weights.checkpoint import open_checkpoint
 from .checksum import check_checksum, content_checksum

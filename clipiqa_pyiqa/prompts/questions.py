@@ -48,7 +48,7 @@ def only_pairs(questions: Iterable[Question], needed_by: str) -> tuple[PromptPai
     for question in questions:
         if isinstance(question, SingleText):
             raise PromptError(
-                f"{needed_by} needs pairs of texts as `{{prompts}}`; got {question.name!r}, whose score is a cosine: "
+                f"{needed_by} needs pairs of texts as `prompts`; got {question.name!r}, whose score is a cosine: "
                 f"add an antonym, as in 'Good photo.|Bad photo.'.",
                 options=("prompts",),
             )
@@ -66,7 +66,7 @@ def averaged_pairs(prompts: Prompts, options: Mapping[str, Any], needed_by: str)
     """
     if options.get("aggregate", "mean") is None:
         raise PromptError(
-            f"{{aggregate}} must be left out, since {needed_by} averages over its pairs of prompts; got None.",
+            f"aggregate must be left out, since {needed_by} averages over its pairs of prompts; got None.",
             options=("aggregate",),
         )
     return only_pairs(parse_prompts(prompts, options.get("template")), needed_by)

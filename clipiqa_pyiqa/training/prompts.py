@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CLIPIQAError
+from ..machine import import_pyiqa
 from ..metric import CLIPIQA
-from ..pyiqa_package import import_pyiqa
 from ..text import counted
 from .augmentations import draw_augmentation
 from .recipe import Recipe
@@ -44,7 +44,7 @@ class PromptTraining:
         if len(targets) < recipe.batch_size:
             raise CLIPIQAError(
                 f"{counted(len(targets), 'training image')} cannot fill a batch of {recipe.batch_size}: use a smaller "
-                "{batch_size}.",
+                "batch_size.",
                 options=("batch_size",),
             )
         if targets.shape != (len(targets), 1):  # (N,) would broadcast with the scores (N, 1)

@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from ..checks import FilePath
 from ..errors import WeightsError
-from ..files.reading import open_file
+from ..files import open_file
 from .torchscript import check_declared_size, read_torchscript
 
 

@@ -44,7 +44,7 @@ def canonical_backbone(name: str) -> str:
     spelling = str(name).lower().replace("_", "-").replace("/", "-")
     if spelling not in spellings:
         is_file = bool(PurePosixPath(str(name)).suffix)
-        for_files = " To use a file, pass `{clip_weights}`." if is_file else ""
+        for_files = " To use a file, pass `clip_weights`." if is_file else ""
         raise WeightsError(
             f"unknown backbone {str(name)!r}: {hint_for(str(name), BACKBONES)}{for_files}", options=("clip_weights",)
         )

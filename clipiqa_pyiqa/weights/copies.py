@@ -12,8 +12,8 @@ from typing import NamedTuple
 from huggingface_hub import constants
 
 from ..errors import WeightsError
-from ..files.hashes import remembered_sha256
-from ..logger import log
+from ..files import remembered_sha256
+from ..text import log
 from .published_file import PublishedFile
 
 VARIABLE = "CLIPIQA_WEIGHTS_DIR"

@@ -6,8 +6,7 @@ import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
-from ..files.hashes import hash_file
-from ..files.writing import replacing
+from ..files import hash_file, replacing
 from .published_file import PublishedFile
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ..checks import FilePath
 from ..errors import OptionError, WeightsError
-from ..files.hashes import remembered_sha256
-from ..logger import log
-from ..text import shown
+from ..files import remembered_sha256
+from ..text import log, shown
 from .architecture import check_architecture
 from .checkpoint import open_checkpoint
 from .clips import BACKBONES, canonical_backbone, published_clip, tags
@@ -63,13 +62,13 @@ def _weights_in_file(clip_weights: FilePath, backbone: str, quick_gelu: bool | N
     """Return the weights in a file that a user names."""
     if not isinstance(clip_weights, (str, os.PathLike)):
         raise OptionError(
-            f"{{clip_weights}} must be a path or a tag of open_clip; got {shown(clip_weights)}.",
+            f"clip_weights must be a path or a tag of open_clip; got {shown(clip_weights)}.",
             options=("clip_weights",),
         )
     path = Path(clip_weights).expanduser()
     if not path.is_file():
         raise WeightsError(
-            f"{{clip_weights}}={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
+            f"clip_weights={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
             options=("clip_weights",),
         )
     copy = Copy(path, Place.GIVEN, remembered_sha256(path))
@@ -112,7 +111,7 @@ def weights_by_name(copy: Copy, published: PublishedFile, quick_gelu: bool | Non
     recognised = recognise(copy.path, copy.sha256)
     if recognised is not None and recognised.backbone == published.backbone:
         raise WeightsError(
-            f"{copy.path} is {recognised.title}, not {published.title}: pass {{clip_weights}}={recognised.tag!r}, or "
+            f"{copy.path} is {recognised.title}, not {published.title}: pass clip_weights={recognised.tag!r}, or "
             "rename the file.",
             options=("clip_weights",),
         )
@@ -138,8 +137,8 @@ def check_activation(published: PublishedFile, quick_gelu: bool | None) -> None:
     """Raise WeightsError if an option contradicts a published file."""
     if quick_gelu is not None and quick_gelu != published.quick_gelu:
         raise WeightsError(
-            f"{{quick_gelu}}={quick_gelu} contradicts {published.title}, which was trained "
-            f"{'with' if published.quick_gelu else 'without'} QuickGELU: leave {{quick_gelu}} out.",
+            f"quick_gelu={quick_gelu} contradicts {published.title}, which was trained "
+            f"{'with' if published.quick_gelu else 'without'} QuickGELU: leave quick_gelu out.",
             options=("quick_gelu",),
         )
 

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 from huggingface_hub import constants
 
 from ..errors import WeightsError
-from ..files.hashes import remembered_sha256
-from ..logger import log
+from ..files import remembered_sha256
+from ..text import log
 from .copies import VARIABLE, Copy, Place, download_addresses, search, warn_of_left_out
 from .published_file import PublishedFile
 
@@ -49,7 +49,7 @@ def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:
 
     address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
     advice = (
-        "to try clipiqa, use {backbone}=mini, the small CLIP in this package, or name a file by {clip_weights}=PATH"
+        "to try clipiqa, use backbone=mini, the small CLIP in this package, or name a file by clip_weights=PATH"
         if file.backbone
         else "name a file of your own instead"
     )

@@ -7,11 +7,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ..errors import WeightsError
-from ..pyiqa_package import import_pyiqa
+from ..machine import import_pyiqa
 from .checkpoint import first_bytes, load_pickled
 
 _NO_PICKLE = (b"MATLAB 5.0", b"MATLAB 7.3", b"\x89HDF")  # formats of scipy and h5py, which execute no code
-_ADVICE = "pass {trust_weights} if you trust the author of the file"
+_ADVICE = "pass trust_weights if you trust the author of the file"
 
 
 def check_files_of_options(options: Mapping[str, Any], trust_weights: bool = False) -> None:

@@ -60,8 +60,8 @@ class ActorPool:
         if size > most_actors or size * cpus + _WRITING > all_cpus:  # Ray would wait without a word
             raise CLIPIQAError(
                 f"{counted(size, 'actor')} of {cpus:g} cores and {gpus:g} GPUs do not fit into the cluster's "
-                f"{all_cpus:g} cores, of which writing takes {_WRITING}, and {all_gpus:g} GPUs: reduce `{{actors}}`, "
-                "{cpus_per_actor} or {gpus_per_actor}.",
+                f"{all_cpus:g} cores, of which writing takes {_WRITING}, and {all_gpus:g} GPUs: reduce `actors`, "
+                "cpus_per_actor or gpus_per_actor.",
                 options=("actors", "gpus_per_actor", "cpus_per_actor"),
             )
         device = str(setup.device)

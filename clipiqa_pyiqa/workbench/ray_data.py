@@ -13,8 +13,8 @@ from typing import Any, Unpack
 
 from ..checks import FilePath, check_list, check_number, check_whole_or_none
 from ..errors import CLIPIQAError
-from ..logger import log
 from ..options import lists_options
+from ..text import log
 from .metrics.description import Takes
 from .metrics.metric_set import MetricSet
 from .metrics.parsing import AnyPrompts

@@ -9,9 +9,9 @@ import pandas
 import torch
 
 from ..errors import ImageError
-from ..files.hashes import hash_file
-from ..given_metric import net_of
+from ..files import hash_file
 from ..metric import CLIPIQA
+from ..options import net_of
 from .images.image import read_image
 from .sources.finding import find_inputs
 
@@ -75,7 +75,7 @@ def verify(
     checks = [*_piq_checks(measurement, files), *_osediff_checks(measurement, files)]
     if images and not checks:
         raise ImageError(
-            "{images} must hold I01.BMP, i01_01_5.bmp (512 × 384) or OSEDiff's results; none is there.",
+            "images must hold I01.BMP, i01_01_5.bmp (512 × 384) or OSEDiff's results; none is there.",
             options=("images",),
         )
     checks += _noise_checks(measurement)

@@ -7,7 +7,7 @@ from photos import photo_like
 from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.clip.device import missing_on_mps
+from clipiqa_pyiqa.machine import missing_on_mps
 
 IMAGES = photo_like(64, 96, 2)
 CLOSE = 5e-6  # of scores in [0, 1]: plain operations sum in another order than strips and groups; 1.1e-6 was seen

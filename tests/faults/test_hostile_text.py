@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from photos import save_grey
 from result_files import read_results
 
-from clipiqa_pyiqa.files.printable import one_line, plain_lines, printable
+from clipiqa_pyiqa.text import one_line, plain_lines, printable
 from clipiqa_pyiqa.workbench.commands import main
 from clipiqa_pyiqa.workbench.files.csv_files import csv_line
 from clipiqa_pyiqa.workbench.report.csv_text import csv_table

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from clipiqa_pyiqa import files as writing
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.files import writing
 from clipiqa_pyiqa.workbench.files import locking
 
 PHOTOS = Path(__file__).parents[1] / "data"

@@ -7,7 +7,7 @@ from assertions import refused
 
 from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.files.writing import check_output, replacing, write_text
+from clipiqa_pyiqa.files import check_output, replacing, write_text
 
 # Replacing
 

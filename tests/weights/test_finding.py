@@ -23,8 +23,8 @@ from weights_fakes import (
     sha256,
 )
 
+from clipiqa_pyiqa import files as hashes
 from clipiqa_pyiqa.clip.model import frozen_clip
-from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.weights import clips, finding, published_file
 from clipiqa_pyiqa.weights.at_hand import weights_at_hand
 from clipiqa_pyiqa.weights.clips import BACKBONES

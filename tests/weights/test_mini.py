@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tensors import assert_close
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files import hash_file
 from clipiqa_pyiqa.weights import clips
 from clipiqa_pyiqa.weights.finding import obtained_weights
 from clipiqa_pyiqa.workbench.experiments.demonstration import ATTRIBUTES

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from ...errors import CLIPIQAError, ConfigError, OptionError
-from ...files.printable import plain_lines
-from ...files.writing import protected_files
-from ...text import counted, hint_for
+from ...files import protected_files
+from ...text import counted, hint_for, plain_lines
 from .app import NAMES, WHOLE_HELP, command_app, examples_of, exit_codes_of, usage_of
 from .command_line import CommandLine
 from .layout import WIDEST, Layout

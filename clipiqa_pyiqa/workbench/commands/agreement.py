@@ -47,9 +47,9 @@ def run(
     check_whole("count", count, 1, 500)
     out = experiment.output.out
     if root is not None:
-        raise OptionError("{root} belongs to votes, and {count} to photos.", options=("root", "count"))
+        raise OptionError("root belongs to votes, and count to photos.", options=("root", "count"))
     if out is None:
-        raise OptionError("{count} needs a folder for the page: add {out} DIR.", options=("count", "out"))
+        raise OptionError("count needs a folder for the page: add out DIR.", options=("count", "out"))
     code = experiment.run_and_print("make_pairs", list(votes), count=count)
     page = out / "pairs.html"
     files = f"{shlex.quote(os.fspath(out))}/votes-*.csv"

@@ -148,7 +148,7 @@ def _check_whole(argument: Argument) -> None:
     for token in argument.tokens:
         _, _, fraction = token.value.partition(".")
         if fraction.strip("0"):
-            raise OptionError(f"{{{name}}} must be a whole number; got {token.value!r}.", options=(name,))
+            raise OptionError(f"{name} must be a whole number; got {token.value!r}.", options=(name,))
 
 
 def _check_finite(argument: Argument) -> None:
@@ -160,7 +160,7 @@ def _check_finite(argument: Argument) -> None:
             number = float(token.value)
         if not abs(number) <= _LARGEST:  # so is NaN
             what = f"a number of at most ±{_LARGEST:,}"
-            raise OptionError(f"{{{name}}} must be {what}; got {token.value!r}.", options=(name,))
+            raise OptionError(f"{name} must be {what}; got {token.value!r}.", options=(name,))
 
 
 def _text_in(token: Token) -> str:

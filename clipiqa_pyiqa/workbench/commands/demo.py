@@ -38,11 +38,11 @@ def run(
         out: picture to write, .png, .svg or .pdf
         overwrite: replace an existing picture
     """
-    from ...files.printable import one_line
-    from ...files.writing import check_output
+    from ...files import check_output
+    from ...text import one_line
 
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise OptionError(f"{{out}} must end with .png, .svg or .pdf; got {str(out)!r}.", options=("out",))
+        raise OptionError(f"out must end with .png, .svg or .pdf; got {str(out)!r}.", options=("out",))
     check_output(out, overwrite=overwrite or out.name == DEFAULT)
     note(f"the picture will be {one_line(str(out.resolve()))} (another place: --out FILE)")
     start(Machine())

@@ -37,7 +37,7 @@ def run(
         overwrite: replace an existing FILE
         device: cpu, cuda, cuda:N or mps
     """
-    from ...files.writing import check_output
+    from ...files import check_output
 
     check_output(path, overwrite=overwrite)
     metric = questions.described_clipiqa(model)

@@ -98,7 +98,7 @@ def run(
 
 
 def _check_outputs(out: Path, splits_out: Path | None, splits: int, overwrite: bool) -> None:
-    from ...files.writing import check_output
+    from ...files import check_output
 
     check_output(out, overwrite=overwrite)
     if out.suffix != ".safetensors":

@@ -122,7 +122,7 @@ def run(
 
 def _print_verdict(gate_result: "GateResult", is_quiet: bool) -> None:
     """Print each check, the notes and the verdict; with ``is_quiet`` only the checks that fail."""
-    from ...files.printable import one_line
+    from ...text import one_line
 
     for check in gate_result.checks():
         if check.is_failure or not is_quiet:
@@ -135,7 +135,7 @@ def _print_verdict(gate_result: "GateResult", is_quiet: bool) -> None:
 
 def _print_suggestion(gate_result: "GateResult") -> int:
     """Print limits to begin with, and return the exit code."""
-    from ...files.printable import one_line
+    from ...text import one_line
 
     suggestion = gate_result.suggestion()
     print(*map(one_line, suggestion.lines), sep="\n")

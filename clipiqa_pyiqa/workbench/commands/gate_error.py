@@ -44,7 +44,7 @@ def publish_error(words: Sequence[str], text: str) -> None:
 
 def _replace_verdict(output: _Published, text: str, inputs: Iterable[str]) -> None:
     """Write an error in place of an earlier verdict. Raises if that is not allowed, or if another gate writes there."""
-    from ...files.writing import write_bytes
+    from ...files import write_bytes
     from ..files.folders import check_folder, make_folder
     from ..gate.earlier_verdict import remove_earlier_verdict
     from ..gate.gate_report import PAGE, WRITTEN

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ...checks import check_whole
-from ...files.printable import printable
+from ...text import printable
 from ..options import LARGEST_BATCH, Machine, Reading
 from .options.console_tables import frame_as_text
 from .options.flags import MACHINE, RARE

@@ -125,7 +125,7 @@ def _note_order(picked: Picked) -> None:
 
 
 def _page_of(photos: Photos, names: Sequence[str], cuts: Mapping[str, Any], folder: Path) -> RankingPage:
-    from ...files.writing import resolved
+    from ...files import resolved
     from ..rank.page import RankingPage
 
     shown = set(names)

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from ...checks import check_whole_or_none
 from ...errors import ImageError, OptionError
-from ...files.writing import check_output, write_text
+from ...files import check_output, write_text
 from ...text import counted
 from ..files.streams import output_as_messages
 from ..metrics.description import Takes

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ...files.printable import one_line
-from ...text import counted
+from ...text import counted, one_line
 from .options.continuing import on_interrupt
 from .options.flags import group_of_command
 from .options.groups import Settings

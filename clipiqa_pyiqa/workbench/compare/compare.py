@@ -10,10 +10,9 @@ import pandas
 
 from ...checks import check_one_of, check_whole
 from ...errors import CLIPIQAError
-from ...files.hashes import FileHashes
-from ...logger import log
+from ...files import FileHashes
 from ...options import lists_options
-from ...text import counted, few
+from ...text import counted, few, log
 from ..images.image import Image
 from ..metrics.description import Takes
 from ..metrics.kinds import BrokenMetric, ClipMetric, ImageMetric
@@ -128,9 +127,7 @@ def _check_no_limit(options: Options) -> None:
     """Raise ``CLIPIQAError`` for a limit of sizes, which has no effect where no image is read."""
     if options.limits:
         limit = next(iter(options.limits))
-        raise CLIPIQAError(
-            f"all scores are in files, so that no image is shrunk: leave out {{{limit}}}.", options=(limit,)
-        )
+        raise CLIPIQAError(f"all scores are in files, so that no image is shrunk: leave out {limit}.", options=(limit,))
 
 
 def _outputs(sets: Sequence[DataSet], out: str | Path | None, resume: bool, overwrite: bool) -> dict[str, Output]:
@@ -193,7 +190,7 @@ def _images_to_score(
     if not images:
         raise CLIPIQAError(
             f"mini was trained on all images of data set {data.name!r}: use other photos, or unset "
-            "{without_mini_photos}.",
+            "without_mini_photos.",
             options=("without_mini_photos",),
         )
     return images

@@ -8,8 +8,7 @@ from typing import Any
 from pandas import DataFrame
 
 from ...errors import Kind
-from ...files.printable import printable
-from ...text import counted, few
+from ...text import counted, few, printable
 from ..images.image import Image
 from ..metrics.kinds import BrokenMetric, FileMetric, ImageMetric
 from ..metrics.metric_set import MetricSet

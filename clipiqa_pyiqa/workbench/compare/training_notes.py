@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ...files.hashes import FileHashes
+from ...files import FileHashes
 from ...text import counted
 from ..images.image import Image
 from ..metrics.kinds import ClipMetric, ImageMetric

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 
 from ...checks import FilePath, check_one_of, check_seed, check_whole, check_whole_or_none
 from ...errors import CLIPIQAError, ImageError
-from ...files.printable import printable
 from ...options import lists_options
 from ...prompts.pairs import Prompts
-from ...text import shown
+from ...text import printable, shown
 from ..names.versions import path_of_version
 from ..options import Reading, SharedOptions
 from ..sources.paths import each_of
@@ -182,14 +181,14 @@ def _chosen_changes(changes: str | Iterable[str]) -> list[str]:
     for name in chosen:
         check_one_of("changes", name, CHANGES)
     if not chosen:
-        raise CLIPIQAError(f"{{changes}} must name at least one of {', '.join(CHANGES)}.", options=("changes",))
+        raise CLIPIQAError(f"changes must name at least one of {', '.join(CHANGES)}.", options=("changes",))
     return chosen
 
 
 def _check_scales(scales: Sequence[float]) -> None:
     if not scales or not all(0 < scale <= _LARGEST_SCALE for scale in scales):
         raise CLIPIQAError(
-            f"{{scales}} must be positive factors up to {_LARGEST_SCALE}; got {shown(list(scales))}.",
+            f"scales must be positive factors up to {_LARGEST_SCALE}; got {shown(list(scales))}.",
             options=("scales",),
         )
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ...logger import log
+from ...text import log
 from ..images.image import Image
 from ..metrics.kinds import AnyMetric
 from ..scoring.setup import ScoringSetup

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...errors import CLIPIQAError
-from ...given_metric import metric_from, net_of
+from ...options import metric_from, net_of
 from ...prompts.parsing import parse_questions
 from ...text import few
 from ..metrics.building import build_clipiqa

@@ -13,11 +13,11 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from ...clip.device import find_device
 from ...errors import CLIPIQAError
-from ...files.printable import printable
+from ...machine import find_device
 from ...options import lists_options
 from ...prompts.pairs import Prompts
+from ...text import printable
 from ..files.shown_paths import below_common
 from ..metrics.building import build_clipiqa
 from ..options import SharedOptions

@@ -70,7 +70,7 @@ def sample_of(files: Sequence[str], sample: int | None, seed: int) -> list[str]:
         return list(files)
     if sample > len(files):
         raise ImageError(
-            f"{{sample}} must be at most {counted(len(files), 'image')}, as there are no more; got {sample}.",
+            f"sample must be at most {counted(len(files), 'image')}, as there are no more; got {sample}.",
             options=("sample",),
         )
     return [files[place] for place in drawn_places(len(files), sample, seed)]

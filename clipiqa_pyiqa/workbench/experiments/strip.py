@@ -10,7 +10,7 @@ import pandas
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ...files.printable import printable
+from ...text import printable
 from ..report.contact_sheet import contact_sheet
 from .changes import CHANGES
 from .image_versions import image_versions

@@ -11,9 +11,8 @@ from typing import Any
 
 import pandas
 
-from ...files.printable import printable
 from ...prompts.pairs import PromptPair
-from ...text import counted
+from ...text import counted, printable
 from ..report.html import render
 from ..report.thumbnail import thumbnail
 

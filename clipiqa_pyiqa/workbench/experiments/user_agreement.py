@@ -13,7 +13,7 @@ import pandas
 from matplotlib.figure import Figure
 
 from ...checks import FilePath
-from ...clip.device import find_device
+from ...machine import find_device
 from ...options import lists_options
 from ...prompts.pairs import Prompts
 from ...text import counted, few

@@ -9,9 +9,9 @@ from typing import Any, Unpack
 import pandas
 
 from ...checks import FilePath, check_whole
-from ...clip.device import find_device
 from ...errors import CLIPIQAError, ImageError
-from ...files.writing import resolved, write_text
+from ...files import resolved, write_text
+from ...machine import find_device
 from ...options import lists_options
 from ...prompts.pairs import PromptPair, Prompts, QuestionsByColumn
 from ...prompts.parsing import parse_questions
@@ -121,7 +121,7 @@ def make_pairs(
     if len(files) < 2 * count:
         raise ImageError(
             f"{counted(count, 'pair')} need {2 * count} photos; got {len(files)}: pass more photos, or a smaller "
-            "{count}.",
+            "count.",
             options=("count",),
         )
     metrics = metrics_with_questions(metric, prompts, template, list(ATTRIBUTES))

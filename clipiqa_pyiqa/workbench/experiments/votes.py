@@ -11,10 +11,9 @@ import pandas
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...files.printable import on_disk
 from ...prompts.pairs import QuestionsByColumn
 from ...prompts.parsing import parse_questions
-from ...text import hint_for
+from ...text import hint_for, on_disk
 from ..files.csv_files import read_rows
 from ..files.named_files import check_images_exist
 from ..sources.paths import each_of

@@ -24,7 +24,7 @@ def find_column(
 
     ``usual`` holds such names, separated by spaces. If there is none and it is not needed, return an empty text.
     """
-    remedy = f"its columns are {', '.join(map(repr, header))}; say which with `{{{option}}}`."
+    remedy = f"its columns are {', '.join(map(repr, header))}; say which with `{option}`."
     if chosen is not None:
         name = _name_of(chosen, header)
         if name in header:

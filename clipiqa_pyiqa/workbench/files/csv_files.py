@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ...files.printable import printable
-from ...files.reading import open_file
-from ...text import reason_of, twice_in
+from ...files import open_file
+from ...text import printable, reason_of, twice_in
 
 CsvRow = dict[str, str]
 """Column -> cell."""

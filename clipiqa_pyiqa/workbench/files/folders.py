@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...checks import FilePath
 from ...errors import OutputError
-from ...files.writing import as_output_error, check_output, resolved
+from ...files import as_output_error, check_output, resolved
 
 _SUFFIXES_OF_FILES = [".csv", ".json", ".jsonl", ".parquet", ".html", ".png", ".svg", ".pdf", ".xml", ".md", ".tex"]
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...files.reading import open_file
-from ...files.writing import as_output_error, replacing
+from ...files import as_output_error, open_file, replacing
 
 Cells = dict[str, Any]
 """Column -> value, of a row."""

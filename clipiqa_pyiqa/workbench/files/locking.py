@@ -12,8 +12,8 @@ from typing import TextIO
 
 from ...checks import FilePath
 from ...errors import OutputError
-from ...files.writing import as_output_error, resolved
-from ...logger import log
+from ...files import as_output_error, resolved
+from ...text import log
 
 try:
     import fcntl

@@ -15,6 +15,6 @@ def check_images_exist(path: Path, files: Collection[str], remedy: str = "") -> 
     if missing:
         raise CLIPIQAError(
             f"{len(missing)} of {counted(len(different_files), 'image')} named in {str(path)!r} cannot be found "
-            f"({few(missing)}): correct the paths or `{{root}}`{remedy}.",
+            f"({few(missing)}): correct the paths or `root`{remedy}.",
             options=("root", "skip_missing"),
         )

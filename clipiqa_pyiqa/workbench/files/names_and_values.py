@@ -26,5 +26,5 @@ def numbers_by_name(option: str, texts: Sequence[str]) -> dict[str, float]:
         if len(numbers) == len(texts) and "" not in numbers:
             return {label or "": number for label, number in numbers.items()}
     raise OptionError(
-        f"{{{option}}} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.", options=(option,)
+        f"{option} must be NUMBER or NAME=NUMBER, once for each name; got {' '.join(texts)!r}.", options=(option,)
     )

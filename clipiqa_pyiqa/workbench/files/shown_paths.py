@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...checks import FilePath
-from ...files.printable import printable
+from ...text import printable
 
 
 def full_path(path: FilePath) -> str:

@@ -1,6 +1,6 @@
 """Texts for terminals, without control characters."""
 
-from ...files.printable import one_line
+from ...text import one_line
 
 
 def harmless(text: str) -> str:

@@ -10,7 +10,7 @@ import yaml
 
 from ...checks import FilePath, check_keys
 from ...errors import ConfigError
-from ...files.reading import open_file
+from ...files import open_file
 from ...text import twice_in
 from .shipped import shipped_file
 

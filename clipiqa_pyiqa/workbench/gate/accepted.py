@@ -38,7 +38,7 @@ class Accepted:
             for flag in self.flags:
                 if flag not in known:
                     raise OptionError(
-                        f"`{{allow_flag}}` names {flag!r}, which is no flag: {hint_for(flag, known)}",
+                        f"`allow_flag` names {flag!r}, which is no flag: {hint_for(flag, known)}",
                         options=("allow_flag",),
                     )
 
@@ -50,7 +50,7 @@ class Accepted:
         percent = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text)
         if percent is None or float(percent[1]) > 100:
             raise OptionError(
-                f"`{{allow_missing}}` must be a number of images or a share such as 5%; got {text!r}.",
+                f"`allow_missing` must be a number of images or a share such as 5%; got {text!r}.",
                 options=("allow_missing",),
             )
         return math.floor(base * float(percent[1]) / 100 + 1e-9)

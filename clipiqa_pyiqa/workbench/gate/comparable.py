@@ -59,7 +59,7 @@ def _check_in_both(base: Scores, new: Scores, names: Sequence[str]) -> None:
     if lacking := [name for name in names if name not in both]:
         raise CLIPIQAError(
             f"not in both runs: {few(lacking)}; score both by the same metrics, or name columns that both have, with "
-            f"`{{by}}` ({', '.join(both) or 'there are none'}).",
+            f"`by` ({', '.join(both) or 'there are none'}).",
             options=("by",),
         )
 

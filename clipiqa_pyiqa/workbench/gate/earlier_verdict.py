@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...files.writing import as_output_error
+from ...files import as_output_error
 from ..files.locking import locked
 from .gate_report import PAGE, SCORES, WRITTEN
 

@@ -16,7 +16,7 @@ from pandas import DataFrame
 
 from ...checks import FilePath, check_list, check_one_of
 from ...errors import CLIPIQAError, OptionError
-from ...files.writing import write_text
+from ...files import write_text
 from ...options import lists_options
 from ...text import hint_for
 from ...version import __version__
@@ -218,12 +218,12 @@ def _check_runs(
             raise CLIPIQAError(f"{images.problem}: there is nothing to compare.")
         if not has_metrics:
             raise CLIPIQAError(
-                f"{places[side]!r} is a folder of images: name the metrics that score them (`{{metrics}}`).",
+                f"{places[side]!r} is a folder of images: name the metrics that score them (`metrics`).",
                 options=("metrics",),
             )
     if (has_metrics or has_options) and not folders:
         raise CLIPIQAError(
-            "both runs are files of scores, but `{metrics}` and the options of reading and scoring are for folders of "
+            "both runs are files of scores, but `metrics` and the options of reading and scoring are for folders of "
             "images: leave them out.",
             options=("metrics",),
         )
@@ -233,7 +233,7 @@ def _check_unclear(unclear: str, has_margin: bool) -> None:
     check_one_of("unclear", unclear, ("fail", "warn"))
     if unclear == "warn" and not has_margin:
         raise OptionError(
-            "`{unclear}` needs `{margin}`, without which no column is unclear.", options=("unclear", "margin")
+            "`unclear` needs `margin`, without which no column is unclear.", options=("unclear", "margin")
         )
 
 
@@ -241,7 +241,7 @@ def _check_directions(lower_better: Collection[str], higher_better: Collection[s
     in_both = {*lower_better} & {*higher_better}
     if in_both:
         raise CLIPIQAError(
-            f"{{lower_better}} and {{higher_better}} both name {min(in_both)!r}: name it in only one of them.",
+            f"lower_better and higher_better both name {min(in_both)!r}: name it in only one of them.",
             options=("higher_better", "lower_better"),
         )
 
@@ -259,7 +259,7 @@ def _allowed_losses(option: str, loss: float | Mapping[str, float] | None, names
     for allowed in allowed_losses.values():
         if not 0 < allowed < math.inf:
             raise CLIPIQAError(
-                f"`{{{option}}}` must be above 0, in the column's units; got {allowed!r}.", options=(option,)
+                f"`{option}` must be above 0, in the column's units; got {allowed!r}.", options=(option,)
             )
     return allowed_losses
 
@@ -269,6 +269,6 @@ def _check_names(options: Mapping[str, Collection[str]], names: Collection[str])
         for name in columns:
             if name not in names:
                 raise CLIPIQAError(
-                    f"`{{{option}}}` names {name!r}, which is not compared: {hint_for(name, names)}",
+                    f"`{option}` names {name!r}, which is not compared: {hint_for(name, names)}",
                     options=(option,),
                 )

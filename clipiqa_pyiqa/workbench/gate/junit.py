@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from ...files.printable import one_line
+from ...text import one_line
 
 
 @dataclass(frozen=True)

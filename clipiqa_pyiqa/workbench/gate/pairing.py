@@ -53,7 +53,7 @@ def pair_rows(runs: Sequence[Scores], names: Sequence[str], has_key: bool) -> Pa
         twice = frame.index[frame.index.duplicated()]
         if len(twice):
             raise CLIPIQAError(
-                f"{run.file!r} has two rows for {twice[0]!r}: name a column whose values differ (`{{key}}`).",
+                f"{run.file!r} has two rows for {twice[0]!r}: name a column whose values differ (`key`).",
                 options=("key",),
             )
         frames[side] = frame
@@ -64,7 +64,7 @@ def pair_rows(runs: Sequence[Scores], names: Sequence[str], has_key: bool) -> Pa
         raise CLIPIQAError(
             f"the runs share no row ({few(indices[0][:3])} against {few(indices[1][:3])}): rows are "
             "paired by their path below each run's common folder, without suffix if no two are then equal, or by a "
-            "key column (`{key}`).",
+            "key column (`key`).",
             options=("key",),
         )
     columns = {}

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from ...errors import ImageError
-from ...files.printable import on_disk
+from ...text import on_disk
 from ..images.formats import VIDEOS
 from ..images.image import Image
 from ..images.prefetch import prefetch

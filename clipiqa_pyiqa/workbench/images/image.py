@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ...checks import FilePath
 from ...errors import ImageError, Kind
-from ...files.reading import read_bytes
+from ...files import read_bytes
 from ...text import shown
 from ..options import Reading
 from .stamp import MISSING, UNKNOWN, Stamp

@@ -51,6 +51,6 @@ def parse_size(text: str) -> int:
     size = float(match[1]) * _UNITS[match[2]] if match else 0
     if not 1e6 <= size < 1e18:
         raise OptionError(
-            f"{{memory}} must be a size of at least 1M, such as 2G or 500M; got {shown(text)}.", options=("memory",)
+            f"memory must be a size of at least 1M, such as 2G or 500M; got {shown(text)}.", options=("memory",)
         )
     return int(size)

@@ -11,8 +11,7 @@ import torch
 from PIL import Image, ImageOps
 
 from ...errors import ImageError, Kind
-from ...logger import log
-from ...text import reason_of
+from ...text import log, reason_of
 from ..options import Reading
 from .formats import RAW, readable_formats
 from .jpeg import decode_jpeg

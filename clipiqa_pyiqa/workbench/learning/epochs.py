@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ...logger import log
 from ...metric import CLIPIQA
 from ...prompts.checksum import content_checksum
+from ...text import log
 from ...training.prompts import PromptTraining
 from ...training.recipe import Recipe
 from .correlations import Correlations, correlations, correlations_text, scores_of_features

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ...checks import FilePath, check_one_of, check_whole
-from ...clip.device import find_device
 from ...errors import CLIPIQAError
-from ...logger import log
+from ...machine import find_device
 from ...metric import CLIPIQA
 from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.provenance import as_texts
+from ...text import log
 from ...training.heads import Array, RatedPhotos, predict
 from ..opinions.learned_photos import written_digests
 from ..opinions.mini_photos import warn_of_mini_photos, without_photos_of_mini
@@ -113,7 +113,7 @@ def _check_enough(method: str, train: pandas.DataFrame) -> None:
         )
     if train["group"].nunique() == 1:
         raise CLIPIQAError(
-            "all photos to fit belong to one group, so none can be held out: set another `{group}`.", options=("group",)
+            "all photos to fit belong to one group, so none can be held out: set another `group`.", options=("group",)
         )
 
 

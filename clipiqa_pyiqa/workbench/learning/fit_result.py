@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...checks import FilePath
-from ...files.writing import write_text
+from ...files import write_text
 from ...prompts.heads import OpinionHead
 from ..opinions.score_table import ScoreTable
 from .cross_validation import FitAgreement

@@ -11,9 +11,9 @@ from torch.nn.functional import avg_pool2d
 
 from ...errors import CLIPIQAError
 from ...loss import CLIPIQALoss
+from ...machine import import_pyiqa
 from ...metric import CLIPIQA
 from ...prompts.named_pairs import NAMED_PAIRS
-from ...pyiqa_package import import_pyiqa
 from ...reward import psnr
 
 OutputScores = dict[str, Tensor]

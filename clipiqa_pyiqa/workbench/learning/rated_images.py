@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...checks import FilePath
-from ...files.hashes import FileHashes
+from ...files import FileHashes
 from ...metric import CLIPIQA
 from ...training.augmentations import Augmentation, augmentations_of
 from ...training.recipe import Recipe

@@ -19,12 +19,9 @@ from tqdm import tqdm
 
 from ...checks import FilePath
 from ...errors import ImageError, Kind
-from ...files.hashes import FileHashes
-from ...files.user_cache import user_cache
-from ...files.writing import as_output_error
-from ...logger import log
+from ...files import FileHashes, as_output_error, user_cache
 from ...metric import CLIPIQA
-from ...text import counted, first_of
+from ...text import counted, first_of, log
 from ...training.augmentations import Augmentation
 from ..files.folders import make_folder
 from ..files.journal import Journal, read_journal

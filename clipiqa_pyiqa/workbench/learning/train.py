@@ -10,8 +10,8 @@ from typing import Any, Unpack
 import torch
 
 from ...checks import FilePath, check_truth
-from ...clip.device import find_device
 from ...errors import OptionError
+from ...machine import find_device
 from ...metric import CLIPIQA
 from ...options import lists_options
 from ...training.recipe import Recipe, TrainingOptions, with_options
@@ -81,7 +81,7 @@ def train(
     check_workers(workers)
     recipe = with_options(recipe, **changes)
     if recipe.crop is None and changes.get("crops") is not None:
-        raise OptionError("`{crops}` needs `{crop}`, the side of the crops.", options=("crops", "crop"))
+        raise OptionError("`crops` needs `crop`, the side of the crops.", options=("crops", "crop"))
     # the data first, since all later steps take time
     table = find_score_table(scores, seed=recipe.seed)
     folder = make_folder(out, () if resume else FILES, overwrite=True)

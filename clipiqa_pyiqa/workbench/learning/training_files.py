@@ -11,7 +11,7 @@ from typing import Any
 import pandas
 
 from ...errors import CLIPIQAError
-from ...files.writing import write_bytes, write_text
+from ...files import write_bytes, write_text
 from ...prompts.prompt_files import pickled, save_prompt_file
 from ...training.prompts import EpochResult, PromptTraining
 from ...weights.checkpoint import load_pickled
@@ -27,7 +27,7 @@ def remove_earlier_run(folder: Path, overwrite: bool) -> None:
         file = folder / name
         if file.exists() and not overwrite:
             raise CLIPIQAError(
-                f"{str(file)!r} exists already: set `{{resume}}` to continue its run, or `{{overwrite}}`.",
+                f"{str(file)!r} exists already: set `resume` to continue its run, or `overwrite`.",
                 options=("overwrite", "resume"),
             )
         file.unlink(missing_ok=True)

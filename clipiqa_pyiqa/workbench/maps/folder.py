@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ...checks import FilePath
-from ...files.printable import printable
-from ...files.writing import replacing, write_text
-from ...logger import log
-from ...text import few
+from ...files import replacing, write_text
+from ...text import few, log, printable
 from ..files.file_names import file_name, free_names
 from ..files.folders import make_folder
 from .photo_map import PhotoMap

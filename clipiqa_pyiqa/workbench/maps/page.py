@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
 
-from ...files.printable import printable
 from ...prompts.provenance import as_texts
+from ...text import printable
 from ..report.html import embedded, render
 from .photo_map import PhotoMap
 from .pictures import COLOURS, STRENGTH, caption, small_photo

@@ -10,9 +10,8 @@ from typing import Any, Literal, Unpack
 
 from ...checks import FilePath, check_one_of
 from ...errors import CLIPIQAError, ImageError
-from ...given_metric import net_of
 from ...metric import CLIPIQA
-from ...options import lists_options
+from ...options import lists_options, net_of
 from ...prompts.pairs import Prompts, QuestionsByColumn
 from ...prompts.parsing import parse_questions
 from ...prompts.questions import only_pairs
@@ -83,7 +82,7 @@ def draw_maps(
     check_scale(scale)
     check_one_of("pictures", pictures, ("png", "svg", "pdf"))
     if html and out is None:
-        raise CLIPIQAError("`{html}` needs a folder: pass `{out}`, too.", options=("html", "out"))
+        raise CLIPIQAError("`html` needs a folder: pass `out`, too.", options=("html", "out"))
     check_storage(out, False, overwrite)
     questions = None if prompts is None else parse_questions(prompts, template)
     _check_pairs(questions)

@@ -10,12 +10,12 @@ import torch
 
 from ...checks import check_keys
 from ...errors import CLIPIQAError, ConfigError, describe_error
-from ...files.hashes import remembered_sha256
-from ...given_metric import net_of
+from ...files import remembered_sha256
+from ...machine import import_pyiqa
 from ...metric import CLIPIQA
+from ...options import net_of
 from ...prompts.parsing import parse_questions
 from ...prompts.records import column_records
-from ...pyiqa_package import import_pyiqa
 from ...tower_metric import TowerMetric
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
+from ...machine import keeps_pyiqas_classes
 from ...prompts.pairs import Prompts
-from ...pyiqa_package import keeps_pyiqas_classes
 from ..files.specifications import Settings
 from ..results.columns import Column, Record
 from .view import UNCHANGED, View

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from ...pyiqa_package import import_pyiqa
+from ...machine import import_pyiqa
 from ..files.streams import output_as_messages
 
 _ANNOUNCED = re.compile(r'Downloading: "([^"]+)" to (.+)')  # as pyiqa and torch print it before they download

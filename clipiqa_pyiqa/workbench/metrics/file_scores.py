@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
-from ...files.hashes import hash_file
-from ...files.printable import on_disk
+from ...files import hash_file
+from ...text import on_disk
 from ..files.specifications import Settings, check_kinds
 from ..results.columns import Column, Record
 from .kinds import FileMetric

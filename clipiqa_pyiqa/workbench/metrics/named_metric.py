@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CLIPIQAError
+from ...machine import import_pyiqa
 from ...prompts.single import is_single
-from ...pyiqa_package import import_pyiqa
 from ...text import hint_for
 from ..files.specifications import Specification, check_kinds
 from .configurations import pyiqa_configs
@@ -105,7 +105,7 @@ def _check_name(name: str) -> None:
     if not known:
         import_pyiqa()
     if "|" in name or is_single(name):
-        raise CLIPIQAError(f"{name!r} is no metric but a question: pass it to `{{prompts}}`.", options=("prompts",))
+        raise CLIPIQAError(f"{name!r} is no metric but a question: pass it to `prompts`.", options=("prompts",))
     hint = hint_for(name, [*known, *OUR_NAMES], listing="`pyiqa.list_models()`")
     raise CLIPIQAError(f"unknown metric {name!r}: {hint}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...files.hashes import remembered_sha256
+from ...files import remembered_sha256
 from ..files.specifications import Settings
 from ..results.columns import Record
 from .parameters import hash_state

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from ...logger import log
-from ...text import counted, few
+from ...text import counted, few, log
 from .description import ObjectDescription
 from .kinds import BrokenMetric, FileMetric, ImageMetric
 

@@ -7,7 +7,7 @@ import os
 import re
 
 from ...errors import CLIPIQAError
-from ...files.printable import printable
+from ...text import printable
 from ..images.formats import image_suffixes
 from ..sources.addresses import suffix_of
 from ..sources.finding import find_inputs

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ...errors import CLIPIQAError
-from ...files.printable import printable
-from ...text import reason_of
+from ...text import printable, reason_of
 from ..images.image import Image, NoImage
 from ..sources.image_files import image_at
 from ..sources.shard_classes import shard_class

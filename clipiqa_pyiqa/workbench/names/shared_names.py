@@ -49,7 +49,7 @@ def shared_names(files_by_folder: Mapping[str, Mapping[str, str]], skip_missing:
     if shared_files.empty or (missing and not skip_missing):
         raise CLIPIQAError(
             f"{len(files) - len(shared_files)} of {counted(len(files), 'image')} are not in all folders "
-            f"({'; '.join(notes)}): complete the folders, leave these images out ({{skip_missing}}), or give patterns "
+            f"({'; '.join(notes)}): complete the folders, leave these images out (skip_missing), or give patterns "
             "such as 'out/*_ours.png', which pair images by the text that * matches.",
             options=("skip_missing",),
         )

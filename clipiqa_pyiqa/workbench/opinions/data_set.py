@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ...files.printable import printable
+from ...text import printable
 from ..files.specifications import Settings
 from ..images.image import Image
 from .published import ALL_IMAGES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...files.hashes import hash_file
+from ...files import hash_file
 from ...text import counted, twice_in
 from ..files.shown_paths import full_path
 from ..files.specifications import Settings, check_kinds
@@ -37,7 +37,7 @@ def csv_set(label: str, options: Settings, within: str, needs_images: bool) -> D
     if needs_images and paths and not any(map(os.path.isfile, paths)):
         raise CLIPIQAError(
             f"none of {counted(len(paths), 'image')} named in {str(options['csv'])!r} exists, such as {paths[0]!r}: "
-            "pass the folder of the images as {root}=DIR.",
+            "pass the folder of the images as root=DIR.",
             options=("root",),
         )
     table = os.path.abspath(Path(options["csv"]).expanduser())

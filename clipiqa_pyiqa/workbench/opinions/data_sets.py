@@ -7,8 +7,7 @@ from typing import Any
 
 from ...checks import FilePath, check_path
 from ...errors import CLIPIQAError, OptionError
-from ...files.printable import printable
-from ...text import shown, twice_in
+from ...text import printable, shown, twice_in
 from ..files.specifications import Settings, Specification, parse_specifications
 from .data_set import DataSet
 from .data_set_sources import csv_set, folder_set, pyiqa_set
@@ -55,7 +54,7 @@ def check_data_sets(data_sets: Any, data_root: FilePath | None = None) -> None:
             locate(named.name, data_root, named.options, named.label)
     if data_root is not None and not has_pyiqas:
         raise OptionError(
-            "`{data_root}` is for data sets of pyiqa, and none is named: leave it out (a CSV file's images are in "
+            "`data_root` is for data sets of pyiqa, and none is named: leave it out (a CSV file's images are in "
             "FILE.csv:root=DIR).",
             options=("data_root",),
         )
@@ -115,7 +114,7 @@ def _data_set_of(specification: Specification, data_root: FilePath | None, withi
     elif "folder" in named.options:
         if within:
             raise CLIPIQAError(
-                f"{named.label!r} is a folder, without a column of groups: leave out `{{within}}`.", options=("within",)
+                f"{named.label!r} is a folder, without a column of groups: leave out `within`.", options=("within",)
             )
         data_set = folder_set(named.label, named.options)
     else:

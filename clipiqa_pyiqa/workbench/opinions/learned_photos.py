@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...checks import FilePath
-from ...files.hashes import FileHashes
+from ...files import FileHashes
 
 PHOTO_LIST = Path(__file__).parents[2] / "data" / "mini_photos.bin"
 DIGEST_BYTES = 5  # first bytes of each file's SHA-256: one in 270 million other photos matches by chance

@@ -1,6 +1,6 @@
 """Photos of a score table that mini was trained on."""
 
-from ...logger import log
+from ...text import log
 from .learned_photos import seen_by_mini, seen_warning
 from .score_table import ScoreTable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...files.hashes import FileHashes
+from ...files import FileHashes
 from .learned_photos import short_digests
 
 if TYPE_CHECKING:

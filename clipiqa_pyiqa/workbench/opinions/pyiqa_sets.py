@@ -10,7 +10,7 @@ from typing import Any
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...pyiqa_package import import_pyiqa
+from ...machine import import_pyiqa
 from ...text import reason_of
 from ..files.specifications import Settings
 from ..images.image import File
@@ -74,7 +74,7 @@ class PyiqaSet:
             return replace(opinions, scores=self._normalised(opinions.scores))
         if within:
             raise CLIPIQAError(
-                f"data set {self.label!r} is of a type of its own, so it has no groups: unset `{{within}}`.",
+                f"data set {self.label!r} is of a type of its own, so it has no groups: unset `within`.",
                 options=("within",),
             )
         rows = self._pyiqa_data_set.paths_mos
@@ -159,7 +159,7 @@ def locate(
         )
         raise CLIPIQAError(
             f"data set {label!r} needs {' and '.join(missing)}, but there is no such path: correct it or "
-            f"{{data_root}}{download}.",
+            f"data_root{download}.",
             options=("data_root",),
         )
     return PyiqaSet(label, settings)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...pyiqa_package import import_pyiqa
+from ...machine import import_pyiqa
 from ...text import hint_for
 from ..files.specifications import Settings, check_kinds
 from ..files.yaml import read_yaml

@@ -10,9 +10,8 @@ import pandas
 
 from ...checks import FilePath, check_number, check_seed
 from ...errors import CLIPIQAError, OptionError
-from ...files.hashes import FileHashes
-from ...logger import log
-from ...text import counted, few, hint_for
+from ...files import FileHashes
+from ...text import counted, few, hint_for, log
 from ..files.named_files import check_images_exist
 from ..stats.correlation import why_undefined
 from .photo_groups import joined_groups, photos_in_files
@@ -60,7 +59,7 @@ class ScoreTable:
             if why := why_undefined(opinions, opinions):
                 raise CLIPIQAError(
                     f"split {split!r} of {self.name!r} cannot be used: {why}{_bracketed(self.left_out)}; change the "
-                    "split, or {val_fraction}.",
+                    "split, or val_fraction.",
                     options=("val_fraction",),
                 )
 
@@ -138,7 +137,7 @@ def read_score_table(
     scale = score_range or _range_of_training(path, frame, left_out)
     if score_range:
         _check_range(path, frame["score"], *score_range)
-    check_images_exist(path, frame["path"], ", or leave out the missing images ({skip_missing})")
+    check_images_exist(path, frame["path"], ", or leave out the missing images (skip_missing)")
     is_reversed = bool(file.lower_better)
     frame = frame.assign(target=_targets(frame["score"], *scale, is_reversed=is_reversed))
     further_ratings = len(photos) - len(set(photos))
@@ -222,7 +221,7 @@ def _check_is_not_empty(path: Path, frame: pandas.DataFrame, left_out: Sequence[
     """Raise ``CLIPIQAError`` if all rows are left out."""
     if frame.empty:
         raise CLIPIQAError(
-            f"{path} has no image to learn from{_bracketed(left_out)}: correct its paths, its splits, or `{{root}}`.",
+            f"{path} has no image to learn from{_bracketed(left_out)}: correct its paths, its splits, or `root`.",
             options=("root",),
         )
 
@@ -262,7 +261,7 @@ def find_score_table(scores: ScoreTable | FilePath, *, data_root: FilePath | Non
     if isinstance(scores, Path) or Path(scores).suffix or os.path.exists(scores):
         if data_root is not None:
             raise OptionError(
-                f"`{{data_root}}` is for data sets of pyiqa, but {os.fspath(scores)!r} is a file: leave it out.",
+                f"`data_root` is for data sets of pyiqa, but {os.fspath(scores)!r} is a file: leave it out.",
                 options=("data_root",),
             )
         return read_score_table(scores, **options)

@@ -146,13 +146,13 @@ def _check_scores_are_opinions(path: Path, header: Sequence[str], score: str, fi
     if file.columns[1] is None and score == "score" and {"scale", "metric"} <= set(header):
         raise CLIPIQAError(
             f"{path} holds results of clipiqa score, not opinions: add people's scores in a column 'mos', "
-            "or name their column with `{columns}`.",
+            "or name their column with `columns`.",
             options=("columns",),
         )
     if file.lower_better is None and column_key(score) == "dmos":
         raise CLIPIQAError(
             f"{path} has the column {score!r}, but in some data sets a low DMOS is good, in others a high one: say "
-            "which with `{lower_better}`.",
+            "which with `lower_better`.",
             options=("lower_better",),
         )
 

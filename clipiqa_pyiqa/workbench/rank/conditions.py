@@ -70,7 +70,7 @@ def bound_in(text: str) -> Bound:
     parts = _BOUND.fullmatch(text)
     if parts is None:
         raise CLIPIQAError(
-            f"{{where}} must be a column, one of {', '.join(_SIGNS)}, and a number, such as 'quality >= 0.6'; got "
+            f"where must be a column, one of {', '.join(_SIGNS)}, and a number, such as 'quality >= 0.6'; got "
             f"{text!r}.",
             options=("where",),
         )
@@ -97,7 +97,7 @@ def flag_conditions(flagged: Sequence[str] | None, unflagged: Sequence[str] | No
         unwanted = set(unflagged or FLAGS)
         if wanted <= unwanted:
             raise OptionError(
-                "{flagged} and {unflagged} leave no photo: name no flag in both, or leave one of them out.",
+                "flagged and unflagged leave no photo: name no flag in both, or leave one of them out.",
                 options=("flagged", "unflagged"),
             )
     return conditions
@@ -107,7 +107,7 @@ def _check_flags(flags: Sequence[str], option: str) -> None:
     unknown = [flag for flag in flags if flag not in FLAGS]
     if unknown:
         raise CLIPIQAError(
-            f"{{{option}}} takes names of flags ({', '.join(FLAGS)}), or none for all; got {unknown[0]!r}, which may "
+            f"{option} takes names of flags ({', '.join(FLAGS)}), or none for all; got {unknown[0]!r}, which may "
             "be a PATH: put paths first.",
             options=(option,),
         )

@@ -9,9 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ...errors import CLIPIQAError
-from ...files.printable import printable
-from ...files.writing import write_text
-from ...text import counted
+from ...files import write_text
+from ...text import counted, printable
 from ..files.folders import make_folder
 from ..names.members import file_of
 from ..progress import Progress, silent
@@ -61,7 +60,7 @@ class RankingPage:
         if not any(map(file_of, self.paths)):
             raise CLIPIQAError(
                 f"none of {counted(len(self.paths), 'photo')} exists, such as {self.paths[0]!r}: pass their folder as "
-                "`{root}`.",
+                "`root`.",
                 options=("root",),
             )
         self._thumbnails.make_missing(workers, progress)

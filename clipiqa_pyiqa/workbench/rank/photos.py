@@ -10,8 +10,7 @@ from typing import Any
 import pandas
 
 from ...errors import CLIPIQAError
-from ...files.printable import on_disk, printable
-from ...text import first_of, hint_for, twice_in
+from ...text import first_of, hint_for, on_disk, printable, twice_in
 from ..names.members import file_of
 from ..results.cuts import choose
 from ..results.directions import Direction, find_direction
@@ -41,7 +40,7 @@ class Photos:
         if self.by not in self.scores.names:
             raise CLIPIQAError(f"there are no scores called {self.by!r}: {hint_for(self.by, self.scores.names)}")
         if not self.values.notna().any():
-            raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`{{by}}`).", options=("by",))
+            raise CLIPIQAError(f"no photo has a score of {self.by!r}: name another column (`by`).", options=("by",))
         twice = twice_in(os.path.abspath(self.path(name)) for name in self.values.index)
         if twice:
             raise CLIPIQAError(f"{twice!r} has several rows in {self.scores.file!r}: leave one row of each photo.")
@@ -114,5 +113,5 @@ class Photos:
         if changed:
             problem = first_of(f"{self.path(name)!r} has changed since it was scored" for name in changed)
             raise CLIPIQAError(
-                f"{problem}: nothing was done; score again, or pass {{despite_changes}}.", options=("despite_changes",)
+                f"{problem}: nothing was done; score again, or pass despite_changes.", options=("despite_changes",)
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...checks import check_whole
-from ...files.printable import printable
+from ...text import printable
 from ..report.report import Report
 from ..report.table import Table, frame_table
 from .photos import Photos

@@ -10,11 +10,9 @@ import pandas
 from matplotlib.figure import Figure
 
 from ...checks import check_whole
-from ...clip.device import find_device
-from ...files.printable import printable
-from ...logger import log
+from ...machine import find_device
 from ...options import lists_options
-from ...text import few, first_of
+from ...text import few, first_of, log, printable
 from ..experiments.experiment_result import ExperimentResult
 from ..experiments.options import ExperimentOptions, Paths
 from ..experiments.questions import built_with_known_questions, column_names, is_asked_prompts, metrics_with_questions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ...files.writing import replacing
+from ...files import replacing
 from ..images.image import File, Image
 from ..images.prefetch import prefetch
 from ..names.members import file_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...files.printable import one_line
+from ...text import one_line
 from .table import Mark, Table, TableColumn
 
 _CONSOLE: dict[Mark, str] = {"best": "*", "second": "°", "gain": "*", "loss": "▼", "clear": "*"}

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from ...files.printable import printable
+from ...text import printable
 
 _ELLIPSIS = "…"
 _LETTER = 0.6  # width of most letters, as a share of the font's size

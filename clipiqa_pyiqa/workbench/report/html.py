@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ...errors import ImageError
-from ...files.printable import one_line, plain_lines
+from ...text import one_line, plain_lines
 from .pictures import INK, make_texts_plain
 from .table import MEANINGS
 from .thumbnail import thumbnail

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from ...files.printable import one_line
+from ...text import one_line
 from .table import DAGGER, Cell, Mark, Table, TableColumn
 
 _LATEX: dict[Mark, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ...files.printable import one_line
+from ...text import one_line
 from .table import Cell, Mark, Table
 
 _MARKDOWN: dict[Mark, str] = {

@@ -8,8 +8,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
 
 from ...checks import FilePath
-from ...files.printable import plain_lines
-from ...files.writing import replacing
+from ...files import replacing
+from ...text import plain_lines
 from .fitted_text import letters_in
 
 INK, BLUE, ORANGE = "#1c1e22", "#2f6fd0", "#d9730d"

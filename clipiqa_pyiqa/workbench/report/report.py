@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...checks import check_one_of
-from ...files.printable import one_line
-from ...logger import log
-from ...text import hint_for
+from ...text import hint_for, log, one_line
 from .console import console_table
 from .csv_text import csv_table
 from .labels import Relabelling, names_in, relabelling, table_as_shown

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...checks import FilePath
-from ...files.hashes import hash_file
-from ...files.writing import resolved, write_bytes, write_text
+from ...files import hash_file, resolved, write_bytes, write_text
 from ..files.folders import make_folder
 from ..files.locking import locked
 from .csv_text import csv_table

@@ -75,7 +75,7 @@ def _counts(cuts: Mapping[str, Any], quality: NDArray[np.float64], lower_better:
     counts = {name: _count(name, cut, quality, lower_better) for name, cut in cuts.items() if cut is not None}
     if counts.get("above", 0) > counts.get("below", len(quality)):
         raise CLIPIQAError(
-            f"{{above}} and {{below}} leave no image, as {'low' if lower_better else 'high'} scores are good: "
+            f"above and below leave no image, as {'low' if lower_better else 'high'} scores are good: "
             "exchange the two.",
             options=("above", "below"),
         )
@@ -100,7 +100,7 @@ def _count(name: str, cut: Any, quality: NDArray[np.float64], lower_better: bool
     except ArithmeticError:  # the text holds no number, or NaN
         count = None
     if count is None:
-        raise CLIPIQAError(f"{{{name}}} must be {CUTS[name]}; got {cut!r}.", options=(name,))
+        raise CLIPIQAError(f"{name} must be {CUTS[name]}; got {cut!r}.", options=(name,))
     return count
 
 

@@ -40,7 +40,7 @@ def find_direction(runs: Sequence[Scores], column: str, option: bool | None = No
     if word:
         raise CLIPIQAError(
             f"nothing says whether a low or a high {column!r} is good, as {word!r} is not its whole name: pass "
-            "{lower_better} or {higher_better}, or name other columns (`{by}`).",
+            "lower_better or higher_better, or name other columns (`by`).",
             options=("higher_better", "lower_better", "by"),
         )
     return Direction(False, "assumed, as its name is unknown; if wrong, say that lower is better")
@@ -78,7 +78,6 @@ def _check_is_of_others(runs: Sequence[Scores], column: str) -> None:
 
 def _unknown_direction(run: Scores, column: str) -> CLIPIQAError:
     return CLIPIQAError(
-        f"{run.file!r} does not say whether a low or a high {column!r} is good: pass {{lower_better}} or "
-        "{higher_better}.",
+        f"{run.file!r} does not say whether a low or a high {column!r} is good: pass lower_better or higher_better.",
         options=("lower_better", "higher_better"),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...checks import check_one_of
-from ...files.writing import check_output
+from ...files import check_output
 from ..files.locking import locked
 from .companion_files import journal_of, provenance_of
 from .formats import SUFFIXES, format_of
@@ -39,11 +39,11 @@ class Output:
         file = self.earlier_file()
         if file == journal_of(self.path):
             raise ResultsError(
-                f"{unfinished(self.path)}, or `{{overwrite}}` to start again.", options=("resume", "overwrite")
+                f"{unfinished(self.path)}, or `overwrite` to start again.", options=("resume", "overwrite")
             )
         if file is not None:
             raise ResultsError(
-                f"{str(file)!r} exists already: pass `{{resume}}` to continue its run, or `{{overwrite}}`.",
+                f"{str(file)!r} exists already: pass `resume` to continue its run, or `overwrite`.",
                 options=("overwrite", "resume"),
             )
 

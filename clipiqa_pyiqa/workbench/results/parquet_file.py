@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from ...files.reading import open_file
+from ...files import open_file
 from ..files.journal import Cells
 from .columns import Record
 from .header import SCALE, Header

@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from ...checks import FilePath
 from ...errors import Kind
-from ...logger import log
+from ...text import log
 from ..files.folders import make_folder
 from ..files.locking import locked
 from ..sources.addresses import address_of, is_remote, joined
@@ -76,7 +76,7 @@ class ParquetFolder:
             raise ResultsError(f"{self.path!r} holds no {RECORD}, so it is no folder of results: name another folder.")
         if not record.get("finished"):
             raise ResultsError(
-                f"{self.path!r} is not finished: run its command again, with `{{resume}}`.", options=("resume",)
+                f"{self.path!r} is not finished: run its command again, with `resume`.", options=("resume",)
             )
         return Header.of(record)
 
@@ -103,7 +103,7 @@ class ParquetFolder:
             return None
         if not resume:
             raise ResultsError(
-                f"{self.path!r} exists already: pass `{{resume}}` to continue its run, or name another folder.",
+                f"{self.path!r} exists already: pass `resume` to continue its run, or name another folder.",
                 options=("resume",),
             )
         differing = header_changes(before, header)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
-from ...files.printable import one_line
+from ...text import one_line
 from ..files.csv_files import csv_line
 from .formats import line_of
 from .header import Header

@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...files.hashes import hash_file
-from ...files.writing import replacing, write_text
+from ...files import hash_file, replacing, write_text
 from ..files.csv_files import csv_line
 from ..files.journal import Cells
 from .companion_files import provenance_of

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CLIPIQAError
-from ...files.hashes import hash_file
-from ...files.reading import open_file
+from ...files import hash_file, open_file
 from ...text import reason_of
 from ..files.csv_files import csv_rows
 from ..files.journal import Cells, is_journal, read_journal
@@ -73,8 +72,7 @@ def check_format(path: Path, format: str) -> None:
     for known, mark in {"parquet": b"PAR1", "jsonl": b"{", "csv": b"path,"}.items():
         if start.startswith(mark) and known != format:
             raise ResultsError(
-                f"{str(path)!r} holds {known}, but {format} is asked for: pass `{{format}}` {known}, or name another "
-                "file.",
+                f"{str(path)!r} holds {known}, but {format} is asked for: pass `format` {known}, or name another file.",
                 options=("format",),
             )
 

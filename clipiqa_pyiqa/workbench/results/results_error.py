@@ -11,4 +11,4 @@ class ResultsError(OutputError):
 
 def unfinished(path: Path) -> str:
     """Return what an error says of a file whose run was interrupted; its option is ``resume``."""
-    return f"{str(path)!r} is not finished, because its run was interrupted: pass `{{resume}}` to continue"
+    return f"{str(path)!r} is not finished, because its run was interrupted: pass `resume` to continue"

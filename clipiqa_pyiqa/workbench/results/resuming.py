@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...logger import log
-from ...text import first_of
+from ...text import first_of, log
 from ..files.journal import Cells
 from .columns import Column, changes_text, differs_only_by_building
 from .companion_files import provenance_of
@@ -62,7 +61,7 @@ def read_earlier_header(path: Path, output: Output, header: Header) -> Header:
     if before is None:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, because {provenance_of(output.path).name!r} with its provenance is "
-            "missing: pass `{overwrite}` instead of `{resume}`, or name another file.",
+            "missing: pass `overwrite` instead of `resume`, or name another file.",
             options=("overwrite", "resume"),
         )
     if not output.overwrite:
@@ -120,7 +119,7 @@ def _check_same_scores(path: Path, before: Header, header: Header) -> None:
     if differing:
         raise ResultsError(
             f"{str(path)!r} cannot be resumed, as its scores were made in another way: {changes_text(differing)}; "
-            "use the earlier options, name another file, or pass `{overwrite}` too, to score these columns again.",
+            "use the earlier options, name another file, or pass `overwrite` too, to score these columns again.",
             options=("overwrite",),
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import Kind
-from ...files.printable import printable
+from ...text import printable
 from ..files.journal import Cells
 
 NUMBERS = ("width", "height", "scored_width", "scored_height", "exif_orientation")

@@ -92,7 +92,7 @@ class JournalledRows:
         yield from self._newest_rows(damage)
         if damage and self.has_begun:
             raise ResultsError(
-                f"{str(self.path)!r} was damaged during the run ({damage[0]}): pass `{{resume}}`.",
+                f"{str(self.path)!r} was damaged during the run ({damage[0]}): pass `resume`.",
                 options=("resume",),
             )
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterable, Iterator
 
-from ...files.printable import on_disk, printable
+from ...text import on_disk, printable
 from ..images.image import Image
 from ..names.members import file_of, split_name
 from ..names.spellings import spellings

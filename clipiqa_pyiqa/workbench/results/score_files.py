@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...logger import log
+from ...text import log
 from ..files.csv_columns import PATH_COLUMNS, find_column
 from ..files.journal import Cells
 from ..sources.addresses import address_of, is_remote, joined, suffix_of

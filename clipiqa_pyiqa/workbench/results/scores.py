@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ...errors import Kind
-from ...files.printable import printable
+from ...text import printable
 from ..files.journal import Cells
 from ..names.members import split_name
 from ..sources.image_files import image_at

@@ -10,11 +10,11 @@ def check_storage(out: object, resume: bool, overwrite: bool, drop_vanished: boo
     check_truth("overwrite", overwrite)
     check_truth("drop_vanished", drop_vanished)
     if resume and out is None:
-        raise OptionError("`{resume}` needs `{out}`, the results to continue.", options=("resume", "out"))
+        raise OptionError("`resume` needs `out`, the results to continue.", options=("resume", "out"))
     if overwrite and out is None:
-        raise OptionError("`{overwrite}` needs `{out}`, the results to replace.", options=("overwrite", "out"))
+        raise OptionError("`overwrite` needs `out`, the results to replace.", options=("overwrite", "out"))
     if drop_vanished and not resume:
         raise OptionError(
-            "{drop_vanished} needs `{resume}`: only rows of an earlier run can be left out.",
+            "drop_vanished needs `resume`: only rows of an earlier run can be left out.",
             options=("drop_vanished", "resume"),
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Kind
-from ...logger import log
+from ...text import log
 from ..files.journal import Cells
 from ..files.locking import locked
 from .columns import Column, Record, changes, changes_text
@@ -120,8 +120,8 @@ class Results:
         before = self.header.by_name.get(name)
         if before and before.lower_better != column.lower_better and self.output and not self.output.overwrite:
             raise ResultsError(
-                f"{name!r} in {str(self.output.path)!r} has {{lower_better}}={before.lower_better}: keep it, or pass "
-                "`{overwrite}` too.",
+                f"{name!r} in {str(self.output.path)!r} has lower_better={before.lower_better}: keep it, or pass "
+                "`overwrite` too.",
                 options=("lower_better", "overwrite"),
             )
         if before != column or any(

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...files.hashes import remembered_sha256
+from ...files import remembered_sha256
 
 
 def hashes_of_files(factory: Any) -> list[str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from ...files.printable import on_disk, printable
+from ...text import on_disk, printable
 from ..names.spellings import spellings
 from ..results.parquet_folder import SOURCE, ParquetFolder
 from ..sources.addresses import is_remote

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from ...logger import log
+from ...text import log
 from ..metrics.file_scores import scores_of
 from ..metrics.kinds import FileMetric
 from ..results.store import Results

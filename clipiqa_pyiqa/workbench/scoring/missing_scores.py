@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...logger import log
+from ...text import log
 from ..images.image import Image
 from ..metrics.metric_set import MetricSet
 from ..progress import Progress

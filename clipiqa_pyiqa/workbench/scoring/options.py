@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ...checks import MIN_SIDE, check_seed
-from ...clip.device import find_device
+from ...machine import find_device
 from ..options import BatchOptions, SharedOptions
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ...files.printable import printable
+from ...text import printable
 from ..images.batches import WAIT
 from ..images.image import Image
 from ..images.stamp import UNKNOWN, Stamp

@@ -48,7 +48,7 @@ class Processes:
             _received(ours)
         except EOFError:
             raise CLIPIQAError(
-                "a process ended before it could score: use fewer `{processes}`, or none.", options=("processes",)
+                "a process ended before it could score: use fewer `processes`, or none.", options=("processes",)
             ) from None
         return ours
 

@@ -9,9 +9,9 @@ from typing import Any, Unpack
 
 from ...checks import FilePath, check_list
 from ...errors import CLIPIQAError
-from ...files.printable import printable
-from ...files.writing import check_output
+from ...files import check_output
 from ...options import lists_options
+from ...text import printable
 from ..images.image import Image
 from ..metrics.description import Takes
 from ..metrics.parsing import AnyPrompts
@@ -90,7 +90,7 @@ def score_paths(
     files = setup.metrics.files
     if files and names is None and out is None:
         raise CLIPIQAError(
-            f"the scores of {files[0].label!r} are joined to those of shards in a file: pass `{{out}}`.",
+            f"the scores of {files[0].label!r} are joined to those of shards in a file: pass `out`.",
             options=("out",),
         )
     if out is not None:

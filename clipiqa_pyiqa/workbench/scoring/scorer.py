@@ -9,8 +9,7 @@ from functools import cache, partial
 from typing import Any, Unpack
 
 from ...errors import CLIPIQAError
-from ...given_metric import is_factory
-from ...options import lists_options
+from ...options import is_factory, lists_options
 from ..metrics.parsing import AnyPrompts
 from ..options import RunOptions, SharedOptions, check_options
 from ..sources.parquet import IMAGE_COLUMNS

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...errors import CLIPIQAError
-from ...logger import log
+from ...text import log
 from ..metrics.metric_set import MetricSet
 from ..progress import Progress, silent
 from ..results.header import Header
@@ -117,6 +117,6 @@ class ScoringRun(Iterator[Row]):
         """Return the scores of a run that has scored its last image; raise ``CLIPIQAError`` if it ended before."""
         if not self.results.is_finished:
             raise CLIPIQAError(
-                "the run ended before its last image: call score_paths again (with `{resume}`).", options=("resume",)
+                "the run ended before its last image: call score_paths again (with `resume`).", options=("resume",)
             )
         return self.results.scores()

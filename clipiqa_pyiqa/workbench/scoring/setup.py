@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Unpack
 
 from ...checks import MIN_SIDE
-from ...clip.device import find_device
+from ...machine import find_device
 from ..images.image import Image
 from ..metrics.building import build_metrics
 from ..metrics.description import Takes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...files.printable import printable
+from ...text import printable
 from ..images.image import Image
 from ..sources.shard_images import images_of_shard
 from ..sources.shards import Shard

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ...logger import log
-from ...text import counted, few
+from ...text import counted, few, log
 from ..results.earlier import EarlierRow, lasting_stamp
 from ..results.store import Results
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from ...checks import FilePath
 from ...errors import ImageError, Kind
-from ...logger import log
-from ...text import first_of, shown
+from ...text import first_of, log, shown
 from ..images.image import File, Image
 from .addresses import address_of, is_remote
 from .found_sources import FoundSources

@@ -88,7 +88,7 @@ def image_column(shard: ShardFile, schema: pyarrow.Schema) -> str:
         wanted = f"the column {column!r}" if column else "one column"
         raise ShardError(
             f"must have {wanted} of images (bytes, or Hugging Face's bytes and path), or "
-            f"{{image_column}} must name one; its columns are {_listed(schema)}",
+            f"image_column must name one; its columns are {_listed(schema)}",
             name=shard.name,
             options=("image_column",),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...checks import FilePath
 from ...errors import OutputError
-from ...files.writing import resolved
+from ...files import resolved
 from .addresses import is_remote
 from .paths import matches_of
 

@@ -6,8 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, NamedTuple
 
 from ...errors import Kind
-from ...files.reading import open_file
-from ...files.writing import write_bytes
+from ...files import open_file, write_bytes
 from ...text import reason_of
 from .addresses import is_remote
 from .shard_error import ShardError

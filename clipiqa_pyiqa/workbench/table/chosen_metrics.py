@@ -40,7 +40,7 @@ def table_metrics(
     """Return the metrics of a protocol and of ``metrics``, which replace metrics of the same label."""
     if not metrics and not protocol.metrics:
         raise CLIPIQAError(
-            "no metric is given: name at least one in `{metrics}`, or name a `{protocol}`.",
+            "no metric is given: name at least one in `metrics`, or name a `protocol`.",
             options=("metrics", "protocol"),
         )
     every_kind = (Takes.PAIR, Takes.FOLDERS, Takes.NAME)
@@ -71,7 +71,7 @@ def _labels_left_out(metrics: Sequence[AnyMetric], only: Sequence[str]) -> list[
     unknown = asked - labels.keys()
     if unknown:
         name = min(unknown)
-        raise CLIPIQAError(f"`{{only}}` names {name!r}: {hint_for(name, labels)}", options=("only",))
+        raise CLIPIQAError(f"`only` names {name!r}: {hint_for(name, labels)}", options=("only",))
     return [label for name, label in labels.items() if name not in asked]
 
 

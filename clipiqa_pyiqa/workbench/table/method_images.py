@@ -8,9 +8,8 @@ from pandas import DataFrame, Series
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...files.hashes import FileHashes
-from ...files.printable import printable
-from ...text import few
+from ...files import FileHashes
+from ...text import few, printable
 from ..files.names_and_values import name_and_value
 from ..names.folder_images import images_by_name
 from ..names.shared_names import shared_names, with_lost_sets_as_one
@@ -61,7 +60,7 @@ def parse_methods(methods: Mapping[str, FilePath] | Iterable[str]) -> dict[str, 
         folders[name] = os.path.expanduser(place)
     if not folders:
         raise CLIPIQAError(
-            "no method is given: name at least one with {methods}, such as ours=out/ours.", options=("methods",)
+            "no method is given: name at least one with methods, such as ours=out/ours.", options=("methods",)
         )
     return folders
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pandas import DataFrame, concat
 
-from ...files.hashes import FileHashes
+from ...files import FileHashes
 from ...text import counted
 from ..compare.metric_result import MetricResult
 from ..compare.scored_images import score_all

@@ -25,7 +25,7 @@ def published_numbers(expected: Expected, images: MethodImages) -> DataFrame | N
     if len(sources) < len(expected):
         return None
     raise CLIPIQAError(
-        "no published number is given: name a CSV file in `{expect}`, with commas between its columns, or "
+        "no published number is given: name a CSV file in `expect`, with commas between its columns, or "
         "'METHOD: LABEL=NUMBER …'.",
         options=("expect",),
     )

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ...checks import FilePath, check_list, check_number, check_whole_or_none
-from ...files.printable import printable
-from ...logger import log
 from ...options import lists_options
+from ...text import log, printable
 from ..compare.metric_result import MetricResult
 from ..compare.settings import run_settings
 from ..metrics.file_scores import with_scores_of_methods

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...checks import FilePath
-from ...files.hashes import hash_file
+from ...files import hash_file
 from ..files.shipped import shipped_protocols
 from ..files.shown_paths import full_path
 from ..report.report import About

@@ -7,7 +7,7 @@ import csv
 import sys
 from pathlib import Path
 
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files import hash_file
 from clipiqa_pyiqa.workbench.opinions.learned_photos import DIGEST_BYTES
 
 folder, target = map(Path, sys.argv[1:])

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from clipiqa_pyiqa.logger import log
+from clipiqa_pyiqa.text import log
 from clipiqa_pyiqa.workbench.commands import main
 from clipiqa_pyiqa.workbench.commands.options.messages import speaking
 from clipiqa_pyiqa.workbench.files.streams import output_as_messages, output_of_this_thread

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tensors import assert_close, uniform
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.files import hashes
+from clipiqa_pyiqa import files as hashes
 from clipiqa_pyiqa.prompts.checksum import content_checksum
 from clipiqa_pyiqa.training import heads
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint

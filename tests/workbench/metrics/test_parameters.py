@@ -13,7 +13,7 @@ from assertions import refused
 from photos import BUNDLED, save_grey
 
 from clipiqa_pyiqa import compare, gate, score_paths, table
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files import hash_file
 from clipiqa_pyiqa.workbench.metrics import parameters
 from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 from clipiqa_pyiqa.workbench.metrics.opened_files import opened_weights

@@ -3,7 +3,7 @@
 import pandas as pd
 from assertions import refused
 
-from clipiqa_pyiqa.files.hashes import FileHashes, hash_file
+from clipiqa_pyiqa.files import FileHashes, hash_file
 from clipiqa_pyiqa.workbench.opinions import learned_photos
 from clipiqa_pyiqa.workbench.opinions.mini_photos import photos_of_mini, warn_of_mini_photos, without_photos_of_mini
 from clipiqa_pyiqa.workbench.opinions.score_table import ScoreTable

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from result_files import read_results, write_results
 
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files import hash_file
 from clipiqa_pyiqa.workbench.results.columns import Column
 from clipiqa_pyiqa.workbench.results.companion_files import journal_of
 from clipiqa_pyiqa.workbench.results.earlier import CellPlan

@@ -13,8 +13,8 @@ from photos import BUNDLED
 from PIL import Image, ImageFilter
 from torchvision.transforms.functional import pil_to_tensor, resize, to_pil_image
 
+from clipiqa_pyiqa import files as hashes
 from clipiqa_pyiqa import table
-from clipiqa_pyiqa.files import hashes
 from clipiqa_pyiqa.workbench.files.shipped import shipped_protocols
 from clipiqa_pyiqa.workbench.table.chosen_metrics import table_metrics
 from clipiqa_pyiqa.workbench.table.formula import formula_value

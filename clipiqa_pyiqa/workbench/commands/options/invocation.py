@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
-from ....files.printable import printable
+from ....text import printable
 
 Invocation = Mapping[str, str | Mapping[str, str]]
 _invocation: ContextVar[Invocation] = ContextVar("invocation")
@@ -21,7 +21,7 @@ def invoked(argv: Sequence[str], option_files: Sequence[str]) -> Iterator[None]:
     for path in option_files:
         file = Path(path).expanduser()
         if file.is_file():  # others are shipped with this package
-            from ....files.hashes import hash_file  # imports hashlib
+            from ....files import hash_file  # imports hashlib
 
             told[f"options in {printable(path)}"] = {"sha256": hash_file(file)}
     token = _invocation.set(told)

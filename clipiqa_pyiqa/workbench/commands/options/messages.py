@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, TextIO, cast
 
-from ....logger import log
+from ....text import log
 from ...files.streams import SharedContext, output_of_this_thread
 from ...files.terminal_text import harmless
 

@@ -68,7 +68,7 @@ class Questions:
         """Raise ``OptionError`` for a template without pairs to word: beside named metrics, no pair is usual."""
         if self.template is not None and not self.are_asked:
             raise OptionError(
-                "`{template}` words the pairs of `{prompts}`, and there are none: add `{prompts}`, or leave it out.",
+                "`template` words the pairs of `prompts`, and there are none: add `prompts`, or leave it out.",
                 options=("template", "prompts"),
             )
 
@@ -86,7 +86,7 @@ class Questions:
             return PyiqaDescription("", "clipiqa", options=options, questions=questions)
         if self.prompts or self.template is not None:
             raise OptionError(
-                "{learned_prompts} excludes `{prompts}` and `{template}`: leave them out.",
+                "learned_prompts excludes `prompts` and `template`: leave them out.",
                 options=("learned_prompts", "template", "prompts"),
             )
         is_published = name.startswith("clipiqa+") and not os.path.exists(name)
@@ -137,9 +137,9 @@ class MetricOptions:
         """Raise ``OptionError`` for a model that no named metric takes."""
         options = self.model.chosen_options()
         if options and not any(map(is_clipiqa, named)):
-            unused = ", ".join(f"`{{{name}}}`" for name in options)
+            unused = ", ".join(f"`{name}`" for name in options)
             raise OptionError(
-                f"only a CLIP-IQA takes {unused}, and no metric in `{{metrics}}` is one: add clipiqa, or leave out "
+                f"only a CLIP-IQA takes {unused}, and no metric in `metrics` is one: add clipiqa, or leave out "
                 f"{unused}.",
                 options=(*options, "metrics"),
             )

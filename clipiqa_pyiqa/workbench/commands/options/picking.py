@@ -39,7 +39,7 @@ class OrderOptions:
     def direction(self) -> bool | None:
         if self.lower_better and self.higher_better:
             raise OptionError(
-                "{lower_better} and {higher_better} exclude each other: give one of the two.",
+                "lower_better and higher_better exclude each other: give one of the two.",
                 options=("higher_better", "lower_better"),
             )
         return self.lower_better if self.lower_better or self.higher_better else None

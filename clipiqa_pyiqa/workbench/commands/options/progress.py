@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ....files.printable import one_line
+from ....text import one_line
 from .messages import is_quiet, note
 
 EVERY = 30.0  # seconds between lines of progress where no bar is shown

@@ -57,7 +57,7 @@ class TableOptions:
             for name in named:
                 if name not in names:
                     raise OptionError(
-                        f"`{{{option}}}` names {name!r}, which no table has: {hint_for(name, names)}", options=(option,)
+                        f"`{option}` names {name!r}, which no table has: {hint_for(name, names)}", options=(option,)
                     )
 
     def _labels(self) -> dict[str, str]:
@@ -65,9 +65,9 @@ class TableOptions:
         for text in self.label:
             name, equals, label = text.rpartition("=")  # names such as clipiqa:backbone=mini
             if not equals:
-                raise OptionError(f"`{{label}}` must be NAME=TEXT; got {text!r}.", options=("label",))
+                raise OptionError(f"`label` must be NAME=TEXT; got {text!r}.", options=("label",))
             if name in labels:
-                raise OptionError(f"`{{label}}` names {name!r} twice: leave one out.", options=("label",))
+                raise OptionError(f"`label` names {name!r} twice: leave one out.", options=("label",))
             labels[name] = label
         return labels
 
@@ -135,7 +135,7 @@ class Experiment:
         metrics = replace(self.metrics, questions=questions).chosen()
         if template is not None and not any(map(is_clipiqa, metrics)):
             raise OptionError(
-                "`{template}` words the prompts of a CLIP-IQA, and no metric in `{metrics}` is one: leave it out.",
+                "`template` words the prompts of a CLIP-IQA, and no metric in `metrics` is one: leave it out.",
                 options=("template", "metrics"),
             )
         check_inputs(*inputs)

@@ -32,7 +32,7 @@ def start(machine: Machine) -> torch.device:
         _load_torch()
     from PIL import Image
 
-    from ....clip.device import find_device
+    from ....machine import find_device
     from ...images.memory_limit import limit_memory, parse_size
     from ...images.system_memory import keep_memory
 

@@ -1,1 +1,0 @@
-"""Files: opened, hashed, written whole or not at all, and named as terminals can show it."""
