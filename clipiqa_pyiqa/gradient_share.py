@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import OVERSHOOT
-from .clip.tracing import is_transformed
 from .errors import CLIPIQAError
 from .text import reason_of, shown
 
@@ -49,11 +48,6 @@ class GradientShare:
             target: The clean images, of the prediction's shape.
             is_nan_refused: Raise ``CLIPIQAError`` if the pixel loss or its gradient is not finite.
         """
-        if is_transformed():
-            raise CLIPIQAError(
-                "share needs the numbers of gradients, which torch.func does not give: pass loss_weight instead, or "
-                "call the loss outside of it."
-            )
         self._check_target(target, pred)
         leaf = pred.detach().requires_grad_()
         if isinstance(self._pixel_loss, nn.Module):

@@ -7,7 +7,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from .clip.encoder import Part
 from .errors import CLIPIQAError
 from .prompts.antonym import margins
 from .prompts.heads import OpinionHead
@@ -45,7 +44,7 @@ class ImageEncoder(TowerMetric):
         """
         return self.encode_with_map(x, ("places",))[0]
 
-    def encode_with_map(self, x: Tensor, parts: Sequence[Part] = ("image", "places")) -> list[Tensor]:
+    def encode_with_map(self, x: Tensor, parts: Sequence[str] = ("image", "places")) -> list[Tensor]:
         """Return :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
         self.check_map()
         self.check(x)

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 
 from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_truth, check_whole_or_none
 from .clip.arithmetic import at_least_fp32, clamped, sigmoid
-from .clip.gradient import general_path, needs_gradient
-from .clip.inputs import ANY_RANGE
-from .clip.tracing import impossible_in_vmap, is_traced, untraceable
-from .clip.value_per_image import per_image
+from .clip.gradient import general_path, is_traced, needs_gradient, per_image, untraceable
+from .clip.pixels import ANY_RANGE
 from .errors import CLIPIQAError, warn_caller
 from .gradient_share import BESIDE, GradientShare, PixelLoss
 from .loss_options import (
@@ -238,7 +236,7 @@ class CLIPIQALoss(nn.Module):
             from torchvision.transforms.v2 import RandomCrop  # imports torch's compiler, which takes two seconds
 
             crop = RandomCrop([min(self.crop, length) for length in pred.shape[-2:]])
-            with torch.device("cpu"), impossible_in_vmap("a random crop"):
+            with torch.device("cpu"):
                 pred = torch.stack([crop(image) for image in pred])
         return (clamped(pred, low, high) - low) / (high - low)
 

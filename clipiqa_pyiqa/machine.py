@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -41,3 +43,19 @@ def import_pyiqa(module: str = "") -> Any:
 def keeps_pyiqas_classes() -> bool:
     """Return whether the user wants pyiqa's own classes instead of this package's."""
     return os.environ.get(BUILTIN_VARIABLE, "0") not in ("", "0")
+
+
+@contextmanager
+def one_thread(is_wanted: bool = True) -> Iterator[None]:
+    """Compute with one thread of torch, so that results are equal for any number of threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if not is_wanted or threads == 1:  # what is set here becomes the default of later threads too
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

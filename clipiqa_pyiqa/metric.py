@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from .checks import FilePath, check_one_of, check_truth
-from .clip.gradient import is_gradient_in_forward
-from .clip.inputs import check_features
+from .clip.gradient import is_gradient_in_forward, per_image, untraceable
 from .clip.model import frozen_clip
-from .clip.tracing import untraceable
-from .clip.value_per_image import per_image
+from .clip.pixels import check_features
 from .errors import PromptError
 from .image_features import POS_EMBEDDINGS, ImageEncoder, PosEmbedding
 from .prompts.antonym import antonym_scores

@@ -9,17 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from .checks import OVERSHOOT, check_one_of
-from .clip.cpu_precision import is_slow_on_cpu, warn_of_unknown_speed
-from .clip.image_tower import ImageTower
-from .clip.inputs import check_images
-from .clip.model import FrozenCLIP
+from .clip.arithmetic import is_slow_on_cpu
+from .clip.gradient import needs_gradient
+from .clip.model import FrozenCLIP, ImageTower
+from .clip.pixels import check_images
+from .errors import warn_caller
 from .prompts.provenance import as_texts
 from .version import __version__
 from .weights.finding import Weights
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "fp64"]
 
-PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp64": torch.float64,
+}
+
+LEARNING_REACH = 32.0
+"""How far from [0, 1] pixels that require a gradient may lie: a network in training overshoots, 8-bit pixels go to 255."""
 
 
 def encoding_of(weights: Weights, precision: Precision, view: str, is_on_stages: bool) -> tuple[Any, ...]:
@@ -33,7 +42,11 @@ def encoding_of(weights: Weights, precision: Precision, view: str, is_on_stages:
 
 
 class TowerMetric(nn.Module):
-    """A metric on a frozen CLIP, which it shares and does not own."""
+    """A metric on a frozen CLIP, which it shares and does not own.
+
+    ``.half()``, ``.bfloat16()``, ``.float()`` and ``.double()`` set its ``precision``; ``.to(device)`` moves what it
+    holds, and the tower follows the images.
+    """
 
     clip: FrozenCLIP
     min_side: int  # smallest height and width of images, in pixels
@@ -42,11 +55,11 @@ class TowerMetric(nn.Module):
 
     def __init__(self, model_type: str, precision: Precision):
         super().__init__()
-        self.model_type, self._precision = model_type, precision
         check_one_of("precision", precision, PRECISIONS)
-        self.dtype: torch.dtype = PRECISIONS[precision]
-        warn_of_unknown_speed(self.dtype)
+        self.model_type = model_type
+        self._precision = precision
         self._tower: ImageTower | None = None
+        self._has_warned_of_range = False
 
     @property
     def has_fixed_input(self) -> bool:
@@ -55,7 +68,12 @@ class TowerMetric(nn.Module):
 
     @property
     def precision(self) -> Precision:
+        """The dtype of the tower's convolutions: as it was built, or as ``.half()``, ``.double()``, … have set it."""
         return self._precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return PRECISIONS[self._precision]
 
     def provenance(self) -> dict[str, Any]:
         """Return the record of everything that scores depend on."""
@@ -72,8 +90,16 @@ class TowerMetric(nn.Module):
         }
 
     def check(self, x: Tensor, overshoot: float | None = OVERSHOOT) -> None:
-        """Raise :class:`ImageError` as :func:`check_images`."""
-        check_images(x, overshoot, self.min_side, f"{self.model_type} ({self.clip.weights.backbone})")
+        """Raise :class:`ImageError` as :func:`check_images`; warn once if pixels with a gradient leave [0, 1] far."""
+        is_learning = overshoot == OVERSHOOT and isinstance(x, Tensor) and needs_gradient(x)
+        name = f"{self.model_type} ({self.clip.weights.backbone})"
+        reach = check_images(x, LEARNING_REACH if is_learning else overshoot, self.min_side, name)
+        if is_learning and reach > OVERSHOOT and not self._has_warned_of_range:
+            self._has_warned_of_range = True
+            warn_caller(
+                f"{self.model_type} expects pixels in [0, 1]; some lie {reach:.2g} outside: if the network's range is "
+                "another, such as [-1, 1], bring its output into [0, 1] first."
+            )
 
     def encode_image(self, x: Tensor) -> Tensor:
         """Return unit features for :meth:`score`: ``(N, D)``, or ``(N, K, D)`` of K patches.
@@ -95,8 +121,12 @@ class TowerMetric(nn.Module):
         self._tower = tower
         return tower
 
-    def _apply(self, fn: Any, recurse: bool = True) -> TowerMetric:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TowerMetric:
         self._tower = None  # frees the tower on the old device
+        converted = {fn(torch.empty(0, dtype=dtype)).dtype for dtype in (torch.float16, torch.float32)}
+        if len(converted) == 1:  # .half() and the like; .to(device) keeps dtypes
+            names = {dtype: name for name, dtype in PRECISIONS.items()}
+            self._precision = names.get(converted.pop(), self._precision)
         return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict[str, Any]:

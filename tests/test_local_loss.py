@@ -11,7 +11,7 @@ from tensors import grad_of
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.clip import groups as groups_module
+from clipiqa_pyiqa.clip import gradient as groups_module
 from clipiqa_pyiqa.loss import FORMS, general_path
 from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS
 

@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.clip import groups as groups_module
+from clipiqa_pyiqa.clip import gradient as groups_module
 from clipiqa_pyiqa.clip.resnet import ResNetTrunk
 from clipiqa_pyiqa.family import MACLIP
 from clipiqa_pyiqa.loss import FORMS, general_path

@@ -1,9 +1,63 @@
-"""Arithmetic that keeps precision, and gradients where torch's own operations lose them."""
+"""Dtypes of the arithmetic, and operations that keep precision and gradients where torch's own lose them."""
+
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from .tracing import is_traced
+from ..weights.checkpoint import Checkpoint
+from .gradient import is_traced
+
+
+@cache
+def is_slow_on_cpu(dtype: torch.dtype) -> bool:
+    """Return whether this machine's CPU takes longer in a dtype than in fp32, or torch does not say so."""
+    if dtype == torch.float16:
+        return True  # 0.9 to 1.5 times fp32's time where torch supports fp16, else 11 to 15
+    if dtype != torch.bfloat16:
+        return False
+    try:  # private names of torch
+        has_bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        # With AVX-512 but no bf16 instructions, torch claims support but converts: 1.6 to 3.8 times as slow as fp32.
+        is_converted = torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
+    except (AttributeError, RuntimeError):
+        return True
+    return not has_bf16 or is_converted
+
+
+@dataclass(frozen=True)
+class FrozenTensors:
+    """A checkpoint's tensors by OpenAI's names, and the device and dtype of a tower."""
+
+    checkpoint: Checkpoint
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def arithmetic_dtype(self) -> torch.dtype:
+        """Dtype of convolutions and matrix products: fp32 on a CPU that is slow in ``dtype``, else ``dtype``."""
+        return torch.float32 if self.device.type == "cpu" and is_slow_on_cpu(self.dtype) else self.dtype
+
+    @property
+    def feature_dtype(self) -> torch.dtype:
+        """Dtype of features and norms: fp32, or float64 if ``dtype`` is."""
+        return torch.promote_types(self.dtype, torch.float32)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Return numbers rounded to ``dtype``, on the device, in ``arithmetic_dtype``."""
+        return x.to(self.dtype).to(self.device).to(self.arithmetic_dtype)
+
+    def read_rounded(self, name: str) -> Tensor:
+        return self.rounded(self.checkpoint[name])
+
+    def read(self, name: str) -> Tensor:
+        """Return a tensor of the checkpoint on the device, in ``feature_dtype``."""
+        return self.checkpoint[name].to(self.device, self.feature_dtype)
+
+    def linear(self, name: str) -> list[Tensor]:
+        """Return the weight and the bias of a linear layer, rounded."""
+        return [self.read_rounded(f"{name}{part}") for part in ("weight", "bias")]
 
 
 def at_least_fp32(x: Tensor) -> Tensor:
@@ -28,3 +82,10 @@ def sigmoid(x: Tensor) -> Tensor:
     """Return the sigmoid, with a gradient even where the value rounds to 1."""
     # torch computes the gradient from the value y as y (1 - y), so use the side where y is small
     return torch.where(x > 0, 1 - (-x).sigmoid(), x.sigmoid())
+
+
+def means_and_deviations(x: Tensor) -> Tensor:
+    """Return the mean and standard deviation of ``(N, C, L)`` over L: ``(N, 2 C)``."""
+    mean = x.mean(2)
+    deviation = ((x - mean[..., None]).square().mean(2) + 1e-12).sqrt()  # 1e-12 keeps gradients of constant maps finite
+    return torch.cat([mean, deviation], dim=1)

@@ -1,29 +1,27 @@
-"""The frozen CLIP of a checkpoint, which several metrics share."""
+"""The frozen CLIP of a checkpoint: images to unit features, texts to unit features; several metrics share it."""
 
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import MIN_SIDE
+from ..errors import CLIPIQAError
 from ..text import log
 from ..weights.architecture import TowerKind, tower_kind_of
 from ..weights.checkpoint import open_checkpoint
 from ..weights.finding import Weights, found_again
-from .efficientnet import RESOLUTION
-from .encoder import Encoder
-from .frozen_tensors import FrozenTensors
-from .image_tower import ImageTower
-from .mini_checkpoint import load_efficientnet
+from .arithmetic import FrozenTensors, clamped
+from .gradient import groups, needs_gradient, recomputed, untraceable, untraced
+from .mini import RESOLUTION, load_efficientnet
 from .resnet import ModifiedResNet
-from .text_tower import TextTower, unit_text_features
-from .tracing import untraceable, untraced
+from .text import TextTower, Vocabulary
 from .transformer import VisionTransformer
-from .vocabulary import Vocabulary
 
 
 class FrozenCLIP:
@@ -65,31 +63,27 @@ class FrozenCLIP:
         with untraced():
             return self.checkpoint["logit_scale"].double().exp().item()
 
-    def image_tower(self, device: torch.device, dtype: torch.dtype) -> ImageTower:
+    def image_tower(self, device: torch.device, dtype: torch.dtype) -> "ImageTower":
         """Return the image tower for a device and dtype; callers share the tower."""
         return self._shared_tower(self._build_image, device, dtype)
 
     def text_tower(self, device: torch.device, dtype: torch.dtype) -> TextTower:
+        """Return the text tower for a device and dtype; callers share the tower."""
         return self._shared_tower(self._build_text, device, dtype)
 
+    @untraceable
     def encode_texts(self, texts: Sequence[str], dtype: torch.dtype) -> Tensor:
         """Return unit features ``(P, D)`` on the CPU; each text is encoded once, and no other text changes them.
 
         Words that the checkpoint never saw are warned of.
         """
-        if any((text, dtype) not in self._text_features for text in texts):
-            self._encode_missing(texts, dtype)
-        return torch.stack([self._text_features[text, dtype] for text in texts])
-
-    @untraceable
-    def _encode_missing(self, texts: Sequence[str], dtype: torch.dtype) -> None:
-        """Encode and keep the texts that were not encoded before."""
         with self._lock, untraced():
             missing = [text for text in dict.fromkeys(texts) if (text, dtype) not in self._text_features]
-            self.warn_of_unknown(missing)
-            features = unit_text_features(self.text_tower(torch.device("cpu"), dtype), missing)
-            for text, feature in zip(missing, features, strict=True):
-                self._text_features[text, dtype] = feature
+            if missing:
+                self.warn_of_unknown(missing)
+                features = self.text_tower(torch.device("cpu"), dtype)(missing)
+                self._text_features.update(zip([(text, dtype) for text in missing], features, strict=True))
+            return torch.stack([self._text_features[text, dtype] for text in texts])
 
     def knows(self, *texts: str) -> bool:
         """Return whether the checkpoint was trained on all words; True if its metadata do not list them."""
@@ -117,7 +111,7 @@ class FrozenCLIP:
                 self._towers[key] = tower
             return tower
 
-    def _build_image(self, tensors: FrozenTensors) -> ImageTower:
+    def _build_image(self, tensors: FrozenTensors) -> "ImageTower":
         if self.tower_kind is TowerKind.MINI:
             return ImageTower(load_efficientnet(tensors), tensors, self.weights, RESOLUTION)
         encoder: Encoder
@@ -150,3 +144,90 @@ def frozen_clip(weights: Weights, are_pickled: bool = False) -> FrozenCLIP:
             clip = FrozenCLIP(found_again(weights) if are_pickled else weights)
             _shared[key] = clip
         return clip
+
+
+class Encoder(Protocol):
+    """The network of an image tower, of any kind."""
+
+    group_factor: int
+    """How many times as many pixels as usual pass it at once on a CPU."""
+
+    has_normalisation: bool
+    """Whether it normalises pixels in [0, 1] itself; if not, the tower does."""
+
+    def encode(self, x: Tensor, pos_embedding: str, *parts: str) -> list[Tensor]:
+        """Return the features of each part, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
+
+        A network without a positional embedding ignores ``pos_embedding``, ``'none'`` or ``'interpolate'``.
+        """
+
+    def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
+        """Return features ``(N, D)`` of images, and statistics of the network's stages, ``(N, K)``."""
+
+
+class ImageTower:
+    """The image network of a CLIP: images ``(N, 3, H, W)`` in [0, 1] to unit features.
+
+    Features are differentiable, in fp32 or wider, also under autocast.
+    """
+
+    def __init__(self, encoder: Encoder, tensors: FrozenTensors, weights: Weights, resolution: int):
+        self.encoder, self.resolution = encoder, resolution
+        self.dtype = tensors.feature_dtype  # of features
+        self.mean, self.std = (
+            torch.tensor(values).view(1, 3, 1, 1).to(tensors.device, self.dtype)  # in fp32, as in other packages
+            for values in (weights.mean, weights.std)
+        )
+
+    def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
+        return self.encode(x, pos_embedding, "image")[0]
+
+    def encode(self, x: Tensor, pos_embedding: str, *parts: str) -> list[Tensor]:
+        """Return the features of each part from one pass: ``(N, D)`` of images, ``(N, D, h, w)`` of places."""
+        return [F.normalize(y, dim=1) for y in self._encode(self.encoder.encode, x, pos_embedding, *parts)]
+
+    def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
+        """Return image features and, after them, the statistics of every stage: ``(N, D + K)``."""
+        features, stages = self._encode(self.encoder.encode_stages, x, pos_embedding)
+        return torch.cat([F.normalize(features, dim=1), stages], dim=1)
+
+    def _encode(
+        self, encode: Callable[..., Sequence[Tensor]], x: Tensor, pos_embedding: str, *parts: str
+    ) -> list[Tensor]:
+        x = x.expand(-1, 3, -1, -1)  # a grey image gets three equal channels
+
+        def encode_group(group: Tensor) -> Sequence[Tensor]:
+            return encode(*self._prepare(group, pos_embedding), *parts)
+
+        try:
+            with torch.autocast(x.device.type, enabled=False):
+                of_groups = groups(x, self.encoder.group_factor)
+                # with a gradient, the activations of a single group are in memory at a time
+                is_flat = len(of_groups) > 1 and needs_gradient(x)
+                encoded = [recomputed(encode_group, y) if is_flat else encode_group(y) for y in of_groups]
+                return [torch.cat(features).to(self.dtype) for features in zip(*encoded, strict=True)]
+        except NotImplementedError as error:
+            if x.device.type != "mps":
+                raise
+            raise CLIPIQAError(
+                f"device 'mps' lacks an operation ({str(error).partition('. ')[0]}): use device='cpu', or set "
+                "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU computes this operation.",
+                options=("device",),
+            ) from error
+
+    def _prepare(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
+        """Return what the network gets: pixels, and what it does with its positional embedding."""
+        x = x.to(self.dtype)
+        if pos_embedding == "fixed":
+            x = clamped(middle_square(x, self.resolution), 0, 1)  # bicubic values may leave [0, 1]
+        if not self.encoder.has_normalisation:
+            x = (x - self.mean) / self.std
+        return x, "none" if pos_embedding == "none" else "interpolate"
+
+
+def middle_square(x: Tensor, side: int) -> Tensor:
+    """Return images ``(N, 3, side, side)``: resized by the short side with bicubic interpolation, then cropped."""
+    from torchvision.transforms.v2 import functional as TF  # the import takes two seconds
+
+    x = TF.resize(x, [side], interpolation=TF.InterpolationMode.BICUBIC, antialias=True)
+    return TF.center_crop(x, [side, side])

@@ -1,95 +1,62 @@
-"""Strips of rows: a large image passes a network strip by strip, so that maps fit into a CPU's cache."""
+"""Strips of rows: a large image passes a part of a network strip by strip, so that maps stay small."""
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .tracing import is_traced
+from .gradient import is_traced, needs_gradient
 
 CPU_STRIP_BYTES = 8 << 20
-"""Approximate size of a strip of the widest map."""
+"""Approximate size of a strip of the widest map, which suits a CPU's cache."""
+
+STRIP_POSITIONS = 1 << 16
+"""Positions of a strip's output, where strips save memory alone: those of an image of one megapixel after the stem."""
 
 
-class Strip(NamedTuple):
-    """Some rows of a map."""
-
-    start: int
-    stop: int
-    is_last: bool  # whether no row of the map follows
-
-    @property
-    def rows(self) -> slice:
-        return slice(self.start, self.stop)
-
-    def before_pooling(self, stride: int, height: int) -> slice:
-        """Return its rows on the map of this height whose rows are averaged ``stride`` at a time.
-
-        The last rows of that map belong to the last strip, also if they are too few for an average.
-        """
-        return slice(self.start * stride, height if self.is_last else self.stop * stride)
-
-    def widened(self, above: int, below: int, height: int) -> "Strip":
-        """Return a strip with so many rows more, as far as a map of this height has them."""
-        rows = widened(self.rows, above, below, height)
-        return Strip(rows.start, rows.stop, rows.stop == height)
-
-
-def widened(rows: slice, above: int, below: int, height: int) -> slice:
-    """Return rows with so many more above and below, as far as a map of this height has them."""
-    return slice(max(rows.start - above, 0), min(rows.stop + below, height))
-
-
-class Band(NamedTuple):
-    """Rows of a map, and the number of the first one on the whole map."""
-
-    tensor: Tensor
-    start: int
-
-    def part(self, rows: slice) -> Tensor:
-        """Return some of the rows, numbered as on the whole map."""
-        return self.tensor[:, :, rows.start - self.start : rows.stop - self.start]
-
-    def padded_part(self, rows: slice) -> Tensor:
-        """Return some of the rows, with zeros for those that the band does not have."""
-        return crop(self.tensor, rows.start - self.start, rows.stop - self.start)
-
-
-def cut(x: Tensor, rows: int, row_size: int, most: int = 1) -> list[Strip]:
-    """Return the strips of a map that has ``rows`` rows; only a single large image on a CPU is cut.
+def in_strips(function: Callable[[Tensor], Tensor], x: Tensor, height: int, scale: int, halo: int) -> Tensor:
+    """Return ``function(x)``; a large image on a CPU passes it in strips, if no gradient is needed.
 
     Args:
-        row_size: How many numbers a row of the widest map has.
-        most: A map of at most so many strips stays whole.
+        function: A part of a network, with zeros around its maps.
+        x: ``(N, C, H, W)``.
+        height: Rows of the output.
+        scale: Rows of ``x`` for one row of the output.
+        halo: Rows of the output, from a border on, that depend on what lies beyond the border. Each strip has so many
+            more on both sides, which are cut off.
     """
-    count = 1
-    wished_count = rows * row_size * x.element_size() / CPU_STRIP_BYTES
-    if x.device.type == "cpu" and x.shape[0] == 1 and wished_count > most:
-        count = max(1, min(rows // 2, round(wished_count)))
-    edges = [rows * number // count for number in range(count + 1)]
-    return [Strip(start, stop, stop == rows) for start, stop in pairwise(edges)]
+    width = x.shape[3] // scale
+    if not x.is_cpu or is_traced() or needs_gradient(x) or height * width < 2 * STRIP_POSITIONS:
+        return function(x)
+    rows = max(2 * halo, STRIP_POSITIONS // width)
+    output: Tensor | None = None
+    for start, stop in pairwise([*range(0, height - rows // 2, rows), height]):
+        first = max(start - halo, 0)
+        last = None if stop == height else (stop + halo) * scale
+        strip = function(x[:, :, first * scale : last])[:, :, start - first : stop - first]
+        if output is None:
+            shape = (x.shape[0], strip.shape[1], height, strip.shape[3])
+            output = torch.empty(shape, dtype=strip.dtype, memory_format=torch.channels_last)
+        output[:, :, start:stop] = strip
+    assert output is not None
+    return output
 
 
-class RowMap:
-    """A map with ``rows`` rows, filled with strips from the top; ``whole`` is the map."""
+def cut(x: Tensor, rows: int, row_size: int) -> list[tuple[int, int | None]]:
+    """Return first and last row of each strip of an output with ``rows`` rows; None stands for the end.
 
-    whole: Tensor
-
-    def __init__(self, rows: int):
-        self.rows, self.filled = rows, 0
-
-    def append(self, strip: Tensor) -> None:
-        count = strip.shape[-2]
-        if count == self.rows:
-            self.whole = strip
-            return
-        if self.filled == 0:
-            like = strip[:, :, :1].expand(-1, -1, self.rows, -1)
-            self.whole = torch.empty_like(like, memory_format=torch.channels_last)
-        self.whole[:, :, self.filled : self.filled + count] = strip
-        self.filled += count
+    Args:
+        x: The input; only a single large image on a CPU, without a gradient, is cut.
+        row_size: How many numbers a row of the widest map has.
+    """
+    count = round(rows * row_size * x.element_size() / CPU_STRIP_BYTES)
+    if count < 2 or not x.is_cpu or len(x) > 1 or needs_gradient(x):
+        return [(0, None)]
+    count = min(rows // 2, count)
+    edges = [rows * number // count for number in range(count)]
+    return [*pairwise(edges), (edges[-1], None)]
 
 
 def crop(x: Tensor, start: int, stop: int | None, left: int = 0) -> Tensor:

@@ -6,11 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention_pool import HEAD_WIDTH, resize_rows
-from .encoder import Part
-from .frozen_tensors import FrozenTensors
-from .moments import means_and_deviations
-from .tracing import is_traced
+from .arithmetic import FrozenTensors, means_and_deviations
+from .gradient import is_traced
+from .resnet import HEAD_WIDTH, resize_rows, rounded_pixels
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -32,11 +30,6 @@ class LayerNorm:
         return F.layer_norm(x.to(weight.dtype), weight.shape, weight, self.bias).to(x.dtype)
 
 
-def load_linear(tensors: FrozenTensors, name: str) -> list[Tensor]:
-    """Return the weight and the bias of a linear layer."""
-    return [tensors.read_rounded(f"{name}{part}") for part in ("weight", "bias")]
-
-
 class AttentionBlock:
     """Residual block ``(N, L, width)``: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``."""
 
@@ -44,8 +37,8 @@ class AttentionBlock:
         self.activation = activation
         self.norm_1 = LayerNorm(tensors, f"{name}.ln_1")
         self.norm_2 = LayerNorm(tensors, f"{name}.ln_2")
-        self.qkv, self.out = (load_linear(tensors, f"{name}.attn.{part}") for part in ("in_proj_", "out_proj."))
-        self.widen, self.narrow = (load_linear(tensors, f"{name}.mlp.{part}") for part in ("c_fc.", "c_proj."))
+        self.qkv, self.out = (tensors.linear(f"{name}.attn.{part}") for part in ("in_proj_", "out_proj."))
+        self.widen, self.narrow = (tensors.linear(f"{name}.mlp.{part}") for part in ("c_fc.", "c_proj."))
 
     def __call__(self, x: Tensor, is_causal: bool = False, queries: int | None = None) -> Tensor:
         """Return the output of all positions; with ``queries=k``, of the first k positions only."""
@@ -94,7 +87,8 @@ class VisionTransformer:
     has_normalisation = False
 
     def __init__(self, tensors: FrozenTensors, has_quick_gelu: bool):
-        self.rounded = tensors.rounded
+        self.dtype = tensors.dtype
+        self.arithmetic_dtype = tensors.arithmetic_dtype
 
         def load(name: str) -> Tensor:
             return tensors.read_rounded(f"visual.{name}")
@@ -108,7 +102,7 @@ class VisionTransformer:
         self.projection = load("proj")
         self.patch = self.patch_weight.shape[-1]
 
-    def encode(self, x: Tensor, pos_embedding: str, *parts: Part) -> list[Tensor]:
+    def encode(self, x: Tensor, pos_embedding: str, *parts: str) -> list[Tensor]:
         tokens = self._tokens(x, pos_embedding)
         for block in self.transformer.blocks[:-1]:
             tokens = block(tokens)
@@ -139,7 +133,8 @@ class VisionTransformer:
         return self.norm_after(x[:, 0]) @ self.projection, torch.cat(moments, dim=1)
 
     def _tokens(self, x: Tensor, pos_embedding: str) -> Tensor:
-        x = F.conv2d(self.rounded(x), self.patch_weight, stride=self.patch)
+        x = rounded_pixels(x, self.dtype).to(self.arithmetic_dtype)
+        x = F.conv2d(x, self.patch_weight, stride=self.patch)
         x = x.flatten(2).transpose(1, 2)  # (N, width, h, w) -> (N, hw, width)
         x = torch.cat([self.class_embedding.expand(x.shape[0], 1, -1), x], dim=1)  # (N, hw + 1, width)
         if pos_embedding == "interpolate":

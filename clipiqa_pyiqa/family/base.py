@@ -10,10 +10,8 @@ from torch import Tensor
 
 from ..checks import FilePath, check_one_of
 from ..clip.arithmetic import at_least_fp32
-from ..clip.gradient import recomputed
-from ..clip.image_tower import middle_square
-from ..clip.model import frozen_clip
-from ..clip.value_per_image import per_image
+from ..clip.gradient import per_image, recomputed
+from ..clip.model import frozen_clip, middle_square
 from ..errors import CLIPIQAError
 from ..tower_metric import Precision, TowerMetric, encoding_of
 from ..weights.architecture import TowerKind

@@ -6,8 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ..checks import check_number, check_text
-from ..clip.text_tower import unit_text_features
-from ..clip.value_per_image import per_image
+from ..clip.gradient import per_image
 from ..errors import CLIPIQAError
 from ..text import shown
 from .base import CROP, FamilyMetric
@@ -59,7 +58,7 @@ class CLIPScore(FamilyMetric):
                 f"for {len(x)} images."
             )
         tower = self.clip.text_tower(x.device, self._image_tower(x).dtype)
-        texts = unit_text_features(tower, [f"{self.prefix} {caption}" for caption in captions])
+        texts = tower([f"{self.prefix} {caption}" for caption in captions])
         return per_image(_CaptionScores(self, texts), x)
 
 

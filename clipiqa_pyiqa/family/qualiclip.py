@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import FilePath
-from ..clip.threads import one_thread
+from ..clip.gradient import untraced
 from ..clip.tokenizer import tokenize
-from ..clip.tracing import untraced
 from ..errors import CLIPIQAError, WeightsError
 from ..files import remembered_sha256
+from ..machine import one_thread
 from ..prompts.antonym import antonym_scores
 from ..prompts.context_words import woven
 from ..prompts.prompt_files import read_prompt_file

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..clip.text import Vocabulary
 from ..clip.tokenizer import tokenize
-from ..clip.vocabulary import Vocabulary
 from ..errors import PromptError
 from .pairs import PromptPair
 

@@ -10,12 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..clip.gradient import needs_gradient
 from ..clip.model import FrozenCLIP
-from ..clip.text_tower import TextTower
-from ..clip.threads import one_thread
+from ..clip.text import TextTower
 from ..clip.tokenizer import tokenize
-from ..clip.tracing import is_transformed
 from ..errors import PromptError
 from .context_options import check_context
 from .context_words import WordEmbeddings, context_of_words, words_around, woven
@@ -113,8 +110,6 @@ class PromptLearner(nn.Module):
                 "pretrained_model_path=PATH, or train them."
             )
         features = self._remembered_features(embeddings)
-        if is_transformed():  # torch.func takes no function with a backward pass of its own
-            return self._encode(embeddings) if needs_gradient(embeddings) else features
         return _EncodedAgainInBackward.apply(embeddings, features, self._encode)
 
     def _remembered_features(self, embeddings: Tensor) -> Tensor:
@@ -125,8 +120,7 @@ class PromptLearner(nn.Module):
             known = self._remembered.get(key)
             if known is not None and torch.equal(known.embeddings, texts):
                 return known.features
-            with one_thread(texts.is_cpu):
-                features = self._encode(texts)
+            features = self._encode(texts)
             self._remembered[key] = EncodedTexts(texts, features)
             self._tower = None  # not needed again until the context changes, or gradients are asked for
             return features

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import clipiqa_pyiqa
 from clipiqa_pyiqa import CLIPIQA, export_onnx
-from clipiqa_pyiqa.clip.efficientnet import CELL
+from clipiqa_pyiqa.clip.mini import CELL
 from clipiqa_pyiqa.onnx_export import OnnxFile
 
 WEB = Path(__file__).parent / "web"

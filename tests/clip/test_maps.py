@@ -11,7 +11,7 @@ from photos import photo_like
 from safetensors.torch import load_file
 from tensors import assert_close, normal
 
-from clipiqa_pyiqa.clip.attention_pool import resize_rows
+from clipiqa_pyiqa.clip.resnet import resize_rows
 from clipiqa_pyiqa.loss import general_path
 
 SIZES = [(64, 96), (95, 130)]

@@ -6,7 +6,7 @@ from photos import photo_like
 from tensors import Operations
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.clip.cpu_precision import is_slow_on_cpu
+from clipiqa_pyiqa.clip.arithmetic import is_slow_on_cpu
 from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 
 

@@ -42,7 +42,7 @@ print(score.item())
 UNTOLD = """
 whole = torch._C.{0}
 del torch._C.{0}
-import clipiqa_pyiqa.clip.tracing
+import clipiqa_pyiqa.clip.gradient
 torch._C.{0} = whole  # which len() of a tensor takes, too
 """
 

@@ -5,7 +5,7 @@ import torch
 from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.text_tower import unit_text_features
+from clipiqa_pyiqa.clip.text import unit_text_features
 from clipiqa_pyiqa.family import CLIPScore
 from clipiqa_pyiqa.prompts.named_pairs import NAMED_PAIRS
 

@@ -6,13 +6,13 @@ from threading import Barrier, get_ident
 
 import pytest
 import torch
+from clipiqa_pyiqa.clip.packing_trial import packing_failure
 from photos import photo_like
 from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip.convolution import Convolution
-from clipiqa_pyiqa.clip.packing_trial import packing_failure
-from clipiqa_pyiqa.clip.text_tower import TextTower
+from clipiqa_pyiqa.clip.text import TextTower
 
 pytestmark = pytest.mark.slow
 

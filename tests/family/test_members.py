@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tensors import normal, uniform
 
 from clipiqa_pyiqa import CLIPIQAError, CLIPIQALoss, plugin
-from clipiqa_pyiqa.clip.image_tower import ImageTower
+from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.family import LIQE, MEMBERS, CLIPScore, LAIONAes
 
 pytest_plugins = ["weights_fakes"]

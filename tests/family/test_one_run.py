@@ -7,7 +7,7 @@ from result_files import read_results
 from tensors import normal
 
 from clipiqa_pyiqa import score_paths
-from clipiqa_pyiqa.clip.image_tower import ImageTower
+from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.scoring_memory import PICTURE_BYTES, scoring_bytes
 from clipiqa_pyiqa.workbench.metrics.building import build_metrics

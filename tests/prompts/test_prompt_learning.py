@@ -12,7 +12,7 @@ from tensors import assert_close, normal, uniform
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip import text_tower
+from clipiqa_pyiqa.clip import text as text_tower
 from clipiqa_pyiqa.clip.tokenizer import tokenize
 from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
 from clipiqa_pyiqa.prompts.published import PUBLISHED

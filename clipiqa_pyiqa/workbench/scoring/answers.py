@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...clip.threads import one_thread
 from ...errors import CLIPIQAError, ImageError, Kind, describe_error
+from ...machine import one_thread
 from ...text import counted
 from ..images.lack_of_memory import TOO_LARGE, is_out_of_memory
 from ..images.record import ImageRecord
