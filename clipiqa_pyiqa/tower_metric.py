@@ -28,7 +28,7 @@ PRECISIONS: dict[Precision, torch.dtype] = {
 }
 
 LEARNING_REACH = 32.0
-"""How far from [0, 1] pixels that require a gradient may lie: a network in training overshoots, 8-bit pixels go to 255."""
+"""How far from [0, 1] pixels with a gradient may lie: networks that still learn overshoot; 8-bit pixels go to 255."""
 
 
 def encoding_of(weights: Weights, precision: Precision, view: str, is_on_stages: bool) -> tuple[Any, ...]:

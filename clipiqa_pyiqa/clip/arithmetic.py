@@ -1,7 +1,6 @@
 """Dtypes of the arithmetic, and operations that keep precision and gradients where torch's own lose them."""
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -10,7 +9,6 @@ from ..weights.checkpoint import Checkpoint
 from .gradient import is_traced
 
 
-@cache
 def is_slow_on_cpu(dtype: torch.dtype) -> bool:
     """Return whether this machine's CPU takes longer in a dtype than in fp32, or torch does not say so."""
     if dtype == torch.float16:

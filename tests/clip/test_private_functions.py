@@ -1,4 +1,4 @@
-"""Where torch lacks or changes a private function, scores stay, and a line in the log says what is slower."""
+"""Where torch lacks or changes a private function, scores stay."""
 
 import pytest
 import torch
@@ -8,13 +8,6 @@ CLOSE = 2e-5  # of scores in [0, 1]: plain operations sum in another order
 needs_onednn = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="this processor computes the plain way"
 )
-PACKING = {  # operation of torch.ops.mkldnn -> its overload that is called
-    "_linear_pointwise": "default",
-    "_convolution_pointwise": "default",
-    "_convolution_pointwise_": "binary",
-    "_reorder_linear_weight": "",
-    "_get_mkldnn_serialized_md": "",
-}
 BREAK = """
 import sys, torch
 class Without:
@@ -39,12 +32,6 @@ with torch.no_grad():
         score = CLIPIQA(backbone="mini")(x)
 print(score.item())
 """
-UNTOLD = """
-whole = torch._C.{0}
-del torch._C.{0}
-import clipiqa_pyiqa.clip.gradient
-torch._C.{0} = whole  # which len() of a tensor takes, too
-"""
 
 
 @pytest.fixture(scope="module")
@@ -54,58 +41,39 @@ def expected(metric):
 
 
 @pytest.fixture
-def said(forked_bare, tmp_path, expected):
-    """What a process says that breaks something and then scores."""
+def scored(forked_bare, tmp_path, expected):
+    """Scores in a process that breaks something first."""
 
     def run(code):
         done = forked_bare.run("", tmp_path, code=BREAK + code + SCORE)
         assert done.code == 0, done.err
         assert float(done.out) == pytest.approx(expected, abs=CLOSE)
-        return done.err
 
     return run
 
 
 @needs_onednn
-@pytest.mark.parametrize(
-    "name, how",
-    [(name, how) for name in PACKING for how in ("missing", "raising", "doubled")][:-1],  # no number is doubled there
-)
+@pytest.mark.parametrize("how", ["missing", "raising", "doubled"])
 @pytest.mark.slow
-def test_weights_are_not_packed_if_an_operation_is_not_as_expected(said, name, how):
-    operation = f"torch.ops.mkldnn.{name}"
-    overload = PACKING[name]
-    if how == "missing":
-        other = "None"
-    else:
-        function = "raising" if how == "raising" else f"doubled({operation}{overload and '.' + overload})"
-        other = f"Without(None, {overload!r}, {function})" if overload else function
-    message = said(f"torch.ops.mkldnn = Without(torch.ops.mkldnn, {name!r}, {other})\n")
-    assert message.count("packed weights of torch.float32") == 1 and "scores on the CPU take longer" in message
+def test_weights_are_not_packed_if_the_convolution_is_not_as_expected(scored, how):
+    operation = "torch.ops.mkldnn._convolution_pointwise"
+    function = "raising" if how == "raising" else f"doubled({operation}.default)"
+    other = "None" if how == "missing" else f"Without(None, 'default', {function})"
+    scored(f"torch.ops.mkldnn = Without(torch.ops.mkldnn, '_convolution_pointwise', {other})\n")
 
 
 @needs_onednn
 @pytest.mark.parametrize("how", ["missing", "raising", "doubled"])
 @pytest.mark.slow
-def test_weights_are_not_packed_if_they_cannot_be_ordered(said, how):
+def test_weights_are_not_packed_if_they_cannot_be_ordered(scored, how):
     name = "torch._C._nn.mkldnn_reorder_conv2d_weight"
     code = {"missing": f"del {name}", "raising": f"{name} = raising", "doubled": f"{name} = doubled({name})"}[how]
-    assert said(code + "\n").count("packed weights of torch.float32") == 1
+    scored(code + "\n")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "break_it, named",
-    [
-        ("del torch._C._are_functorch_transforms_active", "torch._C._are_functorch_transforms_active"),
-        ("del torch.autograd.forward_ad._current_level", "torch.autograd.forward_ad._current_level"),
-        (UNTOLD.format("_get_tracing_state"), "torch._C._get_tracing_state"),
-        (UNTOLD.format("_set_tracing_state"), "torch._C._set_tracing_state"),
-        ("sys.modules['torch.utils._python_dispatch'] = object()", "_disable_current_modes"),
-    ],
-)
-def test_a_state_that_torch_does_not_tell(said, break_it, named):
-    assert said(break_it + "\n").count(named) == 1
+def test_a_mode_that_torch_does_not_switch_off(scored):
+    scored("sys.modules['torch.utils._python_dispatch'] = object()\n")
 
 
 @pytest.mark.slow
@@ -119,4 +87,4 @@ from clipiqa_pyiqa import CLIPIQA
 print(CLIPIQA(backbone="mini", precision="bf16").provenance()["cpu_arithmetic"])
 """
     done = forked_bare.run("", tmp_path, code=BREAK + code)
-    assert done.out.split() == ["fp32"] and "whether this CPU is fast in bf16" in done.err, done.err
+    assert done.out.split() == ["fp32"], done.err

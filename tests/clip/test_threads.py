@@ -6,12 +6,9 @@ from threading import Barrier, get_ident
 
 import pytest
 import torch
-from clipiqa_pyiqa.clip.packing_trial import packing_failure
 from photos import photo_like
-from tensors import normal
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.clip.convolution import Convolution
 from clipiqa_pyiqa.clip.text import TextTower
 
 pytestmark = pytest.mark.slow
@@ -64,19 +61,6 @@ def test_eight_threads_give_the_bits_of_one(backbone, seeded_weights):
     metric = CLIPIQA(**options).eval()
     for found in at_once(lambda number: scores(metric, number)):
         assert found == expected
-
-
-@pytest.mark.skipif(packing_failure(torch.float32) != "", reason="this processor packs no weights")
-def test_one_thread_packs_a_weight(callers):
-    conv = Convolution(normal(8, 8, 3, 3), normal(8), 1, "relu")
-    x = normal(1, 8, 12, 12)
-    expected = conv(x, can_pack=False)
-    threads = callers(torch.ops.mkldnn, "_get_mkldnn_serialized_md")
-    with torch.no_grad():
-        outputs = at_once(lambda _: conv(x))
-    assert len(threads) == 1
-    for output in outputs:
-        assert torch.equal(output, outputs[0]) and torch.allclose(output, expected, atol=1e-4)
 
 
 def test_one_thread_encodes_a_text(callers):
