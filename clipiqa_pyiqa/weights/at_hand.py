@@ -9,7 +9,7 @@ from typing import Literal
 from huggingface_hub import constants
 
 from ..errors import WeightsError
-from .finding import Copy, checked_weights, obtained_file, search, warn_of_left_out, weights_by_name
+from .finding import checked_weights, obtained_file, recognised_weights, search
 from .published import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
 
 State = Literal["found", "not published", "damaged", "would be downloaded", "missing (offline)", "failed"]
@@ -52,17 +52,13 @@ def weights_at_hand(
 def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     """Return a file with its state, after a download if one is wanted."""
     try:
-        if download:
-            copy: Copy | None = obtained_file(file)
-        else:
-            copy, problems = search(file)
-            warn_of_left_out(problems)
+        copy = obtained_file(file) if download else search(file)
         if copy is None:
             state: State = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
             return FileAtHand(file.title, state, " or ".join(file.addresses), sha256=file.sha256)
         is_published = True
         if file.title not in PYIQA_FILES:
-            is_published = weights_by_name(copy, file).tag == file.tag
+            is_published = recognised_weights(copy, file).tag == file.tag
         elif file.backbone:  # pyiqa's file holds a tower
             checked_weights(copy, file)
     except WeightsError as error:

@@ -30,7 +30,8 @@ from .published import (
     tags,
 )
 
-VARIABLE = "CLIPIQA_WEIGHTS_DIR"  # names the user's folder of weights
+VARIABLE = "CLIPIQA_WEIGHTS_DIR"  # names the user's folder of weights; also how that place is called
+GIVEN, PACKAGE = "given path", "this package"  # places whose files count otherwise than those of caches
 # Last parts of names of tensors that only some checkpoints hold; no feature depends on these tensors.
 _BOOKKEEPING = {
     "input_resolution",
@@ -87,12 +88,20 @@ def obtained_weights(
     backbone = canonical_backbone(backbone)
     if clip_weights is None or _is_tag(clip_weights, backbone):
         published = published_clip(backbone, str(clip_weights or ""))
-        # A copy in the user's folder may be an unpublished file, for which the option is allowed.
-        if quick_gelu is not None and search(published)[0] is None:
+        copy = search(published)
+        if copy is None:
             _check_activation(published, quick_gelu)  # raises before a download
-        weights = weights_by_name(obtained_file(published), published, quick_gelu)
+            copy = _downloaded(published)
     else:
-        weights = _weights_in_file(Path(str(clip_weights)).expanduser(), backbone, quick_gelu)
+        published = published_clip(backbone)
+        path = Path(str(clip_weights)).expanduser()
+        if not path.is_file():
+            raise WeightsError(
+                f"clip_weights={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
+                options=("clip_weights",),
+            )
+        copy = Copy(path, GIVEN, remembered_sha256(path))
+    weights = recognised_weights(copy, published, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
         assumed, other, switch = ("QuickGELU", "GELU", "off") if weights.quick_gelu else ("GELU", "QuickGELU", "on")
         log.warning(
@@ -109,32 +118,25 @@ def _is_tag(clip_weights: FilePath, backbone: str) -> bool:
     return clip_weights in tags(backbone) or not Path(clip_weights).exists()
 
 
-def _weights_in_file(path: Path, backbone: str, quick_gelu: bool | None) -> Weights:
-    """Return the weights in a file that a user names."""
-    if not path.is_file():
-        raise WeightsError(
-            f"clip_weights={str(path)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
-            options=("clip_weights",),
-        )
-    copy = Copy(path, "given path", remembered_sha256(path))
-    recognised = recognise(path, copy.sha256)
-    if recognised is not None and recognised.backbone == backbone:
-        return checked_weights(copy, recognised, quick_gelu)
-    return _unpublished_weights(copy, published_clip(backbone), quick_gelu)
+def recognised_weights(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+    """Return the weights in a copy of a published file; of a user's file, its hash decides what it is.
 
-
-def weights_by_name(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
-    """Return the weights in a file that has a published file's name; in the user's folder its hash decides."""
-    if copy.place != VARIABLE or copy.sha256.startswith(published.hashes):
-        return checked_weights(copy, published, quick_gelu)
-    recognised = recognise(copy.path, copy.sha256)
-    if recognised is not None and recognised.backbone == published.backbone:
-        raise WeightsError(
-            f"{copy.path} is {recognised.title}, not {published.title}: pass clip_weights={recognised.tag!r}, or "
-            "rename the file.",
-            options=("clip_weights",),
-        )
-    return _unpublished_weights(copy, published, quick_gelu)
+    An unpublished file has the facts of ``published``, but for its tag, and for ``quick_gelu`` if it is given.
+    """
+    if copy.place in (GIVEN, VARIABLE) and not copy.sha256.startswith(published.hashes):
+        recognised = recognise(copy.path, copy.sha256)
+        if recognised is None or recognised.backbone != published.backbone:
+            has_quick_gelu = published.quick_gelu if quick_gelu is None else quick_gelu
+            published = replace(published, tag="file", quick_gelu=has_quick_gelu)
+        elif copy.place == GIVEN:
+            published = recognised
+        else:  # under another file's name
+            raise WeightsError(
+                f"{copy.path} is {recognised.title}, not {published.title}: pass clip_weights={recognised.tag!r}, or "
+                "rename the file.",
+                options=("clip_weights",),
+            )
+    return checked_weights(copy, published, quick_gelu)
 
 
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
@@ -146,12 +148,6 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
             if is_in_hub_cache or sha256.startswith(published.hashes):
                 return published
     return None
-
-
-def _unpublished_weights(copy: Copy, like: PublishedFile, quick_gelu: bool | None) -> Weights:
-    """Return the weights in a file whose hash is not known; what is not given is as in the published file ``like``."""
-    has_quick_gelu = like.quick_gelu if quick_gelu is None else quick_gelu
-    return checked_weights(copy, replace(like, tag="file", quick_gelu=has_quick_gelu))
 
 
 def checked_weights(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
@@ -221,7 +217,7 @@ def found_again(weights: Weights) -> Weights:
 
 
 def _places_of_pickled(weights: Weights) -> Iterator[tuple[Path, str]]:
-    """Yield the places where weights that another process found may be on this machine."""
+    """Yield the places where weights that another process found may be, the cheapest to look at first."""
     yield weights.path, weights.place
     folder = _users_folder()
     if folder is not None:
@@ -238,14 +234,16 @@ def _places_of_pickled(weights: Weights) -> Iterator[tuple[Path, str]]:
 
 def obtained_file(file: PublishedFile) -> Copy:
     """Find the first good copy of a published file on this machine, or download it; log what is left out or slow."""
-    copy, problems = search(file)
-    warn_of_left_out(problems)
-    if copy is not None:
-        return copy
+    return search(file) or _downloaded(file)
+
+
+def _downloaded(file: PublishedFile) -> Copy:
+    """Download a published file from the first of its addresses that has it."""
     from .download import download_from_hub, download_from_url  # loads the hub's client
 
     failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
-    for address in file.addresses if not failures else []:
+    addresses = [] if failures else file.addresses
+    for address in addresses:
         log.warning(f"Downloading {file.title} from {address} …")  # a warning, since a download may take minutes
         try:
             if address in file.urls:
@@ -276,29 +274,22 @@ def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:
     )
 
 
-def search(file: PublishedFile) -> tuple[Copy | None, list[str]]:
-    """Return the first good copy of a file on this machine, and the problems of the copies that come before it.
+def search(file: PublishedFile) -> Copy | None:
+    """Return the first good copy of a file on this machine; log the damaged copies that come before it.
 
     Raises ``WeightsError`` if the copy in the user's folder or in this package is damaged.
     """
-    problems = list[str]()
     for path, place, expected in _candidates(file):
         sha256 = remembered_sha256(path)
         if not expected or sha256.startswith(expected):
-            return Copy(path, place, sha256), problems
+            return Copy(path, place, sha256)
         hashes = " or ".join(f"{start[:8]}…" for start in expected)
         # The real path, not the hub's link: if a user deletes only the link, the hub links the same file again.
         problem = f"{path.resolve()} is damaged or another file: its SHA-256 is {sha256[:8]}…, not {hashes}"
-        if place in (VARIABLE, "this package"):
+        if place in (VARIABLE, PACKAGE):
             raise WeightsError(f"{problem}; copy it again, or delete the file.")
-        problems.append(problem)
-    return None, problems
-
-
-def warn_of_left_out(problems: list[str]) -> None:
-    """Log which damaged copies a search left out."""
-    for problem in problems:
         log.warning(f"{problem}; this copy is not used: delete the file.")
+    return None
 
 
 def _candidates(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
@@ -307,7 +298,7 @@ def _candidates(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...
     Each comes with its place and with the hashes, or their first digits, that it may have; with none, it may have any.
     """
     if file.tag == BUNDLED:
-        yield file.caches[0] / file.names[0], "this package", file.hashes
+        yield file.caches[0] / file.names[0], PACKAGE, file.hashes
         return
     folder = _users_folder()
     if folder is not None:
