@@ -8,6 +8,7 @@ from typing import Literal
 
 from huggingface_hub import constants
 
+from ..checks import check_list
 from ..errors import WeightsError
 from .finding import checked_weights, obtained_file, recognised_weights, search
 from .published import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
@@ -38,6 +39,8 @@ def weights_at_hand(
 
     Raises ``WeightsError`` for an unknown backbone or tag.
     """
+    if not isinstance(backbones, str):
+        check_list("backbones", backbones)
     named = [backbones] if isinstance(backbones, str) else list(backbones)
     is_everything = not named and not prompts
     files = list[PublishedFile]()
