@@ -36,10 +36,8 @@ from .prompts.questions import (
 from .prompts.records import column_records
 from .tower_metric import Precision, encoding_of
 from .weights.checkpoint import open_checkpoint
-from .weights.clips import canonical_backbone
-from .weights.finding import obtained_weights
-from .weights.metric_files import pyiqa_file
-from .weights.obtaining import obtained_file
+from .weights.finding import obtained_file, obtained_weights
+from .weights.published import canonical_backbone, pyiqa_file
 
 
 class CLIPIQA(ImageEncoder):

@@ -86,7 +86,7 @@ def seeded_weights(once):
     """
     from seeded import save_seeded
 
-    from clipiqa_pyiqa.weights.clips import MINI_FILE
+    from clipiqa_pyiqa.weights.published import MINI_FILE
 
     def get(backbone="RN50"):
         if backbone == "mini":

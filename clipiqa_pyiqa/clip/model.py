@@ -13,8 +13,7 @@ from torch import Tensor
 from ..checks import MIN_SIDE
 from ..errors import CLIPIQAError
 from ..text import log
-from ..weights.architecture import TowerKind, tower_kind_of
-from ..weights.checkpoint import open_checkpoint
+from ..weights.checkpoint import TowerKind, open_checkpoint, tower_kind_of
 from ..weights.finding import Weights, found_again
 from .arithmetic import FrozenTensors, clamped
 from .gradient import groups, needs_gradient, recomputed, untraceable, untraced

@@ -14,10 +14,9 @@ from ..clip.gradient import per_image, recomputed
 from ..clip.model import frozen_clip, middle_square
 from ..errors import CLIPIQAError
 from ..tower_metric import Precision, TowerMetric, encoding_of
-from ..weights.architecture import TowerKind
-from ..weights.finding import Weights, checked_weights, obtained_weights
-from ..weights.metric_files import pyiqa_file
-from ..weights.obtaining import obtained_file
+from ..weights.checkpoint import TowerKind
+from ..weights.finding import Weights, checked_weights, obtained_file, obtained_weights
+from ..weights.published import pyiqa_file
 
 SIDE = 224  # pixels of CLIP's own square input
 CHUNK = 16  # patches that are encoded at once

@@ -9,8 +9,8 @@ from ..checks import FilePath
 from ..errors import WeightsError
 from ..files import remembered_sha256
 from ..weights.checkpoint import Checkpoint, open_checkpoint
-from ..weights.metric_files import LAION_HEADS, head_file
-from ..weights.obtaining import obtained_file
+from ..weights.finding import obtained_file
+from ..weights.published import LAION_HEADS, head_file
 from .base import CROP, FamilyMetric
 
 

@@ -16,8 +16,8 @@ from ..machine import one_thread
 from ..prompts.antonym import antonym_scores
 from ..prompts.context_words import woven
 from ..prompts.prompt_files import read_prompt_file
-from ..weights.metric_files import pyiqa_file
-from ..weights.obtaining import obtained_file
+from ..weights.finding import obtained_file
+from ..weights.published import pyiqa_file
 from .base import WHOLE, FamilyMetric
 
 TEMPERATURE = 2.0

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Literal
 
 from huggingface_hub import constants
 
 from ..checks import check_list
 from ..errors import WeightsError
-from .clips import BACKBONES, canonical_backbone, published_clip
-from .copies import Copy, download_addresses, search, warn_of_left_out
-from .finding import checked_weights, weights_by_name
-from .metric_files import PYIQA_FILES, pyiqa_file
-from .obtaining import obtained_file
-from .published_file import PublishedFile
+from .finding import checked_weights, obtained_file, recognised_weights, search
+from .published import BACKBONES, PYIQA_FILES, PublishedFile, canonical_backbone, published_clip, pyiqa_file
 
-
-class State(StrEnum):
-    """What this machine has of a published file, as users read it."""
-
-    FOUND = "found"
-    NOT_PUBLISHED = "not published"
-    DAMAGED = "damaged"
-    TO_DOWNLOAD = "would be downloaded"
-    MISSING_OFFLINE = "missing (offline)"
-    FAILED = "failed"  # to be downloaded
+State = Literal["found", "not published", "damaged", "would be downloaded", "missing (offline)", "failed"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +21,7 @@ class FileAtHand:
     """A published file and its state on this machine."""
 
     title: str  # such as 'RN50 (openai)'
-    state: State
+    state: State  # 'failed': to be downloaded
     where: str  # the place and path of the file, the address to download from, or the problem
     size: int | None = None  # in bytes; None if the file is not on this machine
     sha256: str = ""  # of the file on this machine, or the known first digits of the published file's
@@ -49,15 +36,15 @@ def weights_at_hand(
         backbones: One or several, as ``'RN50'`` or, with a tag, ``'ViT-B/32:laion2b_s34b_b79k'``; default all.
         prompts: Add pyiqa's files: learned prompts, towers of QualiCLIP and LIQE, and a head.
         download: Download files that are not on this machine.
+
+    Raises ``WeightsError`` for an unknown backbone or tag.
     """
     if not isinstance(backbones, str):
         check_list("backbones", backbones)
     named = [backbones] if isinstance(backbones, str) else list(backbones)
     is_everything = not named and not prompts
-    if is_everything:
-        named = list(BACKBONES)
     files = list[PublishedFile]()
-    for name in named:
+    for name in BACKBONES if is_everything else named:
         backbone, _, tag = name.partition(":")
         files.append(published_clip(canonical_backbone(backbone), tag))
     if is_everything or prompts:
@@ -68,26 +55,16 @@ def weights_at_hand(
 def _at_hand(file: PublishedFile, download: bool) -> FileAtHand:
     """Return a file with its state, after a download if one is wanted."""
     try:
-        copy: Copy | None
-        if download:
-            copy = obtained_file(file)
-        else:
-            search_here = search(file)
-            warn_of_left_out(file, search_here.problems)
-            copy = search_here.copy
+        copy = obtained_file(file) if download else search(file)
         if copy is None:
-            state = State.MISSING_OFFLINE if constants.HF_HUB_OFFLINE else State.TO_DOWNLOAD
-            return FileAtHand(file.title, state, " or ".join(download_addresses(file)), sha256=file.sha256)
-        state = State.FOUND if _is_published(copy, file) else State.NOT_PUBLISHED
+            state: State = "missing (offline)" if constants.HF_HUB_OFFLINE else "would be downloaded"
+            return FileAtHand(file.title, state, " or ".join(file.addresses), sha256=file.sha256)
+        is_published = True
+        if file.title not in PYIQA_FILES:
+            is_published = recognised_weights(copy, file).tag == file.tag
+        elif file.backbone:  # pyiqa's file holds a tower
+            checked_weights(copy, file)
     except WeightsError as error:
-        return FileAtHand(file.title, State.FAILED if download else State.DAMAGED, str(error).splitlines()[0])
+        return FileAtHand(file.title, "failed" if download else "damaged", str(error).splitlines()[0])
+    state = "found" if is_published else "not published"
     return FileAtHand(file.title, state, f"{copy.place}: {copy.path}", copy.path.stat().st_size, copy.sha256)
-
-
-def _is_published(copy: Copy, file: PublishedFile) -> bool:
-    """Return whether a copy is the published file; raise WeightsError if it does not hold the file's CLIP."""
-    if file.title not in PYIQA_FILES:
-        return weights_by_name(copy, file).tag == file.tag
-    if file.backbone:  # pyiqa's file holds a tower
-        checked_weights(copy, file)
-    return True

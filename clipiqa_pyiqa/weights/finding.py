@@ -1,23 +1,54 @@
-"""Weights: which checkpoint a user means, what is known of it, and whether hash and architecture agree with that."""
+"""Weights: from the name that a user gives to a file, found or downloaded, whose hash and tensors are checked."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import torch
+from huggingface_hub import constants
 
 from ..checks import FilePath
-from ..errors import OptionError, WeightsError
+from ..errors import WeightsError
 from ..files import remembered_sha256
-from ..text import log, shown
-from .architecture import check_architecture
-from .checkpoint import open_checkpoint
-from .clips import BACKBONES, canonical_backbone, published_clip, tags
-from .copies import VARIABLE, Copy, Place, candidates, search, users_folder
-from .metric_files import PYIQA_FILES, pyiqa_file
-from .obtaining import obtained_file
-from .published_file import PublishedFile
+from ..text import log, reason_of
+from .checkpoint import Checkpoint, open_checkpoint
+from .published import (
+    BACKBONES,
+    BUNDLED,
+    PYIQA_FILES,
+    PublishedFile,
+    canonical_backbone,
+    published_clip,
+    pyiqa_file,
+    tags,
+)
+
+VARIABLE = "CLIPIQA_WEIGHTS_DIR"  # names the user's folder of weights; also how that place is called
+GIVEN, PACKAGE = "given path", "this package"  # places whose files count otherwise than those of caches
+# Last parts of names of tensors that only some checkpoints hold; no feature depends on these tensors.
+_BOOKKEEPING = {
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+    "num_batches_tracked",
+    "attn_mask",
+    "prompts_features",
+}
+
+
+class Copy(NamedTuple):
+    """A file on this machine: where it is, how users call that place, such as 'hub cache', and its hash."""
+
+    path: Path
+    place: str
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +60,16 @@ class Weights(PublishedFile):
     """
 
     path: Path
-    place: Place
+    place: str
 
     @property
     def short(self) -> str:
         """Tag and first digits of the hash: ``'openai afeb0e10'`` or ``'file mine.pt 1234abcd'``."""
         name = f"{self.tag} {self.path.name}" if self.tag == "file" else self.tag
         return f"{name} {self.sha256[:8]}"
+
+
+# From a name to weights
 
 
 def obtained_weights(
@@ -45,37 +79,36 @@ def obtained_weights(
 
     Args:
         backbone: One of ``BACKBONES``; the spelling ``'vit-b-32'`` also works.
+        clip_weights: A file, or a tag of open_clip; default OpenAI's published file.
+        quick_gelu: Whether the model of an unpublished file uses QuickGELU; default as in the published file.
+
+    Raises ``WeightsError`` if the weights are not found, are damaged, or belong to another backbone, and if
+    ``quick_gelu`` contradicts a published file.
     """
     backbone = canonical_backbone(backbone)
-    if clip_weights is None:
-        weights = _obtained_published(published_clip(backbone), quick_gelu)
-    elif _is_tag(clip_weights, backbone):
-        weights = _obtained_published(published_clip(backbone, str(clip_weights)), quick_gelu)
+    if clip_weights is None or _is_tag(clip_weights, backbone):
+        published = published_clip(backbone, str(clip_weights or ""))
+        copy = search(published)
+        if copy is None:
+            _check_activation(published, quick_gelu)  # raises before a download
+            copy = _downloaded(published)
     else:
-        weights = _weights_in_file(clip_weights, backbone, quick_gelu)
+        published = published_clip(backbone)
+        path = Path(str(clip_weights)).expanduser()
+        if not path.is_file():
+            raise WeightsError(
+                f"clip_weights={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
+                options=("clip_weights",),
+            )
+        copy = Copy(path, GIVEN, remembered_sha256(path))
+    weights = recognised_weights(copy, published, quick_gelu)
     if weights.tag == "file" and quick_gelu is None:
-        _warn_of_assumed_activation(weights)
+        assumed, other, switch = ("QuickGELU", "GELU", "off") if weights.quick_gelu else ("GELU", "QuickGELU", "on")
+        log.warning(
+            f"{weights.path} is not a published file: {assumed} is assumed; if its model uses {other}, "
+            f"switch QuickGELU {switch}."
+        )
     return weights
-
-
-def _weights_in_file(clip_weights: FilePath, backbone: str, quick_gelu: bool | None) -> Weights:
-    """Return the weights in a file that a user names."""
-    if not isinstance(clip_weights, (str, os.PathLike)):
-        raise OptionError(
-            f"clip_weights must be a path or a tag of open_clip; got {shown(clip_weights)}.",
-            options=("clip_weights",),
-        )
-    path = Path(clip_weights).expanduser()
-    if not path.is_file():
-        raise WeightsError(
-            f"clip_weights={str(clip_weights)!r} does not exist or is a folder: pass a file or a tag of open_clip.",
-            options=("clip_weights",),
-        )
-    copy = Copy(path, Place.GIVEN, remembered_sha256(path))
-    recognised = recognise(path, copy.sha256)
-    if recognised is None or recognised.backbone != backbone:
-        return _unpublished_weights(copy, published_clip(backbone), quick_gelu)
-    return checked_weights(copy, recognised, quick_gelu)
 
 
 def _is_tag(clip_weights: FilePath, backbone: str) -> bool:
@@ -83,6 +116,27 @@ def _is_tag(clip_weights: FilePath, backbone: str) -> bool:
     if not isinstance(clip_weights, str) or "/" in clip_weights or Path(clip_weights).suffix:
         return False
     return clip_weights in tags(backbone) or not Path(clip_weights).exists()
+
+
+def recognised_weights(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+    """Return the weights in a copy of a published file; of a user's file, its hash decides what it is.
+
+    An unpublished file has the facts of ``published``, but for its tag, and for ``quick_gelu`` if it is given.
+    """
+    if copy.place in (GIVEN, VARIABLE) and not copy.sha256.startswith(published.hashes):
+        recognised = recognise(copy.path, copy.sha256)
+        if recognised is None or recognised.backbone != published.backbone:
+            has_quick_gelu = published.quick_gelu if quick_gelu is None else quick_gelu
+            published = replace(published, tag="file", quick_gelu=has_quick_gelu)
+        elif copy.place == GIVEN:
+            published = recognised
+        else:  # under another file's name
+            raise WeightsError(
+                f"{copy.path} is {recognised.title}, not {published.title}: pass clip_weights={recognised.tag!r}, or "
+                "rename the file.",
+                options=("clip_weights",),
+            )
+    return checked_weights(copy, published, quick_gelu)
 
 
 def recognise(path: Path, sha256: str) -> PublishedFile | None:
@@ -96,44 +150,14 @@ def recognise(path: Path, sha256: str) -> PublishedFile | None:
     return None
 
 
-def _obtained_published(published: PublishedFile, quick_gelu: bool | None) -> Weights:
-    """Find or download a published file, and return its weights."""
-    # a copy in the user's folder may be an unpublished file, for which the option is allowed
-    if quick_gelu not in (None, published.quick_gelu) and search(published).copy is None:
-        check_activation(published, quick_gelu)  # raises before a download
-    return weights_by_name(obtained_file(published), published, quick_gelu)
+def checked_weights(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
+    """Return the weights in a copy of a published file; raise WeightsError if its architecture is another."""
+    _check_activation(published, quick_gelu)
+    check_architecture(open_checkpoint(copy.path), published.backbone)
+    return Weights(**{**vars(published), **copy._asdict()})
 
 
-def weights_by_name(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
-    """Return the weights in a file that has a published file's name; in the user's folder its hash decides."""
-    if copy.place is not Place.USERS_FOLDER or copy.sha256.startswith(published.hashes):
-        return checked_weights(copy, published, quick_gelu)
-    recognised = recognise(copy.path, copy.sha256)
-    if recognised is not None and recognised.backbone == published.backbone:
-        raise WeightsError(
-            f"{copy.path} is {recognised.title}, not {published.title}: pass clip_weights={recognised.tag!r}, or "
-            "rename the file.",
-            options=("clip_weights",),
-        )
-    return _unpublished_weights(copy, published, quick_gelu)
-
-
-def _unpublished_weights(copy: Copy, like: PublishedFile, quick_gelu: bool | None) -> Weights:
-    """Return the weights in a file whose hash is not known; what is not given is as in the published file ``like``."""
-    has_quick_gelu = like.quick_gelu if quick_gelu is None else quick_gelu
-    return checked_weights(copy, replace(like, tag="file", quick_gelu=has_quick_gelu))
-
-
-def _warn_of_assumed_activation(weights: Weights) -> None:
-    """Log which activation is assumed of an unpublished file."""
-    assumed, other = ("QuickGELU", "GELU") if weights.quick_gelu else ("GELU", "QuickGELU")
-    log.warning(
-        f"{weights.path} is not a published file: {assumed} is assumed; if its model uses {other}, "
-        f"switch QuickGELU {'off' if weights.quick_gelu else 'on'}."
-    )
-
-
-def check_activation(published: PublishedFile, quick_gelu: bool | None) -> None:
+def _check_activation(published: PublishedFile, quick_gelu: bool | None) -> None:
     """Raise WeightsError if an option contradicts a published file."""
     if quick_gelu is not None and quick_gelu != published.quick_gelu:
         raise WeightsError(
@@ -143,12 +167,34 @@ def check_activation(published: PublishedFile, quick_gelu: bool | None) -> None:
         )
 
 
-def checked_weights(copy: Copy, published: PublishedFile, quick_gelu: bool | None = None) -> Weights:
-    """Return the weights in a copy of a published file; raise WeightsError if its architecture is another."""
-    check_activation(published, quick_gelu)
-    check_architecture(open_checkpoint(copy.path), published.backbone)
-    facts = {**vars(published), "sha256": copy.sha256}
-    return Weights(path=copy.path, place=copy.place, **facts)
+def check_architecture(checkpoint: Checkpoint, backbone: str) -> None:
+    """Raise WeightsError if a checkpoint lacks tensors of a backbone, or has others or others' shapes.
+
+    Of mini, only one name is looked for: its tower checks the rest when it is made.
+    """
+    if backbone == "mini":
+        differing = {"visual.stem.weight"} - checkpoint.keys()
+    else:
+        differing = {name for name, _ in checkpoint.shapes.items() ^ shapes_of(backbone).items()}
+    names = sorted(name for name in differing if name.rpartition(".")[2] not in _BOOKKEEPING)
+    if names:
+        raise WeightsError(
+            f"{checkpoint.path} is not a complete {backbone} checkpoint: {len(names)} tensors are missing, unknown or "
+            f"of another shape, such as {names[0]}; pass the file's own backbone, or another file."
+        )
+
+
+@functools.cache
+def shapes_of(backbone: str) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes of a backbone's tensors in open_clip, by name."""
+    import open_clip  # the import takes seconds
+
+    with torch.device("meta"):
+        model = open_clip.CLIP(**open_clip.get_model_config(backbone.replace("/", "-")))
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+# The same weights again
 
 
 def is_same_release(weights: Weights, sha256: str) -> bool:
@@ -170,17 +216,120 @@ def found_again(weights: Weights) -> Weights:
     )
 
 
-def _places_of_pickled(weights: Weights) -> Iterator[tuple[Path, Place]]:
-    """Yield the places where weights that another process found may be on this machine."""
+def _places_of_pickled(weights: Weights) -> Iterator[tuple[Path, str]]:
+    """Yield the places where weights that another process found may be, the cheapest to look at first."""
     yield weights.path, weights.place
-    folder = users_folder()
+    folder = _users_folder()
     if folder is not None:
-        yield folder / weights.path.name, Place.USERS_FOLDER
-    if weights.tag in PYIQA_FILES:
-        published = pyiqa_file(weights.tag)
-    elif weights.tag == "file":
+        yield folder / weights.path.name, VARIABLE
+    if weights.tag != "file":
+        is_pyiqas = weights.tag in PYIQA_FILES
+        published = pyiqa_file(weights.tag) if is_pyiqas else published_clip(weights.backbone, weights.tag)
+        for path, place, _ in _candidates(published):
+            yield path, place
+
+
+# A published file on this machine
+
+
+def obtained_file(file: PublishedFile) -> Copy:
+    """Find the first good copy of a published file on this machine, or download it; log what is left out or slow."""
+    return search(file) or _downloaded(file)
+
+
+def _downloaded(file: PublishedFile) -> Copy:
+    """Download a published file from the first of its addresses that has it."""
+    from .download import download_from_hub, download_from_url  # loads the hub's client
+
+    failures = ["HF_HUB_OFFLINE is set"] if constants.HF_HUB_OFFLINE else []
+    addresses = [] if failures else file.addresses
+    for address in addresses:
+        log.warning(f"Downloading {file.title} from {address} …")  # a warning, since a download may take minutes
+        try:
+            if address in file.urls:
+                path = download_from_url(address, file.caches[-1] / address.rpartition("/")[2], file.sha256)
+            else:
+                path = download_from_hub(file)
+            return Copy(path, "download", remembered_sha256(path))
+        except Exception as error:  # the hub's client raises many kinds of errors; the message below lists all
+            failures.append(f"{urlsplit(address).netloc}: {reason_of(error)[:200]}")
+    raise _not_downloaded(file, failures)
+
+
+def _not_downloaded(file: PublishedFile, failures: list[str]) -> WeightsError:
+    """Return the error that says what to do without a file."""
+    from huggingface_hub import hf_hub_url  # loads the hub's client
+
+    address = hf_hub_url(file.hub, file.hub_names[0], revision=file.revision or None) if file.hub else file.urls[0]
+    advice = (
+        "to try clipiqa, use backbone=mini, the small CLIP in this package, or name a file by clip_weights=PATH"
+        if file.backbone
+        else "name a file of your own instead"
+    )
+    return WeightsError(
+        f"{file.title} is not on this machine and could not be downloaded ({'; '.join(failures)}): {advice}.\n"
+        f"The file is at {address}: save it as {file.caches[-1] / file.names[0]}, or under that name in the folder "
+        f"that {VARIABLE} names. Where the hub is blocked, set HF_ENDPOINT to a mirror, such as https://hf-mirror.com.",
+        options=("backbone", "clip_weights"),
+    )
+
+
+def search(file: PublishedFile) -> Copy | None:
+    """Return the first good copy of a file on this machine; log the damaged copies that come before it.
+
+    Raises ``WeightsError`` if the copy in the user's folder or in this package is damaged.
+    """
+    for path, place, expected in _candidates(file):
+        sha256 = remembered_sha256(path)
+        if not expected or sha256.startswith(expected):
+            return Copy(path, place, sha256)
+        hashes = " or ".join(f"{start[:8]}…" for start in expected)
+        # The real path, not the hub's link: if a user deletes only the link, the hub links the same file again.
+        problem = f"{path.resolve()} is damaged or another file: its SHA-256 is {sha256[:8]}…, not {hashes}"
+        if place in (VARIABLE, PACKAGE):
+            raise WeightsError(f"{problem}; copy it again, or delete the file.")
+        log.warning(f"{problem}; this copy is not used: delete the file.")
+    return None
+
+
+def _candidates(file: PublishedFile) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Yield the files on this machine that may be copies, those that are preferred first.
+
+    Each comes with its place and with the hashes, or their first digits, that it may have; with none, it may have any.
+    """
+    if file.tag == BUNDLED:
+        yield file.caches[0] / file.names[0], PACKAGE, file.hashes
         return
-    else:
-        published = published_clip(weights.backbone, weights.tag)
-    for candidate in candidates(published):
-        yield candidate.path, candidate.place
+    folder = _users_folder()
+    if folder is not None:
+        for name in file.names:
+            if (folder / name).is_file():
+                # Users convert weights to .safetensors; with an unknown hash, they count as unpublished.
+                yield folder / name, VARIABLE, () if name.endswith(".safetensors") else file.hashes
+    for name in file.hub_names:
+        for path in sorted(file.hub_folder.glob(f"snapshots/*/{name}")):
+            known = file.hub_sha256 if name == file.hub_names[0] else ""
+            blob = path.readlink().name if path.is_symlink() else ""  # the hub names large files by their SHA-256
+            expected = known or (blob if re.fullmatch("[0-9a-f]{64}", blob) else "")
+            yield path, "hub cache", (expected,) if expected else ()
+    for cache in file.caches:
+        for name in file.names:
+            if (cache / name).is_file():
+                yield cache / name, "cache", file.hashes
+
+
+def _users_folder() -> Path | None:
+    """Return the folder of weights that the user names, or None; one that is not there is warned of once."""
+    name = os.environ.get(VARIABLE)
+    if not name:
+        return None
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    _warn_of_folder(folder)
+    return None
+
+
+@functools.cache
+def _warn_of_folder(folder: Path) -> None:
+    log.warning(f"{VARIABLE} names {folder}, which is not a folder and is ignored.")

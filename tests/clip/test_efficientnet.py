@@ -9,7 +9,7 @@ from tensors import Operations, assert_close, grad_of, normal
 
 from clipiqa_pyiqa.clip import strips as strips_module
 from clipiqa_pyiqa.loss import general_path
-from clipiqa_pyiqa.weights.clips import MINI_FILE
+from clipiqa_pyiqa.weights.published import MINI_FILE
 
 SIZES = [(32, 32), (96, 64), (63, 95), (70, 35)]
 """Height and width: the smallest, whole cells, one short of a cell, and neither."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipiqa_pyiqa.weights.architecture import shapes_of
+from clipiqa_pyiqa.weights.finding import shapes_of
 
 
 @pytest.fixture(scope="session")

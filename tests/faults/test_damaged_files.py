@@ -23,7 +23,7 @@ from weights_fakes import save_archive
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
-from clipiqa_pyiqa.weights.clips import MINI_FILE
+from clipiqa_pyiqa.weights.published import MINI_FILE
 from clipiqa_pyiqa.workbench.experiments.votes import read_votes
 from clipiqa_pyiqa.workbench.images.formats import readable_formats
 from clipiqa_pyiqa.workbench.images.image import File

@@ -19,7 +19,7 @@ from clipiqa_pyiqa.prompts.heads import HEAD_FORMAT, OpinionHead
 from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
 from clipiqa_pyiqa.prompts.parsing import parse_prompts
 from clipiqa_pyiqa.prompts.records import question_record
-from clipiqa_pyiqa.weights.architecture import TowerKind
+from clipiqa_pyiqa.weights.checkpoint import TowerKind
 
 
 class Brightness:

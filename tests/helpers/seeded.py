@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tensors import normal
 from torch import nn
 
-from clipiqa_pyiqa.weights.clips import MINI_FILE
+from clipiqa_pyiqa.weights.published import MINI_FILE
 
 LAYERS = {"RN50": (([3, 4, 6, 3], 12), ([1, 2, 1, 1], 2)), "ViT-B-32": ((12, 12), (2, 2))}
 """Layers of the image and the text tower: CLIP's, and few, which hold each kind of layer and a sequence of two."""
@@ -24,7 +24,7 @@ LAYERS = {"RN50": (([3, 4, 6, 3], 12), ([1, 2, 1, 1], 2)), "ViT-B-32": ((12, 12)
 
 def set_depth(few):
     """From now on RN50 and ViT-B/32 have few layers, or CLIP's, in open_clip and for the package, which asks it."""
-    from clipiqa_pyiqa.weights.architecture import shapes_of
+    from clipiqa_pyiqa.weights.finding import shapes_of
 
     for name, layers in LAYERS.items():
         for config in (_MODEL_CONFIGS[name], _MODEL_CONFIGS[f"{name}-quickgelu"]):

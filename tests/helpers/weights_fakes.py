@@ -20,8 +20,8 @@ import torch
 from huggingface_hub import constants
 from stores import serving
 
-from clipiqa_pyiqa.weights import clips, metric_files
-from clipiqa_pyiqa.weights.architecture import shapes_of
+from clipiqa_pyiqa.weights import published
+from clipiqa_pyiqa.weights.finding import shapes_of
 
 REFUSED = "http://127.0.0.1:9"  # where nothing listens
 VIT = "ViT-B/32"  # the quickest to describe
@@ -43,7 +43,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     set_hub(monkeypatch, REFUSED)
-    monkeypatch.setattr(clips, "MIRRORS", {})
+    monkeypatch.setattr(published, "MIRRORS", {})
     return home
 
 
@@ -66,8 +66,8 @@ def folder(tmp_path, monkeypatch):
 def pinned(tmp_path, monkeypatch):
     """A file that counts as the hub's ViT-B/32, under a name that stands for open_clip_model.safetensors."""
     file = save_state_dict(tmp_path / "first.bin", VIT)
-    monkeypatch.setitem(clips.PINNED, TIMM, (REVISION, sha256(file)))
-    monkeypatch.setattr(clips, "HUB_NAMES", (file.name, BIN))
+    monkeypatch.setitem(published.PINNED, TIMM, (REVISION, sha256(file)))
+    monkeypatch.setattr(published, "HUB_NAMES", (file.name, BIN))
     return file
 
 
@@ -75,7 +75,7 @@ def prompts_like(folder, monkeypatch):
     """A file that counts as one of pyiqa's: its name has a plus, and carries the hash of its content."""
     torch.save(torch.zeros(16, 512), folder / "x.pth")
     path = (folder / "x.pth").rename(folder / f"PROMPTS+_x-{sha256(folder / 'x.pth')[:8]}.pth")
-    monkeypatch.setattr(metric_files, "PYIQA_FILES", {path.name: sha256(path)[:8]})
+    monkeypatch.setattr(published, "PYIQA_FILES", {path.name: sha256(path)[:8]})
     return path
 
 

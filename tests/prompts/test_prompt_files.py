@@ -19,8 +19,8 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.checksum import content_checksum
 from clipiqa_pyiqa.prompts.prompt_files import FORMAT, save_prompt_file
 from clipiqa_pyiqa.prompts.published import PUBLISHED
-from clipiqa_pyiqa.weights import clips, finding
-from clipiqa_pyiqa.weights.metric_files import PYIQA_FILES
+from clipiqa_pyiqa.weights import finding, published
+from clipiqa_pyiqa.weights.published import PYIQA_FILES
 
 WIDTH = 64  # of mini's texts
 CTX = normal(2, 16, WIDTH) * 0.02
@@ -252,7 +252,7 @@ def test_another_file_of_the_same_published_weights_is_accepted(learned, tmp_pat
     weights = learned.clip.weights
     save_with(learned, path, {"weights_sha256": "0" * 64})
     assert "other weights" in refused(learned.load_prompts, path)
-    release = clips.published_clip("mini")
+    release = published.published_clip("mini")
     monkeypatch.setattr(finding, "published_clip", lambda *_: replace(release, hub_sha256="0" * 64))
     learned.load_prompts(path)
     assert weights.sha256 == release.sha256

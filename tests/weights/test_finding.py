@@ -25,10 +25,10 @@ from weights_fakes import (
 
 from clipiqa_pyiqa import files as hashes
 from clipiqa_pyiqa.clip.model import frozen_clip
-from clipiqa_pyiqa.weights import clips, finding, published_file
+from clipiqa_pyiqa.weights import finding, published
 from clipiqa_pyiqa.weights.at_hand import weights_at_hand
-from clipiqa_pyiqa.weights.clips import BACKBONES
 from clipiqa_pyiqa.weights.finding import found_again, obtained_weights
+from clipiqa_pyiqa.weights.published import BACKBONES
 
 pytest_plugins = ["weights_fakes"]
 
@@ -43,7 +43,7 @@ def test_a_given_path_needs_no_network(home, tmp_path, server, monkeypatch, clip
     path = save_state_dict(tmp_path / clip_weights, VIT)
     weights = obtained_weights(VIT, clip_weights, quick_gelu=True)
     assert weights.path.resolve() == path and weights.short == f"file {path.name} {sha256(path)[:8]}"
-    assert weights.mean == published_file.OPENAI_MEAN and server.requests == []
+    assert weights.mean == published.OPENAI_MEAN and server.requests == []
 
 
 def test_a_path_or_tag_that_cannot_be_used_is_refused(home, tmp_path, monkeypatch):
@@ -78,17 +78,17 @@ def test_published_file_is_recognised_by_hash_or_place(home, openai_file, tmp_pa
 def test_every_tag_agrees_with_open_clip():
     """Activation, hashes and names, for our backbones."""
     for backbone in set(BACKBONES) - {"mini"}:
-        openai = clips.published_clip(backbone)
+        openai = published.published_clip(backbone)
         assert openai.quick_gelu and len(openai.sha256) == 64
         assert f"{backbone.replace('/', '-')}.pt" == openai.names[1] == openai.urls[0].rpartition("/")[2]
         if openai.revision:
             assert finding.recognise(Path("x.safetensors"), openai.hub_sha256) == openai
-        for tag in clips.tags(backbone):
+        for tag in published.tags(backbone):
             config = open_clip.get_pretrained_cfg(backbone.replace("/", "-"), tag)
-            known = clips.published_clip(backbone, tag)
+            known = published.published_clip(backbone, tag)
             assert known.quick_gelu == config.get("quick_gelu", known.quick_gelu)
             assert known.sha256 or not ("mlfoundations" in config["url"] or "openai" in config["url"])
-    assert clips.published_clip("RN50").sha256.startswith("afeb0e10")
+    assert published.published_clip("RN50").sha256.startswith("afeb0e10")
 
 
 # The order of places
@@ -120,7 +120,7 @@ def test_the_first_good_copy_is_used(home, openai_file, monkeypatch, tmp_path, c
 
 def test_a_file_of_the_hub_in_the_folder_is_recognised_by_its_hash(home, folder, seeded_weights, monkeypatch):
     path = place(seeded_weights(VIT), folder / "ViT-B-32.safetensors")
-    monkeypatch.setitem(clips.PINNED, TIMM, ("main", sha256(path)))
+    monkeypatch.setitem(published.PINNED, TIMM, ("main", sha256(path)))
     assert obtained_weights(VIT).tag == "openai"
 
 
@@ -234,8 +234,8 @@ def test_pickled_weights_are_found_again_by_hash(home, folder, tmp_path):
 def test_a_pickled_mini_is_found_in_this_installation(tmp_path):
     """Another environment pickled it: there the file lies under another path."""
     pickled = replace(obtained_weights("mini"), path=tmp_path / "elsewhere/mini.safetensors")
-    assert found_again(pickled).path == clips.MINI_FILE
+    assert found_again(pickled).path == published.MINI_FILE
 
 
 def test_what_is_neither_a_path_nor_a_tag_is_named():
-    assert "clip_weights must be a path or a tag of open_clip; got 3" in refused(obtained_weights, "RN50", 3)
+    assert "clip_weights='3' does not exist" in refused(obtained_weights, "RN50", 3)

@@ -13,7 +13,7 @@ from tensors import assert_close
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.files import hash_file
-from clipiqa_pyiqa.weights import clips
+from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.finding import obtained_weights
 from clipiqa_pyiqa.workbench.experiments.demonstration import ATTRIBUTES
 from clipiqa_pyiqa.workbench.images.image import read_image
@@ -29,21 +29,21 @@ LOOKS = ["quality", "brightness", "noisiness", "colorfulness", "sharpness", "con
 
 
 def test_minis_file_is_the_one_that_was_measured():
-    assert hash_file(clips.MINI_FILE) == clips.MINI_SHA256
+    assert hash_file(published.MINI_FILE) == published.MINI_SHA256
 
 
 def test_mini_needs_no_network(home):
     weights = obtained_weights("mini")
-    assert (weights.path, weights.place, weights.tag) == (clips.MINI_FILE, "this package", "bundled")
-    assert weights.quick_gelu and weights.short == f"bundled {clips.MINI_SHA256[:8]}"
+    assert (weights.path, weights.place, weights.tag) == (published.MINI_FILE, "this package", "bundled")
+    assert weights.quick_gelu and weights.short == f"bundled {published.MINI_SHA256[:8]}"
 
 
 @pytest.mark.parametrize("state", ["missing", "cut"])
 def test_a_missing_or_damaged_mini_is_named(home, tmp_path, monkeypatch, state):
     path = tmp_path / "mini.safetensors"
     if state == "cut":
-        path.write_bytes(clips.MINI_FILE.read_bytes()[:100_000])
-    monkeypatch.setattr(clips, "MINI_FILE", path)
+        path.write_bytes(published.MINI_FILE.read_bytes()[:100_000])
+    monkeypatch.setattr(published, "MINI_FILE", path)
     refused(obtained_weights, "mini")
 
 
@@ -61,8 +61,8 @@ def test_minis_scores_stay(metric):
 
 def changed(path, change):
     """A copy of the file with its tensors or metadata changed."""
-    tensors = load_file(clips.MINI_FILE)
-    with safe_open(clips.MINI_FILE, "pt") as file:
+    tensors = load_file(published.MINI_FILE)
+    with safe_open(published.MINI_FILE, "pt") as file:
         metadata = file.metadata()
     change(tensors, metadata)
     save_file(tensors, path, metadata)

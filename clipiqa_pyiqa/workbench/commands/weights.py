@@ -30,7 +30,7 @@ def run(
         prompt_files: list only pyiqa's files: prompts, a head and two metrics' towers; with --backbone, list these too
         download: download missing files
     """
-    from ...weights.at_hand import State, weights_at_hand
+    from ...weights.at_hand import weights_at_hand
 
     files = list(weights_at_hand(backbone, prompts=prompt_files, download=download))
     rows = [("FILE", "STATE", "SIZE", "SHA-256", "WHERE")]
@@ -38,7 +38,7 @@ def run(
         size = "-" if file.size is None else f"{file.size / 1e6:.1f} MB"
         rows.append((file.title, file.state, size, file.sha256[:12] or "-", file.where))
     print(rows_as_text(rows))
-    bad_states = {State.DAMAGED, State.FAILED}
+    bad_states = {"damaged", "failed"}
     if backbone or prompt_files:
-        bad_states.add(State.MISSING_OFFLINE)
+        bad_states.add("missing (offline)")
     return 1 if any(file.state in bad_states for file in files) else 0

@@ -26,7 +26,7 @@ def scoring_bytes(net: Any, device: torch.device, tower_pass: Literal["score", "
     clip = getattr(net, "clip", None)
     if clip is None or device.type != "cpu" or net.has_fixed_input:
         return PICTURE_BYTES
-    from ...weights.architecture import TowerKind  # imports torch
+    from ...weights.checkpoint import TowerKind  # imports torch
 
     if clip.tower_kind is TowerKind.MINI:
         return PICTURE_BYTES + _MINI[tower_pass]

@@ -52,7 +52,7 @@ def parse_metrics(
         if metric.takes not in also:
             _check_scores_images(metric)
         if isinstance(metric, PyiqaDescription) and metric.options and not metric.is_ours:
-            from ...weights.pyiqas_files import check_files_of_options  # imports torch
+            from ...weights.checkpoint import check_files_of_options  # imports torch
 
             check_files_of_options(metric.options, trust_weights)
     return parsed

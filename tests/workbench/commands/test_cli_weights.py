@@ -14,9 +14,9 @@ from weights_fakes import (
     sha256,
 )
 
-from clipiqa_pyiqa.weights import clips, metric_files
-from clipiqa_pyiqa.weights.clips import BACKBONES
+from clipiqa_pyiqa.weights import published
 from clipiqa_pyiqa.weights.finding import obtained_weights
+from clipiqa_pyiqa.weights.published import BACKBONES
 
 pytest_plugins = ["weights_fakes"]
 
@@ -29,12 +29,12 @@ def rows(text):
 def test_table_of_everything_downloads_nothing(clipiqa, home, server, monkeypatch):
     set_hub(monkeypatch, server.url)
     table = rows(clipiqa("weights", 0).out)
-    assert next(iter(table)) == "FILE" and len(table) == 1 + len(BACKBONES) + len(metric_files.PYIQA_FILES)
+    assert next(iter(table)) == "FILE" and len(table) == 1 + len(BACKBONES) + len(published.PYIQA_FILES)
     assert table["mini (bundled)"][0] == "found" and table["mini (bundled)"][3].startswith("this package: ")
     for backbone in set(BACKBONES) - {"mini"}:
         state, size, digest, where = table[f"{backbone} (openai)"]
         assert (state, size) == ("would be downloaded", "-")
-        assert digest == clips.published_clip(backbone).sha256[:12]
+        assert digest == published.published_clip(backbone).sha256[:12]
         assert where.startswith(f"{server.url}/timm/") and "openaipublic" in where
     assert table["CLIPIQA+_RN50_512-89f5d940.pth"][2] == "89f5d940"
     assert server.requests == []
@@ -42,7 +42,7 @@ def test_table_of_everything_downloads_nothing(clipiqa, home, server, monkeypatc
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     clipiqa("weights", 0)
     table = rows(clipiqa("weights --prompt-files", 1).out)
-    assert all(table[name][0] == "missing (offline)" for name in metric_files.PYIQA_FILES)
+    assert all(table[name][0] == "missing (offline)" for name in published.PYIQA_FILES)
 
 
 @pytest.mark.parametrize("copy", ["folder", "cache"])

@@ -21,7 +21,7 @@ from PIL import Image
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA, WeightsError, compare
-from clipiqa_pyiqa.weights.clips import PINNED
+from clipiqa_pyiqa.weights.published import PINNED
 from clipiqa_pyiqa.workbench.compare.published_metric import published_metric
 from clipiqa_pyiqa.workbench.files.specifications import parse_argument
 from clipiqa_pyiqa.workbench.files.yaml import read_yaml

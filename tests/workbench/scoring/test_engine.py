@@ -17,7 +17,7 @@ from shard_makers import picture
 
 from clipiqa_pyiqa import CLIPIQA, compare, score_paths
 from clipiqa_pyiqa.errors import Kind
-from clipiqa_pyiqa.weights.clips import MINI_FILE
+from clipiqa_pyiqa.weights.published import MINI_FILE
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
 from clipiqa_pyiqa.workbench.scoring import processes
 from clipiqa_pyiqa.workbench.scoring.processes import Processes
