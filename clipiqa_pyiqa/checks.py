@@ -8,7 +8,6 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Collection, Iterable, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def check_whole_or_none(option: str, number: Any, least: int = 1, most: int = MO
 
 def check_number(option: str, number: Any, least: float = -MOST, most: float = MOST) -> None:
     """Raise unless a number, of Python or NumPy, is between two bounds; NaN is not, and True is no number."""
-    if isinstance(number, bool | Fraction) or not isinstance(number, numbers.Real):
+    if isinstance(number, bool) or not isinstance(number, numbers.Real):
         raise _refused(option, "a number", number)
     _check_between(option, number, least, most)
 

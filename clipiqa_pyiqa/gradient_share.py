@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import OVERSHOOT
-from .errors import CLIPIQAError
+from .checks import OVERSHOOT, check_number
+from .errors import CLIPIQAError, OptionError, warn_caller
 from .text import reason_of, shown
 
 PixelLoss = Callable[[Tensor, Tensor], Tensor]
@@ -23,27 +23,51 @@ SMOOTHING = 0.9  # the part of the norms' means that each step keeps
 NEAR_ZERO = 1e-15  # a norm below it gives no weight
 
 
+def check_share(share: float | None, beside: Any, loss_weight: float) -> None:
+    """Raise unless ``share`` and ``beside`` are given together, and then without ``loss_weight``; or neither."""
+    if share is not None:
+        check_number("share", share)
+    is_named = isinstance(beside, str) and beside in BESIDE
+    if beside is not None and not is_named and not callable(beside):
+        raise OptionError(
+            f"beside must be 'l1', 'mse' or a function of the prediction and the target; got {shown(beside)}.",
+            options=("beside",),
+        )
+    if share is None and beside is None:
+        return
+    if share is None or beside is None or share <= 0 or loss_weight != 1:
+        raise CLIPIQAError(
+            "share, a fraction above 0 such as 0.3 for 30 %, and beside, the pixel loss ('l1', 'mse' or a function), "
+            f"go together and without loss_weight; got share={share}, beside={shown(beside)}, "
+            f"loss_weight={loss_weight}."
+        )
+    if share > 1:
+        warn_caller(
+            f"share={share:g} lets the gradient of CLIPIQALoss be {share:g} times as large as the pixel loss's; for "
+            "30 %, write share=0.3."
+        )
+
+
 class GradientShare:
     """The weight of a loss; it follows from both gradients' norms, smoothed over steps, and is 0 before the first.
 
     Args:
-        pixel_loss: The loss beside it, a function of the prediction and the target; None if it is not used.
+        share: The wanted share; no batch exceeds it.
+        beside: The pixel loss: a name in ``BESIDE``, or a function of the prediction and the target.
         input_range: The lowest and the highest value of images.
     """
 
-    def __init__(self, pixel_loss: Any, input_range: tuple[float, float]) -> None:
+    def __init__(self, share: float, beside: Any, input_range: tuple[float, float]) -> None:
         self.weight = 0.0
-        self._pixel_loss = pixel_loss
+        self._share = share
+        self._pixel_loss: Any = BESIDE.get(beside, beside)
         self._input_range = input_range
         self._norms = list[float]()  # smoothed: of the pixel loss's gradient and of the other loss's
 
-    def update(self, share: float, pred: Tensor, target: Any, loss: Tensor, *, is_nan_refused: bool) -> None:
-        """Take the norms of a batch into account; no batch exceeds the share.
-
-        A batch without finite gradients leaves the weight as it is.
+    def update(self, pred: Tensor, target: Any, loss: Tensor, *, is_nan_refused: bool) -> None:
+        """Take the norms of a batch into account; a batch without finite gradients leaves the weight as it is.
 
         Args:
-            share: The wanted share.
             pred: The prediction, from which ``loss`` was computed.
             target: The clean images, of the prediction's shape.
             is_nan_refused: Raise ``CLIPIQAError`` if the pixel loss or its gradient is not finite.
@@ -54,14 +78,14 @@ class GradientShare:
             self._pixel_loss.to(pred.device)
         try:
             pixel_loss = self._pixel_loss(leaf, target.to(pred.dtype))
-            gradients = torch.autograd.grad(pixel_loss, leaf)
+            (of_pixel_loss,) = torch.autograd.grad(pixel_loss, leaf)
         except Exception as error:  # whatever a function of the caller's raises
             raise CLIPIQAError(
                 "beside must be 'l1', 'mse' or a function, such as torch.nn.L1Loss(), of the prediction and the "
                 f"target, which returns a scalar with a gradient: {reason_of(error)}."
             ) from error
-        gradients += torch.autograd.grad(loss.mean(), pred, retain_graph=True)
-        norms = [gradient.norm().item() for gradient in gradients]
+        (of_loss,) = torch.autograd.grad(loss.mean(), pred, retain_graph=True)
+        norms = [of_pixel_loss.norm().item(), of_loss.norm().item()]
         # the gradient of L1 is 0 where a clean pixel is NaN
         is_finite = math.isfinite(norms[0]) and math.isfinite(pixel_loss.item())
         if is_nan_refused and not is_finite:
@@ -70,9 +94,9 @@ class GradientShare:
                 "clean images and the function `beside` for NaN, or pass nan='propagate', which keeps the last weight."
             )
         if not (is_finite and NEAR_ZERO < norms[1] < math.inf):
-            return  # the weight stays
+            return
         self._norms = [SMOOTHING * a + (1 - SMOOTHING) * b for a, b in zip(self._norms or norms, norms, strict=True)]
-        self.weight = share * min(pixel / of_loss for pixel, of_loss in (norms, self._norms))
+        self.weight = self._share * min(pixel / own for pixel, own in (norms, self._norms))
 
     def _check_target(self, target: Any, pred: Tensor) -> None:
         """Raise unless the target has the prediction's shape and, as far as its values tell, the input range."""

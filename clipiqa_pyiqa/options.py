@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class _LeftOut:
-    """Default of an option that ``of`` does not know, as ``help()`` writes it."""
-
-    def __repr__(self) -> str:
-        return "<left out>"
-
-
-_LEFT_OUT = _LeftOut()
-
-
 class CLIPIQAOptions(TypedDict, total=False):
     """The arguments of :class:`~clipiqa_pyiqa.CLIPIQA` but for ``prompts``."""
 
@@ -52,7 +42,7 @@ def lists_options(kind: type, of: Callable[..., Any]) -> Callable[[Function], Fu
 
     Args:
         kind: The ``TypedDict``, whose module has ``from __future__ import annotations``.
-        of: The class with the defaults of options.
+        of: The class with the defaults of options; an option that it does not have may be left out, too.
     """
     known = inspect.signature(of).parameters
 
@@ -60,7 +50,7 @@ def lists_options(kind: type, of: Callable[..., Any]) -> Callable[[Function], Fu
         signature = inspect.signature(function)
         *parameters, _ = signature.parameters.values()
         for name, hint in kind.__annotations__.items():
-            default = known[name].default if name in known else _LEFT_OUT
+            default = known[name].default if name in known else ...
             parameters.append(
                 inspect.Parameter(
                     name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint.__forward_arg__

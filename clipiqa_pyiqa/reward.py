@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 import torch
@@ -28,6 +27,7 @@ class CLIPIQAReward:
     ``fidelity`` × PSNR is added.
 
     Args:
+        prompts: as for :class:`~clipiqa_pyiqa.CLIPIQA`.
         local: reward the worst places of an image instead of the whole image.
         quantile: with ``local``, the share of places that count as the worst, by default 0.02; their margins are
             averaged.
@@ -35,6 +35,8 @@ class CLIPIQAReward:
         batch_size: images encoded at once.
         nan: ``'raise'`` raises ``ImageError`` for an image with NaN or infinity; ``'lowest'`` gives it the lowest
             reward of the other images of the call, and warns once; if no image of the call is finite, it raises, too.
+        device: where images are encoded; default: where they are.
+        **options: options of :class:`~clipiqa_pyiqa.CLIPIQA`.
 
     Example:
         >>> reward = CLIPIQAReward(backbone="mini")
@@ -60,11 +62,11 @@ class CLIPIQAReward:
             raise CLIPIQAError("quantile is the share of an image's places, so it needs local=True.")
         quantile = USUAL_QUANTILE if quantile is None else quantile
         check_number("quantile", quantile, least=0, most=1)
+        if quantile == 0:
+            raise CLIPIQAError("quantile must be above 0: no place would be rewarded.")
         check_number("fidelity", fidelity)
         check_whole("batch_size", batch_size)
         check_one_of("nan", nan, ("raise", "lowest"))
-        if quantile == 0:
-            raise CLIPIQAError("quantile must be above 0: no place would be rewarded.")
         self.local = local
         self.quantile = quantile
         self.fidelity = fidelity
@@ -89,6 +91,9 @@ class CLIPIQAReward:
                 by 0.5 and are clamped.
             references: images of the same sizes that the images should resemble. The reward becomes
                 ``margin + fidelity * PSNR``.
+
+        Raises:
+            ImageError: an image is none, is too small or out of range, or references have other sizes.
         """
         if self.nan == "raise":
             return self._rewards_of(images, references)
@@ -97,8 +102,10 @@ class CLIPIQAReward:
             raise ImageError("all images have NaN or infinite values: the generator has diverged", Kind.NOT_FINITE)
         rewards = self._rewards_of(finite_images, references)
         if not is_finite.all():
-            self._warn_of_nan()
             rewards[~is_finite] = rewards[is_finite].min()
+            if not self._has_warned_of_nan:
+                self._has_warned_of_nan = True
+                warn_caller("images with NaN or infinite values get the lowest reward of their call.")
         return rewards
 
     def __repr__(self) -> str:
@@ -106,32 +113,29 @@ class CLIPIQAReward:
         options = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"CLIPIQAReward({options}, {self.metric.extra_repr()})"
 
-    def _warn_of_nan(self) -> None:
-        if not self._has_warned_of_nan:
-            self._has_warned_of_nan = True
-            warn_caller("images with NaN or infinite values get the lowest reward of their call.")
-
     def _rewards_of(self, images: Any, references: Any) -> Tensor:
         pixels = to_tensors(images)
         if references is None:
             return self._margins(pixels)
         reference_pixels = to_tensors(references)
-        _check_sizes(pixels, reference_pixels)
+        sizes = [(image.shape[2], image.shape[1]) for image in pixels]
+        reference_sizes = [(image.shape[2], image.shape[1]) for image in reference_pixels]
+        if sizes != reference_sizes:
+            raise ImageError(
+                f"references must have the sizes of the images, {shown(sizes)}; got {shown(reference_sizes)}."
+            )
         decibels = [psnr(image, reference) for image, reference in zip(pixels, reference_pixels, strict=True)]
         return self._margins(pixels) + self.fidelity * torch.tensor(decibels)
 
     def _margins(self, images: list[Tensor]) -> Tensor:
-        """Return the margins ``(N,)`` of whole images or of their worst places."""
+        """Return the margins ``(N,)`` of whole images or of their worst places; images of one size share a batch."""
         if not images:
             return torch.empty(0)
-        return torch.cat([self._margins_of_batch(batch) for batch in self._batches(images)])
-
-    def _batches(self, images: list[Tensor]) -> Sequence[Tensor]:
-        """Return batches ``(n, 3, H, W)``: images of one size are encoded together."""
-        shapes = {image.shape for image in images}
-        if len(shapes) == 1:
-            return torch.stack(images).split(self.batch_size)
-        return [image[None] for image in images]
+        if len({image.shape for image in images}) == 1:
+            batches = list(torch.stack(images).split(self.batch_size))
+        else:
+            batches = [image[None] for image in images]
+        return torch.cat([self._margins_of_batch(batch) for batch in batches])
 
     def _margins_of_batch(self, batch: Tensor) -> Tensor:
         """Return the margin of each image, ``(n,)``: the mean over its pairs, and over the worst of its places."""
@@ -148,15 +152,3 @@ def psnr(x: Tensor, y: Tensor) -> float:
     """Return PSNR in dB of an image in [0, 1], at most that of rounding to 8 bits (58.9 dB)."""
     error = (x.cpu().double() - y.cpu().double()).square().mean().item()
     return -10 * math.log10(max(error, 1 / 12 / 255**2))
-
-
-def _check_sizes(images: list[Tensor], references: list[Tensor]) -> None:
-    sizes = [_size(image) for image in images]
-    reference_sizes = [_size(image) for image in references]
-    if sizes != reference_sizes:
-        raise ImageError(f"references must have the sizes of the images, {shown(sizes)}; got {shown(reference_sizes)}.")
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    """Return width and height."""
-    return image.shape[2], image.shape[1]

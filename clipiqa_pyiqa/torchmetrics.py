@@ -119,9 +119,10 @@ class CLIPImageQualityAssessment(Metric):
         return self.model(pixels, self.questions)
 
     def by_prompt(self, scores: Tensor) -> Tensor | dict[str, Tensor]:
-        return (
-            scores.squeeze() if len(self.questions) == 1 else dict(zip(self.questions, scores.unbind(1), strict=True))
-        )
+        """Return scores ``(N, C)`` as torchmetrics does: squeezed, or as a dict from prompt to scores."""
+        if len(self.questions) == 1:
+            return scores.squeeze()
+        return dict(zip(self.questions, scores.unbind(1), strict=True))
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
         """Return figure and axes of a plot of ``val``, by default of the result of :meth:`compute`."""

@@ -23,9 +23,9 @@ sys.modules["clipiqa_pyiqa.workbench"] = None  # importing it, or anything in it
 
 import pyiqa
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward
-from clipiqa_pyiqa.training.heads import RatedPhotos, fit_ridge
-from clipiqa_pyiqa.training.prompts import PromptTraining
-from clipiqa_pyiqa.training.recipe import with_options
+from clipiqa_pyiqa.training import RatedPhotos, fit_ridge
+from clipiqa_pyiqa.training import PromptTraining
+from clipiqa_pyiqa.training import with_options
 
 images = torch.rand(2, 3, 64, 64)
 metric = pyiqa.create_metric("clipiqa", backbone="mini", device="cpu")

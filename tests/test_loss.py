@@ -291,7 +291,7 @@ def test_options_that_cannot_be_used_are_refused(metric):
         *({"beside": "l1", "share": share} for share in (0.0, -1.0, "much")),
         {"beside": "l1", "share": 0.3, "loss_weight": 0.1},
         {"loss_weight": -1.0},
-        *({"input_range": ends} for ends in [(1, 0), (0, torch.inf), (-torch.inf, 0), (torch.nan, 1), (0, 10**400)]),
+        *({"input_range": ends} for ends in [(1, 0), (0, torch.inf), (-torch.inf, 0), (torch.nan, 1)]),
         {"crop": 16},
         *({"prompt_weights": weights} for weights in ([1, 2], [-1.0], ["much"])),
         *({"prompts": "quality"}, {"criterion": "another"}),  # a ready metric takes none

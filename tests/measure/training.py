@@ -20,8 +20,7 @@ from timing import arguments, new_folder, photos, seeded
 from reference import run_trainer, trainer_options
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.training.augmentations import Augmentation, augmentations_of
-from clipiqa_pyiqa.training.recipe import RECIPES, with_options
+from clipiqa_pyiqa.training import RECIPES, Augmentation, augmentations_of, with_options
 from clipiqa_pyiqa.workbench.learning.epochs import train_context
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages
 from clipiqa_pyiqa.workbench.learning.stored_features import NOT_AUGMENTED, read_or_encode_features

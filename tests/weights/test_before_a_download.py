@@ -31,9 +31,8 @@ def no_weights(files, monkeypatch):
 
     for name in ("obtained_file", "search"):
         monkeypatch.setattr(finding, name, look)
-    monkeypatch.setattr("clipiqa_pyiqa.metric.obtained_file", look)
-    for module in ("base", "laion", "qualiclip"):
-        monkeypatch.setattr(f"clipiqa_pyiqa.family.{module}.obtained_file", look)
+    for module in ("metric", "family"):
+        monkeypatch.setattr(f"clipiqa_pyiqa.{module}.obtained_file", look)
 
 
 @pytest.mark.quick

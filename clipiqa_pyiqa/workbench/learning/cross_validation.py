@@ -10,7 +10,7 @@ import pandas
 from numpy.typing import NDArray
 
 from ...errors import CLIPIQAError
-from ...training.heads import FITS, Array, FittedHead, RatedPhotos, predict
+from ...training import FITS, Array, FittedHead, RatedPhotos, predict
 from ..opinions.splits import rows_of_drawn_groups
 from ..stats.correlation import plcc, srocc
 

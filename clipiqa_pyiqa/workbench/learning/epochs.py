@@ -12,8 +12,7 @@ from torch import Tensor
 from ...metric import CLIPIQA
 from ...prompts.checksum import content_checksum
 from ...text import log
-from ...training.prompts import PromptTraining
-from ...training.recipe import Recipe
+from ...training import PromptTraining, Recipe
 from .correlations import Correlations, correlations, correlations_text, scores_of_features
 from .rated_images import RatedImages
 from .training_files import TrainingFiles, TrainingProgress

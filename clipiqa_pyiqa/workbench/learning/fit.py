@@ -17,7 +17,7 @@ from ...metric import CLIPIQA
 from ...prompts.heads import HEAD_FORMAT, OpinionHead
 from ...prompts.provenance import as_texts
 from ...text import log
-from ...training.heads import Array, RatedPhotos, predict
+from ...training import Array, RatedPhotos, predict
 from ..opinions.learned_photos import written_digests
 from ..opinions.mini_photos import warn_of_mini_photos, without_photos_of_mini
 from ..opinions.score_table import ScoreTable, find_score_table

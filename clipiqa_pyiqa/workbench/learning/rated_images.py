@@ -12,8 +12,7 @@ from torch import Tensor
 from ...checks import FilePath
 from ...files import FileHashes
 from ...metric import CLIPIQA
-from ...training.augmentations import Augmentation, augmentations_of
-from ...training.recipe import Recipe
+from ...training import Augmentation, Recipe, augmentations_of
 from .stored_features import read_or_encode_features
 
 

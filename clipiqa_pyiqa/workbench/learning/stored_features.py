@@ -22,7 +22,7 @@ from ...errors import ImageError, Kind
 from ...files import FileHashes, as_output_error, user_cache
 from ...metric import CLIPIQA
 from ...text import counted, first_of, log
-from ...training.augmentations import Augmentation
+from ...training import Augmentation
 from ..files.folders import make_folder
 from ..files.journal import Journal, read_journal
 from ..images.batches import BatchLoop, BatchWork, Limits

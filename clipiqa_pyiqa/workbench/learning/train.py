@@ -14,7 +14,7 @@ from ...errors import OptionError
 from ...machine import find_device
 from ...metric import CLIPIQA
 from ...options import lists_options
-from ...training.recipe import Recipe, TrainingOptions, with_options
+from ...training import Recipe, TrainingOptions, with_options
 from ..files.folders import make_folder
 from ..files.locking import locked
 from ..opinions.learned_photos import written_digests

@@ -10,7 +10,7 @@ from metrics import DIM, FakeMetric
 
 from clipiqa_pyiqa import ImageError
 from clipiqa_pyiqa.errors import OutputError
-from clipiqa_pyiqa.training.augmentations import Augmentation
+from clipiqa_pyiqa.training import Augmentation
 from clipiqa_pyiqa.workbench.images.image import read_image
 from clipiqa_pyiqa.workbench.learning.stored_features import NOT_AUGMENTED, read_or_encode_features
 

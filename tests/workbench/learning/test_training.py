@@ -16,10 +16,16 @@ from tensors import normal
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA, train
-from clipiqa_pyiqa.training.augmentations import augmentations_of, draw_augmentation
-from clipiqa_pyiqa.training.prompts import EpochResult, PromptTraining
-from clipiqa_pyiqa.training.recipe import RECIPES, Recipe, with_options
-from clipiqa_pyiqa.training.seeds import seeded
+from clipiqa_pyiqa.training import (
+    RECIPES,
+    EpochResult,
+    PromptTraining,
+    Recipe,
+    augmentations_of,
+    draw_augmentation,
+    seeded,
+    with_options,
+)
 from clipiqa_pyiqa.workbench.files.locking import LockedError, locked
 from clipiqa_pyiqa.workbench.learning.epochs import train_context
 from clipiqa_pyiqa.workbench.learning.rated_images import RatedImages

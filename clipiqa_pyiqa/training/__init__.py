@@ -1,1 +1,0 @@
-"""Training on tensors: recipes, learned prompts, and fits of heads."""
