@@ -30,8 +30,7 @@ from .loss_options import (
 )
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
-from .prompts.pairs import Prompts
-from .prompts.questions import averaged_pairs, only_pairs
+from .prompts.pairs import Prompts, averaged_pairs, only_pairs
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 

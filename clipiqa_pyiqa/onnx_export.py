@@ -17,10 +17,8 @@ from .files import check_output, replacing
 from .metric import CLIPIQA
 from .onnx_network import OPSET, Network, traced
 from .options import net_of
-from .prompts.pairs import Prompts, QuestionsByColumn
-from .prompts.parsing import parse_questions
+from .prompts.pairs import Prompts, QuestionsByColumn, only_pairs, parse_questions
 from .prompts.provenance import as_texts
-from .prompts.questions import only_pairs
 from .text import log, pip_install
 
 if TYPE_CHECKING:

@@ -12,11 +12,8 @@ from torch import Tensor, nn
 
 from .errors import CLIPIQAError
 from .metric import CLIPIQA
-from .prompts.antonym import antonym_scores
-from .prompts.column_scores import column_means
-from .prompts.pairs import Prompts, QuestionsByColumn
-from .prompts.parsing import parse_questions
-from .prompts.records import column_records
+from .prompts.antonym import antonym_scores, column_means
+from .prompts.pairs import Prompts, QuestionsByColumn, column_records, parse_questions
 
 if TYPE_CHECKING:
     import onnx

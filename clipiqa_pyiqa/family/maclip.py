@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..prompts.antonym import antonym_scores
-from ..prompts.parsing import parse_prompts
+from ..prompts.pairs import parse_prompts
 from .base import SIDE, FamilyMetric, TowerView, patches
 
 

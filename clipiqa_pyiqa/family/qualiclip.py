@@ -14,8 +14,8 @@ from ..clip.tracing import untraced
 from ..errors import CLIPIQAError, WeightsError
 from ..files import remembered_sha256
 from ..prompts.antonym import antonym_scores
-from ..prompts.context_words import woven
-from ..prompts.prompt_files import read_prompt_file
+from ..prompts.files import read_prompt_file
+from ..prompts.learned import woven
 from ..weights.metric_files import pyiqa_file
 from ..weights.obtaining import obtained_file
 from .base import WHOLE, FamilyMetric

@@ -17,7 +17,7 @@ from ..checks import (
     check_whole_or_none,
 )
 from ..options import CLIPIQAOptions
-from ..prompts.context_options import CONTEXT_OPTIONS, check_context
+from ..prompts.learned import CONTEXT_OPTIONS, check_context
 from ..prompts.pairs import Prompts
 
 

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from ...errors import PromptError
 from ...metric import CLIPIQA
-from ...prompts.named_pairs import PRESETS
-from ...prompts.parsing import parse_prompts
+from ...prompts.pairs import PRESETS, parse_prompts
 from ...weights.clips import OPENAI, published_clip
 from ..files.specifications import Settings
 from ..metrics.description import ObjectDescription, PyiqaDescription

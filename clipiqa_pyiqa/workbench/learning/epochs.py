@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ...metric import CLIPIQA
-from ...prompts.checksum import content_checksum
+from ...prompts.head import content_checksum
 from ...text import log
 from ...training.prompts import PromptTraining
 from ...training.recipe import Recipe
