@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
     from .onnx_export import export_onnx
-    from .prompts.prompt_files import save_prompt_file
+    from .prompts.files import save_prompt_file
     from .reward import CLIPIQAReward
     from .weights.at_hand import weights_at_hand
     from .workbench.compare.compare import compare
@@ -101,7 +101,7 @@ _MODULES = {  # each is imported at its first use, since importing torch takes l
     "rank": "workbench.rank.ranking",
     "read_image": "workbench.images.image",
     "read_scores": "workbench.results.score_files",
-    "save_prompt_file": "prompts.prompt_files",
+    "save_prompt_file": "prompts.files",
     "score_images": "workbench.scoring.score_images",
     "score_on_ray": "workbench.ray_data",
     "score_paths": "workbench.scoring.score",

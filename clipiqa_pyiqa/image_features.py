@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .errors import CLIPIQAError
 from .prompts.antonym import margins
-from .prompts.heads import OpinionHead
+from .prompts.head import OpinionHead
 from .tower_metric import TowerMetric
 
 PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None

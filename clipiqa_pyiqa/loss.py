@@ -30,9 +30,7 @@ from .errors import CLIPIQAError, OptionError, PromptError, warn_caller
 from .gradient_share import GradientShare, PixelLoss, check_share
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
-from .prompts.pairs import Prompts
-from .prompts.questions import averaged_pairs, only_pairs
-from .text import hint_for, shown
+from .prompts.pairs import Prompts, averaged_pairs, only_pairs
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 

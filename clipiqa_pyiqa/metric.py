@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,29 +14,40 @@ from .clip.model import frozen_clip
 from .clip.pixels import check_features
 from .errors import PromptError
 from .image_features import POS_EMBEDDINGS, ImageEncoder, PosEmbedding
-from .prompts.antonym import antonym_scores
-from .prompts.column_scores import column_scores, pair_features
-from .prompts.heads import OpinionHead, is_head, load_head
+from .prompts.antonym import column_scores, pair_features
+from .prompts.files import (
+    PUBLISHED,
+    Learned,
+    LearnedFile,
+    ModelType,
+    check_backbone,
+    check_learned_options,
+    read_learned,
+    warn_of_positions,
+)
+from .prompts.head import OpinionHead
 from .prompts.learned import PromptLearner
-from .prompts.learned_options import check_learned_options, check_loaded_context, check_no_words, learned_metadata
-from .prompts.made_for import check_backbone, warn_of_positions
-from .prompts.pairs import Prompts, Question, QuestionsByColumn, check_averaged, check_names, score_range
-from .prompts.parsing import parse_prompts
-from .prompts.prompt_files import check_learned_file, load_prompt_file
-from .prompts.published import PUBLISHED, ModelType
-from .prompts.questions import (
+from .prompts.pairs import (
     Aggregate,
     AskedQuestions,
     CallAggregate,
+    Prompts,
+    Question,
+    QuestionsByColumn,
     asked_questions,
+    check_averaged,
     check_local,
+    check_names,
+    column_records,
     only_pairs,
+    parse_prompts,
+    score_range,
 )
-from .prompts.records import column_records
 from .tower_metric import Precision, encoding_of
-from .weights.checkpoint import open_checkpoint
-from .weights.finding import obtained_file, obtained_weights
-from .weights.published import canonical_backbone, pyiqa_file
+from .weights.clips import canonical_backbone
+from .weights.finding import obtained_weights
+from .weights.metric_files import pyiqa_file
+from .weights.obtaining import obtained_file
 
 
 class CLIPIQA(ImageEncoder):
@@ -104,46 +114,53 @@ class CLIPIQA(ImageEncoder):
         else:
             check_averaged(self._prompts)
         check_learned_options(model_type, self._prompts, pretrained_model_path, context)
-        metadata = learned_metadata(model_type, pretrained_model_path)
-        if pretrained_model_path is not None and prompts is not None:
-            check_no_words(pretrained_model_path, metadata)
-        positions = metadata.get("pos_embedding") if pos_embedding is None else pos_embedding
+        published = None if model_type == "clipiqa" else PUBLISHED[model_type]
+        made_for: dict[str, Any] = {} if published is None else published._asdict()
+        file: LearnedFile | None = None
+        if pretrained_model_path is not None:
+            file = read_learned(pretrained_model_path)
+            file.check_options(prompts is not None, context)
+            made_for |= file.metadata
+        positions = made_for.get("pos_embedding") if pos_embedding is None else pos_embedding
         check_one_of("pos_embedding", positions, POS_EMBEDDINGS)
         self.pos_embedding: str = POS_EMBEDDINGS[positions]
-        backbone = canonical_backbone(metadata.get("backbone", "RN50") if backbone is None else backbone)
-        if pretrained_model_path is not None:
-            check_learned_file(pretrained_model_path, backbone)
+        backbone = canonical_backbone(made_for.get("backbone", "RN50") if backbone is None else backbone)
+        if file is not None:
+            check_backbone(file.path, file.metadata, backbone)
         elif pretrained:
-            check_backbone(model_type, metadata, backbone)
+            check_backbone(model_type, made_for, backbone)
         self.clip = frozen_clip(obtained_weights(backbone, clip_weights, quick_gelu))
         self.min_side = 1 if self.has_fixed_input else self.clip.cell
         self.prompt_learner: PromptLearner | None = None
         self.head: OpinionHead | None = None
         self._learned_name: str = model_type  # name of the score column of learned prompts or a head
-        if model_type != "clipiqa":
+        if published is not None:
             (self._pair,) = only_pairs(self._prompts, "CLIP-IQA+")  # words for files of prompts that name none
             self.prompt_learner = PromptLearner(self.clip, self._pair, **(context or {}))
-            if pretrained_model_path is not None:
-                self.load_prompts(pretrained_model_path)
+            if file is not None:
+                self._take(file)
+                self._learned_name = file.path.stem
             elif pretrained:
-                warn_of_positions(model_type, metadata, self.pos_embedding)
-                published = obtained_file(pyiqa_file(metadata["file"]))
-                load_prompt_file(self.prompt_learner, published.path, self.pos_embedding, self._pair)
-            check_loaded_context(self.prompt_learner, context or {})
+                warn_of_positions(model_type, made_for, self.pos_embedding)
+                file = read_learned(obtained_file(pyiqa_file(published.file)).path)
+                file.check_options(prompts is not None, context)
+                self._take(file)
         self.check_positions()  # last: an error of a file with prompts tells more
 
     @property
     def prompts(self) -> tuple[Question, ...]:
         """The metric's own pairs and single texts; the pair of words in learned prompts; the pair of a head."""
-        learned = self.head or self.prompt_learner
-        return self._prompts if learned is None else (learned.pair,)
+        return self._prompts if self.learned is None else (self.learned.pair,)
+
+    @property
+    def learned(self) -> Learned | None:
+        """The learned prompts or the head that answer a call without ``prompts``."""
+        return self.prompt_learner or self.head
 
     @property
     def score_range(self) -> tuple[float, float]:
         """Lowest and highest score of a call without ``prompts``; a head's scores may lie outside."""
-        if self.head is not None:
-            return self.head.score_range
-        return score_range(self.prompts)
+        return score_range(self._prompts) if self.learned is None else self.learned.score_range
 
     @property
     def encoding(self) -> tuple[Any, ...]:
@@ -154,12 +171,12 @@ class CLIPIQA(ImageEncoder):
     @property
     def lower_better(self) -> bool:
         """Whether a low score means a good photo."""
-        return self.head is not None and self.head.lower_better
+        return self.learned is not None and self.learned.lower_better
 
     @property
     def questions(self) -> QuestionsByColumn | None:
         """The metric's own columns; None for learned prompts and heads."""
-        if self.head or self.prompt_learner:
+        if self.learned is not None:
             return None
         if self.aggregate == "mean" and len(self._prompts) > 1:
             return QuestionsByColumn({"score": self._prompts})
@@ -179,17 +196,22 @@ class CLIPIQA(ImageEncoder):
         """
         if self.model_type == "clipiqa":
             raise PromptError("'clipiqa' has no learned prompts: use model_type 'clipiqa+' to load some.")
+        file = read_learned(path)
+        self._take(file)
+        self._learned_name = file.path.stem
+
+    def _take(self, file: LearnedFile) -> None:
+        """Take the learned prompts or the head in a file; this changes nothing if it raises."""
+        file.check_clip(self.clip.weights, self.pos_embedding)
         device = next(self.buffers()).device  # of the prompts or the head until now
-        head = None
-        learner = None
-        if is_head(open_checkpoint(path)):
-            head = load_head(path, self.clip, self.pos_embedding).to(device).train(self.training)
-        else:
-            learner = self.prompt_learner or PromptLearner(self.clip, self._pair).to(device).train(self.training)
-            load_prompt_file(learner, path, self.pos_embedding, self._pair)
-        self.head = head
+        if file.head is not None:
+            self.head = file.head.to(device).train(self.training)
+            self.prompt_learner = None
+            return
+        learner = self.prompt_learner or PromptLearner(self.clip, self._pair).to(device).train(self.training)
+        file.load_into(learner, self._pair)
+        self.head = None
         self.prompt_learner = learner
-        self._learned_name = Path(path).stem
 
     @untraceable  # torch.compile breaks the graph here
     def forward(
@@ -231,7 +253,8 @@ class CLIPIQA(ImageEncoder):
 
     def score_map(self, x: Tensor, prompts: Prompts | QuestionsByColumn = None) -> Tensor:
         """Return scores of places ``(N, P, h, w)`` in [0, 1], a map for each pair or column; not for single texts."""
-        check_local(self._asked_of(prompts, None), self.head)  # this may raise, so it comes before the slow encoding
+        # this may raise, so it comes before the slow encoding
+        check_local(self._asked_of(prompts, None), self.head is not None)
         return self.score(self.encode_map(x), prompts, None)
 
     def score(
@@ -245,7 +268,7 @@ class CLIPIQA(ImageEncoder):
         asked = self._asked_of(prompts, aggregate)
         check_features(features, self.clip.width, can_be_wider=self.head is not None)
         if features.dim() > 2:
-            check_local(asked, self.head)
+            check_local(asked, self.head is not None)
         return self._answer(features.movedim(1, -1).contiguous(), asked).movedim(-1, 1)
 
     def encode_prompts(self, prompts: Prompts | QuestionsByColumn = None, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -254,22 +277,19 @@ class CLIPIQA(ImageEncoder):
         The features of learned prompts are on the prompts' device; all other features are on the CPU.
         """
         asked = self._asked_of(prompts, None)
+        if asked is None and self.prompt_learner is not None:
+            features: Tensor = self.prompt_learner(dtype)
+            return features
         if asked is None:
-            return self._learned_features(dtype)
+            raise PromptError("a fitted head has no prompts to encode: pass a pair of prompts.")
         for questions in asked:
             only_pairs(questions, "encode_prompts")
         return pair_features(asked, self.clip, dtype)
 
-    def _learned_features(self, dtype: torch.dtype) -> Tensor:
-        if self.prompt_learner is None:
-            raise PromptError("a fitted head has no prompts to encode: pass a pair of prompts.")
-        features: Tensor = self.prompt_learner(dtype)
-        return features
-
     def provenance(self) -> dict[str, Any]:
         scores = column_records(self.questions or {})
-        if learned := self.head or self.prompt_learner:
-            scores[self._learned_name] = learned.record()
+        if self.learned is not None:
+            scores[self._learned_name] = self.learned.record()
         return {**super().provenance(), "pos_embedding": self.pos_embedding, "scores": scores}
 
     def _asked_of(
@@ -280,15 +300,12 @@ class CLIPIQA(ImageEncoder):
             return asked_questions(prompts, aggregate, self.aggregate)
         questions = self._prompts if prompts is None else parse_prompts(prompts, self.template)
         asked = asked_questions(questions, aggregate, self.aggregate)
-        return None if prompts is None and (self.head or self.prompt_learner) else asked
+        return None if prompts is None and self.learned is not None else asked
 
     def _answer(self, features: Tensor, asked: AskedQuestions | None) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            if self.head is not None:
-                if asked is None:
-                    return self.head.scores(features)
-                features = features[..., : len(self.head.direction)]  # leave out the statistics of stages
             if asked is not None:
+                features = features[..., : self.clip.width]  # without the statistics of stages, which only a head reads
                 return column_scores(features, asked, self.clip)
-            texts = self._learned_features(features.dtype).to(features.device)
-            return antonym_scores(features, texts, self.clip.logit_scale)  # (N, 1), or (N, h, w, 1) of a map
+            assert self.learned is not None  # nothing else answers without questions
+            return self.learned.scores(features)  # (N, 1), or (N, h, w, 1) of a map

@@ -20,13 +20,8 @@ from .errors import CLIPIQAError
 from .files import check_output, replacing
 from .metric import CLIPIQA
 from .options import net_of
-from .prompts.antonym import antonym_scores
-from .prompts.column_scores import column_means
-from .prompts.pairs import Prompts, QuestionsByColumn
-from .prompts.parsing import parse_questions
+from .prompts.pairs import Prompts, QuestionsByColumn, only_pairs, parse_questions
 from .prompts.provenance import as_texts
-from .prompts.questions import only_pairs
-from .prompts.records import column_records
 from .text import log, pip_install
 
 if TYPE_CHECKING:

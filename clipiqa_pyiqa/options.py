@@ -14,8 +14,8 @@ from .text import shown
 
 if TYPE_CHECKING:
     from .image_features import PosEmbedding
-    from .prompts.published import ModelType
-    from .prompts.questions import Aggregate
+    from .prompts.files import ModelType
+    from .prompts.pairs import Aggregate
     from .tower_metric import Precision
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .family import FamilyMetric
     from .loss import CLIPIQALoss
     from .metric import CLIPIQA
-    from .prompts.published import ModelType
+    from .prompts.files import ModelType
 
 NAME = "CLIPIQA"  # the class in pyiqa's configurations of clipiqa, clipiqa+, …
 BUILTIN_MODULES = {  # pyiqa's class -> its module
@@ -60,7 +60,7 @@ def build_clipiqa(model_type: "ModelType" = "clipiqa", *args: Any, prompts: Any 
 
 def _warn_of_scale(net: "CLIPIQA") -> None:
     """Log what pyiqa's wrapper says of a metric's direction or range that is not true."""
-    from .prompts.single import COSINE_RANGE
+    from .prompts.pairs import COSINE_RANGE
 
     if net.lower_better:  # pyiqa's wrapper has the range and direction of its configuration
         log.warning(

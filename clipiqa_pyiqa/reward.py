@@ -14,7 +14,7 @@ from .errors import CLIPIQAError, ImageError, Kind, warn_caller
 from .machine import find_device
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
-from .prompts.questions import averaged_pairs
+from .prompts.pairs import averaged_pairs
 from .text import shown
 
 USUAL_QUANTILE = 0.02  # the share of an image's places that count as the worst

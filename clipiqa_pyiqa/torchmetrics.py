@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from .metric import CLIPIQA
-from .prompts.parsing import parse_questions
-from .prompts.questions import only_pairs
+from .prompts.pairs import only_pairs, parse_questions
 from .text import pip_install
 
 try:

@@ -17,8 +17,7 @@ from torch.multiprocessing import get_context
 from clipiqa_pyiqa import CLIPIQA, PromptError
 from clipiqa_pyiqa.clip import strips as strips_module
 from clipiqa_pyiqa.options import net_of
-from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
-from clipiqa_pyiqa.prompts.parsing import parse_questions
+from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn, parse_questions
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +180,9 @@ def test_a_bad_question_fails_before_the_image_is_encoded(metric, images, monkey
         metric(images, prompts=[])
 
 
-def test_no_columns_and_functions_that_need_arguments_are_refused_in_a_sentence(images):
+def test_empty_prompts_and_functions_that_need_arguments_are_refused_in_a_sentence(images):
     metric = CLIPIQA(backbone="mini")
-    assert "no columns" in refused(metric, images, QuestionsByColumn())
+    assert "`prompts` are empty" in refused(metric, images, QuestionsByColumn())
     for factory in (partial(getattr, metric), torch.nn.Linear, metric.load_prompts):
         assert "without arguments" in refused(net_of, factory)
     assert net_of(partial(CLIPIQA, backbone="mini")).clip is metric.clip

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .single import PREFIX
+from .pairs import PREFIX
 
 
 def record_text(record: Mapping[str, Any]) -> str:

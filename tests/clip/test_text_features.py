@@ -5,7 +5,7 @@ import torch
 
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.family import CLIPScore
-from clipiqa_pyiqa.prompts.named_pairs import NAMED_PAIRS
+from clipiqa_pyiqa.prompts.pairs import NAMED_PAIRS
 
 PAIRS = list(NAMED_PAIRS)
 

@@ -176,7 +176,7 @@ def _serve_commands(pipes):
         _import("pyiqa")
         ours = "commands.score scoring.score compare.compare compare.comparison experiments.radar_chart learning.train"
         _import(ours, "clipiqa_pyiqa.workbench.")
-        importlib.import_module("clipiqa_pyiqa.prompts.parsing").parse_prompts("quality")  # reads CLIP's vocabulary
+        importlib.import_module("clipiqa_pyiqa.prompts.pairs").parse_prompts("quality")  # reads CLIP's vocabulary
         importlib.import_module("seeded").set_depth("FEW_LAYERS" in os.environ)
         _serve(requests, answers)
 

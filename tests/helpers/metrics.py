@@ -14,12 +14,10 @@ from tensors import normal
 from torch.nn import functional as F
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.prompts.column_scores import column_means
-from clipiqa_pyiqa.prompts.heads import HEAD_FORMAT, OpinionHead
-from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
-from clipiqa_pyiqa.prompts.parsing import parse_prompts
-from clipiqa_pyiqa.prompts.records import question_record
-from clipiqa_pyiqa.weights.checkpoint import TowerKind
+from clipiqa_pyiqa.prompts.antonym import column_means
+from clipiqa_pyiqa.prompts.head import HEAD_FORMAT, OpinionHead
+from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn, parse_prompts, question_record
+from clipiqa_pyiqa.weights.architecture import TowerKind
 
 
 class Brightness:

@@ -16,11 +16,10 @@ from tensors import normal
 from weights_fakes import Trap
 
 from clipiqa_pyiqa import CLIPIQA
-from clipiqa_pyiqa.prompts.checksum import content_checksum
-from clipiqa_pyiqa.prompts.prompt_files import FORMAT, save_prompt_file
-from clipiqa_pyiqa.prompts.published import PUBLISHED
-from clipiqa_pyiqa.weights import finding, published
-from clipiqa_pyiqa.weights.published import PYIQA_FILES
+from clipiqa_pyiqa.prompts.files import FORMAT, PUBLISHED, save_prompt_file
+from clipiqa_pyiqa.prompts.head import content_checksum
+from clipiqa_pyiqa.weights import clips, finding
+from clipiqa_pyiqa.weights.metric_files import PYIQA_FILES
 
 WIDTH = 64  # of mini's texts
 CTX = normal(2, 16, WIDTH) * 0.02
@@ -227,7 +226,7 @@ def test_the_origin_of_a_context_from_a_state_is_unknown(learned):
 
 
 def test_another_backbone_and_positional_embedding_are_named_from_the_metadata(learned, tmp_path, caplog):
-    save_prompt_file(learned.prompt_learner, tmp_path / "vit.safetensors", {"backbone": "ViT-B/32"})
+    save_with(learned, tmp_path / "vit.safetensors", {"backbone": "ViT-B/32"})
     refused(learned.load_prompts, tmp_path / "vit.safetensors")
     save_prompt_file(learned.prompt_learner, tmp_path / "mine.safetensors", {"pos_embedding": "interpolate"})
     with caplog.at_level(logging.WARNING, "clipiqa_pyiqa"):
@@ -260,19 +259,15 @@ def test_another_file_of_the_same_published_weights_is_accepted(learned, tmp_pat
 
 def test_metadata_do_not_replace_what_tells_the_format_and_the_weights(learned, tmp_path):
     """The file was saved without a word, and could not be loaded."""
-    for name in ("format", "weights_sha256"):
-        said = refused(save_prompt_file, learned.prompt_learner, tmp_path / "mine.safetensors", {name: "0"})
-        assert repr(name) in said
-    assert not list(tmp_path.iterdir())
+    path = tmp_path / "mine.safetensors"
+    save_prompt_file(learned.prompt_learner, path, {"format": "0", "weights_sha256": "0", "n_ctx": 3, "note": "a"})
+    learned.load_prompts(path)
+    assert learned.prompt_learner.metadata["n_ctx"] == "16" and learned.prompt_learner.metadata["note"] == "a"
 
 
-def test_a_file_that_contradicts_itself_or_of_an_unknown_format_is_refused(learned, tmp_path):
+def test_a_file_of_an_unknown_format_is_refused(learned, tmp_path):
     path = tmp_path / "mine.safetensors"
     for fields, named in (
-        ({"n_ctx": 8}, "n_ctx=8"),
-        ({"shared": True}, "shared=True"),
-        ({"n_ctx": "many"}, "field n_ctx"),
-        ({"score_range": [5, 0]}, "field score_range"),
         ({"format": "clipiqa-pyiqa learned prompts 3"}, "prompts 3"),
         ({"format": "other"}, "'other'"),
     ):

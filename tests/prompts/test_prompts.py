@@ -4,9 +4,7 @@ import open_clip
 import pytest
 
 from clipiqa_pyiqa import CLIPIQA, PromptError
-from clipiqa_pyiqa.prompts.named_pairs import ALIASES, NAMED_PAIRS, PRESETS
-from clipiqa_pyiqa.prompts.pairs import PromptPair
-from clipiqa_pyiqa.prompts.parsing import parse_prompts, parse_questions
+from clipiqa_pyiqa.prompts.pairs import ALIASES, NAMED_PAIRS, PRESETS, PromptPair, parse_prompts, parse_questions
 
 pytestmark = pytest.mark.quick
 
@@ -107,7 +105,6 @@ def test_bad_prompts_and_templates_are_refused():
         (("Good photo.", "&nbsp;"), None),
         (("Good photo.", "GOOD  photo."), None),
         (("photo " * 76, "Bad photo."), None),
-        (("Good \udc80 photo.", "Bad photo."), None),
         *(("quality", template) for template in ("A photo.", "{} or {}", "{0} photo.", "{} {")),
         (["quality", "pyiqa"], "A photo of {}."),  # a preset keeps its words
     ]:

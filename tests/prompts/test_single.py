@@ -8,10 +8,8 @@ import torch
 from photos import BUNDLED, photo_like
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, PromptError, draw_maps, export_onnx, quality_map
-from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
-from clipiqa_pyiqa.prompts.parsing import parse_prompts, parse_questions
+from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn, SingleText, parse_prompts, parse_questions
 from clipiqa_pyiqa.prompts.provenance import record_text
-from clipiqa_pyiqa.prompts.single import SingleText
 
 pytestmark = pytest.mark.quick
 
@@ -40,7 +38,7 @@ def test_a_template_words_a_single_text():
     "prompts, message",
     {
         "singel:Good photo.": "did you mean 'single:Good photo.'",
-        "single:": "'single:' needs a text with words in it",
+        "single:": "a text of 'single:': it needs words",
         "single:Good photo.|Bad photo.": "takes one text",
         "Good photo.|single:Bad photo.": "a pair has two plain texts",
         (GOOD, "single:Bad photo."): "pass a list of single texts",

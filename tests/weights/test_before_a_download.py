@@ -6,7 +6,7 @@ from assertions import refused
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa.family import MACLIP, CLIPScore, QualiCLIP
-from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
+from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.weights import finding
 
 
@@ -16,7 +16,7 @@ def files(tmp_path):
     metric = CLIPIQA("clipiqa+", "mini", pretrained=False)
     metric.load_state_dict({**metric.state_dict(), "prompt_learner.ctx": torch.ones(2, 16, 64)})
     save_prompt_file(metric.prompt_learner, tmp_path / "mini.safetensors")
-    save_prompt_file(metric.prompt_learner, tmp_path / "other.safetensors", {"n_ctx": 3})
+    (tmp_path / "other.safetensors").write_bytes((tmp_path / "mini.safetensors").read_bytes().replace(b"Good", b"Fine"))
     torch.save({"weight": torch.ones(3)}, tmp_path / "none.pth")
     (tmp_path / "damaged.pth").write_bytes((tmp_path / "none.pth").read_bytes()[:300])
     return tmp_path
@@ -48,8 +48,13 @@ def no_weights(files, monkeypatch):
             {"model_type": "clipiqa+", "pretrained_model_path": "mini.safetensors", "backbone": "RN50"},
             "learned on mini",
         ),
+        (
+            {"model_type": "clipiqa+", "pretrained_model_path": "mini.safetensors", "context": {"n_ctx": 4}},
+            "n_ctx=16",
+        ),
+        ({"model_type": "clipiqa+", "pretrained_model_path": "mini.safetensors", "prompts": "sharpness"}, "own"),
         ({"model_type": "clipiqa+", "pretrained_model_path": "none.pth"}, "no learned prompts"),
-        ({"model_type": "clipiqa+", "pretrained_model_path": "other.safetensors"}, "n_ctx=3"),
+        ({"model_type": "clipiqa+", "pretrained_model_path": "other.safetensors"}, "checksum"),
         ({"model_type": "clipiqa+", "pretrained_model_path": "damaged.pth"}, "damaged"),
         ({"backbone": "RN5"}, "RN50"),
         ({"pos_embedding": "bilinear"}, "pos_embedding"),

@@ -4,9 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ...prompts.named_pairs import NAMED_PAIRS, PRESETS
-from ...prompts.pairs import PromptPair
-from ...prompts.parsing import parse_prompts
+from ...prompts.pairs import NAMED_PAIRS, PRESETS, PromptPair, parse_prompts
 from .options.console_tables import rows_as_text
 from .options.groups import Settings
 

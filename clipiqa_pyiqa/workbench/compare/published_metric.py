@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from ...errors import PromptError
 from ...metric import CLIPIQA
-from ...prompts.named_pairs import PRESETS
-from ...prompts.parsing import parse_prompts
-from ...weights.published import OPENAI, published_clip
+from ...prompts.pairs import PRESETS, parse_prompts
+from ...weights.clips import OPENAI, published_clip
 from ..files.specifications import Settings
 from ..metrics.description import ObjectDescription, PyiqaDescription
 from ..metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ImageMetric

@@ -10,7 +10,7 @@ import torch
 
 from ...errors import CLIPIQAError
 from ...options import metric_from, net_of
-from ...prompts.parsing import parse_questions
+from ...prompts.pairs import parse_questions
 from ...text import few
 from ..metrics.building import build_clipiqa
 from ..metrics.description import Description, ObjectDescription, PyiqaDescription

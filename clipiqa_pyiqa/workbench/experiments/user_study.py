@@ -13,9 +13,7 @@ from ...errors import CLIPIQAError, ImageError
 from ...files import resolved, write_text
 from ...machine import find_device
 from ...options import lists_options
-from ...prompts.pairs import PromptPair, Prompts, QuestionsByColumn
-from ...prompts.parsing import parse_questions
-from ...prompts.questions import only_pairs
+from ...prompts.pairs import PromptPair, Prompts, QuestionsByColumn, only_pairs, parse_questions
 from ...text import counted, few
 from ..metrics.kinds import AnyMetric
 from ..options import SharedOptions

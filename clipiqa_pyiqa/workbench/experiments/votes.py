@@ -11,8 +11,7 @@ import pandas
 
 from ...checks import FilePath
 from ...errors import CLIPIQAError
-from ...prompts.pairs import QuestionsByColumn
-from ...prompts.parsing import parse_questions
+from ...prompts.pairs import QuestionsByColumn, parse_questions
 from ...text import hint_for, on_disk
 from ..files.csv_files import read_rows
 from ..files.named_files import check_images_exist
@@ -88,7 +87,7 @@ def read_votes(
 
     Args:
         root: Folder of the images; default the CSV file's folder.
-        template: As for :func:`~clipiqa_pyiqa.prompts.parsing.parse_questions`.
+        template: As for :func:`~clipiqa_pyiqa.prompts.pairs.parse_questions`.
     """
     tally = _Tally()
     for path in dict.fromkeys(Path(path).expanduser() for path in each_of(paths)):

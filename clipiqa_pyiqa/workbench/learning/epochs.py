@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ...metric import CLIPIQA
-from ...prompts.checksum import content_checksum
+from ...prompts.head import content_checksum
 from ...text import log
 from ...training import PromptTraining, Recipe
 from .correlations import Correlations, correlations, correlations_text, scores_of_features

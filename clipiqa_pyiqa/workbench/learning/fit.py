@@ -14,7 +14,7 @@ from ...checks import FilePath, check_one_of, check_whole
 from ...errors import CLIPIQAError
 from ...machine import find_device
 from ...metric import CLIPIQA
-from ...prompts.heads import HEAD_FORMAT, OpinionHead
+from ...prompts.head import HEAD_FORMAT, OpinionHead
 from ...prompts.provenance import as_texts
 from ...text import log
 from ...training import Array, RatedPhotos, predict
@@ -46,7 +46,7 @@ def fit(
 
     Args:
         scores: As for :func:`clipiqa_pyiqa.train`; with splits, only ``'train'`` is fitted.
-        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.heads.OpinionHead`), or ``'auto'``: ridge
+        method: ``'affine'``, ``'ridge'`` (see :class:`~clipiqa_pyiqa.prompts.head.OpinionHead`), or ``'auto'``: ridge
             if cross-validation finds it clearly better.
         fit_on: ``'features'`` (image features) or ``'stages'`` (means and deviations of all stages of the tower).
         own_scale: Predict on the scale of the given scores; by default from 0 (worst) to 1 (best).

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...checks import FilePath
 from ...files import write_text
-from ...prompts.heads import OpinionHead
+from ...prompts.head import OpinionHead
 from ..opinions.score_table import ScoreTable
 from .cross_validation import FitAgreement
 from .judgement import Judgement

@@ -12,7 +12,7 @@ import pandas
 from numpy.typing import ArrayLike
 
 from ...metric import CLIPIQA
-from ...prompts.parsing import parse_prompts
+from ...prompts.pairs import parse_prompts
 from ...text import counted
 from ..opinions.score_table import ScoreTable
 from ..stats.arrays import Array

@@ -13,7 +13,7 @@ from ...errors import CLIPIQAError
 from ...loss import CLIPIQALoss
 from ...machine import import_pyiqa
 from ...metric import CLIPIQA
-from ...prompts.named_pairs import NAMED_PAIRS
+from ...prompts.pairs import NAMED_PAIRS
 from ...reward import psnr
 
 OutputScores = dict[str, Tensor]

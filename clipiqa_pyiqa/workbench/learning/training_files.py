@@ -12,8 +12,8 @@ import pandas
 
 from ...errors import CLIPIQAError
 from ...files import write_bytes, write_text
-from ...prompts.prompt_files import pickled, save_prompt_file
-from ...training import EpochResult, PromptTraining
+from ...prompts.files import pickled, save_prompt_file
+from ...training.prompts import EpochResult, PromptTraining
 from ...weights.checkpoint import load_pickled
 from .correlations import Correlations
 

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from ...errors import ImageError
 from ...metric import CLIPIQA
-from ...prompts.pairs import PromptPair, QuestionsByColumn
-from ...prompts.questions import only_pairs
+from ...prompts.pairs import PromptPair, QuestionsByColumn, only_pairs
 from ..images.batches import BatchLoop, BatchWork, Limits
 from ..images.image import Image
 from ..images.record import ImageRecord

@@ -12,9 +12,7 @@ from ...checks import FilePath, check_one_of
 from ...errors import CLIPIQAError, ImageError
 from ...metric import CLIPIQA
 from ...options import lists_options, net_of
-from ...prompts.pairs import Prompts, QuestionsByColumn
-from ...prompts.parsing import parse_questions
-from ...prompts.questions import only_pairs
+from ...prompts.pairs import Prompts, QuestionsByColumn, only_pairs, parse_questions
 from ..options import ScoringOptions, SharedOptions, check_options
 from ..progress import Progress, silent
 from ..results.storage_options import check_storage

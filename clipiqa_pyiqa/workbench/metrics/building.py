@@ -14,8 +14,7 @@ from ...files import remembered_sha256
 from ...machine import import_pyiqa
 from ...metric import CLIPIQA
 from ...options import net_of
-from ...prompts.parsing import parse_questions
-from ...prompts.records import column_records
+from ...prompts.pairs import column_records, parse_questions
 from ...tower_metric import TowerMetric
 from ..results.columns import Column, Record
 from .configurations import pyiqa_configs

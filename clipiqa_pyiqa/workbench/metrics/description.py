@@ -42,7 +42,7 @@ class Description:
         name: pyiqa's name, or what the object is called.
         record: What is known of its scores before it is built.
         questions: What a CLIP-IQA without label is asked, as for
-            :func:`~clipiqa_pyiqa.prompts.parsing.parse_questions`; None means its own questions.
+            :func:`~clipiqa_pyiqa.prompts.pairs.parse_questions`; None means its own questions.
     """
 
     label: str

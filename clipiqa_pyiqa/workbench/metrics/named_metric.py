@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import CLIPIQAError
 from ...machine import import_pyiqa
-from ...prompts.single import is_single
+from ...prompts.pairs import is_single
 from ...text import hint_for
 from ..files.specifications import Specification, check_kinds
 from .configurations import pyiqa_configs

@@ -38,7 +38,7 @@ def parse_metrics(
             head, or a file of scores; a mapping of label -> None, pyiqa's options or a metric object; or a list of
             these. A CLIP-IQA that stands alone, or a function that makes one, has a column for each question.
         prompts: Questions for the first metric, a CLIP-IQA, as for
-            :func:`~clipiqa_pyiqa.prompts.parsing.parse_questions`.
+            :func:`~clipiqa_pyiqa.prompts.pairs.parse_questions`.
         also: What metrics may take in place of an image.
     """
     if _stands_alone(metrics):

@@ -61,7 +61,7 @@ def score_paths(
             ``'mine=niqe:pretrained_model_path=FILE'``), such objects and files of scores, one column each.
         paths: Paths as for :func:`~clipiqa_pyiqa.workbench.sources.finding.find_sources`, or images.
         prompts: Questions for the (first) metric, a column each, as for
-            :func:`~clipiqa_pyiqa.prompts.parsing.parse_questions`; None means the metric's questions.
+            :func:`~clipiqa_pyiqa.prompts.pairs.parse_questions`; None means the metric's questions.
         out: File for the rows.
         keep: Values to add: Parquet columns, keys of ``.json`` sidecars, suffixes of other sidecars.
         image_column: Column of images in Parquet files; None finds it.

@@ -90,7 +90,7 @@ def test_an_empty_text_is_no_default(said, tmp_path):
     save_grey(tmp_path / "a.png", 9)
     assert "--template must be a text with one {}" in said("score a.png -b mini --template ''")
     assert "unknown backbone ''" in said("score a.png -b ''")
-    assert "a prompt is empty" in said("score a.png -b mini -p quality ''")
+    assert "unknown prompt ''" in said("score a.png -b mini -p quality ''")
 
 
 def test_options_of_shards_and_videos_name_what_they_need(said, tmp_path):

@@ -7,7 +7,7 @@ from photos import BUNDLED
 from PIL import Image, ImageFilter
 
 from clipiqa_pyiqa import compare
-from clipiqa_pyiqa.prompts.named_pairs import PRESETS
+from clipiqa_pyiqa.prompts.pairs import PRESETS
 from clipiqa_pyiqa.workbench.compare.data_set_result import DataSetResult
 from clipiqa_pyiqa.workbench.compare.metric_result import MetricResult
 from clipiqa_pyiqa.workbench.compare.published_metric import published_in_record

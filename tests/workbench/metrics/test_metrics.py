@@ -16,7 +16,7 @@ from photos import BUNDLED
 from clipiqa_pyiqa import CLIPIQA, score_paths
 from clipiqa_pyiqa.family import MEMBERS
 from clipiqa_pyiqa.files import hash_file
-from clipiqa_pyiqa.prompts.prompt_files import save_prompt_file
+from clipiqa_pyiqa.prompts.files import save_prompt_file
 from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 from clipiqa_pyiqa.workbench.metrics.configurations import pyiqa_configs
 from clipiqa_pyiqa.workbench.metrics.description import CLIPIQA_NAMES, OTHERS_ON_CLIP, PyiqaDescription, Takes

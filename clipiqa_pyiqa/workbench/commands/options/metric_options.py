@@ -74,7 +74,7 @@ class Questions:
 
     def described_clipiqa(self, model: Model) -> PyiqaDescription:
         """Return the CLIP-IQA that the options describe, before it is built; it has a column for each question."""
-        from ....prompts.parsing import parse_questions
+        from ....prompts.pairs import parse_questions
         from ...metrics.description import PyiqaDescription
 
         options = model.chosen_options()
