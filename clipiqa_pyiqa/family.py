@@ -11,26 +11,21 @@ from torch import Tensor
 
 from .checks import FilePath, check_number, check_one_of, check_text
 from .clip.arithmetic import at_least_fp32
-from .clip.gradient import recomputed
-from .clip.image_tower import middle_square
-from .clip.model import frozen_clip
-from .clip.text_tower import unit_text_features
-from .clip.threads import one_thread
+from .clip.gradient import per_image, recomputed, untraced
+from .clip.model import frozen_clip, middle_square
 from .clip.tokenizer import tokenize
-from .clip.tracing import untraced
-from .clip.value_per_image import per_image
 from .errors import CLIPIQAError, WeightsError
 from .files import remembered_sha256
+from .machine import one_thread
 from .prompts.antonym import antonym_scores
-from .prompts.context_words import woven
-from .prompts.parsing import parse_prompts
-from .prompts.prompt_files import read_prompt_file
+from .prompts.files import read_prompt_file
+from .prompts.learned import woven
+from .prompts.pairs import parse_prompts
 from .text import shown
 from .tower_metric import Precision, TowerMetric, encoding_of
 from .weights.checkpoint import Checkpoint, open_checkpoint
-from .weights.finding import checked_weights, obtained_weights
-from .weights.metric_files import LAION_HEADS, head_file, pyiqa_file
-from .weights.obtaining import obtained_file
+from .weights.finding import checked_weights, obtained_file, obtained_weights
+from .weights.published import LAION_HEADS, head_file, pyiqa_file
 
 __all__ = ["LIQE", "MACLIP", "MEMBERS", "CLIPScore", "FamilyMetric", "LAIONAes", "QualiCLIP"]
 
@@ -446,7 +441,7 @@ class CLIPScore(FamilyMetric):
                 f"for {len(x)} images."
             )
         tower = self.clip.text_tower(x.device, self._image_tower(x).dtype)
-        texts = iter(unit_text_features(tower, [f"{self.prefix} {caption}" for caption in captions]))
+        texts = iter(tower([f"{self.prefix} {caption}" for caption in captions]))
 
         def scores(images: Tensor) -> Tensor:  # groups of images come in the order of their captions
             features = self.encode_unchecked(images)

@@ -22,15 +22,14 @@ from torch import Tensor, nn
 
 from .checks import MIN_SIDE, OVERSHOOT, check_number, check_one_of, check_truth, check_whole_or_none
 from .clip.arithmetic import at_least_fp32, clamped, sigmoid
-from .clip.gradient import general_path, needs_gradient
-from .clip.inputs import ANY_RANGE
-from .clip.tracing import untraceable
-from .clip.value_per_image import per_image
+from .clip.gradient import general_path, needs_gradient, per_image, untraceable
+from .clip.pixels import ANY_RANGE
 from .errors import CLIPIQAError, OptionError, PromptError, warn_caller
 from .gradient_share import GradientShare, PixelLoss, check_share
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions, lists_options
 from .prompts.pairs import Prompts, averaged_pairs, only_pairs
+from .text import hint_for, shown
 
 __all__ = ["FORMS", "CLIPIQALoss", "general_path"]
 

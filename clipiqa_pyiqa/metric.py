@@ -44,10 +44,8 @@ from .prompts.pairs import (
     score_range,
 )
 from .tower_metric import Precision, encoding_of
-from .weights.clips import canonical_backbone
-from .weights.finding import obtained_weights
-from .weights.metric_files import pyiqa_file
-from .weights.obtaining import obtained_file
+from .weights.finding import obtained_file, obtained_weights
+from .weights.published import canonical_backbone, pyiqa_file
 
 
 class CLIPIQA(ImageEncoder):

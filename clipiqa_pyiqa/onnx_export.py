@@ -20,7 +20,8 @@ from .errors import CLIPIQAError
 from .files import check_output, replacing
 from .metric import CLIPIQA
 from .options import net_of
-from .prompts.pairs import Prompts, QuestionsByColumn, only_pairs, parse_questions
+from .prompts.antonym import antonym_scores, column_means
+from .prompts.pairs import Prompts, QuestionsByColumn, column_records, only_pairs, parse_questions
 from .prompts.provenance import as_texts
 from .text import log, pip_install
 

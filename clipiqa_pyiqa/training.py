@@ -27,7 +27,7 @@ from .errors import CLIPIQAError, ImageError, Kind
 from .machine import import_pyiqa
 from .metric import CLIPIQA
 from .options import CLIPIQAOptions
-from .prompts.context_options import CONTEXT_OPTIONS, check_context
+from .prompts.learned import CONTEXT_OPTIONS, check_context
 from .prompts.pairs import Prompts
 from .text import counted
 

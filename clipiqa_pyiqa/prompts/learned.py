@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..checks import check_one_of, check_truth, check_whole_or_none
 from ..clip.model import FrozenCLIP
-from ..clip.text_tower import TextTower
+from ..clip.text import TextTower
 from ..clip.tokenizer import tokenize
 from ..errors import PromptError
 from .antonym import antonym_scores

@@ -72,34 +72,6 @@ def test_prompts_are_trained_alike_when_compiled(options):
     assert torch.allclose(*gradients, rtol=1e-4, atol=1e-7) and gradients[0].abs().sum() > 0
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch has no batching rule for attention
-@pytest.mark.parametrize("backbone", ["mini", "RN50", "ViT-B/32"])
-@pytest.mark.slow
-def test_vmap_over_images(backbone, seeded_weights):
-    metric = CLIPIQA(backbone=backbone, clip_weights=seeded_weights(backbone), quick_gelu=True).eval()
-    criterion = CLIPIQALoss(metric=metric)
-    for function in (metric, metric.encode_image, metric.score_map, criterion):
-        one_by_one = torch.stack([function(image[None]) for image in IMAGES])
-        assert (torch.vmap(function)(IMAGES[:, None]) - one_by_one).abs().max() < CLOSE
-    slopes = torch.vmap(torch.func.grad(lambda image: criterion(image[None])))(IMAGES)
-    x = IMAGES.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(CLIPIQALoss(metric=metric, reduction="sum")(x), x)
-    assert (slopes - expected).norm() < 1e-3 * expected.norm()  # signs of ReLUs flip in fp32
-
-
-def test_what_does_not_work_inside_vmap_says_so(metric):
-    square = CLIPIQA(backbone="mini", pos_embedding="fixed").eval()
-    crop = CLIPIQALoss(metric=metric, crop=32)
-    share = CLIPIQALoss(metric=metric, share=0.3, beside="l1")
-    for function, named in (
-        (square, "crops images to a square"),
-        (crop, "a random crop"),
-        (torch.func.grad(lambda x: share(x, torch.zeros_like(x))), "share needs"),
-    ):
-        said = refused(torch.vmap(function, randomness="different"), IMAGES[:, None])
-        assert named in said and "torch." in said
-
-
 @pytest.mark.quick
 def test_grey_images_are_three_equal_channels():
     grey = IMAGES[:, :1].clone().requires_grad_()

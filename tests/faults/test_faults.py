@@ -23,7 +23,7 @@ from clipiqa_pyiqa import CLIPIQAError
 from clipiqa_pyiqa.prompts.files import FORMAT, read_prompt_file
 from clipiqa_pyiqa.prompts.head import content_checksum
 from clipiqa_pyiqa.prompts.learned import STATE_KEYS
-from clipiqa_pyiqa.training.augmentations import Augmentation
+from clipiqa_pyiqa.training import Augmentation
 from clipiqa_pyiqa.weights.checkpoint import load_pickled
 from clipiqa_pyiqa.workbench.learning.stored_features import NOT_AUGMENTED, read_or_encode_features
 from clipiqa_pyiqa.workbench.results.columns import Column

@@ -17,7 +17,7 @@ from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.antonym import column_means
 from clipiqa_pyiqa.prompts.head import HEAD_FORMAT, OpinionHead
 from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn, parse_prompts, question_record
-from clipiqa_pyiqa.weights.architecture import TowerKind
+from clipiqa_pyiqa.weights.checkpoint import TowerKind
 
 
 class Brightness:

@@ -18,8 +18,8 @@ from weights_fakes import Trap
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.prompts.files import FORMAT, PUBLISHED, save_prompt_file
 from clipiqa_pyiqa.prompts.head import content_checksum
-from clipiqa_pyiqa.weights import clips, finding
-from clipiqa_pyiqa.weights.metric_files import PYIQA_FILES
+from clipiqa_pyiqa.weights import finding, published
+from clipiqa_pyiqa.weights.published import PYIQA_FILES
 
 WIDTH = 64  # of mini's texts
 CTX = normal(2, 16, WIDTH) * 0.02

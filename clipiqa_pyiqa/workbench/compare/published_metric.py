@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ...errors import PromptError
 from ...metric import CLIPIQA
 from ...prompts.pairs import PRESETS, parse_prompts
-from ...weights.clips import OPENAI, published_clip
+from ...weights.published import OPENAI, published_clip
 from ..files.specifications import Settings
 from ..metrics.description import ObjectDescription, PyiqaDescription
 from ..metrics.kinds import BrokenMetric, ClipMetric, FileMetric, ImageMetric

@@ -13,7 +13,7 @@ import pandas
 from ...errors import CLIPIQAError
 from ...files import write_bytes, write_text
 from ...prompts.files import pickled, save_prompt_file
-from ...training.prompts import EpochResult, PromptTraining
+from ...training import EpochResult, PromptTraining
 from ...weights.checkpoint import load_pickled
 from .correlations import Correlations
 

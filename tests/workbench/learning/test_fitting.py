@@ -19,8 +19,8 @@ from tensors import assert_close, uniform
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
 from clipiqa_pyiqa import files as hashes
+from clipiqa_pyiqa import training as heads
 from clipiqa_pyiqa.prompts.head import content_checksum
-from clipiqa_pyiqa.training import heads
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.workbench.files.locking import locked
 from clipiqa_pyiqa.workbench.images.image import read_image
