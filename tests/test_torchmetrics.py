@@ -36,7 +36,7 @@ def ours(prompts):
 
 def test_what_is_no_tensor_is_refused():
     for metric in BOTH:
-        assert "dense tensor" in refused(metric, "photo.png")
+        assert "must be a tensor" in refused(metric, "photo.png")
 
 
 @pytest.mark.parametrize(

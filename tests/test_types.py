@@ -20,7 +20,7 @@ def test_options_are_literals_and_nothing_else_is_taken():
         (CLIPIQALoss, "form", {"linear", "nll", "margin"}),
         (CLIPIQALoss, "reduction", {"mean", "sum", "none"}),
         (CLIPIQALoss, "nan", {"raise", "propagate"}),
-        (CLIPIQA, "precision", {"fp32", "bf16", "fp16"}),
+        (CLIPIQA, "precision", {"fp32", "bf16", "fp16", "fp64"}),
         (CLIPIQA, "aggregate", {"mean", type(None)}),
         (CLIPIQA, "model_type", {"clipiqa", "clipiqa+", "clipiqa+_rn50_512", "clipiqa+_vitL14_512"}),
         (CLIPIQA, "pos_embedding", {"none", "interpolate", "fixed", bool, type(None)}),

@@ -16,7 +16,7 @@ def format_of(path: Path) -> str:
     if format is None:
         known = ", ".join(SUFFIXES)
         raise ResultsError(
-            f"the suffix of {str(path)!r} names no known format: use one of {known}, or pass `format`.",
+            f"the end of {str(path)!r} is no known suffix: use one of {known}, or pass `format`.",
             options=("format",),
         )
     return format

@@ -188,7 +188,7 @@ def test_bad_usage(score):
         ("photos --out nowhere/scores.csv", "no folder"),
         ("photos --format csv --out photos/a.png --overwrite", "one of the inputs"),
         ("photos --keep caption", "needs --out"),
-        ("photos --out folder", "no known format"),
+        ("photos --out folder", "no known suffix"),
         ("photos --out memory://folder/scores.csv", "only --engine ray"),
         *((f"photos {idle}", "need") for idle in ("-0", "--actors 2", "--engine ray")),
         *((f"photos --engine ray --out folder {idle}", "not go with") for idle in ("--overwrite", "--format csv")),
