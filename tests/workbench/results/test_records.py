@@ -12,8 +12,8 @@ from importlib.metadata import version
 import pyiqa
 import pytest
 import torch
+from frozen_files import FROZEN, NAMED_BY_PYIQA, copy_results, fill_cache, make_inputs
 from pyarrow import parquet
-from result_files import FROZEN, NAMED_BY_PYIQA, copy_results, fill_cache, make_inputs
 from weights_fakes import fake_state_dict
 
 from clipiqa_pyiqa import __version__, score_paths

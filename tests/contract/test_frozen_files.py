@@ -1,6 +1,6 @@
 """Result files of earlier versions are resumed, on any machine: nothing is scored again, and all scores are kept.
 
-``tests/helpers/result_files.py`` says how the files in ``tests/workbench/results/frozen`` were made.
+``tests/helpers/frozen_files.py`` says how the files in ``tests/contract/frozen`` were made.
 """
 
 import json
@@ -10,9 +10,7 @@ from importlib.metadata import version
 
 import pandas as pd
 import pytest
-from pandas.testing import assert_frame_equal
-from pyiqa.models.inference_model import InferenceModel
-from result_files import (
+from frozen_files import (
     COMMANDS,
     COMMANDS_OF_INTERRUPTED,
     FROZEN,
@@ -26,6 +24,8 @@ from result_files import (
     make_inputs,
     move_images,
 )
+from pandas.testing import assert_frame_equal
+from pyiqa.models.inference_model import InferenceModel
 
 from clipiqa_pyiqa import CLIPIQA
 
