@@ -18,12 +18,18 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pandas
 import pyarrow
 import scipy.io
 import torch
+from photos import PHOTOS, distorted_photos
+from PIL import Image, ImageFilter
 from pyarrow import parquet
 
 FROZEN = Path(__file__).parents[1] / "contract/frozen"
+FIRST = FROZEN / "first"
+SECOND = FROZEN / "second"
+"""Two editions of the same results: :func:`freeze` makes what the second lacks."""
 BUNDLED = Path(__file__).parents[1] / "data"
 MOMENT = 1_700_000_000_000_000_000
 """The time of each image in nanoseconds; a whole second, as some disks know nothing finer."""
@@ -121,27 +127,27 @@ def command(line):
 
 
 def freeze(folder):
-    """Make the files that ``tests/contract/frozen`` lacks, in a folder of the inputs."""
+    """Make the files that the second edition lacks, in a folder of the inputs."""
     (folder / "interrupted").mkdir()
     for name, line in COMMANDS.items():
-        if not (FROZEN / name).exists():
+        if not (SECOND / name).exists():
             command(f"{line} --out {name} --device cpu -q")
-            copy_results(folder, FROZEN, name)
+            copy_results(folder, SECOND, name)
             if name == "compare":
-                move_images(FROZEN / "compare/scores/mine.parquet", "/frozen")
-    if not (FROZEN / "named.csv").exists():
+                move_images(SECOND / "compare/scores/mine.parquet", "/frozen")
+    if not (SECOND / "named.csv").exists():
         from pyiqa.utils import download_util
 
         fill_cache(folder)
         download_util.DEFAULT_CACHE_DIR = str(folder)
         command(f"{NAMED} --out named.csv --device cpu -q")
-        copy_results(folder, FROZEN, "named.csv")
+        copy_results(folder, SECOND, "named.csv")
     for name in INTERRUPTED:
-        if not (FROZEN / f"interrupted/{name}.part.jsonl").exists():
+        if not (SECOND / f"interrupted/{name}.part.jsonl").exists():
             if name == "added.csv":
                 command(f"{BEFORE} --out interrupted/{name} --device cpu -q")
             interrupt(name)
-            copy_results(folder, FROZEN, f"interrupted/{name}")
+            copy_results(folder, SECOND, f"interrupted/{name}")
 
 
 def copy_results(source, target, name):
@@ -177,7 +183,53 @@ def interrupt(name):
             next(run)
 
 
+LEARNED = FROZEN / "learned"
+"""Learned prompts, heads, and their scores in float64 of the three images that ``images.png`` holds."""
+FITS = {
+    "affine.safetensors": "--method affine",
+    "affine-stages.safetensors": "--method affine --fit-on stages --own-scale --lower-better",
+    "ridge.safetensors": "--method ridge --own-scale",
+    "ridge-stages.safetensors": "--method ridge --fit-on stages",
+}
+"""Head -> options of the ``clipiqa fit`` that made it."""
+SIDE = 96
+
+
+def learned_images():
+    """Return the images as a batch ``(N, 3, 96, 96)`` in float64."""
+    pixels = torch.from_numpy(np.array(Image.open(LEARNED / "images.png")))
+    return pixels.unflatten(0, (-1, SIDE)).permute(0, 3, 1, 2).double() / 255
+
+
+def freeze_learned(folder):
+    """Make the files of :data:`LEARNED` in a folder: three cuttings, prompts after two epochs, heads."""
+    from clipiqa_pyiqa import CLIPIQA, save_prompt_file
+
+    LEARNED.mkdir()
+    cuttings = [Image.open(photo).convert("RGB").crop((0, 0, SIDE, SIDE)) for photo in sorted(BUNDLED.glob("*.jpg"))]
+    cuttings.append(cuttings[0].filter(ImageFilter.GaussianBlur(2)))
+    Image.fromarray(np.concatenate([np.asarray(each) for each in cuttings])).save(LEARNED / "images.png")
+    (folder / "rated").mkdir()
+    rated = distorted_photos(folder / "rated", PHOTOS, (64, 48), parts=2)
+    rows = [f"{path},{1 + 4 * number / len(rated)}" for number, path in enumerate(rated)]
+    (folder / "rated.csv").write_text("\n".join(["path,mos", *rows]))
+    common = "rated.csv --backbone mini --range 1 5 --device cpu -q --features features --out"
+    command(f"train {common} run --epochs 2 --batch-size 8")
+    shutil.copyfile(folder / "run/last.safetensors", LEARNED / "prompts.safetensors")
+    learned = CLIPIQA("clipiqa+", pretrained_model_path=LEARNED / "prompts.safetensors")
+    save_prompt_file(learned.prompt_learner, LEARNED / "prompts.pth")
+    for name, options in FITS.items():
+        command(f"fit {common} {LEARNED / name} {options}")
+    columns = {}
+    for file in sorted((*LEARNED.glob("*.safetensors"), *LEARNED.glob("*.pth"))):
+        metric = CLIPIQA("clipiqa+", backbone="mini", pretrained_model_path=file).eval()
+        columns[file.name] = metric(learned_images())[:, 0].tolist()
+    pandas.DataFrame(columns).to_csv(LEARNED / "scores.csv", index=False)
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary, chdir(temporary):
         make_inputs(Path(temporary))
         freeze(Path(temporary))
+        if not LEARNED.exists():
+            freeze_learned(Path(temporary))
