@@ -1,4 +1,4 @@
-"""Packed weights: what takes them, what does not, and what they weigh. (What they give: test_parity.py.)"""
+"""Packed weights: what takes them, what does not, and what they weigh. (What they give: test_public_parity.py.)"""
 
 import pytest
 import torch

@@ -6,7 +6,6 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from assertions import refused
 from photos import photo_like
 from safetensors.torch import load_file
 from tensors import assert_close, normal
@@ -15,7 +14,6 @@ from clipiqa_pyiqa.clip.resnet import resize_rows
 from clipiqa_pyiqa.loss import general_path
 
 SIZES = [(64, 96), (95, 130)]
-PAIRS = ["sharpness", "noisiness", ("Crisp photo.", "Hazy photo.")]
 
 
 @functools.lru_cache(maxsize=2)
@@ -73,27 +71,3 @@ def test_maps_equal_open_clips_modules_in_float64(make, backbone, pos_embedding)
             for each in (ours, without_gradient):
                 assert_close(each, theirs, atol=1e-8)
             assert (slope - expected).norm() <= 1e-8 * expected.norm()  # rounding only
-
-
-@pytest.mark.parametrize(
-    "backbone", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("RN50", "ViT-B/32")), "mini"]
-)
-def test_a_place_gets_the_score_of_its_feature(make, backbone):
-    """Every place asked as an image would be; of a batch as of single images; beside them the image's features."""
-    metric = make(backbone)
-    x = photo_like(96, 160, n=2)
-    with torch.no_grad():
-        features, cells = metric.encode_with_map(x)
-        assert_close(features, metric.encode_image(x), atol=1e-6)
-        singles = torch.cat([metric.encode_map(image) for image in x.split(1)])
-        assert_close(cells, singles, atol=2e-6)
-        scores = metric.score_map(x, PAIRS)
-        assert scores.shape == (2, 3, 3, 5)
-        place = metric.score(cells[:, :, 1, 3], PAIRS, aggregate=None)
-        assert_close(scores[:, :, 1, 3], place, atol=1e-6)
-        torch.testing.assert_close(metric.score(cells, PAIRS), scores.mean(1, keepdim=True))
-
-
-def test_a_metric_or_an_image_without_a_map_is_refused(make):
-    for metric, width in ((make("mini", pos_embedding="fixed"), 64), (make("mini"), 31)):
-        refused(metric.score_map, photo_like(64, width))

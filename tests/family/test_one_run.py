@@ -13,7 +13,6 @@ from clipiqa_pyiqa.workbench.images.scoring_memory import PICTURE_BYTES, scoring
 from clipiqa_pyiqa.workbench.metrics.building import build_metrics
 
 CPU = torch.device("cpu")
-V2 = [1.655, 2.359, 3.070, 3.672, 4.238, 4.701, 5.073, 5.365, 5.577, 5.747]
 
 
 @pytest.fixture
@@ -56,24 +55,6 @@ def test_several_metrics_fill_columns_of_one_run(clipiqa, metrics, monkeypatch):
     alone, (row,) = read_results("alone.csv")
     assert row.scores[0] == pytest.approx(rows[0].scores[1], abs=1e-5)
     assert alone.columns[0].fingerprint == head.columns[1].fingerprint  # so the two files can be compared
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize(
-    "asked, named",
-    {
-        "lpips": "clipiqa table",
-        "fid": "a set of images",
-        "clipscore": "a caption",
-        "mini MINI": "called 'mini'",
-        "clipiqa:bckbone=mini": "'bckbone'",
-        "'a=clipiqa:backbone=mini,prompts=[quality, sharpness],aggregate=null'": "one score",
-        "mini --prompts sharpness --learned-prompts clipiqa+": "excludes",
-    }.items(),
-)
-def test_metrics_that_cannot_share_a_run_are_refused(clipiqa, asked, named, tmp_path):
-    noise(tmp_path / "a.png", 64, 64)
-    clipiqa(f"score {tmp_path}/a.png --metrics {asked}", 2, named)
 
 
 def test_an_image_too_small_for_one_of_them_keeps_the_scores_of_the_others(clipiqa, seeded_weights, tmp_path):

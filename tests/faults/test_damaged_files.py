@@ -21,7 +21,7 @@ from tensors import normal
 from torch.utils._pytree import tree_map_only
 from weights_fakes import save_archive
 
-from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError, fit
+from clipiqa_pyiqa import CLIPIQA, CLIPIQAError, ImageError
 from clipiqa_pyiqa.weights.checkpoint import open_checkpoint
 from clipiqa_pyiqa.weights.published import MINI_FILE
 from clipiqa_pyiqa.workbench.experiments.votes import read_votes
@@ -129,17 +129,6 @@ def test_damaged_files_of_others_are_read_or_refused(folder, times):
     for name in READERS:
         assert outcome(READERS[name], folder / name) != REFUSED
         damaged(folder / name, READERS[name], 60 * times)
-
-
-def test_damaged_heads_are_refused(folder, metric, times):
-    path = folder / "head.safetensors"
-    x = torch.rand(1, 3, 40, 40)
-    fit(folder / "scores.csv", metric=metric, method="affine", device="cpu", features=folder / "store").save(path)
-
-    def read(path):
-        return CLIPIQA("clipiqa+", pretrained_model_path=str(path), backbone="mini")(x)
-
-    check_that_damage_is_refused(path, read, 8 * times)
 
 
 def test_damaged_weights_are_refused(tmp_path, times):

@@ -1,8 +1,6 @@
 """What macOS and Windows lack or forbid, as far as Linux can pretend to, and terminals without Unicode."""
 
-import io
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,11 +57,3 @@ def test_without_flock_a_warning_says_so(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(locking, "fcntl", None)
     with locking.locked(tmp_path / "x.csv"):
         assert "x.csv cannot be locked on this file system" in caplog.text
-
-
-def test_terminals_without_unicode_get_escapes(tmp_path, clipiqa, monkeypatch):
-    shutil.copy(PHOTOS / "canyon-wren.jpg", tmp_path / "鳥.jpg")
-    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
-    monkeypatch.setattr(sys, "stdout", out)
-    clipiqa("rank . -b mini --max-side 64 -q", 0)
-    assert r"\u9ce5.jpg" in out.buffer.getvalue().decode()

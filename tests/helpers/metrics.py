@@ -1,4 +1,4 @@
-"""Metrics for tests: one of brightness, one with learned prompts, one with cheap features.
+"""Metrics for tests: one of brightness, one with cheap features; a fitted head.
 
 Each further prompt pair's score is half the one before, so that columns can be told apart.
 """
@@ -69,15 +69,6 @@ def main_with_brightness():
     standin = Brightness(float(seconds), float(stall))
     building.create_ours = lambda *_, **__: standin
     return main()
-
-
-def learned(weights, **options):
-    """A metric with a seeded random context, as if it had been trained."""
-    metric = CLIPIQA("clipiqa+", pretrained=False, clip_weights=weights, quick_gelu=True, **options)
-    ctx = metric.prompt_learner.ctx
-    with torch.no_grad():
-        ctx.add_(normal(ctx.shape) * 0.02)
-    return metric
 
 
 def save_head(metric, path):

@@ -6,8 +6,8 @@ import tarfile
 from pathlib import Path
 
 import pyarrow
-from metrics import Brightness
 from PIL import Image
+from plain_metrics import Bright
 from pyarrow import parquet
 
 from clipiqa_pyiqa import score_paths
@@ -53,8 +53,8 @@ def save_parquet(path, columns, schema=None):
 
 
 def score(sources, out, metric=None, **options):
-    """Score shards by their brightness into a file; return the run."""
-    run = score_paths(metric or Brightness(), sources, out=out, device="cpu", workers=1, **options)
+    """Score shards into a file, by their brightness unless a metric is given; return the run."""
+    run = score_paths(metric or {"quality": Bright()}, sources, out=out, device="cpu", workers=1, **options)
     run.run()
     return run
 

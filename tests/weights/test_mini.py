@@ -80,15 +80,6 @@ def test_an_incomplete_file_is_refused(tmp_path):
         refused(lambda options=options: CLIPIQA(**options)(torch.rand(1, 3, 64, 64)))
 
 
-def test_mini_takes_fixed_sizes_but_no_positional_embedding(metric):
-    refused(CLIPIQA, backbone="mini", pos_embedding="interpolate")
-    fixed = CLIPIQA(backbone="mini", pos_embedding="fixed")
-    x = torch.rand(1, 3, 224, 224)
-    # 224 px are their own size, where resizing and cropping change nothing but rounding
-    assert_close(fixed.encode_image(x), metric.encode_image(x), atol=1e-5)
-    assert fixed(torch.rand(1, 3, 20, 300)).shape == (1, 1)
-
-
 # Words
 
 
@@ -103,12 +94,6 @@ def test_unknown_words_are_named_in_one_message(tmp_path, caplog):
         metric(x, prompts=["happy", ("Scary photo.", "Good photo.")])
     (said,) = [record.getMessage() for record in caplog.records]
     assert "mini never saw 'scary', 'peaceful', 'zygomorphic', 'happy', 'sad', so scores of texts with these" in said
-
-
-def test_commands_leave_out_pairs_with_unknown_words(clipiqa, caplog):
-    said = clipiqa(f"radar {PHOTOS}/canyon-wren.jpg -b mini --max-side 64 -q", 0).out
-    assert {line.split()[0] for line in said.splitlines()[1:]} == set(LOOKS)
-    assert caplog.text.count("left out") == 1
 
 
 # Damage

@@ -62,17 +62,7 @@ def test_a_list_on_standard_input(folder, monkeypatch):
         assert [Path(path).name for path in find_sources(["-"], null_separated=null).paths] == ["c.webp", "a.png"]
 
 
-def test_a_closed_standard_input_lists_nothing(clipiqa, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", None)
-    assert "nothing to score" in clipiqa("score - -b mini", 2).err
-
-
 # Results
-
-
-def test_results_that_exist_are_named_before_weights_are_looked_for(clipiqa, folder):
-    Path("s.csv").write_text("mine")
-    clipiqa("score photos --out s.csv --clip-weights gone.pt", 2, "exists already")
 
 
 def test_table_on_standard_output(score):

@@ -1,6 +1,5 @@
 """``clipiqa sweep``: pictures changed in steps, each version scored once, and correlations against scipy's."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -124,22 +123,6 @@ def test_the_legend_names_the_curves_of_all_panels(grey_steps):
     assert set(drawn) == set(named.items())
     assert len(named) == len(set(named.values())) == 2 * 2  # questions and scales
     assert len(drawn) == 2 + 2 * 2  # brightness has a panel of its own
-
-
-@pytest.mark.slow
-def test_a_sample_of_a_data_sets_test_images_is_drawn_by_its_seed(clipiqa, koniq):
-    line = f"sweep koniq10k-1024:split=test --data-root {koniq} -c fig4 -b mini --scales 1 --steps 3 --max-side 48"
-    drawn = {}
-    for name, options in {"a": "--seed 0", "again": "--seed 0", "b": "--seed 1"}.items():
-        clipiqa(f"{line} --sample 3 {options} --out {name}", 0)
-        drawn[name] = pandas.read_csv(f"{name}/sweep.csv")["path"].unique().tolist()
-    tests = [str(koniq / "koniq10k/1024x768" / f"{number}.png") for number in range(4, 10)]
-    assert drawn["a"] == drawn["again"] != drawn["b"]
-    assert len(drawn["a"]) == 3 and set(drawn["a"]) <= set(tests)
-    summary = json.loads(Path("a/summary.json").read_text())
-    assert (summary["provenance"]["sample"], summary["provenance"]["seed"]) == (3, 0)
-    clipiqa(f"{line} --sample 7 --out c", 2, "--sample must be at most 6 images")
-    clipiqa(f"{line} --out {koniq}/koniq10k/1024x768/out", 2, "lies in")
 
 
 def test_data_sets_and_paths_are_told_apart(clipiqa, koniq, grey_steps):

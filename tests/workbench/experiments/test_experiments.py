@@ -107,35 +107,8 @@ def test_pairs_takes_any_metric(versions):
     assert table.loc["low", "mean difference"] < 0
 
 
-def test_agreement_takes_any_metric(versions):
-    result = agreement(["entropy", {"low": Low()}], versions / "votes.csv")
-    table = result.summary().set_index(["question", "attribute"])
-    assert table["majority accuracy"].to_dict() == {("entropy", "quality"): 0, ("low", "quality"): 1}
-
-
-def test_sweep_takes_any_metric(versions):
-    result = sweep({"low": Low()}, versions / "low", changes="brightness", steps=3, scales=[1])
-    (row,) = result.summary().to_dict(orient="records")
-    assert (row["score"], row["mean Spearman"]) == ("low", -1)
-
-
 def test_radar_takes_any_metric_with_a_closed_range(versions):
     result = radar([Bright(), {"low": Low()}], versions / "low", ["happy", "new"])
     assert result.charts == {"": ["happy", "new", "low"]}
     assert result.shares()["low"].tolist() == pytest.approx([20 / 255, 60 / 255, 100 / 255])
     refused(radar, [Bright(), {"open": lambda x: x.mean()}], versions / "low", ["happy", "new"])
-
-
-@pytest.mark.slow
-def test_the_commands_take_named_metrics_and_questions(clipiqa, versions):
-    for command in (
-        "rank low",
-        "pairs low high",
-        "sweep low --changes contrast --steps 3 --scales 1",
-        "agreement votes.csv",
-    ):
-        printed = clipiqa(f"{command} -b mini -p quality -m entropy --device cpu -q", 0).out
-        assert "quality" in printed and "entropy" in printed
-    assert clipiqa("rank low -m entropy --worst 1 --paths -q", 0).out.startswith("low/")
-    (versions / "s.csv").write_text("path,x\nlow/0.png,1\n")
-    clipiqa("rank low -m s.csv:lower_better=true", 2, "in a file")

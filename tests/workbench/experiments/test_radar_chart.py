@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from assertions import refused
 from metrics import Brightness
 from photos import save_grey
 
@@ -32,25 +31,7 @@ def test_the_figures_lines_are_the_scores(tmp_path):
         assert math.isclose(angles[1], 2 * math.pi / 6)
 
 
-def test_a_heads_scale_is_that_of_people(clipiqa, tmp_path):
-    paths = [save_grey(tmp_path / f"{level}.png", level) for level in (20, 90, 200)]
-    (tmp_path / "s.csv").write_text("path,mos\n20.png,1\n90.png,5\n200.png,2\n")
-    clipiqa("fit s.csv -b mini --method affine --range 1 5 --own-scale --out h.safetensors", 0)
-    result = radar([f"{label}=h.safetensors" for label in "abc"], paths)
-    np.testing.assert_allclose(result.shares(), ((result.frame - 1) / 4).clip(0, 1))
-    # a head alone answers no questions of the paper
-    clipiqa("radar 20.png --learned-prompts h.safetensors", 2, "three questions")
-    refused(radar, CLIPIQA("clipiqa+", backbone="mini", pretrained_model_path="h.safetensors"), paths)
-
-
 def test_images_of_one_name_are_told_apart(tmp_path):
     paths = [save_grey(tmp_path / folder / "a.png", 20) for folder in ("x", "y")]
     result = radar(Brightness(), paths, ["happy", "new", "scary"])
     assert list(result.summary()) == ["question", "x/a.png", "y/a.png"]
-
-
-def test_charts_that_cannot_be_drawn_are_refused(clipiqa, tmp_path):
-    for number in range(9):
-        save_grey(tmp_path / f"{number}.png", number)
-    clipiqa(f"radar {tmp_path}/1.png -p happy new --backbone mini", 2, "three questions")
-    clipiqa(f"radar {tmp_path} --backbone mini", 2, "at most 8 images")

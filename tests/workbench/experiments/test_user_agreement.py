@@ -1,7 +1,5 @@
 """``clipiqa agreement``: reading votes, accuracy computed another way, ties, and votes from a known order."""
 
-import json
-
 import pandas
 import pytest
 from assertions import refused
@@ -50,28 +48,6 @@ def test_a_corrupt_image_takes_its_pairs_along(folder):
     refused(agreement, Brightness(), write_votes(folder, "new,a.png,b.png,first"))
 
 
-@pytest.mark.slow
-def test_attributes_that_the_backbone_never_saw_are_left_out_and_named(clipiqa, folder):
-    path = write_votes(
-        folder, "brightness,a.png,b.png,second", "happy,a.png,c.png,first", "happy,b.png,c.png,first",
-        "new,c.png,d.png,first",
-    )  # fmt: skip
-    told = "left out: 'happy', 'new' (3 pairs), as mini never saw their words"
-    printed = clipiqa(f"agreement {path} --backbone mini --out out", 1, told).out
-    assert "happy" not in printed and "brightness" in printed
-    assert pandas.read_csv("out/agreement.csv")["attribute"].tolist() == ["brightness"]
-    assert json.loads((folder / "out/summary.json").read_text())["unknown"] == {"happy": 2, "new": 1}
-    assert len(pandas.read_csv("out/scores.csv")) == 2  # of the images that are still compared
-    clipiqa(
-        f"agreement {path} --backbone mini --prompts happy brightness", 0, "never saw 'happy'", out="happy       new "
-    )
-
-
-def test_without_any_known_attribute_there_is_no_agreement(clipiqa, folder):
-    path = write_votes(folder, "happy,a.png,b.png,second")
-    clipiqa(f"agreement {path} --backbone mini", 2, "mini never saw the words of any attribute ('happy')")
-
-
 def test_questions_that_choose_for_all_attributes_count_each_pair_once(folder):
     path = write_votes(
         folder, "happy,a.png,b.png,first", "happy,a.png,b.png,second", "happy,c.png,d.png,second",
@@ -89,14 +65,3 @@ def test_questions_that_choose_for_all_attributes_count_each_pair_once(folder):
         pandas.testing.assert_frame_equal(table.loc[[question]], alone)
     labels = [label.get_text() for label in result.figure().axes[0].get_xticklabels()]
     assert labels[2:4] == ["all, brightness", "happy, quality"]
-
-
-# Command
-
-
-def test_what_was_left_out_is_said(clipiqa, folder):
-    path = write_votes(
-        folder, "brightness,a.png,b.png,first", "brightness,a.png,b.png,second", "brightness,c.png,d.png,tie",
-        "brightness,c.png,d.png,second",
-    )  # fmt: skip
-    clipiqa(f"agreement {path} --backbone mini", 0, "1 pair without a majority", "1 vote for neither")

@@ -9,7 +9,7 @@ import pandas
 import pytest
 from assertions import check_page, refused
 from metrics import Brightness
-from photos import save_corrupt, save_grey
+from photos import save_grey
 
 from clipiqa_pyiqa import CLIPIQA, agreement, make_pairs
 from clipiqa_pyiqa.workbench.experiments.votes import read_votes
@@ -59,42 +59,6 @@ def test_photos_of_one_score_form_no_pair(tmp_path):
     assert len(study.pairs) == 1 and study.counts_below_wanted == {"happy": 1} and not study.is_complete
     assert "'happy' has 1 pair" in study.notes()[0]
     refused(make_pairs, Brightness(), paths[1:3], ["happy"], count=1)
-
-
-def test_a_corrupt_photo_is_in_no_pair(clipiqa, photos):
-    save_corrupt(photos / "ü.png")
-    clipiqa("agreement --make-pairs 2 photos -p brightness -b mini --out study", 1, "left out", "ü.png")
-    assert not pandas.read_csv("study/pairs.csv")[["high", "low"]].isin([str(photos / "ü.png")]).any(axis=None)
-
-
-def test_attributes_that_the_backbone_never_saw_are_named(clipiqa, photos):
-    line = "agreement --make-pairs 2 photos --out study -b mini"
-    clipiqa(f"{line} -p happy brightness", 1, "left out: 'happy', as mini never saw", out="brightness")
-    assert [attribute["name"] for attribute in data_in(Path("study"))["attributes"]] == ["brightness"]
-    clipiqa(f"{line} -p happy --overwrite", 2, "mini never saw the words of any attribute ('happy')")
-
-
-def test_what_people_cannot_be_asked_is_refused(clipiqa, photos):
-    for options, words in {
-        "-b mini -p brightness": "add --out",
-        "-b mini -p brightness --out study --root photos": "--root belongs to votes",
-        "-b mini -p brightness --out study --make-pairs 0": "--make-pairs must be between 1 and 500",
-        "-b mini -p brightness --out study --make-pairs 3": "got 5: pass more photos, or a smaller --make-pairs.",
-        "-b mini -p antonyms --out study": "",
-        "-m entropy --out study": "one CLIP-IQA",
-    }.items():
-        count = "" if "--make-pairs" in options else "--make-pairs 2"
-        clipiqa(f"agreement photos {count} {options}", 2, words)
-    assert not Path("study/pairs.html").exists()
-
-
-def test_a_second_run_needs_leave_and_a_third_goes_on(clipiqa, photos):
-    line = "agreement --make-pairs 2 photos -p brightness -b mini --out 'a study'"
-    clipiqa(line, 0, "clipiqa agreement 'a study'/votes-*.csv")
-    before = Path("a study/pairs.html").read_text(encoding="utf-8")
-    clipiqa(line, 2, "--resume")
-    clipiqa(f"{line} --resume", 0, "to score: none")
-    assert Path("a study/pairs.html").read_text(encoding="utf-8") == before
 
 
 # In a browser

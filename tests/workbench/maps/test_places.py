@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from assertions import refused
 from photos import area, blurred, jpeg, noisy, photo_like
 from PIL import Image, ImageEnhance
 from torchvision.transforms.v2.functional import pil_to_tensor
@@ -76,10 +75,3 @@ def test_the_map_shows_which_half_was_damaged(metric):
             inside = (left <= middles) & (middles < right)
             areas.append(area(scores[:, inside].ravel(), scores[:, ~inside].ravel()))
         assert np.mean(areas) > 0.95 and min(areas) > 0.9, areas
-
-
-def test_what_is_no_metric_and_no_truth_is_named(metric):
-    images = torch.rand(1, 3, 64, 64)
-    assert "metric must be a CLIPIQA" in refused(quality_map, "mini", images)
-    assert "smooth must be" in refused(quality_map, metric, images, smooth="no")
-    assert "upsample must be" in refused(quality_map, metric, images, upsample="yes")

@@ -125,34 +125,6 @@ def test_scores_by_other_parameters_are_not_continued_or_compared(cache, tmp_pat
     assert score_paths(["niqe"], "photos", out="base.csv", resume=True, **OPTIONS).tally.unchanged == 2
 
 
-def test_scores_are_kept_while_the_file_is_missing(cache, caplog):
-    save_niqe(cache / NIQE)
-    score_paths(["niqe", "entropy"], "photos", out="s.csv", **OPTIONS).run()
-    before = pandas.read_csv("s.csv")
-    parameters_file = (cache / NIQE).rename(cache / "elsewhere.mat")
-    shutil.copy(BUNDLED / "canyon-wren.jpg", "photos/more.jpg")
-    score_paths(["niqe", "entropy"], "photos", out="s.csv", resume=True, **OPTIONS).run()
-    again = pandas.read_csv("s.csv")
-    pandas.testing.assert_series_equal(again["niqe"][:2], before["niqe"])
-    assert np.isnan(again["niqe"][2]) and "cannot be built" in again["error"][2]
-    parameters_file.rename(cache / NIQE)
-    score_paths(["niqe", "entropy"], "photos", out="s.csv", resume=True, **OPTIONS).run()
-    assert pandas.read_csv("s.csv")["niqe"].notna().all()
-
-
-def test_a_run_continues_with_the_copy_of_a_file_that_a_broken_metric_asks_for(cache, caplog):
-    score_paths(["niqe", "entropy"], "photos", out="s.csv", **OPTIONS).run()
-    assert "name a copy (NAME:pretrained_model_path=FILE)" in caplog.text
-    assert pandas.read_csv("s.csv")["niqe"].isna().all()
-    save_niqe("copy.mat")
-    niqe = "niqe:pretrained_model_path=copy.mat"
-    run = score_paths([niqe, "entropy"], "photos", out="s.csv", resume=True, **OPTIONS)
-    assert [row.asked for row in run] == [(True, False)] * 2
-    assert pandas.read_csv("s.csv")["niqe"].notna().all() and "does not tell the parameters" not in caplog.text
-    save_niqe("copy.mat", 2.5)
-    assert "'niqe' parameters" in refused(score_paths, [niqe, "entropy"], "photos", out="s.csv", resume=True, **OPTIONS)
-
-
 def test_scores_whose_parameters_were_not_recorded_are_made_again_and_a_line_says_so(cache, caplog):
     save_niqe(cache / NIQE)
     score_paths(["niqe", "entropy"], "photos", out="s.csv", **OPTIONS).run()

@@ -1,7 +1,6 @@
 """The page of ranked photos: what it knows of them, and how a reader moves the threshold and copies paths."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -43,11 +42,6 @@ def data_in(page):
     return json.loads(re.search(r'id="data">(.*?)</script>', page.file.read_text(), re.S)[1])
 
 
-@pytest.fixture
-def ranked(clipiqa, folder):
-    return lambda options, *said: clipiqa(f"rank scores.csv --root {folder}/photos {options}", *said)
-
-
 # What is written
 
 
@@ -62,19 +56,6 @@ def test_photos_are_on_the_page_from_the_best_to_the_worst(folder):
     assert second["link"] == "../photos/b/5%20%C3%BC.png"
     assert page.without_thumbnail == [str(folder / "photos/b/4.png")] and data["photos"][3]["thumbnail"] == ""
     assert Image.open(folder / "page" / best["thumbnail"]).size == (48, 40)
-
-
-def test_a_photo_shows_its_flag_and_the_page_tells_where_thumbnails_are(clipiqa, tmp_path):
-    save_grey(tmp_path / "photos/black.png", 0, (64, 64))
-    Image.effect_noise((64, 64), 60).save(tmp_path / "photos/noise.png")
-    clipiqa("score photos -m entropy --out s.csv", 0)
-    clipiqa("rank s.csv --page page", 0)
-    page = (tmp_path / "page/ranking.html").read_text()
-    photos = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])["photos"]
-    flags = {photo["name"]: photo["flag"] for photo in photos}
-    assert flags["noise.png"] == "" and flags["black.png"].startswith("almost ")
-    assert all(photo["about"].endswith(photo["flag"]) for photo in photos)
-    assert "in the hidden folder .thumbnails beside it" in page
 
 
 def test_low_scores_are_the_best_of_some_metrics(folder):
@@ -107,41 +88,12 @@ def test_images_in_shards_have_thumbnails_but_no_link(tmp_path):
     assert [photo["link"] for photo in photos] == ["", "", ""] and photos[2]["thumbnail"] == ""
 
 
-def test_a_name_that_is_no_text_is_on_the_page(clipiqa, tmp_path):
-    odd = os.fsdecode(b"photos/caf\xe9.png")
-    save_grey(tmp_path / "photos/a.png", 90).rename(odd)
-    clipiqa("rank photos -b mini --best 1 --page page", 0, out="caf\\xe9.png")
-    page = Path("page/ranking.html").read_text()
-    thumbnail = re.search(r'"(\.thumbnails/[^"]+)"', page)[1]
-    assert '"../photos/caf%E9.png"' in page and Path("page", thumbnail).is_file()
-
-
 def test_markup_in_names_is_text(tmp_path):
     name = "<script>alert(1)<!--.png"
     save_grey(tmp_path / name, 9)
     (tmp_path / "scores.csv").write_text(f'image,"</script><b>"\n{name},0.5\n')
     page = page_of(tmp_path, by="</script><b>", root="").file.read_text()
     assert page.count("<script") == 2 and "<b>alert" not in page and "&lt;/script&gt;" in page
-
-
-# The command
-
-
-def test_only_the_picked_are_on_the_page(ranked, folder):
-    ranked("--worst 2 --page page", 1, "1 image left out", "the page is")
-    page = (folder / "page/ranking.html").read_text()
-    assert "<h1>2 photos by MOS</h1>" in page and page.count('"score"') == 2
-
-
-def test_photos_that_moved_are_found_below_root_and_a_foreign_page_stays(ranked, clipiqa, folder):
-    page = folder / "page"
-    clipiqa(f"rank {folder}/scores.csv --page {page}", 2, "--root")
-    ranked(f"--by niqe --page {page}", 0)
-    save_corrupt(folder / "photos/b/4.png")
-    ranked(f"--by niqe --page {page}", 1, "1 photo on the page cannot be read", "4.png")
-    (page / "ranking.html").write_text("mine")
-    ranked(f"--page {page}", 2)
-    assert (page / "ranking.html").read_text() == "mine"
 
 
 # In a browser

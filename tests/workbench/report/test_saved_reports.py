@@ -2,15 +2,12 @@
 
 import hashlib
 import json
-import os
 import shlex
 
-import pandas
 import pytest
 from photos import save_grey
 from PIL import Image
 
-from clipiqa_pyiqa import compare
 from clipiqa_pyiqa.workbench.compare.comparison import scores_name
 from clipiqa_pyiqa.workbench.opinions.data_sets import parse_data_sets
 
@@ -74,29 +71,6 @@ def test_a_table_names_its_folders_and_files(clipiqa, rated, tmp_path):
     }
     assert {"table.csv", "expect.csv", "images.csv", "report.html"} <= provenance["files"].keys()
     assert "Protocol own: T; as its users reconstructed it (here)." in provenance["notes"]
-
-
-def test_a_command_that_prints_csv_says_the_rest_beside_it(clipiqa, rated, tmp_path):
-    printed = clipiqa("compare -m entropy -d lists/mos.csv:root=photos --device cpu --format csv", 0, "negated")
-    (tmp_path / "printed.csv").write_text(printed.out)
-    assert pandas.read_csv(tmp_path / "printed.csv")["metric"].tolist() == ["entropy"]
-
-
-def test_names_need_not_be_utf_8(clipiqa, rated, tmp_path):
-    folder = os.fsdecode(b"caf\xe9")
-    (tmp_path / "photos").rename(tmp_path / folder)
-    clipiqa(f"table --methods a={folder} -m entropy --device cpu --out out", 0)
-    made_from = json.loads((tmp_path / "out/provenance.json").read_text())["made_from"]
-    assert made_from["method a"] == {"images": f"{tmp_path}/caf\\xe9"}
-    assert "a=caf\\xe9" in made_from["command line"]
-
-
-def test_what_python_compares_has_no_command(rated, tmp_path):
-    found = compare({"mean": lambda x: x.mean()}, f"{rated}:root={tmp_path}/photos", device="cpu")
-    assert [*found.report().origin] == ["data set mos"]
-    assert compare({"mean": lambda x: x.mean()}, tmp_path / "photos", device="cpu").report().origin == {
-        "data set photos": f"root: {tmp_path}/photos"
-    }
 
 
 def test_a_data_set_of_pyiqas_names_its_table(contrasts):

@@ -4,7 +4,6 @@ import numpy as np
 import pandas
 import pytest
 from assertions import refused
-from photos import save_grey
 
 from clipiqa_pyiqa import gate
 from clipiqa_pyiqa.errors import Kind
@@ -88,13 +87,6 @@ def test_a_copy_that_lost_its_head_asks_for_the_direction(tmp_path, clipiqa):
     clipiqa(f"rank {file} --by judge --worst 1", 2, "--lower-better or --higher-better")
 
 
-def test_scales_of_earlier_files_are_read(tmp_path):
-    frame = pandas.DataFrame({"path": ["a.png"], "q": [1.0], "scale": ['{"q":[0,1,"lower","3f2a9c018b6d4e75"]}']})
-    frame.to_csv(tmp_path / "a.csv", index=False)
-    (column,) = read_scores(tmp_path / "a.csv").columns.values()
-    assert column.lower_better and column.bounds == (0, 1) and column.fingerprint == "3f2a9c018b6d4e75"
-
-
 def test_neither_names_nor_words_of_a_prompt_decide(two):
     base, new = two({**QUESTION, "questions": [["Sharp, low is good", "Blurry"]]}, "niqe")
     assert gate(base, new).pairs[0].verdict == "better"
@@ -166,13 +158,6 @@ def test_the_shipped_names_are_pyiqas():
     configs = pytest.importorskip("pyiqa.default_model_configs").DEFAULT_CONFIGS
     low = {name for name, config in configs.items() if config.get("lower_better")}
     assert (set(LOWER_BETTER.split()), set(HIGHER_BETTER.split())) == (low, configs.keys() - low)
-
-
-def test_an_assumed_direction_is_said_where_photos_are_picked(tmp_path, clipiqa):
-    (tmp_path / "a.csv").write_text("image,q\na.png,1\nb.png,2\n")
-    save_grey(tmp_path / "a.png", 9)
-    for more in ("--paths", "--page page"):
-        clipiqa(f"rank a.csv --worst 1 --root . {more}", 0, "assumed")
 
 
 AFFINE = {**HEAD, "head": {**FITTED, "sha256": "ef" * 32}}

@@ -15,8 +15,8 @@ from assertions import refused
 from photos import save_grey
 from pyarrow import parquet
 
-from clipiqa_pyiqa import CLIPIQA, gate, score_paths, table
-from clipiqa_pyiqa.files import hash_file
+from clipiqa_pyiqa import CLIPIQA, gate, score_paths
+from clipiqa_pyiqa.files.hashes import hash_file
 from clipiqa_pyiqa.workbench.learning.stored_features import read_or_encode_features
 from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
@@ -193,35 +193,6 @@ def test_lines_that_are_no_rows_are_refused_with_what_is_wrong(photos):
 
 def journal_line(text):
     return b'["%08x", %s]\n' % (zlib.crc32(text.encode()), text.encode())
-
-
-def test_lines_of_a_journal_that_are_no_rows_are_scored_again_and_named(photos, caplog):
-    with score_paths(["entropy"], "ph", out="s.csv", **OPTIONS) as run:
-        first = next(run)
-    journal = photos / "s.csv.part.jsonl"
-    header, line = journal.read_bytes().splitlines(keepends=True)
-    row = json.loads(line[13:-2])
-    wrong = [json.dumps(changed(row, column, value)) for column, value, _ in ROWS]
-    for text in [*wrong, "5", "[]", "null", '"x"', DEEP, f'{{"path": {DEEP}}}']:
-        journal.write_bytes(header + journal_line(text))
-        caplog.clear()
-        with score_paths(["entropy"], "ph", out="s.csv", resume=True, **OPTIONS) as run:
-            assert next(run).scores == first.scores and run.tally.unchanged == 0
-        assert "damaged rows are left out and scored again" in caplog.text
-    journal.write_bytes(journal_line('{"head": {"columns": 5}}') + line)
-    assert "'columns' of its header is 5" in refused(score, "s.csv", resume=True)
-
-
-@pytest.mark.slow
-def test_an_earlier_table_with_a_wrong_head_is_refused(photos):
-    table({"a": "ph"}, ["entropy"], out="out", **OPTIONS)
-    header = json.loads((photos / "out/images.csv.provenance.json").read_text())
-    for place, value, noun in HEADS:
-        text = json.dumps(changed(header, place, value))
-        (photos / "out/images.csv.provenance.json").write_text(text)
-        assert noun in refused(table, {"a": "ph"}, ["entropy"], expect="out/images.csv", **OPTIONS), place
-    (photos / "out/images.csv.provenance.json").write_text(DEEP)
-    refused(table, {"a": "ph"}, ["entropy"], expect="out/images.csv", **OPTIONS)
 
 
 def test_lines_that_hold_no_feature_are_encoded_again(photos):

@@ -12,8 +12,8 @@ from importlib.metadata import version
 import pyiqa
 import pytest
 import torch
+from frozen_files import FIRST, NAMED_BY_PYIQA, copy_results, fill_cache, make_inputs
 from pyarrow import parquet
-from result_files import FROZEN, NAMED_BY_PYIQA, copy_results, fill_cache, make_inputs
 from weights_fakes import fake_state_dict
 
 from clipiqa_pyiqa import __version__, score_paths
@@ -140,7 +140,7 @@ NAMED = {
 def records(tmp_path, clipiqa):
     """``records(['mini', …])`` -> column -> record and fingerprint, in the files of a run over an image."""
     make_inputs(tmp_path)
-    copy_results(FROZEN, tmp_path, "one.parquet")
+    copy_results(FIRST, tmp_path, "one.parquet")
 
     def of(metrics):
         clipiqa(f"score photos/canyon-wren.jpg -m {' '.join(metrics)} --out s.csv --device cpu")
@@ -390,7 +390,7 @@ def test_the_lines_of_a_journal(tmp_path, monkeypatch):
         for _ in range(2):
             next(run)
     lines = (tmp_path / "one.csv.part.jsonl").read_bytes().splitlines()
-    frozen = (FROZEN / "interrupted/one.csv.part.jsonl").read_bytes().splitlines()
+    frozen = (FIRST / "interrupted/one.csv.part.jsonl").read_bytes().splitlines()
     assert len(lines) == len(frozen) == 3
     for line, earlier_line in zip(lines, frozen, strict=True):
         checksum, record = json.loads(line)

@@ -5,7 +5,6 @@ import shutil
 from functools import partial
 
 import numpy as np
-import pandas
 import pyiqa
 import pytest
 import torch
@@ -15,7 +14,7 @@ from PIL import Image
 from result_files import read_results
 from shard_makers import picture
 
-from clipiqa_pyiqa import CLIPIQA, compare, score_paths
+from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.weights.published import MINI_FILE
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
@@ -79,23 +78,6 @@ def test_a_file_that_is_named_twice_is_one_image_with_and_without_out(photos, cs
 # Several
 
 
-@pytest.mark.slow
-def test_metrics_of_pyiqa_and_objects_score_beside_clip_and_as_alone(photos, csv):
-    entropy = pyiqa.create_metric("entropy", device="cpu")
-    given = [MINI, "piqe", {"object": entropy}, {"own": Weighted(3.0)}]
-    rows = list(score_paths(given, photos, out=csv, device="cpu"))
-    scales = read_scores(csv).columns
-    assert [scale.lower_better for scale in scales.values()] == [False, True, False, True]
-    assert [scales[name].bounds for name in ("piqe", "own")] == [(0, 100), (None, None)]
-    row = rows[7]
-    theirs = [pyiqa.create_metric("piqe", device="cpu"), entropy]
-    assert np.float32(row.scores[1:3]).tolist() == [np.float32(metric(row.path).item()) for metric in theirs]
-    (alone,) = score_paths(CLIPIQA(backbone="mini"), row.path, device="cpu")
-    assert row.scores[0] == pytest.approx(alone.scores[0], abs=2e-6)
-    compared = compare(given[1:], str(photos)).data_sets[0].scores
-    assert compared["piqe"].tolist() == [row.scores[1] for row in rows]
-
-
 def test_a_metric_that_fails_leaves_the_others_scores(photos, csv):
     Image.new("RGB", (20, 20)).save(photos / "small.png")
 
@@ -112,20 +94,6 @@ def test_a_metric_that_fails_leaves_the_others_scores(photos, csv):
     assert [score is None for score in bright.scores] == [False, True, False]
     assert bright.kind is Kind.OTHER and "picky: RuntimeError: no photo" in bright.error
     assert read_results(csv)[1] == rows
-
-
-def test_what_cannot_be_built_is_empty_and_strict_stops_at_once(photos, csv, clipiqa):
-    given = ["entropy", "niqe:version=nobodys"]
-    rows = list(score_paths(given, photos, out=csv))
-    again = score_paths(given, photos, out=csv, resume=True)
-    assert (
-        not list(again) and [metric.label for metric in again.metrics.broken] == given[1:]
-    )  # no image is decoded for it
-    assert again.tally.unchanged == len(rows)
-    clipiqa(f"score photos -m {' '.join(given)}", 1, f"scores: entropy {len(rows)}, niqe:version=nobodys 0")
-    assert all(row.scores[0] and row.scores[1] is None and "cannot be built" in row.error for row in rows)
-    for names, strict in ((given, True), (given[1], False)):
-        refused(score_paths, names, photos, strict=strict)
 
 
 @pytest.mark.parametrize("out", ["s.csv", "s.parquet"])
@@ -158,15 +126,6 @@ def test_metrics_of_pyiqa_without_a_network_run_on_one_thread(photos, monkeypatc
     (row,) = score_paths(given, photos / "03.png")
     assert row.scores == (1, 2) and torch.get_num_threads() == 2
     torch.set_num_threads(before)
-
-
-@pytest.mark.slow
-def test_the_command_scores_by_any_metric_and_rank_and_gate_know_its_good_end(photos, csv, clipiqa):
-    Image.new("RGB", (20, 20)).save(photos / "small.png")
-    clipiqa(f"score photos -m {MINI} piqe entropy --out s.csv", 1, "20 scored, 1 failed")
-    assert pandas.read_csv(csv)["entropy"].notna().all()
-    assert "lower is better (as s.csv says)" in clipiqa("rank s.csv --by piqe --worst 1").err
-    clipiqa("gate s.csv s.csv --by piqe --allow-missing 1", 0, out="lower is better")
 
 
 @pytest.mark.slow

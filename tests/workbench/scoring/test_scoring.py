@@ -1,6 +1,5 @@
 """The pipeline: order, batches, failures and memory, with a cheap metric; and the real one at the end."""
 
-import gc
 import itertools
 import os
 import threading
@@ -16,7 +15,7 @@ from photos import save_grey
 from PIL import Image
 from result_files import read_results
 
-from clipiqa_pyiqa import CLIPIQA, OptionError, score_paths
+from clipiqa_pyiqa import OptionError, score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.image import File
 from clipiqa_pyiqa.workbench.results.score_files import read_scores
@@ -160,28 +159,6 @@ def test_a_row_says_how_its_image_was_turned_shrunk_and_converted(tmp_path):
     row = next(score_paths(Brightness(), path, max_side=64))
     assert (row.width, row.height, row.scored_width, row.scored_height) == (60, 80, 48, 64)
     assert (row.exif_orientation, row.converted) == (6, "grey->rgb")
-
-
-@pytest.mark.slow
-def test_scores_do_not_depend_on_the_number_of_threads(small_compact, tmp_path):
-    for number in range(6):
-        pixels = np.random.default_rng(number).integers(0, 256, (60 + 30 * number, 250, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    default = torch.get_num_threads()
-    found = set()
-    texts = set()
-    for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        metric = None
-        gc.collect()
-        metric = CLIPIQA(backbone="mini", clip_weights=small_compact).eval()  # its CLIP has encoded no texts yet
-        try:
-            texts.add(tuple(metric.encode_prompts().flatten().tolist()))  # before a run, or for a large image
-            found.add(tuple(row.scores for row in score_paths(metric, tmp_path, "quality")))
-            assert torch.get_num_threads() == threads
-        finally:
-            torch.set_num_threads(default)
-    assert len(found) == len(texts) == 1
 
 
 @pytest.mark.quick

@@ -1,13 +1,9 @@
 """Shards, Parquet files and photos into one file: each image once, and a later run scores only what is missing."""
 
-import datetime
-import json
 import os
 
-import numpy as np
 import pandas
 import pytest
-from assertions import refused
 from metrics import Brightness
 from photos import save_grey
 from shard_makers import Logged, picture, samples, save_parquet, save_tar, score
@@ -78,30 +74,7 @@ def photo(folder, number, grey):
     os.utime(folder / f"{number}.png", ns=(grey, grey))
 
 
-def scores_of(two, column="a"):
-    return {path.rpartition("/")[2]: score for path, score in two.table()[column].items()}
-
-
 # Rows
-
-
-@pytest.mark.quick
-def test_any_mix_of_sources_gives_a_row_for_each_image_and_kept_values(tmp_path, out):
-    tar = save_tar(tmp_path / "0.tar", samples([0, 51]))
-    table = save_parquet(tmp_path / "t.parquet", {"image": [picture(102), None], "n": [7, 8]})
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/a.png").write_bytes(picture(51))
-    score([tar, table, tmp_path / "photos"], out, prompts=["quality", "sharpness"], keep=["n"])
-    rows = pandas.read_parquet(out)
-    assert list(rows.path) == [
-        *(f"{tar}::{n:04d}.png" for n in range(2)),
-        *(f"{table}::{n}" for n in range(2)),
-        f"{tmp_path}/photos/a.png",
-    ]
-    assert np.allclose(
-        rows[["quality", "sharpness"]].fillna(-1), [[0, 0], [0.2, 0.1], [0.4, 0.2], [-1, -1], [0.2, 0.1]]
-    )
-    assert rows.n.fillna(-1).tolist() == [0, 1, 7, 8, -1]
 
 
 def test_failures_of_all_kinds_are_rows_and_the_run_goes_on(tmp_path, out):
@@ -122,58 +95,7 @@ def test_failures_of_all_kinds_are_rows_and_the_run_goes_on(tmp_path, out):
     assert rows.quality[f"{cut}::0000.png"] >= 0 and "truncated" in rows.error[str(cut)]
 
 
-def test_kept_values_of_changing_types(tmp_path, out):
-    members = {}
-    for n, value in enumerate([1, "two", {"three": 3}]):
-        members |= {f"{n}.png": picture(n), f"{n}.json": json.dumps({"v": value}).encode()}
-    score(save_tar(tmp_path / "0.tar", members), out, keep=["v"])
-    assert list(pandas.read_parquet(out).v) == ["1", "two", '{"three": 3}']
-
-
-# Columns
-
-
-def test_a_column_is_added_and_only_its_metric_runs(run):
-    assert run.score("a") == (11, 0)
-    before = run.table()
-    assert run.score("ab") == (0, 11)
-    table = run.table()
-    assert np.allclose(table.b, table.a / 2) and table.a.equals(before.a) and table.stamp.all()
-    assert run.score("ab") == run.score("b") == (0, 0)
-
-
-@pytest.mark.parametrize("stop", [0, 1, 4, 8])
-def test_an_interrupted_addition_goes_on_where_it_ended(run, stop):
-    run.score("a")
-    assert run.interrupt("b", stop) == (0, stop)
-    assert run.score() == (0, 11 - stop)
-    assert np.allclose(run.table().b, run.table().a / 2)
-
-
-def test_an_equal_name_of_a_kept_value_is_refused_before_the_first_image(run):
-    run.score("a", keep=["b"])
-    refused(run.score, "b", keep=["b"])
-    assert run.calls() == (0, 0)
-
-
 # Images
-
-
-def test_a_changed_archive_is_scored_again_and_its_lost_members_are_gone(run):
-    run.score()
-    save_tar(run.photos / "0.tar", samples([10, 200]))
-    assert run.score() == (2, 2) and run.done.results.images.gone == [f"{run.photos}/0.tar::0002.png"]
-    assert run.score(drop_vanished=True) == (0, 0) and not [path for path in run.table().index if "0002" in path]
-    assert scores_of(run)["0.tar::0001.png"] == pytest.approx(200 / 255)
-
-
-def test_a_shard_that_is_missing_keeps_its_rows(run):
-    run.score("a")
-    (run.photos / "0.tar").rename(run.photos / "elsewhere")
-    run.score("a", [f"{run.photos}/0.tar", run.photos])
-    assert len(run.done.results.images.gone) == 3
-    (run.photos / "elsewhere").rename(run.photos / "0.tar")
-    assert run.score("a") == (0, 0) and not run.done.results.images.gone
 
 
 def test_images_of_an_own_shard_have_its_stamp_and_are_scored_again_if_it_has_none(run):
@@ -201,17 +123,6 @@ def test_no_image_of_an_interrupted_run_is_lost(run, stop):
     again = run.score()
     assert again[0] == 11 - stop and again[1] in (11 - stop, 12 - stop)
     assert len(run.table()) == 11 and not journal_of(run.out).exists()
-
-
-def test_kept_values_of_all_types_survive_an_interruption(tmp_path, out):
-    day = datetime.date(2024, 5, 1)
-    rows = {"image": [picture(9), picture(8), picture(7)], "n": [1, 2, 3], "day": [day] * 3, "x": [b"1"] * 3}
-    run = Two(tmp_path / "in", out)
-    run.sources = save_parquet(tmp_path / "in/t.parquet", rows)
-    run.interrupt("a", 2, keep=["n", "day", "x"])
-    assert run.score(keep=["n", "day", "x"])[0] == 1
-    table = run.table()
-    assert list(table.n) == [1, 2, 3] and set(table.day) == {"2024-05-01"}
 
 
 # Commands

@@ -12,7 +12,7 @@ from photos import pictures, save_clip
 from PIL import Image
 from shard_makers import Logged, score
 
-from clipiqa_pyiqa import CLIPIQA, score_paths
+from clipiqa_pyiqa import score_paths
 from clipiqa_pyiqa.errors import Kind
 from clipiqa_pyiqa.workbench.images.image import NoImage, read_image
 from clipiqa_pyiqa.workbench.names.named_images import images_named
@@ -52,16 +52,6 @@ def test_a_video_of_unknown_length_is_told_how_to_be_sampled(tmp_path):
 
 def pixels(image):
     return read_image(image).pixels.permute(1, 2, 0).numpy()
-
-
-def test_frames_of_lossless_rgb_score_as_their_pngs_to_the_last_bit(clip, tmp_path):
-    for number in (0, 10, 20):
-        pictures(30)[number].save(tmp_path / f"{number:02}.png")
-    metric = CLIPIQA(backbone="mini")
-    frames, files = (list(score_paths(metric, path)) for path in (clip, sorted(tmp_path.glob("*.png"))))
-    assert [row.path for row in frames] == [f"{clip}::{time}" for time in ("000000.000", "000001.000", "000002.000")]
-    assert [row.scores for row in frames] == [row.scores for row in files]
-    assert {row.converted for row in frames} == {""}
 
 
 def test_frames_are_sampled_by_time_or_by_number(clip):

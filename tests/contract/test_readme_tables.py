@@ -8,7 +8,7 @@ import pytest
 from photos import BUNDLED
 from PIL import Image, ImageFilter
 
-README = Path(__file__).parents[3] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 METHODS = {"gt": 0.0, "out/ours": 1.0, "out/bic": 2.0}
 LINES = [line for line in README.read_text("utf-8").splitlines() if line.startswith("clipiqa table ")]
 
