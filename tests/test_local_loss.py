@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss
-from clipiqa_pyiqa.clip import groups as groups_module
+from clipiqa_pyiqa.clip import gradient as groups_module
 from clipiqa_pyiqa.workbench.experiments.demonstration import PHOTOS
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tensors import normal, uniform
 
 from clipiqa_pyiqa import plugin
-from clipiqa_pyiqa.clip.image_tower import ImageTower
+from clipiqa_pyiqa.clip.model import ImageTower
 from clipiqa_pyiqa.family import MEMBERS, LAIONAes
 
 pytest_plugins = ["weights_fakes"]

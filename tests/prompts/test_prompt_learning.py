@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from clipiqa_pyiqa import CLIPIQA
 from clipiqa_pyiqa.clip import text as text_tower
 from clipiqa_pyiqa.clip.tokenizer import tokenize
-from clipiqa_pyiqa.prompts.published import PUBLISHED
+from clipiqa_pyiqa.prompts.files import PUBLISHED
 
 SCORE_TOLERANCE = 2e-5  # features differ by 2e-6 (other matrix shapes), times the logit scale, times the slope
 GRADIENT_TOLERANCE = 1e-4  # relative, L2: fp32 through twelve layers, with image features equal on both sides

@@ -7,8 +7,7 @@ import torch
 from photos import photo_like
 
 from clipiqa_pyiqa import CLIPIQA, PromptError
-from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn
-from clipiqa_pyiqa.prompts.parsing import parse_prompts, parse_questions
+from clipiqa_pyiqa.prompts.pairs import QuestionsByColumn, SingleText, parse_prompts, parse_questions
 from clipiqa_pyiqa.prompts.provenance import record_text
 
 pytestmark = pytest.mark.quick

@@ -19,7 +19,10 @@ def test_an_error_names_options_and_a_command_shows_their_flags():
     sentence = "`resume` needs max_side; got 'other' and 'max_side'."
     error = CLIPIQAError(sentence, options=("resume", "max_side"))
     assert str(error) == sentence and error.option == "resume"
-    assert error.text({"resume": "--resume", "max_side": "--max-side", "other": "--other"}) == "--resume needs --max-side; got 'other' and 'max_side'."
+    assert (
+        error.text({"resume": "--resume", "max_side": "--max-side", "other": "--other"})
+        == "--resume needs --max-side; got 'other' and 'max_side'."
+    )
 
 
 def test_commands_print_their_own_flags_but_a_yaml_file_keeps_pythons_names(clipiqa, tmp_path):

@@ -16,7 +16,7 @@ from photos import save_grey
 from pyarrow import parquet
 
 from clipiqa_pyiqa import CLIPIQA, gate, score_paths
-from clipiqa_pyiqa.files.hashes import hash_file
+from clipiqa_pyiqa.files import hash_file
 from clipiqa_pyiqa.workbench.learning.stored_features import read_or_encode_features
 from clipiqa_pyiqa.workbench.metrics.description import Takes
 from clipiqa_pyiqa.workbench.metrics.parsing import parse_metrics
