@@ -263,7 +263,7 @@ class CLIPIQALoss(nn.Module):
 def _range_of(input_range: Sequence[float]) -> tuple[float, float]:
     try:
         low, high = map(float, input_range)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low, high = 0.0, 0.0
     if not 0 < high - low < math.inf:  # of an endless range every image would be the same point
         raise CLIPIQAError(

@@ -30,9 +30,9 @@ def check_images(x: Any, overshoot: float | None, least: int, name: str) -> floa
     Raises:
         ImageError: ``x`` is no batch of RGB or grey images in a floating dtype, or a pixel lies further outside.
     """
-    if not isinstance(x, Tensor):
+    if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_meta:
         raise ImageError(
-            f"images must be a tensor of shape (N, 3, H, W); got a {type(x).__name__}: score_images takes files, PIL "
+            f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: score_images takes files, PIL "
             "images and arrays.",
             options=("images",),
         )

@@ -205,23 +205,24 @@ def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[s
     Args:
         learner: A learner with a loaded or trained context.
         path: ``.safetensors``; or ``.pth`` for pyiqa's ``load_weights``, without metadata.
-        metadata: Further metadata; a value that is not a string is written as JSON. Fields that tell what is saved,
-            such as ``format`` and ``backbone``, cannot be changed.
+        metadata: Further metadata, but for ``format`` and ``weights_sha256``; a value that is not a string is written
+            as JSON.
 
     Raises:
-        PromptError: There are no learned prompts, or the file has another suffix.
+        PromptError: There are no learned prompts, the file has another suffix, or the metadata tell another format.
     """
     if not isinstance(learner, PromptLearner) or not learner.is_learned:
         raise PromptError(
             "learner must be a PromptLearner with loaded or trained prompts, such as metric.prompt_learner; got "
             f"{shown(learner)}."
         )
+    for name in {"format", "weights_sha256"} & set(metadata or {}):
+        raise PromptError(f"metadata must not have the field {name!r}, which tells what was saved: leave it out.")
     tensors = {_PREFIX + name: value.detach().cpu().contiguous() for name, value in learner.state_dict().items()}
     suffix = Path(path).suffix
     if suffix == ".safetensors":
         weights = learner.clip.weights
         fields = {
-            **(metadata or {}),
             "format": FORMAT,
             "backbone": weights.backbone,
             "weights": weights.short,
@@ -232,6 +233,7 @@ def save_prompt_file(learner: PromptLearner, path: FilePath, metadata: Mapping[s
             "n_ctx": learner.n_ctx,
             "shared": learner.ctx.dim() == 2,
             "class_position": "middle" if learner.has_fixed_words else "none",
+            **(metadata or {}),
         }
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
         texts["sha256"] = content_checksum(tensors, texts)
