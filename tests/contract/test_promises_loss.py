@@ -250,7 +250,8 @@ def test_the_reward_is_the_margin_without_gradient(metric):
 
 
 def test_references_add_three_times_psnr(metric):
-    x, y = X.float(), Y.float()
+    x = X.float()
+    y = Y.float()
     reward = CLIPIQAReward("quality", backbone="mini")
     psnr = -10 * (x - y).square().mean((1, 2, 3)).log10()
     assert torch.allclose(reward(x, y) - reward(x), 3 * psnr, atol=1e-3)
