@@ -63,7 +63,8 @@ def test_a_head_is_a_metric_of_commands_and_its_direction_is_known(clipiqa, size
 def test_python_fits_as_the_command(clipiqa, sizes, store, metric):
     clipiqa(f"fit {sizes} {COMMON} --features {store} --method ridge --out command.safetensors", 0)
     fit(sizes, metric=metric, features=store, method="ridge", device="cpu").save("python.safetensors")
-    one, other = load_file("command.safetensors"), load_file("python.safetensors")
+    one = load_file("command.safetensors")
+    other = load_file("python.safetensors")
     assert one.keys() == other.keys() and all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
 
 
@@ -115,7 +116,8 @@ def test_a_resumed_training_equals_one_that_was_not_interrupted(clipiqa, sizes, 
         clipiqa(train_line(sizes, store, "parts"), 130)
     clipiqa(f"{train_line(sizes, store, 'parts')} --resume", 0)
     for name in ("last.safetensors", "best.safetensors"):
-        one, other = load_file(f"whole/{name}"), load_file(f"parts/{name}")
+        one = load_file(f"whole/{name}")
+        other = load_file(f"parts/{name}")
         assert all(torch.equal(one[each], other[each]) for each in one)
     drop = re.compile("second|time")
     logs = [pandas.read_csv(f"{out}/log.csv") for out in ("whole", "parts")]

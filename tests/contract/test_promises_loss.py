@@ -14,7 +14,7 @@ from clipiqa_pyiqa import CLIPIQA, CLIPIQALoss, CLIPIQAReward, GamingAlarm, Imag
 from clipiqa_pyiqa.loss import general_path
 
 FORMS = {"linear": lambda s: 1 - s, "nll": lambda s: -s.log(), "margin": lambda s: -s.logit()}
-X = 0.1 + 0.8 * photo_like(64, 80, 3, torch.float64)  # what is outside is clamped
+X = 0.1 + 0.8 * photo_like(48, 48, 2, torch.float64)  # what is outside is clamped
 Y = X.flip(3)
 
 
@@ -108,9 +108,9 @@ def test_an_image_that_is_not_finite_is_named_or_makes_its_own_loss_nan(metric):
     with pytest.raises(ImageError, match="1"):
         CLIPIQALoss(metric=metric)(broken)
     loss = CLIPIQALoss(metric=metric, nan="propagate", reduction="none")
-    assert loss(broken).flatten().isnan().tolist() == [False, True, False]
+    assert loss(broken).flatten().isnan().tolist() == [False, True]
     gradient = gradient_of(lambda x: loss(x).sum(), broken)
-    assert gradient.isnan().flatten(1).all(1).tolist() == [False, True, False]
+    assert gradient.isnan().flatten(1).all(1).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_module_that_holds_the_loss_saves_and_loads_nothing_of_it(metric):
 
 
 def test_second_derivatives_are_there_if_asked_for(metric):
-    direction = F.normalize(photo_like(64, 80, 3, torch.float64).flip(2).flatten(), dim=0).view_as(X)
+    direction = F.normalize(photo_like(48, 48, 2, torch.float64).flip(2).flatten(), dim=0).view_as(X)
 
     def curvature(loss):
         leaf = X.clone().requires_grad_()
@@ -246,11 +246,12 @@ def test_the_reward_is_the_margin_without_gradient(metric):
     found = CLIPIQAReward("quality", backbone="mini")(X.float())
     with torch.no_grad():
         assert torch.allclose(found, metric(X.float())[:, 0].logit(), atol=1e-4)
-    assert not found.requires_grad and found.shape == (3,)
+    assert not found.requires_grad and found.shape == (2,)
 
 
 def test_references_add_three_times_psnr(metric):
-    x, y = X.float(), Y.float()
+    x = X.float()
+    y = Y.float()
     reward = CLIPIQAReward("quality", backbone="mini")
     psnr = -10 * (x - y).square().mean((1, 2, 3)).log10()
     assert torch.allclose(reward(x, y) - reward(x), 3 * psnr, atol=1e-3)

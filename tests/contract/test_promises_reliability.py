@@ -124,7 +124,7 @@ def make():
 
 @pytest.mark.parametrize("batch", [
     {"bytes": [picture(51)] * 2},
-    {"image": np.full((2, 40, 48, 3), 51, np.uint8)},
+    {"image": np.full((2, 40, 40, 3), 51, np.uint8)},
     pandas.DataFrame({"image": [picture(51)] * 2}),
     [picture(51)] * 2,
 ])  # fmt: skip

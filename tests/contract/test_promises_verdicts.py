@@ -160,7 +160,8 @@ def psnr_y(folder):
 def test_means_ranks_and_paired_differences(clipiqa, methods):
     clipiqa(f"{TABLE} -m psnr-y mini --baseline strong --out out", 0)
     rows = pandas.read_csv("out/table.csv", comment="#").set_index(["metric", "method"])
-    strong, mild = psnr_y("strong"), psnr_y("mild")
+    strong = psnr_y("strong")
+    mild = psnr_y("mild")
     for name, values in {"strong": strong, "mild": mild}.items():
         assert rows.loc[("psnr-y", name), "mean"] == pytest.approx(values.mean(), abs=1e-3)
     assert rows.loc[("psnr-y", "mild"), "rank"] == 1 and rows.loc[("psnr-y", "strong"), "rank"] == 2

@@ -33,6 +33,8 @@ IGNORED = ("*.html", "*.svg", "*.png", "*.pt", "*/parts/*", "*.partial*", "*.loc
 IGNORED += ("*.journal", "*.provenance.json", "*.onnx", f"/{MESSAGES}")
 WORDS = {"SMALL": "--backbone mini --max-side 256", "MINI": "--backbone mini", "IN/": "../../in/", "LONG": "very " * 90}
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+API = ("scores", "gradients", "shares", "towers", "maps", "family", "interfaces", "exported")
+"""Functions of ``checkouts/api.py``."""
 TIME = re.compile(r"\d+\.\d+ (s\b|images/s|% of the time)|\d{4}-\d\d-\d\dT[\d:.+]+")
 """Durations and moments, which differ between any two runs."""
 LAST_NUMBER = re.compile(r"\d+(?:\.\d+)?(?=\D*$)")
@@ -53,7 +55,7 @@ def all_commands():
 def all_cases(command):
     """Return the name of each case and what Python runs, in order; ``command`` is what it runs as ``clipiqa``."""
     cases = {name: [*command, *words] for name, words in all_commands().items()}
-    return cases | {f"api-{name}": [HERE / "api.py", name] for name in ("scores", "gradients", "exported")}
+    return cases | {f"api-{name}": [HERE / "api.py", name] for name in API}
 
 
 def run_side(checkout, stage, chosen):

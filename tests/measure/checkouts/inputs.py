@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import torch
 from PIL import Image, ImageFilter
+from safetensors.torch import load_file
 from timing import photos, seeded
 
 DATA = Path(__file__).parents[2] / "data"
@@ -15,14 +17,17 @@ BLUR = ImageFilter.GaussianBlur
 
 def make_inputs(folder, given):
     """Fill a new folder with up to forty photos out of another folder, a few small ones, and what is made of them."""
-    for name in ("few", "photos", "low", "middle", "high", "odd", "weights"):
+    for name in ("few", "photos", "low", "middle", "high", "fewer", "smaller", "odd", "weights"):
         (folder / name).mkdir(parents=True)
     every = photos(given)
     drawn = random.Random(0).sample(every, min(40, len(every)))
-    for path in map(Path, drawn):
+    for number, path in enumerate(map(Path, drawn)):
         shutil.copy(path, folder / "photos")
         high = Image.open(path).convert("RGB").resize((192, 192))
         high.save(folder / "high" / f"{path.stem}.png")
+        high.resize((128, 128)).save(folder / "smaller" / f"{path.stem}.png")
+        if number:  # the first is missing
+            high.filter(BLUR(0.3)).save(folder / "fewer" / f"{path.stem}.png")
         high.filter(BLUR(0.5)).save(folder / "middle" / f"{path.stem}.png")
         high.filter(BLUR(1)).save(folder / "low" / f"{path.stem}.png")
     for number, path in enumerate(map(Path, [*photos(DATA), *drawn[:10]])):
@@ -30,7 +35,17 @@ def make_inputs(folder, given):
         Image.open(path).convert("RGB").resize(side).save(folder / "few" / f"{path.stem}.png")
     _odd_files(folder / "odd")
     _tables(folder)
-    seeded("RN50", folder / "weights")
+    _weights(folder / "weights")
+
+
+def _weights(folder):
+    """Seeded towers under the names that the package looks for, and two of them as files of QualiCLIP and LIQE."""
+    towers = {backbone: load_file(seeded(backbone, folder)["clip_weights"]) for backbone in ("RN50", "ViT-B/32")}
+    tower = {f"clip_model.{name}": tensor for name, tensor in towers["RN50"].items()}
+    features = torch.randn(14, 1024, generator=torch.Generator().manual_seed(0))
+    torch.save({**tower, "prompts_features": torch.nn.functional.normalize(features, dim=1)}, folder / "QualiCLIP.pth")
+    tower = {f"clip_model.{name}": tensor for name, tensor in towers["ViT-B/32"].items()}
+    torch.save({"params": tower}, folder / "liqe.pt")
 
 
 def _odd_files(folder):
@@ -91,4 +106,14 @@ def _tables(folder):
     }
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
+    names = [f"photo{number}.png" for number in range(30)]
+    opinions = np.linspace(1, 5, 30)
+    judges = {
+        "mos": opinions,
+        "judge": opinions + draws.normal(0, 0.7, 30),
+        "niqe": 9 - opinions + draws.normal(0, 1, 30),
+    }
+    judges["scene"] = [number // 10 for number in range(30)]
+    pandas.DataFrame({"image": names, **judges}).to_csv(folder / "judges.csv", index=False)
+    (folder / "paper.csv").write_text("method,psnr-y,ssim-y\nlow,30.12,0.91\nmiddle,35.5,0.97\n")
     (folder / "words.txt").write_text("Crisp photo.|Hazy photo.\nGood photo.|Bad photo.\nBright photo.|Dark photo.\n")
