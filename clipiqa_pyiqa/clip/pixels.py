@@ -32,8 +32,8 @@ def check_images(x: Any, overshoot: float | None, least: int, name: str) -> floa
     """
     if not isinstance(x, Tensor) or x.layout != torch.strided or x.is_meta:
         raise ImageError(
-            f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: score_images takes files, PIL "
-            "images and arrays.",
+            f"images must be a dense tensor of shape (N, 3, H, W); got a {type(x).__name__}: "
+            "score_images takes files, PIL images and arrays.",
             options=("images",),
         )
     if x.dim() != 4 or x.shape[1] not in (1, 3):
