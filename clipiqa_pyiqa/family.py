@@ -16,7 +16,6 @@ from .clip.model import frozen_clip, middle_square
 from .clip.tokenizer import tokenize
 from .errors import CLIPIQAError, WeightsError
 from .files import remembered_sha256
-from .machine import one_thread
 from .prompts.antonym import antonym_scores
 from .prompts.files import read_prompt_file
 from .prompts.learned import woven
@@ -283,7 +282,7 @@ class QualiCLIP(FamilyMetric):
 
     def _learned_texts(self, dtype: torch.dtype) -> Tensor:
         if dtype not in self._encoded_texts:
-            with untraced(), one_thread():
+            with untraced():
                 tower = self.clip.text_tower(torch.device("cpu"), dtype)
                 self._encoded_texts[dtype] = tower.encode(self._embeddings.to(dtype), self._end_places)
         return self._encoded_texts[dtype]

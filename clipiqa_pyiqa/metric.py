@@ -71,7 +71,8 @@ class CLIPIQA(ImageEncoder):
         aggregate: ``'mean'`` averages the pairs' scores; ``None`` keeps a column for each pair.
         template: wording of the pairs, such as ``'A photo of {}.'`` (Table 2).
         precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, the dtype of the image tower's convolutions. A CPU that is
-            slow in it computes in fp32 with rounded numbers.
+            slow in it computes in fp32 with rounded numbers. ``.half()``, ``.bfloat16()``, ``.float()`` and
+            ``.double()`` set it later (``'fp64'`` for double).
         clip_weights: a checkpoint file or an open_clip tag; default OpenAI's.
         pretrained_model_path: a file with learned prompts or a head, for :meth:`load_prompts`.
         context: of prompts to train: options of :class:`~clipiqa_pyiqa.prompts.learned.PromptLearner`, but ``pair``.
@@ -217,8 +218,13 @@ class CLIPIQA(ImageEncoder):
     ) -> Tensor:
         """Return scores of images.
 
+        If the images require a gradient, it is computed in this call already, a few images at a time, so that memory
+        does not grow with the batch. That takes the time of a backward pass even if none follows;
+        ``torch.no_grad()`` avoids it.
+
         Args:
-            x: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in [0, 1]; values may exceed this range by 0.5.
+            x: RGB ``(N, 3, H, W)`` or grey ``(N, 1, H, W)`` in [0, 1]; values may exceed this range by 0.5. Images that
+                require a gradient, as those of a network that still learns, may exceed it further, with a warning.
             prompts: default the metric's own prompts.
             aggregate: default the metric's own ``aggregate``; not with
                 :class:`~clipiqa_pyiqa.prompts.pairs.QuestionsByColumn`.
