@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,9 +12,8 @@ from .checks import FilePath, check_one_of, check_truth
 from .clip.gradient import is_gradient_in_forward, per_image, untraceable
 from .clip.model import frozen_clip
 from .clip.pixels import check_features
-from .errors import PromptError
-from .image_features import POS_EMBEDDINGS, ImageEncoder, PosEmbedding
-from .prompts.antonym import column_scores, pair_features
+from .errors import CLIPIQAError, PromptError
+from .prompts.antonym import column_scores, margins, pair_features
 from .prompts.files import (
     PUBLISHED,
     Learned,
@@ -43,12 +42,23 @@ from .prompts.pairs import (
     parse_prompts,
     score_range,
 )
-from .tower_metric import Precision, encoding_of
+from .tower_metric import Precision, TowerMetric, encoding_of
 from .weights.finding import obtained_file, obtained_weights
 from .weights.published import canonical_backbone, pyiqa_file
 
+PosEmbedding = bool | Literal["none", "interpolate", "fixed"] | None
 
-class CLIPIQA(ImageEncoder):
+POS_EMBEDDINGS: dict[PosEmbedding, str] = {
+    False: "none",
+    None: "none",
+    "none": "none",
+    True: "interpolate",
+    "interpolate": "interpolate",
+    "fixed": "fixed",
+}
+
+
+class CLIPIQA(TowerMetric):
     """CLIP-IQA metric: its score says whether an image is closer to "Good photo." or to "Bad photo.".
 
     Source: Wang, Chan, Loy, AAAI 2023, https://arxiv.org/abs/2207.12396; official code
@@ -144,7 +154,13 @@ class CLIPIQA(ImageEncoder):
                 file = read_learned(obtained_file(pyiqa_file(published.file)).path)
                 file.check_options(prompts is not None, context)
                 self._take(file)
-        self.check_positions()  # last: an error of a file with prompts tells more
+        # last: an error of a file with prompts tells more
+        if self.pos_embedding == "interpolate" and not self.clip.has_positions:
+            raise CLIPIQAError(
+                f"pos_embedding must be 'none' or 'fixed' for {backbone}, which has no positional embedding; got "
+                "'interpolate'.",
+                options=("pos_embedding",),
+            )
 
     @property
     def prompts(self) -> tuple[Question, ...]:
@@ -185,6 +201,10 @@ class CLIPIQA(ImageEncoder):
     def columns(self) -> tuple[str, ...]:
         """Names of score columns; learned prompts have the name of their file or ``model_type``."""
         return (self._learned_name,) if self.questions is None else tuple(self.questions)
+
+    @property
+    def has_fixed_input(self) -> bool:
+        return self.pos_embedding == "fixed"
 
     def load_prompts(self, path: FilePath) -> None:
         """Load learned prompts or a fitted head; a file that cannot be loaded leaves the metric as it was.
@@ -254,6 +274,49 @@ class CLIPIQA(ImageEncoder):
             of_prompts = self._answer(torch.cat(encoded), asked)  # the same scores, with the prompts' gradient
             scores = scores + (of_prompts - of_prompts.detach())
         return scores
+
+    def encode_map(self, x: Tensor) -> Tensor:
+        """Return unit features ``(N, D, h, w)`` of places, for :meth:`score`.
+
+        A place is a position in a ResNet's last map, a 32 px cell with its neighbours (``mini``), or a ViT's patch.
+
+        Raises:
+            CLIPIQAError: ``pos_embedding`` is ``'fixed'``.
+        """
+        return self.encode_with_map(x, ("places",))[0]
+
+    def encode_with_map(self, x: Tensor, parts: Sequence[str] = ("image", "places")) -> list[Tensor]:
+        """Return :meth:`encode_image` (without stages) and :meth:`encode_map` from one pass."""
+        self.check_map()
+        self.check(x)
+        return self._image_tower(x).encode(x, self.pos_embedding, *parts)
+
+    def check_map(self) -> None:
+        """Raise unless the tower sees whole images."""
+        if self.has_fixed_input:
+            raise CLIPIQAError(
+                "pos_embedding must be 'none' or 'interpolate' for a map; got 'fixed', which crops images.",
+                options=("pos_embedding",),
+            )
+
+    def encode_stages(self, x: Tensor) -> Tensor:
+        """Return image features and statistics of the tower's stages, ``(N, D + K)``."""
+        self.check(x)
+        return self._image_tower(x).encode_stages(x, self.pos_embedding)
+
+    def encode_unchecked(self, x: Tensor) -> Tensor:
+        tower = self._image_tower(x)
+        encode = tower.encode_stages if self.head and self.head.is_on_stages else tower
+        return encode(x, self.pos_embedding)
+
+    def margins_unchecked(self, x: Tensor, texts: Tensor, local: bool) -> Tensor:
+        """Return margins ``(N, K, P)`` of K places, or of whole images (K = 1); ``texts``: ``(P, 2, D)``."""
+        if local:
+            places = self._image_tower(x).encode(x, self.pos_embedding, "places")[0]
+            features = places.flatten(2).transpose(1, 2).contiguous()  # (N, D, h, w) -> (N, h w, D)
+        else:
+            features = self.encode_unchecked(x)[:, None]
+        return margins(features, texts.to(x.device), self.clip.logit_scale)
 
     def score_map(self, x: Tensor, prompts: Prompts | QuestionsByColumn = None) -> Tensor:
         """Return scores of places ``(N, P, h, w)`` in [0, 1], a map for each pair or column; not for single texts."""

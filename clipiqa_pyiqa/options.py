@@ -13,7 +13,7 @@ from .errors import CLIPIQAError
 from .text import shown
 
 if TYPE_CHECKING:
-    from .image_features import PosEmbedding
+    from .metric import PosEmbedding
     from .prompts.files import ModelType
     from .prompts.pairs import Aggregate
     from .tower_metric import Precision
