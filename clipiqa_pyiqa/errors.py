@@ -58,11 +58,16 @@ class CLIPIQAError(ValueError):
         return next(iter(self.options), "")
 
     def text(self, flags: Mapping[str, str]) -> str:
-        """Return the message with parameters spelled as their flags; those without a flag keep their names."""
+        """Return the message with parameters spelled as their flags; those without a flag keep their names.
+
+        Where a sentence has a parameter in backticks, the same word elsewhere in it is an ordinary word.
+        """
         sentence = str(self)
         for option in flags.keys() & set(self.options):
+            quoted = f"`{option}`"
             bare = rf"(?<![\w/.'-]){option}(?![\w/'-]|\.\w)"  # not a part of a path or of a quoted value
-            sentence = re.sub(rf"`{option}`|{bare}", flags[option].replace("\\", r"\\"), sentence)
+            pattern = quoted if quoted in sentence else bare
+            sentence = re.sub(pattern, flags[option].replace("\\", r"\\"), sentence)
         return sentence
 
 

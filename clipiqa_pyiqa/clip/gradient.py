@@ -91,13 +91,13 @@ def per_image(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     require a gradient costs its backward pass too, even if nobody asks for it; ``torch.no_grad`` avoids that.
     """
     if is_gradient_in_forward(x):
-        return _GradientInForward.apply(x, function)
+        return _GradientInForward.apply(x, x[:0].clone(), function)
     return function(x)
 
 
 class _GradientInForward(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         dtype = torch.promote_types(x.dtype, torch.float32)
         values = list[Tensor]()
         gradients = list[Tensor]()
@@ -112,23 +112,27 @@ class _GradientInForward(torch.autograd.Function):
                 value = function(leaf)
                 gradients += torch.autograd.grad(value.sum(), leaf)
                 values.append(value.detach())
-        ctx.save_for_backward(x, torch.cat(gradients))
+        ctx.save_for_backward(anchor, torch.cat(gradients))
+        ctx.dtype = x.dtype
         return torch.cat(values)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        x, gradient = ctx.saved_tensors
-        of_images = (gradient * upstream.view(-1, 1, 1, 1)).to(x.dtype)
-        if torch.is_grad_enabled():  # create_graph=True: this gradient is a constant, and torch would call it one
-            return _OnceDifferentiable.apply(of_images, x), None
-        return of_images, None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        anchor, gradient = ctx.saved_tensors
+        of_images = (gradient * upstream.view(-1, 1, 1, 1)).to(ctx.dtype)
+        if torch.is_grad_enabled():  # create_graph=True: torch would take this gradient for a constant
+            of_images = _OnceDifferentiable.apply(of_images, anchor)
+        return of_images, None, None
 
 
 class _OnceDifferentiable(torch.autograd.Function):
-    """A gradient of ``x`` whose own derivative raises an error, where torch would give none in silence."""
+    """A gradient whose own derivative raises an error, where torch would give none in silence.
+
+    The anchor, an empty part of the images, links it to them without keeping them in memory.
+    """
 
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, x: Tensor) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, anchor: Tensor) -> Tensor:
         return gradient.view_as(gradient)
 
     @staticmethod

@@ -91,8 +91,7 @@ class EfficientNet:
 
     def _statistics(self, x: Tensor, *parts: str) -> list[Tensor]:
         """Return, for each part, the mean and then the log deviation of each channel of all maps: ``(N, S, …)``."""
-        pixels = x.shape[2] * x.shape[3]
-        if len(x) > 1 and x.is_cpu and pixels >= CPU_SHARED_PIXELS and not is_traced():
+        if not is_traced() and len(x) > 1 and x.is_cpu and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS:
             singles = [self._statistics(image, *parts) for image in x.split(1)]
             return [torch.cat(images) for images in zip(*singles, strict=True)]
         # rows and columns of cells: the stem halves an image, rounding up, and 16 of its rows are a cell
@@ -115,7 +114,7 @@ class EfficientNet:
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         """Yield the map after each block, and that of the head."""
-        is_large = x.shape[2] * x.shape[3] > LARGE
+        is_large = not is_traced() and x.shape[2] * x.shape[3] > LARGE
         x = rounded_pixels(x * (255 / 128) - 127 / 128, self.dtype).to(self.arithmetic_dtype)
         x = self.stem(x if is_traced() else x.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:

@@ -52,7 +52,7 @@ class ModifiedResNet:
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         """Yield the maps after the stem and each of the four stages: (N, 64, H/4, W/4) to (N, 2048, H/32, W/32)."""
-        is_large = x.shape[2] * x.shape[3] > LARGE
+        is_large = not is_traced() and x.shape[2] * x.shape[3] > LARGE
         x = rounded_pixels(x, self.dtype).to(self.arithmetic_dtype)
         if not is_traced():
             x = x.contiguous(memory_format=torch.channels_last)

@@ -27,10 +27,9 @@ def in_strips(function: Callable[[Tensor], Tensor], x: Tensor, height: int, scal
         halo: Rows of the output, from a border on, that depend on what lies beyond the border. Each strip has so many
             more on both sides, which are cut off.
     """
-    width = x.shape[3] // scale
-    if not x.is_cpu or is_traced() or needs_gradient(x) or height * width < 2 * STRIP_POSITIONS:
+    if is_traced() or not x.is_cpu or needs_gradient(x) or height * (x.shape[3] // scale) < 2 * STRIP_POSITIONS:
         return function(x)
-    rows = max(2 * halo, STRIP_POSITIONS // width)
+    rows = max(2 * halo, STRIP_POSITIONS // (x.shape[3] // scale))
     output: Tensor | None = None
     for start, stop in pairwise([*range(0, height - rows // 2, rows), height]):
         first = max(start - halo, 0)
@@ -54,7 +53,7 @@ def cut(x: Tensor, rows: int, row_size: int) -> list[tuple[int, int | None]]:
     count = round(rows * row_size * x.element_size() / CPU_STRIP_BYTES)
     if count < 2 or not x.is_cpu or len(x) > 1 or needs_gradient(x):
         return [(0, None)]
-    count = min(rows // 2, count)
+    count = max(1, min(rows // 2, count))
     edges = [rows * number // count for number in range(count)]
     return [*pairwise(edges), (edges[-1], None)]
 
