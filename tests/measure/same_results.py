@@ -37,6 +37,8 @@ API = ("scores", "gradients", "shares", "towers", "maps", "family", "interfaces"
 """Functions of ``checkouts/api.py``."""
 TIME = re.compile(r"\d+\.\d+ (s\b|images/s|% of the time)|\d{4}-\d\d-\d\dT[\d:.+]+")
 """Durations and moments, which differ between any two runs."""
+FILE_HASH = re.compile(r'("[^"/]+\.(?:csv|html|md|tex)": )"[0-9a-f]{64}"')
+"""The hash of a result in ``provenance.json``: results hold times."""
 LAST_NUMBER = re.compile(r"\d+(?:\.\d+)?(?=\D*$)")
 
 
@@ -104,7 +106,8 @@ def text_of(path):
         elif not line.strip():
             is_timed = False
         lines.append(LAST_NUMBER.sub("…", line) if is_timed else line)
-    return re.sub("-{3,}", "---", TIME.sub("…", "\n".join(lines)))
+    text = FILE_HASH.sub(r"\1…", TIME.sub("…", "\n".join(lines)))
+    return re.sub("-{3,}", "---", text)
 
 
 def differs(old, new, tolerance):
