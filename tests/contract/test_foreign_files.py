@@ -12,15 +12,15 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def test_resume_without_a_run_replaces_no_file(forked, photos, tmp_path):
+def test_resume_without_a_run_replaces_no_file(clipiqa, photos, tmp_path):
     table = tmp_path / "mine/ranking.csv"
     table.parent.mkdir()
     table.write_text("mine")
-    job = forked.run("rank photos -b mini --out mine --resume", tmp_path)
-    assert job.code == 2 and "exists already" in job.err
+    clipiqa("rank photos -b mini --out mine --resume", 2, "exists already")
     assert [path.read_text() for path in table.parent.iterdir()] == ["mine"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["rank photos -m entropy", "compare -d photos -m entropy --bootstrap 0"])
 def test_of_two_runs_at_once_one_is_refused(forked, photos, tmp_path, command):
     """One writes all of it, the other is refused or comes after; never half of each."""

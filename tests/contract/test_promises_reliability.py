@@ -32,6 +32,7 @@ def photos(tmp_path):
 # Exit code 0 means that everything was done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out, code", [("full", 2), ("left", 1)])
 def test_a_table_that_nobody_gets_is_no_success(forked, photos, tmp_path, out, code):
     job = forked.run(f"score photos {ENTROPY}", tmp_path, out=out)
