@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checks import FilePath, check_number, check_one_of, check_text
 from .clip.arithmetic import at_least_fp32
-from .clip.gradient import per_image, recomputed, untraced
+from .clip.gradient import per_image, untraced
 from .clip.model import frozen_clip, middle_square
 from .clip.tokenizer import tokenize
 from .errors import CLIPIQAError, WeightsError
@@ -156,10 +156,10 @@ class FamilyMetric(TowerMetric):
         tower = self._image_tower(x)
         parts = self.view.take(x.expand(-1, 3, -1, -1).to(tower.dtype))
         if self.view.dims == 2:
-            return tower(parts[0], self.view.pos_embedding)
-        parts_at_once = max(1, CHUNK // len(x))
-        chunks = (torch.cat(parts[start : start + parts_at_once]) for start in range(0, len(parts), parts_at_once))
-        features = torch.cat([recomputed(tower, chunk, self.view.pos_embedding) for chunk in chunks])
+            return tower.encode(parts[0], self.view.pos_embedding, "image")[0]
+        step = max(1, CHUNK // len(x))
+        chunks = (torch.cat(parts[start : start + step]) for start in range(0, len(parts), step))
+        features = torch.cat([tower.encode(chunk, self.view.pos_embedding, "image")[0] for chunk in chunks])
         return features.unflatten(0, (-1, len(x))).transpose(0, 1)  # (K N, D) -> (N, K, D)
 
     def score(self, features: Tensor, prompts: None = None) -> Tensor:

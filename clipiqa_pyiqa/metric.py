@@ -302,12 +302,11 @@ class CLIPIQA(TowerMetric):
     def encode_stages(self, x: Tensor) -> Tensor:
         """Return image features and statistics of the tower's stages, ``(N, D + K)``."""
         self.check(x)
-        return self._image_tower(x).encode_stages(x, self.pos_embedding)
+        return torch.cat(self._image_tower(x).encode(x, self.pos_embedding, "image", "stages"), dim=1)
 
     def encode_unchecked(self, x: Tensor) -> Tensor:
-        tower = self._image_tower(x)
-        encode = tower.encode_stages if self.head and self.head.is_on_stages else tower
-        return encode(x, self.pos_embedding)
+        parts = ("image", "stages") if self.head and self.head.is_on_stages else ("image",)
+        return torch.cat(self._image_tower(x).encode(x, self.pos_embedding, *parts), dim=1)
 
     def margins_unchecked(self, x: Tensor, texts: Tensor, local: bool) -> Tensor:
         """Return margins ``(N, K, P)`` of K places, or of whole images (K = 1); ``texts``: ``(P, 2, D)``."""

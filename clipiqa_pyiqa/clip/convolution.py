@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gradient import is_traced, needs_gradient, untraced
+from .gradient import is_traced, needs_gradient
 
 _ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"relu": F.relu, "relu6": F.relu6}
 
@@ -103,9 +103,8 @@ class Convolution:
 
 def _packed(weight: Tensor, geometry: tuple[Any, ...], shape: torch.Size) -> Tensor:
     """Return a weight in the order that oneDNN wants for maps of this shape; for others, oneDNN reorders it again."""
-    with untraced():
-        reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
-        return reorder(weight.contiguous().to_mkldnn(), *geometry, shape)
+    reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
+    return reorder(weight.contiguous().to_mkldnn(), *geometry, shape)
 
 
 @cache

@@ -38,7 +38,7 @@ class EfficientNet:
     blocks: Sandler et al., CVPR 2018; Google's Lite variants.
     """
 
-    group_factor = 1
+    group_pixels = CPU_SHARED_PIXELS
     has_normalisation = True
 
     def __init__(self, tensors: FrozenTensors):
@@ -78,36 +78,30 @@ class EfficientNet:
         self.centres = F.pad(means[:stage_channels], (0, 2 * len(means) - stage_channels))
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: str) -> list[Tensor]:
-        """Return the features of each part, not normalised; there is no positional embedding."""
-        return [self.readout(statistics) for statistics in self._statistics(x, *parts)]
+        """Return what is asked of images, not normalised: see :class:`~clipiqa_pyiqa.clip.model.Encoder`.
 
-    def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
-        """Return features ``(N, D)``, and each channel's mean and log deviation, ``(N, S)``.
-
-        The checkpoint's mean is subtracted from each mean, except in the head.
+        The statistics of stages are each channel's mean and log deviation on each map; the checkpoint's mean is
+        subtracted from each mean, except in the head.
         """
-        (statistics,) = self._statistics(x, "image")
-        return self.readout(statistics), statistics - self.centres
-
-    def _statistics(self, x: Tensor, *parts: str) -> list[Tensor]:
-        """Return, for each part, the mean and then the log deviation of each channel of all maps: ``(N, S, …)``."""
-        if not is_traced() and len(x) > 1 and x.is_cpu and x.shape[2] * x.shape[3] >= CPU_SHARED_PIXELS:
-            singles = [self._statistics(image, *parts) for image in x.split(1)]
-            return [torch.cat(images) for images in zip(*singles, strict=True)]
         # rows and columns of cells: the stem halves an image, rounding up, and 16 of its rows are a cell
         grid = (x.shape[2] + 1) // 2 // 16, (x.shape[3] + 1) // 2 // 16
-        moments: dict[str, list[Moments]] = {part: [] for part in parts}
+        of_images, of_places = list[Moments](), list[Moments]()
         for y, side in zip(self._maps(x), self.sides, strict=True):
-            for part in parts:
-                is_whole = part == "image"
-                of_map = channel_moments(at_least_fp32(y), (2, 3)) if is_whole else moments_of_places(y, side, grid)
-                moments[part].append(of_map)
-        return [self._joined(moments[part], part) for part in parts]
+            if "image" in parts or "stages" in parts:
+                of_images.append(channel_moments(at_least_fp32(y), (2, 3)))
+            if "places" in parts:
+                of_places.append(moments_of_places(y, side, grid))
+        answers = {
+            "image": lambda: self.readout(self._joined(of_images)),
+            "places": lambda: self.readout(self._joined(of_places, with_neighbours=True)),
+            "stages": lambda: self._joined(of_images) - self.centres,
+        }
+        return [answers[part]() for part in parts]
 
-    def _joined(self, moments: list[Moments], part: str) -> Tensor:
-        """Return the statistics of a part from its moments on each map; those of places include their neighbours."""
+    def _joined(self, moments: list[Moments], with_neighbours: bool = False) -> Tensor:
+        """Return the mean and then the log deviation of each channel of all maps: ``(N, S)`` or ``(N, S, h, w)``."""
         mean, variance = (torch.cat(of_maps, dim=1) for of_maps in zip(*moments, strict=True))
-        if part == "places":
+        if with_neighbours:
             for axis in (3, 2):
                 mean, variance = recomputed(moments_with_neighbours, mean, variance, axis)
         return torch.cat([mean, (variance + self.eps).log() / 2], dim=1)
@@ -233,18 +227,15 @@ def moments_with_neighbours(mean: Tensor, variance: Tensor, axis: int) -> Moment
 
 
 def load_efficientnet(tensors: FrozenTensors) -> EfficientNet:
-    """Return the tower in a mini checkpoint, after it encoded an image; raise WeightsError for an incomplete file."""
+    """Return the network in a mini checkpoint; raise WeightsError for another format or an incomplete file."""
     checkpoint = tensors.checkpoint
     try:
         if checkpoint.metadata["format"] != FORMAT:
             raise ValueError(f"its format is not {FORMAT!r}")
-        stages = json.loads(checkpoint.metadata["architecture"])["stages"]
-        if sum(stage[0] for stage in stages) > len(checkpoint):  # before a list of so many blocks is made
-            raise ValueError("it has fewer tensors than its architecture has blocks")
         network = EfficientNet(tensors)
-        network.encode_stages(torch.zeros(1, 3, CELL, CELL, device=tensors.device), "none")
+        network.encode(torch.zeros(1, 3, CELL, CELL, device=tensors.device), "none", "image", "stages")
         return network
-    except (WeightsError, MemoryError, torch.OutOfMemoryError):
+    except (WeightsError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a damaged file may hold anything, and wrong shapes raise many kinds of exceptions
         raise WeightsError(

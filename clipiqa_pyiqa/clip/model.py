@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -16,7 +16,7 @@ from ..text import log
 from ..weights.checkpoint import TowerKind, open_checkpoint, tower_kind_of
 from ..weights.finding import Weights, found_again
 from .arithmetic import FrozenTensors, clamped
-from .gradient import groups, needs_gradient, recomputed, untraceable, untraced
+from .gradient import groups, recomputed, untraceable, untraced
 from .mini import RESOLUTION, load_efficientnet
 from .resnet import ModifiedResNet
 from .text import TextTower, Vocabulary
@@ -148,20 +148,19 @@ def frozen_clip(weights: Weights, are_pickled: bool = False) -> FrozenCLIP:
 class Encoder(Protocol):
     """The network of an image tower, of any kind."""
 
-    group_factor: int
-    """How many times as many pixels as usual pass it at once on a CPU."""
+    group_pixels: int
+    """How many pixels pass it at once on a CPU; a larger image passes it alone."""
 
     has_normalisation: bool
     """Whether it normalises pixels in [0, 1] itself; if not, the tower does."""
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: str) -> list[Tensor]:
-        """Return the features of each part, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
+        """Return what is asked of images, not normalised, all from one pass.
 
-        A network without a positional embedding ignores ``pos_embedding``, ``'none'`` or ``'interpolate'``.
+        The parts are ``'image'``, features ``(N, D)``; ``'places'``, features ``(N, D, h, w)``; and ``'stages'``,
+        statistics of the network's stages, ``(N, K)``. A network without a positional embedding ignores
+        ``pos_embedding``, ``'none'`` or ``'interpolate'``.
         """
-
-    def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
-        """Return features ``(N, D)`` of images, and statistics of the network's stages, ``(N, K)``."""
 
 
 class ImageTower:
@@ -178,33 +177,19 @@ class ImageTower:
             for values in (weights.mean, weights.std)
         )
 
-    def __call__(self, x: Tensor, pos_embedding: str) -> Tensor:
-        return self.encode(x, pos_embedding, "image")[0]
-
     def encode(self, x: Tensor, pos_embedding: str, *parts: str) -> list[Tensor]:
-        """Return the features of each part from one pass: ``(N, D)`` of images, ``(N, D, h, w)`` of places."""
-        return [F.normalize(y, dim=1) for y in self._encode(self.encoder.encode, x, pos_embedding, *parts)]
-
-    def encode_stages(self, x: Tensor, pos_embedding: str) -> Tensor:
-        """Return image features and, after them, the statistics of every stage: ``(N, D + K)``."""
-        features, stages = self._encode(self.encoder.encode_stages, x, pos_embedding)
-        return torch.cat([F.normalize(features, dim=1), stages], dim=1)
-
-    def _encode(
-        self, encode: Callable[..., Sequence[Tensor]], x: Tensor, pos_embedding: str, *parts: str
-    ) -> list[Tensor]:
+        """Return what is asked of images, as :meth:`Encoder.encode`; features have length 1."""
         x = x.expand(-1, 3, -1, -1)  # a grey image gets three equal channels
 
-        def encode_group(group: Tensor) -> Sequence[Tensor]:
-            return encode(*self._prepare(group, pos_embedding), *parts)
+        def encode_group(group: Tensor) -> list[Tensor]:
+            return self.encoder.encode(*self._prepare(group, pos_embedding), *parts)
 
         try:
             with torch.autocast(x.device.type, enabled=False):
-                of_groups = groups(x, self.encoder.group_factor)
-                # with a gradient, the activations of a single group are in memory at a time
-                is_flat = len(of_groups) > 1 and needs_gradient(x)
-                encoded = [recomputed(encode_group, y) if is_flat else encode_group(y) for y in of_groups]
-                return [torch.cat(features).to(self.dtype) for features in zip(*encoded, strict=True)]
+                # with a gradient of more images than `per_image` passes on, the backward pass encodes groups again
+                encode = partial(recomputed, encode_group) if len(groups(x)) > 1 else encode_group
+                of_groups = [encode(group) for group in groups(x, self.encoder.group_pixels)]
+                found = [torch.cat(of_part).to(self.dtype) for of_part in zip(*of_groups, strict=True)]
         except NotImplementedError as error:
             if x.device.type != "mps":
                 raise
@@ -213,6 +198,7 @@ class ImageTower:
                 "PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, so that the CPU computes this operation.",
                 options=("device",),
             ) from error
+        return [y if part == "stages" else F.normalize(y, dim=1) for part, y in zip(parts, found, strict=True)]
 
     def _prepare(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, str]:
         """Return what the network gets: pixels, and what it does with its positional embedding."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .arithmetic import FrozenTensors, means_and_deviations
 from .convolution import Convolution
-from .gradient import LARGE, is_traced, needs_gradient, recomputed, untraced
+from .gradient import CPU_GROUP_PIXELS, LARGE, is_traced, needs_gradient, recomputed, untraced
 from .strips import in_strips
 
 HEAD_WIDTH = 64
@@ -21,7 +21,7 @@ class ModifiedResNet:
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Sec. 3.1 (no positional embedding).
     """
 
-    group_factor = 1
+    group_pixels = CPU_GROUP_PIXELS
     has_normalisation = False
 
     def __init__(self, tensors: FrozenTensors):
@@ -32,23 +32,24 @@ class ModifiedResNet:
         self.pool = AttentionPool(tensors)
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: str) -> list[Tensor]:
-        """Return the features of each part, not normalised: ``'image'`` ``(N, D)``, ``'places'`` ``(N, D, h, w)``.
+        """Return what is asked of images, not normalised: see :class:`~clipiqa_pyiqa.clip.model.Encoder`.
 
-        A place is a position of the last map: h = ((H + 1) // 2) // 16, and w accordingly.
+        A place is a position of the last map: h = ((H + 1) // 2) // 16, and w accordingly. The statistics of stages are
+        means and deviations of channels after the stem and each stage.
         """
-        *_, last = self._maps(x)
-        last = last.to(self.pool.dtype)
-        if last.requires_grad and self.arithmetic_dtype == torch.float16:
-            _scale_gradients(x, last)
-        return [(self.pool if part == "image" else self.pool.dense)(last, pos_embedding) for part in parts]
-
-    def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
-        """Return features ``(N, D)``, and ``(N, K)`` channels' means and deviations after the stem and each stage."""
         moments = []
         for y in self._maps(x):
-            y = y.to(self.pool.dtype)
-            moments.append(means_and_deviations(y.flatten(2)))
-        return self.pool(y, pos_embedding), torch.cat(moments, dim=1)
+            if "stages" in parts:
+                moments.append(means_and_deviations(y.flatten(2).to(self.pool.dtype)))
+        last = y.to(self.pool.dtype)
+        if last.requires_grad and self.arithmetic_dtype == torch.float16:
+            _scale_gradients(x, last)
+        answers = {
+            "image": lambda: self.pool(last, pos_embedding),
+            "places": lambda: self.pool.dense(last, pos_embedding),
+            "stages": lambda: torch.cat(moments, dim=1),
+        }
+        return [answers[part]() for part in parts]
 
     def _maps(self, x: Tensor) -> Iterator[Tensor]:
         """Yield the maps after the stem and each of the four stages: (N, 64, H/4, W/4) to (N, 2048, H/32, W/32)."""

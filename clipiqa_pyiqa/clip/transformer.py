@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .arithmetic import FrozenTensors, means_and_deviations
-from .gradient import is_traced
+from .gradient import CPU_GROUP_PIXELS, is_traced
 from .resnet import HEAD_WIDTH, resize_rows, rounded_pixels
 
 
@@ -83,7 +83,7 @@ class VisionTransformer:
     Source: Radford et al., ICML 2021, Sec. 2.4; Wang et al., AAAI 2023, Table 2.
     """
 
-    group_factor = 3  # it needs less memory per pixel than the other networks
+    group_pixels = 3 * CPU_GROUP_PIXELS  # it needs less memory per pixel than the other networks
     has_normalisation = False
 
     def __init__(self, tensors: FrozenTensors, has_quick_gelu: bool):
@@ -103,34 +103,32 @@ class VisionTransformer:
         self.patch = self.patch_weight.shape[-1]
 
     def encode(self, x: Tensor, pos_embedding: str, *parts: str) -> list[Tensor]:
-        tokens = self._tokens(x, pos_embedding)
-        for block in self.transformer.blocks[:-1]:
-            tokens = block(tokens)
-        grid = x.shape[2] // self.patch, x.shape[3] // self.patch
-        return [self._image(tokens) if part == "image" else self._places(tokens, grid) for part in parts]
+        """Return what is asked of images, not normalised: see :class:`~clipiqa_pyiqa.clip.model.Encoder`.
 
-    def _image(self, tokens: Tensor) -> Tensor:
-        """Return the features of images from the tokens before the last block: those of the class token."""
-        last = self.transformer.blocks[-1]
-        return self.norm_after(last(tokens, queries=1)[:, 0]) @ self.projection
+        The statistics of stages are means and deviations of channels after each quarter of the blocks.
+        """
+        tokens = self._tokens(x, pos_embedding)
+        *blocks, last = self.transformer.blocks
+        moments = []
+        for number, block in enumerate(blocks, 1):
+            tokens = block(tokens)
+            if number in [(len(blocks) + 1) * quarter // 4 for quarter in (1, 2, 3)]:
+                moments.append(self._moments(tokens))
+        grid = x.shape[2] // self.patch, x.shape[3] // self.patch
+        answers = {
+            "image": lambda: self.norm_after(last(tokens, queries=1)[:, 0]) @ self.projection,  # of the class token
+            "places": lambda: self._places(last.alone(tokens[:, 1:]), grid),
+            "stages": lambda: torch.cat([*moments, self._moments(last(tokens))], dim=1),
+        }
+        return [answers[part]() for part in parts]
 
     def _places(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Return the features of patches from the tokens before the last block."""
-        last = self.transformer.blocks[-1]
-        features = self.norm_after(last.alone(tokens[:, 1:])) @ self.projection
+        features = self.norm_after(tokens) @ self.projection
         return features.transpose(1, 2).unflatten(2, grid)  # (N, hw, D) -> (N, D, h, w)
 
-    def encode_stages(self, x: Tensor, pos_embedding: str) -> tuple[Tensor, Tensor]:
-        """Return features ``(N, D)``, and channel moments after each quarter of the blocks, ``(N, K)``."""
-        x = self._tokens(x, pos_embedding)
-        moments = []
-        blocks = self.transformer.blocks
-        last_of_quarters = {len(blocks) * quarter // 4 - 1 for quarter in (1, 2, 3, 4)}
-        for index, block in enumerate(blocks):
-            x = block(x)
-            if index in last_of_quarters:
-                moments.append(means_and_deviations(x[:, 1:].transpose(1, 2).to(self.norm_after.weight.dtype)))
-        return self.norm_after(x[:, 0]) @ self.projection, torch.cat(moments, dim=1)
+    def _moments(self, tokens: Tensor) -> Tensor:
+        """Return means and deviations of channels over the patches, ``(N, 2 width)``."""
+        return means_and_deviations(tokens[:, 1:].transpose(1, 2).to(self.norm_after.weight.dtype))
 
     def _tokens(self, x: Tensor, pos_embedding: str) -> Tensor:
         x = rounded_pixels(x, self.dtype).to(self.arithmetic_dtype)
