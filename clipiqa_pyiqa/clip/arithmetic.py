@@ -1,7 +1,5 @@
 """Dtypes of the arithmetic, and operations that keep precision and gradients where torch's own lose them."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -24,23 +22,21 @@ def is_slow_on_cpu(dtype: torch.dtype) -> bool:
     return not has_bf16 or is_converted
 
 
-@dataclass(frozen=True)
 class FrozenTensors:
-    """A checkpoint's tensors by OpenAI's names, and the device and dtype of a tower."""
+    """A checkpoint's tensors by OpenAI's names, on the device and in the dtypes of a tower.
 
-    checkpoint: Checkpoint
-    device: torch.device
-    dtype: torch.dtype
+    Attributes:
+        dtype: The tower's precision, to which weights and pixels are rounded.
+        arithmetic_dtype: Of convolutions and matrix products: fp32 on a CPU that is slow in ``dtype``, else ``dtype``.
+        feature_dtype: Of features and norms: fp32, or float64 if ``dtype`` is.
+    """
 
-    @property
-    def arithmetic_dtype(self) -> torch.dtype:
-        """Dtype of convolutions and matrix products: fp32 on a CPU that is slow in ``dtype``, else ``dtype``."""
-        return torch.float32 if self.device.type == "cpu" and is_slow_on_cpu(self.dtype) else self.dtype
-
-    @property
-    def feature_dtype(self) -> torch.dtype:
-        """Dtype of features and norms: fp32, or float64 if ``dtype`` is."""
-        return torch.promote_types(self.dtype, torch.float32)
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype):
+        self.checkpoint = checkpoint
+        self.device = device
+        self.dtype = dtype
+        self.arithmetic_dtype = torch.float32 if device.type == "cpu" and is_slow_on_cpu(dtype) else dtype
+        self.feature_dtype = torch.promote_types(dtype, torch.float32)
 
     def rounded(self, x: Tensor) -> Tensor:
         """Return numbers rounded to ``dtype``, on the device, in ``arithmetic_dtype``."""
