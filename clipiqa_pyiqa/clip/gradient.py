@@ -63,7 +63,7 @@ def is_gradient_in_forward(x: Tensor) -> bool:
     return needs_gradient(x) and not (is_traced() or _takes_general_path.get())
 
 
-def groups(x: Tensor, cpu_pixels: int = CPU_GROUP_PIXELS) -> tuple[Tensor, ...]:
+def groups(x: Tensor, cpu_pixels: int | None = None) -> tuple[Tensor, ...]:
     """Return a batch split into groups, one per pass; ``cpu_pixels``: how many pixels a group has on a CPU.
 
     On a CPU without a gradient, each small image is a group, so that its score does not depend on the batch.
@@ -73,7 +73,8 @@ def groups(x: Tensor, cpu_pixels: int = CPU_GROUP_PIXELS) -> tuple[Tensor, ...]:
     pixels = x.shape[-2] * x.shape[-1]
     if x.is_cpu and pixels < CPU_SHARED_PIXELS and not needs_gradient(x):
         return x.split(1)
-    return x.split(max(1, (cpu_pixels if x.is_cpu else GPU_GROUP_PIXELS) // pixels))
+    group_pixels = (cpu_pixels or CPU_GROUP_PIXELS) if x.is_cpu else GPU_GROUP_PIXELS
+    return x.split(max(1, group_pixels // pixels))
 
 
 def recomputed(function: Callable[..., _Result], x: Tensor, *args: Any) -> _Result:
